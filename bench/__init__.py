@@ -1,0 +1,1 @@
+"""The runner: command line, tiers, runs, records, grades, tables. Imports reference, never suites."""

@@ -1,0 +1,66 @@
+"""Whether the suites that hold ``reference/`` to outside oracles have passed for the code as it is now.
+
+The grade *contradicted* accuses a report, so it needs more than our own figure: that the code which made it
+agrees with implementations others wrote. A run of those suites notes its counts here, with the hash of the
+code it tested; a later edit of ``reference/`` makes the note worthless until they have run again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.provenance import reference_hash
+from reference.errors import InputError
+
+SUITES = ("architecture", "losses", "metrics", "augment", "data", "training")
+FILE = "alignment.json"
+
+
+def note(folder: Path, counts: Mapping[str, tuple[int, int]]) -> Path:
+    """Write what each suite counted, (passed, failed), for the present ``reference/``; returns the file.
+
+    Raises:
+        ValueError: a suite that is not one of ``SUITES``.
+    """
+    unknown = sorted(set(counts) - set(SUITES))
+    if unknown:
+        raise ValueError(f"no alignment suite {', '.join(unknown)}; suites are {', '.join(SUITES)}")
+    body = {
+        "reference_hash": reference_hash(),
+        "green": _green(counts),
+        "suites": {suite: list(counts[suite]) for suite in SUITES if suite in counts},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path, temporary = folder / FILE, folder / f".{FILE}.{os.getpid()}.tmp"
+    try:
+        temporary.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def is_green(folder: Path) -> bool:
+    """Whether every suite ran and passed for ``reference/`` as it is now; False where nothing was noted.
+
+    Raises:
+        InputError: the note cannot be read.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return False
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+        counts = {suite: (int(passed), int(failed)) for suite, (passed, failed) in body["suites"].items()}
+        noted = body["reference_hash"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: no note of the alignment suites: {error!r}; run pytest suites/") from error
+    return noted == reference_hash() and _green(counts)
+
+
+def _green(counts: Mapping[str, tuple[int, int]]) -> bool:
+    """No suite may be absent or empty: what did not run did not pass."""
+    return all(counts.get(suite, (0, 0))[0] > 0 and counts[suite][1] == 0 for suite in SUITES)

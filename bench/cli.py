@@ -1,0 +1,299 @@
+"""The commands. What a command needs is imported when it runs, so that listings answer at once."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from reference.errors import InputError
+
+if TYPE_CHECKING:
+    from bench.records import Record
+    from bench.runner import Run
+    from reference.recipes.recipe import Recipe
+
+app = typer.Typer(
+    name="bench",
+    help="Does this number hold? Runs reference recipes and grades the claims of reports.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+RUNS = Path("runs")
+RESULTS = Path("results")
+
+
+class What(StrEnum):
+    recipes = "recipes"
+    claims = "claims"
+    models = "models"
+    runs = "runs"
+
+
+class Format(StrEnum):
+    table = "table"
+    json = "json"
+    markdown = "markdown"
+
+
+class Tier(StrEnum):
+    smoke = "smoke"
+    gpu = "gpu"
+    full = "full"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", help="How to print it.")]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder that holds the records.")]
+
+
+@app.command("list")
+def list_(
+    what: Annotated[What, typer.Argument(help="What to list.")] = What.recipes,
+    output: FormatOption = Format.table,
+    out: OutOption = RUNS,
+) -> None:
+    """List what there is: recipes, claims, models or runs."""
+    from bench import listing
+
+    listings: dict[What, Callable[[], listing.Rows]] = {
+        What.recipes: listing.recipes,
+        What.claims: listing.claims,
+        What.models: listing.models,
+        What.runs: lambda: listing.runs(out),
+    }
+    _print_rows(listings[what](), output)
+
+
+@app.command()
+def run(
+    slugs: Annotated[list[str] | None, typer.Argument(help="Recipes to run.", metavar="SLUG…")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every recipe that can run here.")] = False,
+    tier: Annotated[Tier, typer.Option(help="What is scaled down.")] = Tier.smoke,
+    data: Annotated[str, typer.Option(help="'synthetic', or a folder in the official layout.")] = "synthetic",
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0…k−1.")] = 1,
+    init: Annotated[str | None, typer.Option(help="'scratch' instead of the recipe's weights.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Folder with pretrained weights.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="float32 or bfloat16 (autocast).")] = "float32",
+    resume: Annotated[bool, typer.Option(help="Go on from an unfinished run's checkpoint.")] = True,
+    again: Annotated[bool, typer.Option("--again", help="Run even what has a record.")] = False,
+    out: OutOption = RUNS,
+    cache: Annotated[Path | None, typer.Option(envvar="BENCH_CACHE", help="Decoded images.")] = None,
+) -> None:
+    """Run what is missing, one record for each recipe and seed."""
+    chosen = _recipes(slugs, every)
+    source = _data_folder(data)
+    if init not in (None, "scratch"):
+        _refuse("--init", str(init), ["scratch"])
+    if dtype not in ("float32", "bfloat16"):
+        _refuse("--dtype", dtype, ["float32", "bfloat16"])
+    if weights is not None and not weights.is_dir():
+        raise InputError(f"--weights {weights}: no such folder")
+
+    from bench import runner
+    from reference.training.loop import Numerics
+
+    kind = runner.choose_device(device)
+    runs, absent = runner.plan(
+        chosen,
+        tier=tier.value,
+        data=source,
+        seeds=seeds,
+        init=init,
+        weights=weights,
+        numerics=Numerics(device=kind, dtype=dtype, deterministic=kind == "cpu"),
+        cache=cache or out / "cache",
+    )
+    for one in absent:
+        print(f"{one.slug}: not run: {one.reason}: {one.cause}", file=sys.stderr)
+    todo = runs if again else runner.missing(runs, out)
+    if not runs:
+        raise InputError("nothing can run here; see the lines above")
+    if len(todo) < len(runs):
+        print(f"{len(runs) - len(todo)} of {len(runs)} runs have a record already (--again runs them anew)")
+    statuses = _run_all(todo, out, weights, resume=resume and not again)
+    if any(status != "ok" for status in statuses):
+        raise typer.Exit(1)
+
+
+def _run_all(todo: Sequence[Run], out: Path, weights: Path | None, *, resume: bool) -> list[str]:
+    """Run one after another, showing progress; the status of each."""
+    from bench import runner
+    from bench.progress import RunProgress
+
+    # SIGTERM ends a run as Ctrl-C does: with a record and its checkpoint.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
+    statuses = []
+    for position, one in enumerate(todo, start=1):
+        label = f"[{position}/{len(todo)}] {one.recipe.slug} seed {one.seed}"
+        data = one.dataset
+        kind = data.source if data.source == "synthetic" else f"{data.source} data {data.name}"
+        counts = f"{len(data.train.ids)} train + {len(data.val.ids)} val images"
+        print(f"{label}: {one.tier} tier on {kind}, {counts}, {one.numerics.device}", flush=True)
+        try:
+            with RunProgress(label) as progress:
+                record = runner.execute(one, out, weights=weights, resume=resume, progress=progress)
+        except (KeyboardInterrupt, SystemExit):
+            command = shlex.join(["bench", *sys.argv[1:]])
+            print(f"{label}: interrupted; go on with: {command}", file=sys.stderr)
+            raise
+        print(f"{label}: {_summary(record)}", flush=True)
+        statuses.append(record.status)
+    return statuses
+
+
+def _summary(record: Record) -> str:
+    if record.status != "ok":
+        return f"{record.status}: {record.reason}"
+    entry = record.metrics[record.selected]
+    name = entry["primary"]
+    value, majority = record.metric(name), entry["majority"]
+    shown = "undefined" if value is None else f"{value:.4f}"
+    where = f"epoch {entry['epoch']}"
+    return f"{name} {shown} at {where} (majority class {majority:.4f}), {record.wall_seconds:.0f} s"
+
+
+@app.command()
+def grade(
+    claims: Annotated[list[str] | None, typer.Argument(help="Claims to grade.", metavar="CLAIM…")] = None,
+    output: FormatOption = Format.table,
+    out: OutOption = RUNS,
+) -> None:
+    """Grade claims from the records of a folder."""
+    from bench import listing
+
+    rows = listing.grades(out)
+    if claims:
+        known = {str(row["claim"]) for row in rows}
+        for claim in claims:
+            if claim not in known:
+                _refuse("claim", claim, known)
+        rows = [row for row in rows if row["claim"] in claims]
+    _print_rows(rows, output)
+
+
+@app.command()
+def report(
+    out: Annotated[Path, typer.Option("--out", help="Folder that holds the records.")] = RESULTS,
+    check: Annotated[bool, typer.Option("--check", help="Only say whether the tables are stale.")] = False,
+) -> None:
+    """Write tables and pages from the records of a folder."""
+    from bench import tables
+    from bench.ledger import load_ledgers
+
+    if check:
+        stale = tables.check(out, load_ledgers())
+        for line in stale:
+            print(line, file=sys.stderr)
+        if stale:
+            print(f"{len(stale)} stale; write them with: bench report --out {out}", file=sys.stderr)
+            raise typer.Exit(1)
+        print(f"{out}: tables are those of the records")
+        return
+    for path in tables.write_all(out, load_ledgers()):
+        print(path)
+
+
+@app.command()
+def publish(
+    slugs: Annotated[list[str] | None, typer.Argument(help="Recipes; all if none.", metavar="SLUG…")] = None,
+    tier: Annotated[Tier | None, typer.Option(help="Only this tier.")] = None,
+    source: Annotated[Path, typer.Option("--from", help="Folder of the runs.")] = RUNS,
+    out: Annotated[Path, typer.Option("--out", help="Tracked results.")] = RESULTS,
+    dirty: Annotated[bool, typer.Option("--dirty", help="Also runs of uncommitted code.")] = False,
+) -> None:
+    """Copy chosen records and figures into the tracked results and write its tables anew."""
+    from bench.publish import publish as copy
+
+    if slugs:
+        _recipes(slugs, every=False)
+    for path in copy(source, out, slugs=slugs or None, tier=tier and tier.value, allow_dirty=dirty):
+        print(path)
+
+
+@app.command()
+def score(
+    pred: Annotated[Path, typer.Option("--pred", help="Folder of predicted masks.")],
+    truth: Annotated[Path, typer.Option("--truth", help="Folder of true masks.")],
+) -> None:
+    """Print the course's mIoU of predicted masks: IoU of each class, pooled, then their mean."""
+    from bench import score as scoring
+
+    for line in scoring.lines(scoring.score(pred, truth)):
+        print(line)
+
+
+def _recipes(slugs: list[str] | None, every: bool) -> list[Recipe]:
+    from reference.recipes import RECIPES
+
+    if every:
+        if slugs:
+            raise InputError("--all runs every recipe; name recipes or say --all, not both")
+        return list(RECIPES.values())
+    if not slugs:
+        raise InputError("no recipe named; name some (bench list recipes) or say --all")
+    for slug in slugs:
+        if slug not in RECIPES:
+            _refuse("recipe", slug, RECIPES)
+    return [RECIPES[slug] for slug in dict.fromkeys(slugs)]
+
+
+def _data_folder(data: str) -> Path | None:
+    if data == "synthetic":
+        return None
+    if not Path(data).is_dir():
+        raise InputError(
+            f"--data {data}: no such folder; give 'synthetic' or a folder that holds p1_data or p2_data"
+        )
+    return Path(data)
+
+
+def _refuse(kind: str, name: str, known: Iterable[str]) -> NoReturn:
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names[:5]
+    raise InputError(f"{kind} {name!r} is not known; nearest: {', '.join(near)}")
+
+
+def _print_rows(rows: list[dict[str, object]], output: Format) -> None:
+    if output is Format.json:
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    if not rows:
+        print("none")
+        return
+    if output is Format.markdown:
+        from tabulate import tabulate
+
+        print(
+            tabulate(
+                [{k: _cell(v) for k, v in row.items()} for row in rows], headers="keys", tablefmt="github"
+            )
+        )
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return str(value)

@@ -1,0 +1,125 @@
+"""Rows of the listing commands. Torch is never imported here, so that they answer at once."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import records
+from bench.ledger import load_ledgers
+from reference.recipes import RECIPES
+
+if TYPE_CHECKING:
+    from bench.verdicts import Measured
+
+Rows = list[dict[str, object]]
+
+
+def recipes() -> Rows:
+    """One row a recipe, with the figure its report prints."""
+    claims = {claim.id: claim for ledger in load_ledgers() for claim in ledger.claims}
+    return [
+        {
+            "recipe": slug,
+            "what": recipe.title,
+            "data": recipe.data,
+            "model": recipe.model,
+            "printed": claims[slug].value if slug in claims else None,
+            "metric": claims[slug].metric if slug in claims else None,
+            "epochs": recipe.epochs,
+            "assumptions": len(recipe.assumptions),
+        }
+        for slug, recipe in RECIPES.items()
+    ]
+
+
+def claims() -> Rows:
+    """One row a claim; a value is the printed string."""
+    return [
+        {
+            "claim": claim.id,
+            "kind": claim.kind,
+            "metric": claim.metric,
+            "value": claim.value,
+            "unit": claim.unit,
+            "n": claim.n,
+            "where": claim.locator,
+            "text": claim.text,
+        }
+        for ledger in load_ledgers()
+        for claim in ledger.claims
+    ]
+
+
+def models() -> Rows:
+    """One row a network, read from the source of the registry."""
+    import reference
+
+    folder = Path(reference.__file__).parent / "models"
+    docstrings = {
+        node.name: (path.name, (ast.get_docstring(node) or "").partition("\n")[0])
+        for path in sorted(folder.glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    }
+    rows: Rows = []
+    for name, builder in _registry(folder / "__init__.py").items():
+        file, what = docstrings.get(builder, ("", ""))
+        used = [slug for slug, recipe in RECIPES.items() if recipe.model == name]
+        rows.append({"model": name, "file": f"reference/models/{file}", "what": what, "recipes": used})
+    return rows
+
+
+def runs(out: Path) -> Rows:
+    """One row a record of a folder."""
+    return [
+        {
+            "run": record.name,
+            "recipe": record.slug,
+            "tier": record.tier,
+            "data": record.data["source"],
+            "seed": record.seed,
+            "status": record.status,
+            "metric": primary,
+            "value": None if primary is None else record.metric(primary),
+        }
+        for record in records.read_all(out)
+        for primary in [record.metrics.get(record.selected, {}).get("primary")]
+    ]
+
+
+def grades(out: Path) -> Rows:
+    """One row a claim with its grade from the records of a folder."""
+    from bench import alignment, verdicts
+
+    found = records.read_all(out)
+    rows = verdicts.grade_all(load_ledgers(), found, alignment_green=alignment.is_green(out), folder=out)
+    return [
+        {
+            "claim": row.claim.id,
+            "printed": row.claim.value,
+            "grade": row.label,
+            "measured": [_said(measured) for measured in (row.measured, *row.elsewhere) if measured],
+            "why": row.sentence,
+        }
+        for row in rows
+    ]
+
+
+def _said(measured: Measured) -> str:
+    return f"{measured.mean:.4f} ({measured.group.named}, k = {measured.k})"
+
+
+def _registry(path: Path) -> dict[str, str]:
+    """Names of the literal dict ``MODELS`` with the last name of each builder."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.value, ast.Dict):
+            continue
+        if ast.unparse(node.target) == "MODELS":
+            return {
+                str(ast.literal_eval(key)): ast.unparse(value).rpartition(".")[2]
+                for key, value in zip(node.value.keys, node.value.values, strict=True)
+                if key is not None
+            }
+    raise LookupError(f"{path.name}: no literal dict MODELS")

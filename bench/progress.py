@@ -1,0 +1,60 @@
+"""Progress of a run: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from reference.training.loop import Progress
+
+PLAIN_SECONDS = 10.0
+
+
+class RunProgress:
+    """Shows the progress of one run: called by the loop after every step and every epoch."""
+
+    def __init__(self, label: str) -> None:
+        console = Console()
+        self._label = label
+        self._printed_at = time.monotonic()
+        self._scores = ""
+        self._bar: Bar | None = None
+        if console.is_terminal:
+            self._bar = Bar(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("epoch {task.fields[epoch]}  {task.fields[scores]}"),
+                TimeRemainingColumn(),
+                console=console,
+                transient=True,
+            )
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+            self._task = self._bar.add_task(self._label, total=1.0, epoch="", scores="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, progress: Progress) -> None:
+        where = f"{progress.epoch}/{progress.epochs}"
+        scores = "  ".join(
+            f"{name} {value:.4f}" for name, value in progress.scores.items() if "_iou_" not in name
+        )
+        if self._bar is not None:
+            done = progress.epoch if progress.scores else progress.epoch + progress.step / progress.steps
+            self._scores = scores or self._scores
+            self._bar.update(self._task, completed=done / progress.epochs, epoch=where, scores=self._scores)
+        elif scores and time.monotonic() - self._printed_at >= PLAIN_SECONDS:
+            self._printed_at = time.monotonic()
+            print(f"{self._label}: epoch {where}  {scores}", flush=True)

@@ -1,0 +1,102 @@
+"""Copies chosen runs from working results into the tracked ones, and renders their pages anew.
+
+Everything is checked before anything is copied: records are never overwritten, a picture is the one its
+record names, and a run of uncommitted code stays out, since nobody could read what made it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from bench import alignment, records, tables
+from bench.ledger import load_ledgers
+from bench.records import Record
+from reference.errors import InputError
+
+
+def publish(
+    source: Path,
+    target: Path,
+    *,
+    slugs: Collection[str] | None = None,
+    tier: str | None = None,
+    allow_dirty: bool = False,
+) -> list[Path]:
+    """Copy records with their per-image results and pictures, then write the target's pages.
+
+    Runs that did not end well are copied too: every started run counts.
+
+    Args:
+        source: folder that holds ``records`` and ``figures``.
+        target: the same, tracked.
+        slugs: only these recipes; None for all.
+        tier: only this tier; None for all.
+        allow_dirty: also runs of a checkout with uncommitted changes.
+
+    Returns:
+        The files that were written: copies that were not there yet, then the pages.
+
+    Raises:
+        InputError: nothing to copy, a run of uncommitted code, a file missing or changed since its record was
+            written, or another file in its place in ``target``. Nothing has been copied then.
+    """
+    chosen = [
+        record
+        for record in records.read_all(source)
+        if (slugs is None or record.slug in slugs) and tier in (None, record.tier)
+    ]
+    if not chosen:
+        raise InputError(f"{source}: no record of what was asked for; run it first or name another --from")
+    copies: dict[str, bytes] = {}
+    for record in chosen:
+        if record.provenance.get("dirty") and not allow_dirty:
+            raise InputError(
+                f"{record.slug}/{record.name}: run of uncommitted code; commit and run it again, or --dirty"
+            )
+        copies |= _files(source, record)
+    for name, content in copies.items():
+        if (target / name).exists() and (target / name).read_bytes() != content:
+            raise InputError(f"{target / name}: is there with other content; records are never overwritten")
+    written = []
+    for name, content in copies.items():
+        if not (target / name).exists():
+            _write(target / name, content)
+            written.append(target / name)
+    if (source / alignment.FILE).exists():
+        _write(target / alignment.FILE, (source / alignment.FILE).read_bytes())
+    return written + tables.write_all(target, load_ledgers())
+
+
+def _files(source: Path, record: Record) -> dict[str, bytes]:
+    """What belongs to a record, by its path below ``source``; the record itself last."""
+    path = records.path_of(source, record)
+    results = path.with_suffix(".npz")
+    files = {figure["file"]: _read(source / figure["file"], record) for figure in record.figures}
+    for figure in record.figures:
+        if hashlib.sha256(files[figure["file"]]).hexdigest() != figure["sha256"]:
+            raise InputError(f"{source / figure['file']}: changed since its record was written; run it again")
+    if record.status == "ok":
+        files[results.relative_to(source).as_posix()] = _read(results, record)
+    return files | {path.relative_to(source).as_posix(): _read(path, record)}
+
+
+def _read(path: Path, record: Record) -> bytes:
+    if not path.exists():
+        raise InputError(f"{path}: missing, though record {record.slug}/{record.name} needs it; run it again")
+    return path.read_bytes()
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

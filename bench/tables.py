@@ -1,0 +1,623 @@
+"""Pages from grades and records, as Markdown: one a report, one of all claims, one ranking a task.
+
+Every page is a function of the records, the ledgers and ``reference/`` alone: no dates, no machine's folder,
+no order of a file system. So a page that differs from its rendering is stale, and ``check`` says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from bench import alignment, grading
+from bench.ledger import METRICS, Claim, Ledger
+from bench.records import Record, read_all
+from bench.verdicts import SOURCES, Group, Measured, Row, Runs, grade_all, measure
+from reference.data.dataset import OFFICIAL_PALETTE
+from reference.recipes import RECIPES
+
+Flags = Mapping[str, tuple[str, ...]]
+NO_FLAGS: Flags = MappingProxyType({})
+
+TASKS: dict[str, str] = {
+    "classification50": "50-class classification, top-1 on the validation split",
+    "officehome": "Fine-tuning on Office-Home, 65 classes, top-1 on the validation split",
+    "landcover": "Land-cover segmentation, mean IoU of six classes on the validation split",
+}
+
+HEADINGS: dict[str, str] = {
+    "number": "Figures",
+    "ordering": "Orderings",
+    "process": "Processes",
+    "figure": "Pictures",
+    "architecture": "Networks",
+    "formula": "Formulas",
+    "protocol": "Settings and code",
+    "explanation": "Explanations",
+}
+
+HOW_TO_READ = """\
+*How to read this page.* **Printed** is what the report says, digit for digit; **measured** is our mean over
+seeds, with its 95 % interval in brackets. Grades follow from recorded runs by fixed rules, never by hand. A
+run counts for a printed figure only on the data that the figure is about and with every setting as printed.
+Runs on other data count for no figure and are always named: **synthetic** images are drawn by code,
+**stand-in** images are other pictures in the same folders; neither says how good a network is on the real
+data. `r4:58` is line 58 of report R4's text.
+"""
+
+
+# ---------------------------------------------------------------- all pages
+
+
+def render(folder: Path, ledgers: Iterable[Ledger], flags: Flags = NO_FLAGS) -> dict[str, str]:
+    """Every page from the records under ``folder``: its path below ``folder`` and its text."""
+    known, found = tuple(ledgers), read_all(folder)
+    rows = grade_all(known, found, alignment_green=alignment.is_green(folder), folder=folder, flags=flags)
+    pages = {f"reports/{ledger.report}.md": report_page(ledger, rows, found) for ledger in known}
+    return pages | {"claims.md": claims_page(rows, known), "LEADERBOARD.md": leaderboard(rows, found, folder)}
+
+
+def write_all(folder: Path, ledgers: Iterable[Ledger], flags: Flags = NO_FLAGS) -> list[Path]:
+    """Write every page into ``folder``; the files written. Pages of reports that are gone are removed."""
+    pages = render(folder, ledgers, flags)
+    for name, text in pages.items():
+        _write(folder / name, text)
+    for name in _surplus_pages(folder, pages):
+        (folder / name).unlink()
+    return [folder / name for name in pages]
+
+
+def check(folder: Path, ledgers: Iterable[Ledger], flags: Flags = NO_FLAGS) -> list[str]:
+    """One line for every generated file that is stale, missing or surplus; none if all is as it should be."""
+    pages = render(folder, ledgers, flags)
+    wrong = []
+    for name, text in pages.items():
+        path = folder / name
+        if not path.exists():
+            wrong.append(f"{name}: missing")
+        elif path.read_bytes() != text.encode():
+            wrong.append(f"{name}: stale: differs from what the records give")
+    wrong += [f"{name}: surplus: no report of that name" for name in _surplus_pages(folder, pages)]
+    return wrong + _check_figures(folder)
+
+
+def _surplus_pages(folder: Path, pages: Mapping[str, str]) -> list[str]:
+    there = (path.relative_to(folder).as_posix() for path in (folder / "reports").glob("*.md"))
+    return sorted(name for name in there if name not in pages)
+
+
+def _check_figures(folder: Path) -> list[str]:
+    """Pictures against the hashes in the records."""
+    wrong, known = [], set()
+    for record in read_all(folder):
+        for figure in record.figures:
+            known.add(figure["file"])
+            path = folder / figure["file"]
+            if not path.exists():
+                wrong.append(f"{figure['file']}: missing: record {record.slug}/{record.name} names it")
+            elif hashlib.sha256(path.read_bytes()).hexdigest() != figure["sha256"]:
+                wrong.append(f"{figure['file']}: differs from the hash in record {record.slug}/{record.name}")
+    there = (p.relative_to(folder).as_posix() for p in (folder / "figures").rglob("*") if p.is_file())
+    return wrong + [f"{name}: surplus: no record names it" for name in sorted(there) if name not in known]
+
+
+def _write(path: Path, text: str) -> None:
+    """Write so that ``path`` holds either what it held before or all of ``text``, with plain newlines."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+# ---------------------------------------------------------------- one report
+
+
+OWN_FORMAT = """\
+Left, the report's lines as it prints them; then our mean over seeds and its 95 % interval, a column for each
+kind of run, which its heading names.
+"""
+
+
+def report_page(ledger: Ledger, rows: Sequence[Row], found: Sequence[Record]) -> str:
+    """The page of one report: its figures beside ours, every claim with its grade, and what the runs were.
+
+    Args:
+        rows: graded claims, of this report and perhaps others.
+        found: records, of this report's recipes and perhaps others.
+    """
+    own = [row for row in rows if row.claim.report == ledger.report]
+    slugs = _slugs(own)
+    runs = Runs(record for record in found if record.slug in slugs)
+    year = f" ({ledger.year})" if ledger.year else ""
+    parts = [f"# {ledger.report.upper()}{year}: {_plain(ledger.title)}", HOW_TO_READ, _summary(own)]
+    own_format = FORMATS.get(ledger.report)
+    if own_format is not None:
+        parts += ["## The results as the report prints them, with ours beside", OWN_FORMAT, own_format(own)]
+    parts += _pictures(runs)
+    parts += ["## Every claim"]
+    for kind, heading in HEADINGS.items():
+        of_kind = [row for row in own if row.claim.kind == kind]
+        if of_kind:
+            parts += [f"### {heading}", _claim_table(kind, of_kind)]
+    parts += _assumptions(slugs) + _deviations(runs) + _runs(runs)
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def _slugs(rows: Iterable[Row]) -> list[str]:
+    """The recipes that exist among those that claims name, in the claims' order."""
+    named: list[str] = []
+    for row in rows:
+        claim = row.claim
+        named += [*([claim.recipe] if claim.recipe else []), *claim.order_recipes, *claim.difference_of]
+        named += [name for name in claim.tested_by if name in RECIPES]
+    return [slug for slug in dict.fromkeys(named) if slug in RECIPES]
+
+
+def _summary(rows: Sequence[Row]) -> str:
+    """How often each grade was given, and what each means."""
+    counts = Counter(row.label for row in rows)
+    order = {grade: position for position, grade in enumerate(reversed(grading.GRADES))}
+    grade_of = {row.label: (row.grade, row.reason) for row in rows}
+    listed = sorted(counts, key=lambda label: (order[grade_of[label][0]], label))
+    table = [[f"**{label}**", str(counts[label]), _meaning(*grade_of[label])] for label in listed]
+    return _table(["grade", "claims", "meaning"], table, right=(1,))
+
+
+def _meaning(grade: str, reason: str) -> str:
+    return _plain(grading.NOT_RUN_REASONS[reason] if reason else grading.GRADES[grade])
+
+
+def _claim_table(kind: str, rows: Sequence[Row]) -> str:
+    if kind != "number":
+        return _table(
+            ["claim", "what it says", "grade", "where"],
+            [[_id(row), _plain(row.claim.text), _grade(row), _where(row)] for row in rows],
+        )
+    return _table(
+        ["claim", "what it says", "printed", "measured", "grade", "where"],
+        [
+            [_id(row), _plain(row.claim.text), _printed(row.claim), _measured(row), _grade(row), _where(row)]
+            for row in rows
+        ],
+    )
+
+
+def _id(row: Row) -> str:
+    return f"`{row.claim.id}`"
+
+
+def _where(row: Row) -> str:
+    return f"{row.claim.report}:{', '.join(map(str, row.claim.lines))}"
+
+
+def _printed(claim: Claim) -> str:
+    if claim.value is None:
+        return "–"
+    about = "about " if claim.approx else ""
+    return f"{about}{claim.value}{' %' if claim.unit == 'percent' else ''}"
+
+
+def _grade(row: Row) -> str:
+    """The grade, the sentence that gives its reason, and what else must be known beside it."""
+    # the meaning of a reason stands in the summary; here is what it is due to
+    said = row.sentence.partition("; ")[2] if row.reason else row.sentence
+    parts = [f"**{row.label}**", *([_plain(said)] if said else [])]
+    if row.holm_p is not None and row.grade in ("contradicted", grading.NOT_REACHED, "exceeded"):
+        parts.append(f"p = {row.holm_p:.2g} after Holm's adjustment over the report's figures")
+    if row.failures:
+        parts.append(f"runs that did not end well: {len(row.failures)}")
+    parts += [f"flag: {_plain(flag)}" for flag in row.flags]
+    return "<br>".join(parts)
+
+
+def _measured(row: Row) -> str:
+    """Our figure that counts, then every one that does not, each named."""
+    figures = [_figure(row.measured)] if row.measured else []
+    figures += [_elsewhere(measured) for measured in row.elsewhere]
+    return "<br>".join(figures) or "–"
+
+
+def _elsewhere(measured: Measured) -> str:
+    """A figure that counts for nothing, with all that tells why."""
+    return f"{_figure(measured)} *on {_named(measured.group)}*"
+
+
+def _named(group: Group) -> str:
+    """``"synthetic data, smoke tier"``; numerics and a user's own deviations where there are any."""
+    words = [group.where, *([] if group.tier == "full" else [f"{group.tier} tier"])]
+    words += [] if group.eager_float32 else [group.numerics]
+    own = [why for why in group.whys if not why.startswith(f"{group.tier} tier")]
+    return _plain("; ".join([", ".join(words), *own]))
+
+
+def _figure(measured: Measured) -> str:
+    """``"0.6637 (0.6512–0.6762), 3 seeds"``."""
+    seeds = "1 seed" if measured.k == 1 else f"{measured.k} seeds"
+    return f"{_value(measured.mean, 4)}{_bracket(measured)}, {seeds}"
+
+
+def _value(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if math.isfinite(value) else "undefined"
+
+
+def _bracket(measured: Measured) -> str:
+    if measured.interval is None:
+        return ""
+    return f" ({_range(measured.interval)})"
+
+
+def _range(interval: tuple[float, float]) -> str:
+    return f"{interval[0]:.4f}–{interval[1]:.4f}"
+
+
+# ---------------------------------------------------------------- R4's own format
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """One of the outputs that a report prints: its heading there, and its lines with the claim of each."""
+
+    heading: str
+    lines: tuple[tuple[str, str], ...]
+
+
+_IOU_LINES = tuple((f"class #{index} : ", f"-iou-{index}") for index in range(6))
+R4_LISTINGS = (
+    _Listing("VGG16-BN", (("Val Acc: ", "r4-classify"),)),
+    *(
+        _Listing(heading, (*((label, f"{slug}{end}") for label, end in _IOU_LINES), ("mean_iou: ", slug)))
+        for heading, slug in (("VGG16+FCN32(50 epoch)", "r4-seg-a"), ("Resnet34+FCN8(50 epoch)", "r4-seg-b"))
+    ),
+)
+
+
+def r4_format(rows: Sequence[Row]) -> str:
+    """R4's validation output, line for line as printed, with a column for each group of our runs."""
+    of = {row.claim.id: row for row in rows}
+    return "\n\n".join(_r4_listing(listing, of) for listing in R4_LISTINGS)
+
+
+def _r4_listing(listing: _Listing, of: Mapping[str, Row]) -> str:
+    rows = [of[claim] for _, claim in listing.lines]
+    figures = [{m.group: m for m in _all_measured(row)} for row in rows]
+    printed = [f"{label}{of[claim].claim.value}" for label, claim in listing.lines]
+    columns = [["printed", "", "", "", *printed]]
+    for group in dict.fromkeys(group for by_group in figures for group in by_group):
+        cells = [
+            _r4_cell(by_group.get(group), row.claim) for by_group, row in zip(figures, rows, strict=True)
+        ]
+        columns.append(["measured", group.where, f"{group.tier} tier", _seeds(group), *cells])
+    if not any(figures):
+        columns.append(["measured", "no run yet", "", "", *("-" for _ in rows)])
+    if len(rows) > 1:
+        columns.append(["class", "", "", "", *OFFICIAL_PALETTE.classes, "mean"])
+    widths = [max(map(len, column)) for column in columns]
+    lines = [
+        "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in zip(*columns, strict=True)
+    ]
+    main = rows[-1]
+    title = f"**{_plain(listing.heading)}**: `{main.claim.id}`, graded **{main.label}**"
+    return "\n".join([title, "", "```text", *lines, "```"])
+
+
+def _r4_cell(measured: Measured | None, claim: Claim) -> str:
+    """With the printed figure's digits; the interval needs no more than four."""
+    if measured is None:
+        return "-"
+    return f"{_value(measured.mean, claim.decimals)}{_bracket(measured)}"
+
+
+def _all_measured(row: Row) -> list[Measured]:
+    return ([row.measured] if row.measured else []) + list(row.elsewhere)
+
+
+def _seeds(group: Group) -> str:
+    return f"{len(group.runs)} seed{'s' if len(group.runs) > 1 else ''}, {group.numerics}"
+
+
+FORMATS: dict[str, Callable[[Sequence[Row]], str]] = {"r4": r4_format}
+"""Reports that print their results in a format of their own."""
+
+
+# ---------------------------------------------------------------- pictures, assumptions, deviations, runs
+
+_CAPTIONS = {"masks": "predicted masks", "curves": "losses and metric by epoch"}
+
+
+def _pictures(runs: Runs) -> list[str]:
+    """Mask strips, and folded away the curves, of every group's lowest seed that has them."""
+    groups = sorted((g for of in runs.groups.values() for g in of), key=lambda g: (_evidence(g), g.slug))
+    masks = [_picture(group, "masks") for group in groups]
+    curves = "\n\n".join(filter(None, (_picture(group, "curves") for group in groups)))
+    folded = f"<details><summary>Losses and metric by epoch</summary>\n\n{curves}\n\n</details>"
+    shown = [*filter(None, masks), *([folded] if curves else [])]
+    return ["## Pictures of our runs", *shown] if shown else []
+
+
+def _picture(group: Group, kind: str) -> str:
+    """A caption that names the data, and the picture; empty where no run of the group has one."""
+    for record in group.runs:
+        for figure in record.figures:
+            if figure["kind"] == kind:
+                said = f"{_plain(RECIPES[group.slug].title)}: {_CAPTIONS[kind]}, {_named(group)}"
+                return f"`{group.slug}`, {said}, seed {record.seed}\n\n![{said}](../{figure['file']})"
+    return ""
+
+
+def _assumptions(slugs: Sequence[str]) -> list[str]:
+    """Values of the recipes' own choice; one line for several recipes that chose alike."""
+    users = _users((slug, (a.field, a.value, a.why)) for slug in slugs for a in RECIPES[slug].assumptions)
+    if not users:
+        return []
+    said = "Values that the report does not state, what we took for them, and why."
+    rows = [[*map(_plain, chosen), _codes(recipes)] for chosen, recipes in users.items()]
+    return ["## Assumptions", said, _table(["field", "value", "why", "recipes"], rows)]
+
+
+def _deviations(runs: Runs) -> list[str]:
+    """What runs did otherwise than their recipe; one line for several that did alike."""
+    users = _users(
+        (slug, tuple(deviation[key] for key in ("field", "printed", "used", "why")))
+        for slug in sorted(runs.groups)
+        for group in runs.groups[slug]
+        for deviation in group.deviations
+    )
+    if not users:
+        return []
+    said = "Settings that runs used in place of the recipe's. Such runs count for no printed figure."
+    rows = [[*map(_plain, deviation), _codes(recipes)] for deviation, recipes in users.items()]
+    return ["## Deviations", said, _table(["field", "recipe says", "used", "why", "recipes"], rows)]
+
+
+def _users(pairs: Iterable[tuple[str, tuple[str, ...]]]) -> dict[tuple[str, ...], list[str]]:
+    """What is used → the recipes that use it, in the order of first use."""
+    users: dict[tuple[str, ...], list[str]] = {}
+    for slug, used in pairs:
+        users.setdefault(used, []).append(slug)
+    return users
+
+
+def _codes(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in dict.fromkeys(names))
+
+
+def _runs(runs: Runs) -> list[str]:
+    """Every run, ended well or not."""
+    if not runs.all:
+        return ["## Runs", "No run of this report's recipes is recorded here."]
+    superseded = {id(record) for record in runs.superseded}
+    heads = ["recipe", "run", "seed", "tier", "data", "status", "figure", "epoch", "commit", "device"]
+    rows = [
+        [
+            f"`{record.slug}`",
+            f"`{record.name}`",
+            str(record.seed),
+            record.tier,
+            record.data["source"],
+            "superseded" if id(record) in superseded else _status(record),
+            *_result(record),
+            _commit(record),
+            _plain(str(record.provenance.get("device", ""))),
+        ]
+        for record in runs.all
+    ]
+    parts = [
+        "## Runs",
+        "Every run that was started, whatever became of it.",
+        _table(heads, rows, right=(2, 7)),
+    ]
+    notes = {
+        f"{r.data['source']} {r.data['role']}: {r.data['train']:,} training and {r.data['val']:,} validation"
+        f" images ({r.data['unique_val']:,} distinct), {r.data['note']}"
+        for r in runs.all
+    }
+    return [*parts, "\n".join(f"- {_plain(note)}" for note in sorted(notes))]
+
+
+def _status(record: Record) -> str:
+    return _plain(f"{record.status}: {record.reason}" if record.reason else record.status)
+
+
+def _result(record: Record) -> list[str]:
+    """The primary figure and its epoch, as two cells."""
+    entry = record.metrics.get(record.selected)
+    if entry is None:
+        return ["–", "–"]
+    value = record.metric(entry["primary"])
+    return [f"{entry['primary']} {'undefined' if value is None else f'{value:.4f}'}", str(entry["epoch"])]
+
+
+def _commit(record: Record) -> str:
+    commit = record.provenance.get("commit")
+    if commit is None:
+        return "not in a checkout"
+    return f"`{commit[:9]}`{' with changes' if record.provenance.get('dirty') else ''}"
+
+
+# ---------------------------------------------------------------- all claims
+
+
+def claims_page(rows: Sequence[Row], ledgers: Sequence[Ledger] = ()) -> str:
+    """Every claim of every report with its grade, after counts of the grades."""
+    titles = {ledger.report: ledger.title for ledger in ledgers}
+    parts = [f"# Every claim, graded\n\n{HOW_TO_READ}", f"{len(rows)} claims.", _summary(rows)]
+    for report in dict.fromkeys(row.claim.report for row in rows):
+        own = [row for row in rows if row.claim.report == report]
+        graded = sum(row.grade != "not run" for row in own)
+        title = f": {_plain(titles[report])}" if report in titles else ""
+        parts += [
+            f"## {report.upper()}{title}",
+            f"{len(own)} claims, {graded} graded. [The report's page](reports/{report}.md)",
+            _table(
+                ["claim", "what it says", "printed", "measured", "grade", "flags", "where"],
+                [
+                    [
+                        _id(row),
+                        _plain(row.claim.text),
+                        _printed(row.claim),
+                        _measured(row),
+                        f"**{row.label}**",
+                        _plain("; ".join(row.flags)),
+                        _where(row),
+                    ]
+                    for row in own
+                ],
+            ),
+        ]
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+# ---------------------------------------------------------------- rankings
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One line of a ranking."""
+
+    value: float
+    cells: tuple[str, ...]
+
+
+LEADERBOARD_NOTE = """\
+*How to read this page.* One section a task, one table for each kind of evidence; figures of different tables
+are not comparable, so nothing is ranked across them. The 95 % interval is over seeds (Student's t) where
+there are two or more; for one seed, and for printed accuracies, it is over the images of the validation split
+(Clopper–Pearson for top-1, bootstrap for mean IoU), which leaves the spread between seeds out. **Synthetic**
+images are drawn by code and **stand-in** images are other pictures in the same folders: their figures say
+nothing about the official data. Samples/s are of training, on the device named.
+"""
+
+_RANKED = ["rank", "entry", "", "value", "95 %", "seeds", "parameters", "samples/s", "device", "grade"]
+
+
+def leaderboard(rows: Sequence[Row], found: Sequence[Record], folder: Path | None = None) -> str:
+    """One ranking for each task and each kind of evidence (data, tier, deviations).
+
+    Args:
+        rows: graded claims, whose printed figures are ranked too.
+        found: records; the latest finished ones are ranked.
+        folder: where they lie, for intervals over images.
+    """
+    runs = Runs(found)
+    graded = {row.claim.id: row for row in rows}
+    parts = ["# Leaderboard", LEADERBOARD_NOTE]
+    for role, title in TASKS.items():
+        tables: dict[str, list[_Entry]] = {}
+        printed = [_printed_entry(row) for row in rows if _is_ranked(row.claim, role)]
+        if printed:
+            tables[AS_PRINTED] = printed
+        for group in sorted((g for gs in runs.groups.values() for g in gs), key=_evidence):
+            entry = _measured_entry(group, role, graded, folder)
+            if entry is not None:
+                tables.setdefault(_evidence(group)[1], []).append(entry)
+        if tables:
+            parts += [f"## {title}"]
+        for heading, entries in tables.items():
+            parts += [f"### {heading[0].upper()}{heading[1:]}", _ranking(entries)]
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def _is_ranked(claim: Claim, role: str) -> bool:
+    """A printed figure of the whole validation split, not about some epoch, class or gain."""
+    return (
+        claim.kind == "number"
+        and claim.data == role
+        and claim.metric in ("top1", "miou")
+        and claim.split == "val"
+        and not claim.approx
+    )
+
+
+AS_PRINTED = "Official data, every setting as printed"
+
+
+def _evidence(group: Group) -> tuple[int, str]:
+    """What a ranking's entries share, and its place among the rankings."""
+    if group.source == "official" and not group.deviations and group.eager_float32:
+        return 0, AS_PRINTED
+    place = SOURCES.index(group.source) + 1
+    return place, _named(group)
+
+
+def _printed_entry(row: Row) -> _Entry:
+    claim = row.claim
+    value = float(claim.fraction)
+    interval = "–"
+    if claim.metric == "top1" and claim.n:
+        interval = _range(grading.accuracy_interval(round(value * claim.n), claim.n))
+    cells = (f"`{claim.id}`", "printed", str(claim.fraction), interval, str(claim.runs), "–", "–", "–")
+    return _Entry(value, (*cells, f"**{row.label}**"))
+
+
+def _measured_entry(group: Group, role: str, graded: Mapping[str, Row], folder: Path | None) -> _Entry | None:
+    first = group.runs[0]
+    primary = first.metrics.get(first.selected, {}).get("primary")
+    if first.data["role"] != role or primary not in METRICS:
+        return None
+    measured = measure(primary, group, folder)
+    rate = math.fsum(record.throughput["samples_per_second"] for record in group.runs) / len(group.runs)
+    cells = (
+        f"`{group.slug}`, {_plain(RECIPES[group.slug].title)}",
+        "measured",
+        _value(measured.mean, 4),
+        _range(measured.interval) if measured.interval else "–",
+        str(measured.k),
+        f"{first.parameters:,}",
+        f"{rate:,.1f}",
+        _plain(str(first.provenance.get("device", "")) + f", {group.numerics}"),
+        _standing(group, graded.get(group.slug)),
+    )
+    return _Entry(measured.mean, cells)
+
+
+def _standing(group: Group, row: Row | None) -> str:
+    """The grade that a group's figure led to, or why it led to none."""
+    if row is None:
+        return "no claim"
+    if row.measured is not None and row.measured.group.runs[0] is group.runs[0]:
+        return f"**{row.label}**"
+    return "counts for no claim: " + ("deviation" if group.source == row.claim.source else "data")
+
+
+def _ranking(entries: Sequence[_Entry]) -> str:
+    """Best first; equal values share a rank; undefined ones come last without one."""
+    ranked = sorted(
+        entries,
+        key=lambda e: (not math.isfinite(e.value), -e.value if math.isfinite(e.value) else 0, e.cells),
+    )
+    rows = []
+    for entry in ranked:
+        better = sum(other.value > entry.value for other in ranked if math.isfinite(other.value))
+        rows.append([str(better + 1) if math.isfinite(entry.value) else "–", *entry.cells])
+    return _table(_RANKED, rows, right=(0, 5, 6, 7))
+
+
+# ---------------------------------------------------------------- Markdown
+
+# an underscore between two letters or digits is never emphasis, and names are full of them
+_SPECIAL = re.compile(r"[\\`*|<&~\[\]]|(?<![^\W_])_|_(?![^\W_])")
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is, on one line, fit for a table's cell."""
+    return _SPECIAL.sub(lambda match: f"\\{match[0]}", " ".join(text.split()))
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """A pipe table; cells are Markdown already."""
+    rule = ["---:" if index in right else "---" for index in range(len(heads))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows))

@@ -1,0 +1,94 @@
+"""Options, markers and reports shared by every suite."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bench import alignment
+
+SUITES = Path(__file__).parent / "suites"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("bench", "what suites/endtoend runs")
+    group.addoption("--tier", default="smoke", choices=("smoke", "gpu", "full"), help="what is scaled down")
+    group.addoption("--data", default="synthetic", help="'synthetic' or a folder in the official layout")
+    group.addoption("--seeds", default=1, type=int, help="seeds 0…k−1 of every recipe")
+    group.addoption("--init", default=None, choices=("scratch",), help="instead of pretrained weights")
+    group.addoption("--weights", default=None, type=Path, help="folder with pretrained weights")
+    group.addoption("--device", default="auto", help="auto, cpu, cuda or mps")
+    group.addoption("--out", default=None, type=Path, help="where records and tables go (a fresh folder)")
+    group.addoption("--gpu-hours", default=None, type=float, help="stop starting runs after so many hours")
+
+
+def _asked(config: pytest.Config, marker: str) -> bool:
+    """Whether ``-m`` names the marker, other than to leave it out."""
+    words = str(config.option.markexpr).replace("(", " ").replace(")", " ").split()
+    return any(
+        word == marker and (position == 0 or words[position - 1] != "not")
+        for position, word in enumerate(words)
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    reasons = {}
+    if not _has_cuda():
+        reasons["gpu"] = "needs a CUDA device, none is here"
+    if not _asked(config, "fullrun"):
+        reasons["fullrun"] = "trains recipes as printed; ask for it with -m fullrun"
+    if not _asked(config, "slow"):
+        reasons["slow"] = "slow; ask for it with -m slow (tox -e soak)"
+    for item in items:
+        for marker, reason in reasons.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    if _ran_nothing_asked_for(config, terminalreporter.stats):
+        terminalreporter.write_line(
+            f"-m {config.option.markexpr!r} executed no test: see the reasons of the skipped ones", red=True
+        )
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or session.config.option.collectonly:
+        return
+    if exitstatus == 0 and _ran_nothing_asked_for(session.config, reporter.stats):
+        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+    _note_alignment(session, reporter.stats)
+
+
+def _ran_nothing_asked_for(config: pytest.Config, stats: dict[str, list[object]]) -> bool:
+    """An explicit ``-m gpu`` or ``-m fullrun`` that ran no test must not look like a success."""
+    wanted = any(_asked(config, marker) for marker in ("gpu", "fullrun"))
+    return wanted and not any(stats.get(outcome) for outcome in ("passed", "failed", "error", "xfailed"))
+
+
+def _note_alignment(session: pytest.Session, stats: dict[str, list[object]]) -> None:
+    """Whether the suites that hold ``reference`` to outside oracles passed, for the grade *contradicted*.
+
+    Only a run over all of them says anything: a part of them is not noted.
+    """
+    counts = {suite: Counter[str]() for suite in alignment.SUITES}
+    for outcome in ("passed", "failed", "error"):
+        for report in stats.get(outcome, []):
+            name = getattr(report, "nodeid", "").split("/")[1:2]
+            if name and name[0] in counts:
+                counts[name[0]][outcome] += 1
+    selected = session.config.option.keyword or session.config.option.markexpr
+    if not selected and all(sum(count.values()) for count in counts.values()):
+        folder = session.config.rootpath / "runs"
+        alignment.note(folder, {s: (c["passed"], c["failed"] + c["error"]) for s, c in counts.items()})

@@ -1,0 +1,145 @@
+"""Data sets by role, from files in the official layout or drawn by code."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from reference.data import classification50, landcover, miniimagenet, officehome, synthetic
+from reference.data.cache import Progress
+from reference.data.dataset import OFFICIAL_PALETTE, Dataset, Palette, Source, Split, manifest_hash
+from reference.data.decode import decode_split
+from reference.data.listing import Item, Listing, shown
+from reference.errors import InputError
+
+__all__ = ["OFFICIAL_COUNTS", "OFFICIAL_PALETTE", "READERS", "Dataset", "Palette", "Split", "open_dataset"]
+
+# role → reader: finds and checks the files of both splits without decoding them.
+READERS: dict[str, Callable[[Path], Listing]] = {
+    "classification50": classification50.list_files,
+    "miniimagenet": miniimagenet.list_files,
+    "officehome": officehome.list_files,
+    "landcover": landcover.list_files,
+}
+
+# What can be counted of the official data.
+OFFICIAL_COUNTS: dict[str, dict[str, int]] = {
+    "classification50": {
+        "train": 22500,
+        "val": 2500,
+        "classes": 50,
+        "fewest train per class": 450,
+        "most train per class": 450,
+        "fewest val per class": 50,
+        "most val per class": 50,
+    },
+    "miniimagenet": {"train": 38400, "val": 0, "classes": 64},
+    "officehome": {"train": 3951, "val": 406, "classes": 65},
+    "landcover": {"train": 2000, "val": 257},
+}
+
+
+def open_dataset(
+    role: str,
+    source: Path | None,
+    *,
+    image_size: int,
+    classes: int | None = None,
+    train_limit: int | None = None,
+    val_limit: int | None = None,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Open a role's data, every image resized to a square.
+
+    Args:
+        role: key of ``READERS``.
+        source: folder that holds ``p1_data`` and ``p2_data``; None draws the data by code.
+        image_size: side of the square, pixels.
+        classes: keep the first so many classes (all, where there are fewer); classification only.
+        train_limit, val_limit: keep at most so many images, spread evenly over classes and names; for
+            drawn data, draw exactly so many.
+        cache: folder for decoded images; None decodes into memory.
+        progress: called with (images done, images) while a split is decoded.
+
+    Raises:
+        InputError: unknown role, an option out of range, or bad data: one line naming file and cause.
+    """
+    if role not in READERS:
+        raise InputError(f"data role {role!r}: unknown; expected one of {', '.join(READERS)}")
+    for option, value in (("classes", classes), ("train_limit", train_limit), ("val_limit", val_limit)):
+        if value is not None and value < 1:
+            raise InputError(f"{option}: {value}; expected at least 1")
+    if image_size < 8:
+        raise InputError(f"image_size: {image_size}; expected at least 8 pixels")
+    if role == "landcover" and classes is not None:
+        raise InputError("classes: masks have all their classes; leave the option out for landcover")
+    if source is None:
+        return synthetic.draw(role, image_size, classes=classes, train_count=train_limit, val_count=val_limit)
+    listing = READERS[role](source)
+    kind, note = source_of(role, listing)
+    if classes is not None:
+        listing = _first_classes(role, listing, classes)
+    train_items, val_items = _thin(listing.train, train_limit), _thin(listing.val, val_limit)
+    palette = listing.palette
+    train, train_entries = decode_split(role, "train", train_items, palette, image_size, cache, progress)
+    val, val_entries = decode_split(role, "val", val_items, palette, image_size, cache, progress)
+    scored = listing.classes if palette is None else palette.classes
+    entries = train_entries + val_entries
+    return Dataset(
+        role=role,
+        source=kind,
+        name=listing.name or (role if kind == "official" else shown(source.resolve().name)),
+        classes=listing.classes,
+        scored=tuple(range(len(scored))),
+        palette=palette,
+        train=train,
+        val=val,
+        unique_val=len({entry.digest for entry in val_entries}),
+        manifest=manifest_hash(role, image_size, listing.classes, palette, entries),
+        counts_note=note,
+    )
+
+
+def source_of(role: str, listing: Listing) -> tuple[Source, str]:
+    """Whether files are the official ones, as far as counting can tell, and how that was found, in words."""
+    if listing.described:
+        return "stand-in", "not official: described by its dataset.toml"
+    found = _counts(listing)
+    for what, expected in OFFICIAL_COUNTS[role].items():
+        # Labels are optional for mini-ImageNet; without them there are no classes to count.
+        if found.get(what, expected) != expected:
+            return "stand-in", f"not official: {what} {found[what]}, official {expected}"
+    return "official", "counts match, content unverified"
+
+
+def _counts(listing: Listing) -> dict[str, int]:
+    counts = {"train": len(listing.train), "val": len(listing.val)}
+    if listing.classes:
+        counts["classes"] = len(listing.classes)
+        for split, items in (("train", listing.train), ("val", listing.val)):
+            per_class = Counter(item.label for item in items)
+            # The lowest and the highest agree with the official figure only if every class does.
+            counts[f"fewest {split} per class"] = min(per_class[i] for i in range(len(listing.classes)))
+            counts[f"most {split} per class"] = max(per_class.values(), default=0)
+    return counts
+
+
+def _first_classes(role: str, listing: Listing, count: int) -> Listing:
+    if not listing.classes:
+        raise InputError(f"classes: {role} has no labels here; leave the option out or add its train.csv")
+    train = tuple(item for item in listing.train if item.label < count)
+    val = tuple(item for item in listing.val if item.label < count)
+    if listing.val and not val:
+        raise InputError(f"classes: no validation image of {role} is of its first {count} classes; keep more")
+    return replace(listing, train=train, val=val, classes=listing.classes[:count])
+
+
+def _thin(items: tuple[Item, ...], limit: int | None) -> tuple[Item, ...]:
+    """At most ``limit`` items in their old order, in equal steps through the items sorted by label."""
+    if limit is None or limit >= len(items):
+        return items
+    by_label = sorted(range(len(items)), key=lambda i: items[i].label)
+    return tuple(items[i] for i in sorted(by_label[step * len(items) // limit] for step in range(limit)))

@@ -1,0 +1,113 @@
+"""``dataset.toml``: how data in the official layout says that it is not the official data."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from reference.data.dataset import Palette
+from reference.data.listing import shown
+from reference.errors import InputError
+
+FILE_NAME = "dataset.toml"
+PALETTE_KEYS = ("name", "classes", "palette", "unknown")
+UNKNOWN_KEYS = ("index", "colour")
+# 255 marks a refused pixel while a mask is decoded, and one index is unknown's.
+MAX_CLASSES = 254
+
+
+def find_description(*folders: Path) -> Path | None:
+    """The first ``dataset.toml`` in the folders, None where there is none."""
+    return next((folder / FILE_NAME for folder in folders if (folder / FILE_NAME).exists()), None)
+
+
+def read_name(path: Path) -> str:
+    """Read the ``dataset.toml`` of a classification set, whose one key is ``name``.
+
+    Raises:
+        InputError: not TOML, or another key, or no name.
+    """
+    return _name(path, _load(path, ("name",)))
+
+
+def read_palette(path: Path) -> tuple[str, Palette]:
+    """Read name and palette of a land-cover ``dataset.toml``; its colours are matched exactly.
+
+    Raises:
+        InputError: not TOML, or keys, classes, colours or unknown index that do not fit together.
+    """
+    values = _load(path, PALETTE_KEYS)
+    unknown = values["unknown"]
+    if not isinstance(unknown, dict):
+        raise _refusal(path, "unknown", unknown, 'a table such as { index = 5, colour = "#9B9B9B" }')
+    _check_keys(path, unknown, UNKNOWN_KEYS, "unknown.")
+    classes = _classes(path, values["classes"])
+    colours = values["palette"]
+    if not isinstance(colours, list) or len(colours) != len(classes):
+        raise _refusal(path, "palette", colours, f"a list of {len(classes)} colours, one per class")
+    index = unknown["index"]
+    if isinstance(index, bool) or index != len(classes):
+        raise _refusal(path, "unknown.index", index, f"{len(classes)}, right after the classes")
+    rgb = tuple(_colour(path, "palette", colour) for colour in colours)
+    unknown_rgb = _colour(path, "unknown.colour", unknown["colour"])
+    if len({*rgb, unknown_rgb}) != len(classes) + 1:
+        raise _refusal(path, "palette", colours, "colours that all differ, unknown's too")
+    palette = Palette(classes, rgb, unknown_index=len(classes), unknown_colour=unknown_rgb)
+    return _name(path, values), palette
+
+
+def _load(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{shown(path)}: cannot be read ({error.strerror}); expected a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        cause = " ".join(str(error).split())
+        raise InputError(f"{shown(path)}: not TOML ({cause}); mend the file") from None
+    _check_keys(path, values, keys, "")
+    return values
+
+
+def _check_keys(path: Path, values: dict[str, Any], keys: tuple[str, ...], prefix: str) -> None:
+    for key in values:
+        if key not in keys:
+            raise InputError(
+                f"{shown(path)}: unknown key {prefix + key!r}; valid keys are "
+                f"{', '.join(prefix + k for k in keys)}; remove or rename it"
+            )
+    for key in keys:
+        if key not in values:
+            raise InputError(f"{shown(path)}: key {prefix + key!r} is missing; add it")
+
+
+def _name(path: Path, values: dict[str, Any]) -> str:
+    name = values["name"]
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        raise _refusal(path, "name", name, "a name of printable text")
+    return name.strip()
+
+
+def _classes(path: Path, names: Any) -> tuple[str, ...]:
+    valid = (
+        isinstance(names, list)
+        and 0 < len(names) <= MAX_CLASSES
+        and all(isinstance(n, str) and n.strip() and n.isprintable() and n != "unknown" for n in names)
+        and len(set(names)) == len(names)
+    )
+    if not valid:
+        raise _refusal(path, "classes", names, f"1 to {MAX_CLASSES} different names but 'unknown'")
+    return tuple(names)
+
+
+def _colour(path: Path, key: str, value: Any) -> tuple[int, int, int]:
+    if not isinstance(value, str) or not re.fullmatch(r"#[0-9A-Fa-f]{6}", value):
+        raise _refusal(path, key, value, 'colours such as "#3C1098"')
+    return int(value[1:3], 16), int(value[3:5], 16), int(value[5:7], 16)
+
+
+def _refusal(path: Path, key: str, found: Any, expected: str) -> InputError:
+    seen = repr(found)
+    seen = seen if len(seen) <= 80 else seen[:77] + "..."
+    return InputError(f"{shown(path)}: key {key!r} is {seen}; expected {expected}; mend the file")

@@ -1,0 +1,91 @@
+"""Image files to arrays: every way in which a file can be bad ends as one line that names it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from reference.data.listing import shown
+from reference.errors import InputError
+
+# Below the count at which Pillow starts to warn of decompression bombs; 8192 x 8192.
+MAX_PIXELS = 1 << 26
+IMAGE_MODES = ("RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a whole file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{shown(path)}: cannot be read ({error.strerror}); expected a file") from None
+
+
+def decode_image(
+    blob: bytes, name: str, *, formats: tuple[str, ...] = ("JPEG", "PNG"), modes: Sequence[str] = IMAGE_MODES
+) -> Image.Image:
+    """Decode a file's bytes, whatever its name ends in, as an RGB image.
+
+    Grey, palette and CMYK images are converted as Pillow does, transparency is dropped, an EXIF
+    orientation is ignored (as torchvision's loaders do all three). Sixteen-bit grey is refused, since
+    converting it would clip.
+
+    Raises:
+        InputError: no image, a damaged one, one of another mode, or one of more than ``MAX_PIXELS``.
+    """
+    wanted = " or ".join(formats)
+    if not blob:
+        raise InputError(f"{name}: the file is empty (0 bytes); expected a {wanted} image; replace it")
+    try:
+        with Image.open(io.BytesIO(blob), formats=formats) as image:
+            _check_size(image, name)
+            if image.mode not in modes:
+                raise InputError(
+                    f"{name}: an image of mode {image.mode}; expected {', '.join(modes)}; convert it to RGB"
+                )
+            # By way of RGBA, since Pillow warns of palettes with transparency.
+            return (image.convert("RGBA") if image.mode == "P" else image).convert("RGB")
+    except UnidentifiedImageError:
+        raise InputError(f"{name}: not a {wanted} image; replace the file or remove it") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InputError(f"{name}: too large ({_one_line(error)}); shrink or remove it") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise InputError(
+            f"{name}: the image is truncated or damaged ({_one_line(error)}); replace the file or remove it"
+        ) from None
+
+
+def _check_size(image: Image.Image, name: str) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise InputError(
+            f"{name}: too large ({width} x {height}); at most {MAX_PIXELS} pixels; shrink or remove it"
+        )
+
+
+def _one_line(error: BaseException) -> str:
+    return shown(" ".join(str(error).split()))
+
+
+def resize_image(image: Image.Image, size: int) -> np.ndarray:
+    """Resize to a square by antialiased bilinear interpolation, whatever the shape: (size, size, 3) uint8."""
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+
+
+def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
+    """Resize a mask by nearest neighbour, which makes no new class: (H, W) to (size, size) uint8.
+
+    Every pixel takes the class at its centre, as in Pillow, but in whole numbers: Pillow's rounding errors
+    decide where a centre falls on the border between two pixels.
+    """
+    rows, columns = ((2 * np.arange(size) + 1) * length // (2 * size) for length in mask.shape)
+    resized: np.ndarray = mask[rows[:, None], columns]
+    return resized

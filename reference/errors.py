@@ -1,0 +1,12 @@
+"""The one exception for input that a person can mend: bad files, keys, options and data."""
+
+
+class InputError(Exception):
+    """Bad input, said in one line: the file or key, what was found, what was expected, what to do.
+
+    The command line prints the message and exits with 2; nothing is lost and no traceback is shown.
+    """
+
+
+class WeightsMissing(InputError):
+    """Pretrained weights that a recipe starts from are not on this machine (``not run: weights``)."""

@@ -1,0 +1,60 @@
+"""Every network of the reports, by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+from torch import nn
+
+from reference.errors import InputError
+from reference.models.byol import byol_resnet50
+from reference.models.deeplab import DeepLabV3
+from reference.models.fcn import (
+    Fcn8s,
+    Fcn8sResNet34,
+    Fcn8sVgg16Bn,
+    Fcn32s,
+    Fcn32sPad100,
+    Fcn32sResNet34,
+)
+from reference.models.heads import resnet50_dropout, resnet50_linear, resnet50_mlp
+from reference.models.resnet import resnet18, resnet34, resnet50, resnet152
+from reference.models.vgg import LeakyVGG16, vgg13, vgg16_bn
+
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "vgg13": vgg13,
+    "vgg16_bn": vgg16_bn,
+    "leaky_vgg16": LeakyVGG16,
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "resnet50": resnet50,
+    "resnet152": resnet152,
+    "resnet50_linear": resnet50_linear,
+    "resnet50_dropout": resnet50_dropout,
+    "resnet50_mlp": resnet50_mlp,
+    "fcn32s": Fcn32s,
+    "fcn32s_pad100": Fcn32sPad100,
+    "fcn32s_resnet34": Fcn32sResNet34,
+    "fcn8s_vgg16": Fcn8s,
+    "fcn8s_vgg16_bn": Fcn8sVgg16Bn,
+    "fcn8s_resnet34": Fcn8sResNet34,
+    "deeplabv3_resnet50": DeepLabV3,
+    "byol_resnet50": byol_resnet50,
+}
+
+
+def build(name: str, *, num_classes: int, width: int = 64, **args: int | float | bool | str) -> nn.Module:
+    """Build a network with its initial weights, from torch's current random state.
+
+    Raises:
+        InputError: no such network, or an argument that its builder does not take.
+    """
+    if name not in MODELS:
+        raise InputError(f"model {name!r}: no such network; known are {', '.join(sorted(MODELS))}")
+    builder = MODELS[name]
+    known = sorted(set(inspect.signature(builder).parameters) - {"num_classes", "width"})
+    for key in args:
+        if key not in known:
+            raise InputError(f"model {name!r}: no argument {key!r}; it takes {', '.join(known) or 'none'}")
+    return builder(num_classes=num_classes, width=width, **args)

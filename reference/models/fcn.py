@@ -1,0 +1,440 @@
+"""Fully convolutional networks over VGG16 and ResNet-34 (Shelhamer, Long and Darrell 2017).
+
+All map images (B, 3, H, W) to logits (B, num_classes, H, W). No report prints a ``forward``; the wiring
+here follows from the printed shapes and, for the VGG networks, from the original's crops, which
+``Grid`` derives instead of quoting them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from reference.errors import InputError
+from reference.models.resnet import resnet34
+from reference.models.vgg import VGG16_BLOCKS, init_vgg_, vgg_features
+from reference.models.weights import KeyMap, Trunk, check_sizes
+
+
+def bilinear_kernel(channels: int, size: int) -> Tensor:
+    """Weights (channels, channels, size, size) that make a transposed convolution interpolate bilinearly.
+
+    Exact where the stride is size / 2; each class feeds only itself. Source: the original's ``surgery.py``.
+    """
+    factor = (size + 1) // 2
+    centre = factor - 1 if size % 2 else factor - 0.5
+    ramp = 1 - (torch.arange(size, dtype=torch.float64) - centre).abs() / factor
+    kernel = torch.zeros(channels, channels, size, size)
+    kernel[range(channels), range(channels)] = torch.outer(ramp, ramp).float()
+    return kernel
+
+
+def upsampler(
+    classes: int, size: int, stride: int, padding: int = 0, *, bias: bool = False
+) -> nn.ConvTranspose2d:
+    """A transposed convolution over class maps that starts as bilinear interpolation and is learned."""
+    layer = nn.ConvTranspose2d(classes, classes, size, stride, padding, bias=bias)
+    with torch.no_grad():
+        layer.weight.copy_(bilinear_kernel(classes, size))
+        if layer.bias is not None:
+            layer.bias.zero_()
+    return layer
+
+
+def zero_(*layers: nn.Conv2d) -> None:
+    """Make convolutions answer zero: the original's initial scores."""
+    for layer in layers:
+        for parameter in layer.parameters():
+            nn.init.zeros_(parameter)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the pixels of a map lie: pixel i is centred on pixel ``first + step · i`` of the input."""
+
+    step: float = 1
+    first: float = 0
+
+    def conv(self, size: int, stride: int = 1, padding: int = 0) -> Grid:
+        """The grid after a convolution or pool."""
+        return Grid(self.step * stride, self.first + self.step * ((size - 1) / 2 - padding))
+
+    def deconv(self, size: int, stride: int) -> Grid:
+        """The grid after an unpadded transposed convolution."""
+        step = self.step / stride
+        return Grid(step, self.first - step * (size - 1) / 2)
+
+    def crop(self, to: Grid) -> int:
+        """How many pixels of this grid lie before the first one of another grid of the same step."""
+        offset = (to.first - self.first) / self.step
+        if self.step != to.step or offset != int(offset):
+            raise ValueError(f"{self} and {to} have no pixels in common")
+        return int(offset)
+
+
+def crop(x: Tensor, offset: int, height: int, width: int) -> Tensor:
+    """The height × width window of (B, C, H, W) that starts ``offset`` pixels from its upper left corner."""
+    return x[..., offset : offset + height, offset : offset + width]
+
+
+class FcnVgg16(Trunk):
+    """What the VGG16 FCNs share: trunk, fc6, fc7 and score, and the grids their crops follow from.
+
+    Subclasses set the scores' initial weights.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        width: int,
+        batch_norm: bool,
+        padding: int,
+        channel_dropout: bool,
+        transplant: bool,
+    ) -> None:
+        super().__init__()
+        check_sizes(num_classes, width)
+        if transplant and batch_norm:
+            raise InputError("transplant: fc6 and fc7 are transplanted from vgg16 only, not with batch_norm")
+        self.num_classes, self.width = num_classes, width
+        self.pretrained = _vgg16_keys(batch_norm, transplant)
+        self.features = vgg_features(
+            VGG16_BLOCKS, width=width, batch_norm=batch_norm, padding=padding, ceil_mode=True
+        )
+        margin = fc6_margin(padding)
+        dropout = nn.Dropout2d if channel_dropout else nn.Dropout
+        self.fc6 = nn.Conv2d(8 * width, 64 * width, 7, padding=margin)
+        self.relu6 = nn.ReLU(inplace=True)
+        self.drop6 = dropout(0.5)
+        self.fc7 = nn.Conv2d(64 * width, 64 * width, 1)
+        self.relu7 = nn.ReLU(inplace=True)
+        self.drop7 = dropout(0.5)
+        init_vgg_(self)
+        self.score_fr = nn.Conv2d(64 * width, num_classes, 1)
+        self.pool_grids = vgg_pool_grids(padding)
+        self.score_grid = self.pool_grids[-1].conv(7, padding=margin)
+
+    def pools(self, x: Tensor) -> list[Tensor]:
+        """The five pools' maps, at 1/2 to 1/32 of the padded image."""
+        maps = []
+        for layer in self.features:
+            x = layer(x)
+            if isinstance(layer, nn.MaxPool2d):
+                maps.append(x)
+        return maps
+
+    def score(self, pool5: Tensor) -> Tensor:
+        """Class scores at stride 32: (B, 8·width, h, w) → (B, num_classes, h', w')."""
+        x = self.drop6(self.relu6(self.fc6(pool5)))
+        x = self.drop7(self.relu7(self.fc7(x)))
+        scores: Tensor = self.score_fr(x)
+        return scores
+
+
+def fc6_margin(padding: int) -> int:
+    """The padding of fc6 that goes with one of the first convolution. Raises: InputError.
+
+    None, as in the original, where ``padding`` makes room for the 7×7 window in any image, which is from
+    97 on. Below it is 3: without that, small images would have no scores at all, and (below 81) every
+    image a border without any.
+    """
+    if padding < 0:
+        raise InputError(f"padding: found {padding}, expected 0 or more")
+    return 0 if padding >= 97 else 3
+
+
+def vgg_pool_grids(padding: int) -> list[Grid]:
+    """The grids of VGG's five pools when its first convolution has the given padding."""
+    grid = Grid().conv(3, padding=padding)
+    grids = []
+    for _ in range(5):
+        grid = grid.conv(2, stride=2)
+        grids.append(grid)
+    return grids
+
+
+def _vgg16_keys(batch_norm: bool, transplant: bool) -> dict[str, KeyMap]:
+    new = ("score", "up")
+    if transplant:
+        prefixes = {"features.": "features.", "classifier.0.": "fc6.", "classifier.3.": "fc7."}
+        keys = KeyMap(
+            prefixes={**prefixes, "classifier.6.": None}, fresh=new, reshaped=("fc6.weight", "fc7.weight")
+        )
+    else:
+        keys = KeyMap(prefixes={"features.": "features.", "classifier.": None}, fresh=("fc6.", "fc7.", *new))
+    return {"vgg16_bn" if batch_norm else "vgg16": keys}
+
+
+class Fcn32s(FcnVgg16):
+    """FCN-32s over VGG16: one transposed convolution from stride 32, cropped where it meets the image.
+
+    Args:
+        num_classes: classes of the output.
+        width: channels of the first stage; scales all others, fc6 and fc7 included.
+        batch_norm: the trunk is VGG16-BN.
+        padding: of the first convolution; the original's is 100.
+        channel_dropout: dropout takes whole channels, else single values (R5's ``Dropout``, r5:113).
+        score_relu: a ReLU follows the scores, as in R5 (r5:122).
+        deconv_bias: the transposed convolution has a bias, as in R5 (r5:125).
+        transplant: pretrained weights also fill fc6 and fc7, from the classifier's linear layers.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        width: int = 64,
+        batch_norm: bool = False,
+        padding: int = 100,
+        channel_dropout: bool = True,
+        score_relu: bool = False,
+        deconv_bias: bool = False,
+        transplant: bool = False,
+    ) -> None:
+        super().__init__(num_classes, width, batch_norm, padding, channel_dropout, transplant)
+        self.score_relu = nn.ReLU() if score_relu else nn.Identity()
+        # Under a ReLU, scores of zero would be a place that no gradient leaves.
+        if not score_relu:
+            zero_(self.score_fr)
+        self.upscore = upsampler(num_classes, 64, 32, bias=deconv_bias)
+        self.offset = self.score_grid.deconv(64, 32).crop(Grid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        scores = self.score_relu(self.score(self.pools(x)[-1]))  # (B, C, ~H/32, ~W/32)
+        return crop(self.upscore(scores), self.offset, height, width)
+
+
+class Fcn8s(FcnVgg16):
+    """The original FCN-8s over VGG16: scores at 1/32, 1/16 and 1/8, summed where they are aligned, then ×8.
+
+    R4's missing ablation, beside ``fcn32s_resnet34`` (r4:438). Arguments as for ``Fcn32s``.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        width: int = 64,
+        batch_norm: bool = False,
+        padding: int = 100,
+        channel_dropout: bool = True,
+        transplant: bool = False,
+    ) -> None:
+        super().__init__(num_classes, width, batch_norm, padding, channel_dropout, transplant)
+        self.score_pool3 = nn.Conv2d(4 * width, num_classes, 1)
+        self.score_pool4 = nn.Conv2d(8 * width, num_classes, 1)
+        zero_(self.score_fr, self.score_pool3, self.score_pool4)
+        self.upscore2 = upsampler(num_classes, 4, 2)
+        self.upscore_pool4 = upsampler(num_classes, 4, 2)
+        self.upscore8 = upsampler(num_classes, 16, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        *_, pool3, pool4, pool5 = self.pools(x)
+        grid3, grid4 = self.pool_grids[2:4]
+        scores, grid = self.upscore2(self.score(pool5)), self.score_grid.deconv(4, 2)
+        scores, grid = add_aligned(scores, grid, self.score_pool4(pool4), grid4)
+        scores, grid = self.upscore_pool4(scores), grid.deconv(4, 2)
+        scores, grid = add_aligned(scores, grid, self.score_pool3(pool3), grid3)
+        scores, grid = self.upscore8(scores), grid.deconv(16, 8)
+        return crop(scores, grid.crop(Grid()), height, width)
+
+
+def add_aligned(a: Tensor, grid_a: Grid, b: Tensor, grid_b: Grid) -> tuple[Tensor, Grid]:
+    """The sum of two maps where both have pixels, and its grid."""
+    offset = grid_a.crop(grid_b)
+    start_a, start_b = max(offset, 0), max(-offset, 0)
+    height, width = (min(a.shape[i] - start_a, b.shape[i] - start_b) for i in (-2, -1))
+    total = crop(a, start_a, height, width) + crop(b, start_b, height, width)
+    return total, grid_b if offset >= 0 else grid_a
+
+
+class LeakyFcn(Trunk):
+    """R2's fc6 and fc7, each with BatchNorm and LeakyReLU, and its score (r2:136, r2:222)."""
+
+    def add_scores(self, num_classes: int, width: int, margin: int, dropout: type[nn.Module]) -> None:
+        """Create the layers after the trunk's, in the printed order."""
+        self.fc6 = nn.Conv2d(8 * width, 64 * width, 7, padding=margin)
+        self.bn6 = nn.BatchNorm2d(64 * width)
+        self.lrelu6 = nn.LeakyReLU(0.2, inplace=True)
+        self.drop6 = dropout(0.5)
+        self.fc7 = nn.Conv2d(64 * width, 64 * width, 1)
+        self.bn7 = nn.BatchNorm2d(64 * width)
+        self.lrelu7 = nn.LeakyReLU(0.2, inplace=True)
+        self.drop7 = dropout(0.5)
+        self.score_fr = nn.Conv2d(64 * width, num_classes, 1)
+
+    def score(self, pool5: Tensor) -> Tensor:
+        """Class scores at stride 32: (B, 8·width, h, w) → (B, num_classes, h', w')."""
+        x = self.drop6(self.lrelu6(self.bn6(self.fc6(pool5))))
+        x = self.drop7(self.lrelu7(self.bn7(self.fc7(x))))
+        scores: Tensor = self.score_fr(x)
+        return scores
+
+
+LEAKY_FRESH = ("fc6.", "bn6.", "fc7.", "bn7.", "score", "bn4", "upscore")
+
+
+class Fcn32sPad100(LeakyFcn):
+    """R2's VGG16-FCN32s (r2:102), cropped as its text says (r2:271).
+
+    ``padding`` as for ``Fcn32s``; the transposed convolution and the scores start as the original's,
+    which the listing does not tell.
+    """
+
+    def __init__(self, *, num_classes: int, width: int = 64, padding: int = 100) -> None:
+        super().__init__()
+        check_sizes(num_classes, width)
+        margin = fc6_margin(padding)
+        self.num_classes, self.width = num_classes, width
+        keys = KeyMap(prefixes={"features.": "features5.", "classifier.": None}, fresh=LEAKY_FRESH)
+        self.pretrained = {"vgg16": keys}
+        self.features5 = vgg_features(VGG16_BLOCKS, width=width, padding=padding, ceil_mode=True)
+        self.add_scores(num_classes, width, margin, nn.Dropout)
+        init_vgg_(self)
+        zero_(self.score_fr)
+        self.upscore = upsampler(num_classes, 64, 32)
+        scores = vgg_pool_grids(padding)[-1].conv(7, padding=margin)
+        self.offset = scores.deconv(64, 32).crop(Grid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        return crop(self.upscore(self.score(self.features5(x))), self.offset, height, width)
+
+
+class Fcn8sVgg16Bn(LeakyFcn):
+    """R2's VGG16-BN-FCN8s (r2:171): no padding of 100 and no crop; kernels and strides make the sizes meet.
+
+    At 512 pixels pool5 is 16², fc6 leaves 10², ``upscore2`` (5, stride 3) makes 32² to meet pool4's three
+    convolutions, ``upscore_pool4`` 64² to meet pool3, ``upscore8`` 512². Only sides of 464 and 512 come
+    out as they went in. The listing's last BatchNorm is printed twice, on either side of a page break.
+
+    Raises:
+        ValueError: from ``forward``, for an image of another size.
+    """
+
+    SIDES = (464, 512)
+
+    def __init__(self, *, num_classes: int, width: int = 64) -> None:
+        super().__init__()
+        check_sizes(num_classes, width)
+        self.num_classes, self.width = num_classes, width
+        features = list(vgg_features(VGG16_BLOCKS, width=width, batch_norm=True, ceil_mode=True))
+        self.features3 = nn.Sequential(*features[:24])
+        self.features4 = nn.Sequential(*features[24:34])
+        self.features5 = nn.Sequential(*features[34:])
+        self.pretrained = {"vgg16_bn": KeyMap(prefixes=_split_features(24, 34, 44), fresh=LEAKY_FRESH)}
+        self.add_scores(num_classes, width, 0, nn.Dropout2d)
+        self.score_pool3 = nn.Conv2d(4 * width, num_classes, 1)
+        self.score_pool4_0 = nn.Conv2d(8 * width, 16 * width, 3, padding=1)
+        self.bn4_0 = nn.BatchNorm2d(16 * width)
+        self.lrelu4_0 = nn.LeakyReLU(0.2, inplace=True)
+        self.score_pool4_1 = nn.Conv2d(16 * width, 32 * width, 3, padding=1)
+        self.bn4_1 = nn.BatchNorm2d(32 * width)
+        self.lrelu4_1 = nn.LeakyReLU(0.2, inplace=True)
+        self.score_pool4_2 = nn.Conv2d(32 * width, num_classes, 3, padding=1)
+        self.bn4_2 = nn.BatchNorm2d(num_classes)
+        self.lrelu4_2 = nn.LeakyReLU(0.2, inplace=True)
+        init_vgg_(self)
+        zero_(self.score_fr, self.score_pool3)
+        self.upscore2 = upsampler(num_classes, 5, 3)
+        self.upscore8 = upsampler(num_classes, 8, 8)
+        self.upscore_pool4 = upsampler(num_classes, 2, 2)
+
+    def score4(self, pool4: Tensor) -> Tensor:
+        """The scores of pool4, through three convolutions: (B, 8·width, h, w) → (B, num_classes, h, w)."""
+        x = self.lrelu4_0(self.bn4_0(self.score_pool4_0(pool4)))
+        x = self.lrelu4_1(self.bn4_1(self.score_pool4_1(x)))
+        scores: Tensor = self.lrelu4_2(self.bn4_2(self.score_pool4_2(x)))
+        return scores
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        if height not in self.SIDES or width not in self.SIDES:
+            raise ValueError(f"image of {height}×{width}: R2's FCN8s fits sides of 464 and 512 pixels only")
+        pool3 = self.features3(x)
+        pool4 = self.features4(pool3)
+        scores = self.upscore2(self.score(self.features5(pool4))) + self.score4(pool4)  # (B, C, H/16, W/16)
+        scores = self.upscore_pool4(scores) + self.score_pool3(pool3)  # (B, C, H/8, W/8)
+        logits: Tensor = self.upscore8(scores)
+        return logits
+
+
+def _split_features(*ends: int) -> dict[str, str | None]:
+    """Key prefixes of torchvision's ``features``, cut into ``features3``, ``features4``, ``features5``."""
+    prefixes: dict[str, str | None] = {"classifier.": None}
+    start = 0
+    for block, end in zip((3, 4, 5), ends, strict=True):
+        prefixes |= {f"features.{i}.": f"features{block}.{i - start}." for i in range(start, end)}
+        start = end
+    return prefixes
+
+
+class FcnResNet34(Trunk):
+    """The trunk of R4's segmentation network, in the three stages that its listing names (r4:273, r4:331)."""
+
+    def __init__(self, num_classes: int, width: int) -> None:
+        super().__init__()
+        check_sizes(num_classes, width)
+        self.num_classes, self.width = num_classes, width
+        stages = {"conv1.": "stage1.0.", "bn1.": "stage1.1.", "layer1.": "stage1.4.", "layer2.": "stage1.5."}
+        prefixes = {**stages, "layer3.": "stage2.", "layer4.": "stage3.", "fc.": None}
+        self.pretrained = {"resnet34": KeyMap(prefixes=prefixes, fresh=("scores", "upsample"))}
+        trunk = resnet34(num_classes=1, width=width)
+        self.stage1 = nn.Sequential(
+            trunk.conv1, trunk.bn1, trunk.relu, trunk.maxpool, trunk.layer1, trunk.layer2
+        )
+        self.stage2 = trunk.layer3
+        self.stage3 = trunk.layer4
+
+    def stages(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The stages' maps at 1/8, 1/16 and 1/32. Raises: ValueError unless H and W are multiples of 32."""
+        height, width = x.shape[-2:]
+        if height % 32 or width % 32:
+            raise ValueError(f"image of {height}×{width}: {type(self).__name__} needs multiples of 32")
+        first = self.stage1(x)
+        second = self.stage2(first)
+        return first, second, self.stage3(second)
+
+
+class Fcn8sResNet34(FcnResNet34):
+    """R4's ResNet34-FCN8 (r4:140): scores at 1/32, 1/16 and 1/8, each added to the one below, then ×8.
+
+    The listing also names the ResNet-34 that the stages are cut from. Its tensors are the stages' own, and
+    its ``fc`` feeds nothing, so neither is repeated here. Images: multiples of 32 pixels.
+    """
+
+    def __init__(self, *, num_classes: int, width: int = 64) -> None:
+        super().__init__(num_classes, width)
+        self.scores1 = nn.Conv2d(8 * width, num_classes, 1)
+        self.scores2 = nn.Conv2d(4 * width, num_classes, 1)
+        self.scores3 = nn.Conv2d(2 * width, num_classes, 1)
+        self.upsample_8x = upsampler(num_classes, 16, 8, 4)
+        self.upsample_4x = upsampler(num_classes, 4, 2, 1)
+        self.upsample_2x = upsampler(num_classes, 4, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second, third = self.stages(x)
+        scores = self.upsample_2x(self.scores1(third)) + self.scores2(second)  # (B, C, H/16, W/16)
+        scores = self.upsample_4x(scores) + self.scores3(first)  # (B, C, H/8, W/8)
+        logits: Tensor = self.upsample_8x(scores)
+        return logits
+
+
+class Fcn32sResNet34(FcnResNet34):
+    """R4's network without its skips: the ablation that the report wishes for (r4:438).
+
+    Images: multiples of 32 pixels.
+    """
+
+    def __init__(self, *, num_classes: int, width: int = 64) -> None:
+        super().__init__(num_classes, width)
+        self.scores1 = nn.Conv2d(8 * width, num_classes, 1)
+        self.upsample_32x = upsampler(num_classes, 64, 32, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.upsample_32x(self.scores1(self.stages(x)[-1]))
+        return logits

@@ -1,0 +1,201 @@
+"""Pretrained weights: which files there are, where they lie, and how their keys become a model's.
+
+Nothing here downloads. A file that is absent ends in one line with the command that fetches it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from reference.errors import InputError, WeightsMissing
+
+# torchvision's own files; the eight hexadecimal digits are the first of the file's SHA-256.
+WEIGHTS: dict[str, str] = {
+    "vgg13": "vgg13-19584684.pth",
+    "vgg16": "vgg16-397923af.pth",
+    "vgg16_bn": "vgg16_bn-6c64b313.pth",
+    "resnet18": "resnet18-f37072fd.pth",
+    "resnet34": "resnet34-b627a593.pth",
+    "resnet50": "resnet50-0676ba61.pth",
+    "resnet152": "resnet152-394f9c45.pth",
+    "deeplabv3_resnet50_coco": "deeplabv3_resnet50_coco-cd0a2569.pth",
+}
+
+HOST = "https://download.pytorch.org/models"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyMap:
+    """How the keys of one weights file become a model's.
+
+    Attributes:
+        prefixes: the file's key prefix → the model's, or None where the model has no such part.
+            The longest matching prefix counts; a key that matches none is an error.
+        fresh: the model's prefixes that the file does not hold; they keep their initial weights.
+        head: the model's prefixes whose shape follows the number of classes; they keep their initial
+            weights too where the model's number of classes is not the file's.
+        num_classes: classes the file was trained on.
+        reshaped: the model's keys whose tensors are the file's in another shape.
+    """
+
+    prefixes: Mapping[str, str | None]
+    fresh: tuple[str, ...] = ()
+    head: tuple[str, ...] = ()
+    num_classes: int = 1000
+    reshaped: tuple[str, ...] = ()
+
+    def rename(self, key: str) -> str | None:
+        """The model's name of a file's key, or None where the model leaves it out. Raises: KeyError."""
+        matches = [prefix for prefix in self.prefixes if key.startswith(prefix)]
+        if not matches:
+            raise KeyError(key)
+        longest = max(matches, key=len)
+        own = self.prefixes[longest]
+        return None if own is None else own + key.removeprefix(longest)
+
+
+class Trunk(nn.Module):
+    """A network that pretrained weights fit: it knows its width, its classes and its key maps."""
+
+    width: int
+    num_classes: int
+    pretrained: dict[str, KeyMap]
+
+
+def check_sizes(num_classes: int, width: int) -> None:
+    """Raise InputError unless both are positive integers."""
+    for name, value in (("num_classes", num_classes), ("width", width)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise InputError(f"{name}: found {value!r}, expected an integer of at least 1")
+
+
+def weights_folder(folder: Path | None = None) -> Path:
+    """Where weights files are looked for: the given folder, else torch hub's checkpoints."""
+    if folder is not None:
+        return folder
+    home = os.environ.get("TORCH_HOME")
+    return (Path(home) / "hub" if home else Path(torch.hub.get_dir())) / "checkpoints"
+
+
+def find_weights(name: str, folder: Path | None = None) -> Path:
+    """The file that holds the named weights.
+
+    Raises:
+        InputError: no weights of that name.
+        WeightsMissing: the file is not in the folder; the message has the command that fetches it.
+    """
+    if name not in WEIGHTS:
+        raise InputError(f"weights {name!r}: no such name; known are {', '.join(sorted(WEIGHTS))}")
+    place = weights_folder(folder)
+    path = place / WEIGHTS[name]
+    if not path.is_file():
+        fetch = f"curl -L --create-dirs -o '{path}' {HOST}/{path.name}"
+        raise WeightsMissing(f"weights {name!r}: {path.name} is not in {place}; fetch it with: {fetch}")
+    return path
+
+
+def checked_sha256(path: Path) -> str:
+    """SHA-256 of a weights file, which must begin with the digits in its name. Raises: InputError."""
+    suffix = re.search(r"-([0-9a-f]{8,64})\.pth$", path.name)
+    if suffix is None:
+        raise InputError(f"{path}: expected a name like vgg16-397923af.pth, which ends in the file's SHA-256")
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    if not digest.startswith(suffix[1]):
+        raise InputError(
+            f"{path}: its SHA-256 begins {digest[:8]}, its name says {suffix[1]}; "
+            "the file is damaged or another one: delete it and fetch it again"
+        )
+    return digest
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a weights file, on the CPU, after its hash has been checked.
+
+    Raises:
+        InputError: hash and name differ, or the file is not a torch file that holds tensors only.
+    """
+    checked_sha256(path)
+    return _read(path)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    # torch documents no exception types for bytes that are not a checkpoint.
+    except Exception as error:
+        raise InputError(
+            f"{path}: not a torch file of tensors ({type(error).__name__}); delete it and fetch it again"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(f"{path}: holds something other than a state dict of tensors; fetch it again")
+    return state
+
+
+def load_pretrained(model: nn.Module, name: str, folder: Path | None = None) -> str:
+    """Load named weights into a model, strictly but for the parts its key map leaves fresh.
+
+    Returns:
+        The file's SHA-256.
+
+    Raises:
+        InputError: the weights do not belong to this network, its width is not 64, or a key or shape is
+            missing, unexpected or different; the message names the first such key.
+        WeightsMissing: the file is not on this machine.
+    """
+    path = find_weights(name, folder)
+    key_map = key_map_of(model, name)
+    digest = checked_sha256(path)
+    model.load_state_dict(model.state_dict() | translate(_read(path), model, key_map, path))
+    return digest
+
+
+def key_map_of(model: nn.Module, name: str) -> KeyMap:
+    """How the named weights become the model's. Raises: InputError where they do not fit it."""
+    network = type(model).__name__
+    known: dict[str, KeyMap] = getattr(model, "pretrained", {})
+    if name not in known:
+        fitting = ", ".join(sorted(known)) or "none"
+        raise InputError(f"weights {name!r} do not fit {network}; those that do: {fitting}")
+    if model.width != 64:
+        raise InputError(f"weights {name!r} fit {network} at width 64 only, found width {model.width}")
+    return known[name]
+
+
+def translate(state: dict[str, Tensor], model: nn.Module, key_map: KeyMap, path: Path) -> dict[str, Tensor]:
+    """A file's tensors under the model's keys and in its shapes. Raises: InputError at the first gap."""
+    own = model.state_dict()
+    fresh = key_map.fresh + (key_map.head if model.num_classes != key_map.num_classes else ())
+    found: dict[str, Tensor] = {}
+    for key, tensor in state.items():
+        try:
+            name = key_map.rename(key)
+        except KeyError:
+            raise InputError(f"{path}: key {key!r} is unexpected; is this the file its name says?") from None
+        if name is None or name.startswith(fresh):
+            continue
+        if name not in own:
+            raise InputError(f"{path}: key {key!r} is unexpected: the network has no {name!r}")
+        if name in key_map.reshaped and tensor.numel() == own[name].numel():
+            tensor = tensor.reshape(own[name].shape)
+        if tensor.shape != own[name].shape:
+            shapes = f"found {tuple(tensor.shape)}, expected {tuple(own[name].shape)}"
+            raise InputError(f"{path}: key {key!r}: {shapes}")
+        found[name] = tensor
+    for name in own:
+        # Files older than this counter do not hold it, and torch itself does not ask for it.
+        optional = name.endswith("num_batches_tracked")
+        if name not in found and not name.startswith(fresh) and not optional:
+            raise InputError(f"{path}: nothing in it for the network's {name!r}")
+    return found

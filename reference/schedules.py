@@ -1,0 +1,106 @@
+"""Learning rates and BYOL's target decay as closed forms of epoch or step: no state, so nothing to resume.
+
+Epochs may be fractional: the training loop passes ``epoch + step / steps_per_epoch``, counted from the start
+of the phase. A factor is a multiple of the phase's peak rate.
+"""
+
+from __future__ import annotations
+
+import math
+
+from reference.errors import InputError
+from reference.recipes.recipe import Phase
+
+POLY_POWER = 0.9
+"""Exponent of the "poly" schedule (Chen et al. 2017, DeepLab, section 4.1)."""
+
+
+def constant(progress: float) -> float:
+    """Factor 1, whatever the progress."""
+    return 1.0
+
+
+def cosine(progress: float) -> float:
+    """Half a cosine from 1 down to 0 (Loshchilov & Hutter 2017, equation 5, one cycle, minimum 0).
+
+    Args:
+        progress: share of the schedule that is over, 0…1.
+    """
+    return 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def poly(progress: float) -> float:
+    """(1 − progress)**0.9, from 1 down to 0; arguments as :func:`cosine`."""
+    return math.pow(1.0 - progress, POLY_POWER)
+
+
+SCHEDULES = {"constant": constant, "cosine": cosine, "poly": poly}
+"""What a phase's ``schedule`` may name."""
+
+
+def learning_rate(phase: Phase, epoch: float) -> float:
+    """Learning rate of a phase at an epoch: a linear rise from 0 to the peak, then the phase's schedule.
+
+    The schedule falls over the epochs that the warm-up leaves. Past the end it stays where it ended.
+
+    Args:
+        phase: its ``lr``, ``epochs``, ``warmup_epochs`` and ``schedule`` are read.
+        epoch: epochs since the phase began, fractional, at least 0.
+
+    Raises:
+        ValueError: epoch is negative or nan.
+        InputError: the warm-up is longer than the phase, or the schedule is unknown.
+    """
+    if not epoch >= 0:
+        raise ValueError(f"epoch is {epoch}, expected at least 0")
+    if phase.warmup_epochs > phase.epochs:
+        raise InputError(f"warmup_epochs is {phase.warmup_epochs}, the phase has only {phase.epochs} epochs")
+    if phase.schedule not in SCHEDULES:
+        raise InputError(f"schedule {phase.schedule!r} is unknown: expected one of {', '.join(SCHEDULES)}")
+    if epoch < phase.warmup_epochs:
+        return phase.lr * linear_warmup(epoch, phase.warmup_epochs)
+    falling = phase.epochs - phase.warmup_epochs
+    progress = min(1.0, (epoch - phase.warmup_epochs) / falling) if falling else 0.0
+    return phase.lr * SCHEDULES[phase.schedule](progress)
+
+
+def linear_warmup(epoch: float, warmup_epochs: float) -> float:
+    """Factor epoch / warmup_epochs, held at 1 afterwards."""
+    return min(1.0, epoch / warmup_epochs) if warmup_epochs else 1.0
+
+
+def gradual_warmup(epoch: float, warmup_epochs: int, cosine_epochs: int) -> float:
+    """Factor of pytorch-gradual-warmup-lr with multiplier 1 before a cosine: the scheduler that R1 names.
+
+    Its cosine starts one epoch after the peak is reached, so the peak is held for one epoch more than
+    :func:`learning_rate` does: with 5 and 10 epochs 0 .2 .4 .6 .8 1 1 .9755 ….
+
+    Args:
+        epoch: epochs since the start, fractional, at least 0.
+        warmup_epochs: length of the rise.
+        cosine_epochs: length of the fall; afterwards the factor stays 0.
+    """
+    if epoch <= warmup_epochs:
+        return linear_warmup(epoch, warmup_epochs)
+    return cosine(min(1.0, max(0.0, epoch - warmup_epochs - 1) / cosine_epochs))
+
+
+def byol_tau(step: int, total_steps: int, base: float = 0.99) -> float:
+    """Target decay of BYOL after an optimiser step: 1 − (1 − τ₀)·(1 + cos(πk/K))/2, from τ₀ up to 1.
+
+    Grill et al. 2020, section 3.3; τ₀ is .97, .99, .996 for 40, 100–300, 1000 epochs. (byol-pytorch keeps
+    0.99 constant: a recipe's choice, not this function's.)
+
+    Args:
+        step: k, optimiser steps taken before this one, 0…K.
+        total_steps: K.
+        base: τ₀.
+
+    Raises:
+        ValueError: step lies outside 0…K, or base outside 0…1.
+    """
+    if not 0 <= step <= total_steps or total_steps < 1:
+        raise ValueError(f"step is {step}, expected 0…{total_steps}")
+    if not 0.0 <= base <= 1.0:
+        raise ValueError(f"base is {base}, expected 0…1")
+    return 1.0 - (1.0 - base) * cosine(step / total_steps)

@@ -1,0 +1,86 @@
+"""What an evaluation of a model over one split holds, whatever the task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reference.data.dataset import Split
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure with the counts it is the quotient of (``None`` where it is a mean of quotients)."""
+
+    value: float
+    numerator: int | None = None
+    denominator: int | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics by name, the mean loss, and the counts behind them.
+
+    Attributes:
+        primary: name of the metric that selection maximises (``top1``, ``miou``).
+        confusion: int64 (C, C), rows truth, columns prediction, pooled over the split.
+        per_image: int64, one entry an image: predicted class (N,) or confusion (N, C, C).
+        majority: the primary metric of always answering the most frequent training class.
+    """
+
+    metrics: dict[str, Metric]
+    primary: str
+    loss: float
+    confusion: np.ndarray
+    per_image: np.ndarray
+    majority: float
+
+    @property
+    def score(self) -> float:
+        """The primary metric's value; an undefined one (nan) counts as worst."""
+        value = self.metrics[self.primary].value
+        return value if value == value else float("-inf")
+
+
+@dataclass(frozen=True)
+class Batches:
+    """A split on the device where it fits, gathered by index; images stay uint8 until augmented.
+
+    A split larger than half of the device's free memory stays in host memory and is copied batch by batch.
+    """
+
+    images: Tensor  # (N, H, W, 3) uint8
+    targets: Tensor  # (N,) or (N, H, W) int64 or uint8
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @classmethod
+    def of(cls, split: Split, device: torch.device) -> Batches:
+        images, targets = as_tensor(split.images), as_tensor(split.targets)
+        if device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(device)
+            if images.nbytes + targets.nbytes < free // 2:
+                images, targets = images.to(device), targets.to(device)
+        return cls(images=images, targets=targets, device=device)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every image once, in the split's order, with its target."""
+        for start in range(0, len(self), batch_size):
+            yield self.gather(torch.arange(start, min(start + batch_size, len(self))))
+
+    def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (B, H, W, 3) uint8 and int64 targets of those indices, on the device."""
+        at = indices.to(self.images.device)
+        images = self.images[at].to(self.device, non_blocking=True)
+        return images, self.targets[at].to(self.device, non_blocking=True).long()
+
+
+def as_tensor(array: np.ndarray) -> Tensor:
+    """The array as a tensor; a read-only memory map is copied once, since torch cannot hold one."""
+    return torch.from_numpy(array if array.flags.writeable else np.array(array))

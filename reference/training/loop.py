@@ -1,0 +1,378 @@
+"""The training loop: epochs, optimiser phases, closed-form schedule, evaluation, curves, checkpoints.
+
+The only place that seeds torch or sets a backend flag, and it puts both back as they were.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from reference import losses, models, schedules
+from reference.augment import augment, normalise
+from reference.data.dataset import Dataset, Split
+from reference.models.weights import load_pretrained
+from reference.recipes.recipe import Phase, Recipe
+from reference.training import TASKS, checkpoint, segment
+from reference.training.evaluation import Batches, Evaluation, Metric
+from reference.training.randomness import generator, key
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+}
+
+
+Forward = Callable[[Tensor], Tensor]
+
+
+class DivergedError(Exception):
+    """The loss became NaN or infinite; says at which epoch."""
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """How the arithmetic is done, which no report states: device kind and number format."""
+
+    device: str = "cpu"
+    dtype: str = "float32"
+    channels_last: bool = False
+    compiled: bool = False
+    deterministic: bool = True
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands after a step (``scores`` empty) or after an epoch's evaluation."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished training leaves: evaluations, curves and what the run cost."""
+
+    final: Evaluation
+    best: Evaluation
+    best_epoch: int
+    curves: dict[str, list[float]]
+    weights: dict[str, Tensor]
+    weights_hash: str
+    initial_hash: str
+    parameters: int
+    train_samples: int
+    train_seconds: float
+    peak_memory: int
+    segments: tuple[dict[str, float], ...]
+    notes: tuple[str, ...]
+
+
+def train(
+    recipe: Recipe,
+    dataset: Dataset,
+    *,
+    seed: int,
+    numerics: Numerics,
+    folder: Path,
+    weights: Path | None = None,
+    resume: bool = True,
+    checkpoint_seconds: float = 30.0,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Outcome:
+    """Train one recipe on one data set with one seed, continuing from a checkpoint in ``folder``.
+
+    Predicted masks of the recipe's ``mask_epochs`` are written to ``folder/masks`` as they are reached.
+
+    Args:
+        folder: working files of this run alone.
+        weights: folder to look for pretrained weights in, before torch's own cache.
+        checkpoint_seconds: least time between two checkpoints; the last epoch always writes one.
+
+    Raises:
+        WeightsMissing: the recipe starts from pretrained weights that are not on this machine.
+        DivergedError: the training loss is no longer finite.
+    """
+    device = torch.device(numerics.device)
+    task = TASKS[recipe.task]
+    loss = partial(losses.LOSSES[recipe.task][recipe.loss], **dict(recipe.loss_args))
+    train_batches, val_batches = Batches.of(dataset.train, device), Batches.of(dataset.val, device)
+
+    with _backend(numerics):
+        torch.manual_seed(key(seed, "init"))
+        model = models.build(
+            recipe.model,
+            num_classes=recipe.num_classes,
+            width=recipe.width,
+            **dict(recipe.model_args),
+        )
+        if recipe.init != "scratch":
+            load_pretrained(model, recipe.init, weights)
+        initial_hash = checkpoint.weights_hash(model.state_dict())
+        model = model.to(device).to(memory_format=_memory_format(numerics))
+        forward: Forward = torch.compile(model) if numerics.compiled else model
+
+        saved, notes = checkpoint.load(folder) if resume else (None, [])
+        state = _State.fresh() if saved is None else _State.restore(saved, model)
+        first_epoch, started, saved_at = state.epoch, time.perf_counter(), time.perf_counter()
+        while state.epoch < recipe.epochs:
+            phase, phase_start = _phase_at(recipe, state.epoch)
+            if state.optimizer is None or state.epoch == phase_start:
+                state.optimizer = _optimizer(phase, model)
+                if saved is not None and state.epoch != phase_start:
+                    state.optimizer.load_state_dict(saved["optimizer"])
+            model.train()
+            mean_loss = _train_epoch(
+                forward, state, recipe, phase, phase_start, train_batches, seed, loss, numerics, progress
+            )
+            state.epoch += 1
+            evaluation = task.evaluate(model, val_batches, dataset, recipe, loss)
+            state.note(evaluation, mean_loss)
+            if recipe.task == "segment" and state.epoch in recipe.mask_epochs:
+                _keep_masks(model, dataset, recipe, state.epoch, folder / "masks", device)
+            scores = {name: values[-1] for name, values in state.curves.items()}
+            steps = _steps(len(train_batches), recipe.batch_size)
+            progress(Progress(state.epoch, recipe.epochs, steps, steps, scores))
+            due = time.perf_counter() - saved_at >= checkpoint_seconds
+            if due or state.epoch == recipe.epochs:
+                state.segment(first_epoch, time.perf_counter() - started)
+                checkpoint.save(folder, state.payload(model))
+                saved_at = time.perf_counter()
+
+    final, best = state.final, state.best
+    assert final is not None
+    assert best is not None
+    state_dict = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+    return Outcome(
+        final=final,
+        best=best,
+        best_epoch=state.best_epoch,
+        curves=state.curves,
+        weights=state_dict,
+        weights_hash=checkpoint.weights_hash(state_dict),
+        initial_hash=initial_hash,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        train_samples=state.samples,
+        train_seconds=state.seconds,
+        peak_memory=_peak_memory(device),
+        segments=tuple(state.segments),
+        notes=tuple(notes),
+    )
+
+
+def _train_epoch(
+    forward: Forward,
+    state: _State,
+    recipe: Recipe,
+    phase: Phase,
+    phase_start: int,
+    batches: Batches,
+    seed: int,
+    loss: Callable[..., Tensor],
+    numerics: Numerics,
+    progress: Callable[[Progress], None],
+) -> float:
+    """One pass over the training split; the mean loss over its samples."""
+    assert state.optimizer is not None
+    epoch, steps = state.epoch, _steps(len(batches), recipe.batch_size)
+    order = torch.randperm(len(batches), generator=generator(seed, "order", epoch))
+    total, started = torch.zeros((), dtype=torch.float64), time.perf_counter()
+    for step in range(steps):
+        indices = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
+        images, labels = batches.gather(indices)
+        draws = generator(seed, "augment", epoch, step)
+        inputs, targets = augment(images, labels, recipe.augment, draws)  # (B, 3, H, W) in 0…1
+        inputs = normalise(inputs, recipe.mean, recipe.std).to(memory_format=_memory_format(numerics))
+        for group in state.optimizer.param_groups:
+            group["lr"] = schedules.learning_rate(phase, epoch - phase_start + step / steps)
+        torch.manual_seed(key(seed, "forward", epoch, step))  # dropout
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=numerics.dtype == "bfloat16"):
+            batch_loss = loss(forward(inputs), targets)
+        state.optimizer.zero_grad(set_to_none=True)
+        batch_loss.backward()  # type: ignore[no-untyped-call]
+        state.optimizer.step()
+        total = total.to(batch_loss.device) + batch_loss.detach() * len(indices)
+        state.samples += len(indices)
+        progress(Progress(epoch, recipe.epochs, step + 1, steps))
+    mean = float(total) / min(len(batches), steps * recipe.batch_size)  # waits for the device
+    state.seconds += time.perf_counter() - started
+    if not math.isfinite(mean):
+        raise DivergedError(f"training loss is {mean} in epoch {epoch + 1}")
+    return mean
+
+
+@dataclass
+class _State:
+    """What a run carries from epoch to epoch, and a checkpoint holds besides the weights."""
+
+    epoch: int
+    optimizer: torch.optim.Optimizer | None
+    curves: dict[str, list[float]]
+    final: Evaluation | None
+    best: Evaluation | None
+    best_epoch: int
+    samples: int
+    seconds: float
+    segments: list[dict[str, float]]
+
+    @classmethod
+    def fresh(cls) -> _State:
+        return cls(0, None, {}, None, None, 0, 0, 0.0, [])
+
+    @classmethod
+    def restore(cls, saved: dict[str, Any], model: nn.Module) -> _State:
+        model.load_state_dict(saved["model"])
+        return cls(
+            epoch=saved["epoch"],
+            optimizer=None,
+            curves=saved["curves"],
+            final=_unpack(saved["final"]),
+            best=_unpack(saved["best"]),
+            best_epoch=saved["best_epoch"],
+            samples=saved["samples"],
+            seconds=saved["seconds"],
+            segments=saved["segments"],
+        )
+
+    def payload(self, model: nn.Module) -> dict[str, Any]:
+        assert self.optimizer is not None
+        assert self.final is not None
+        assert self.best is not None
+        return {
+            "model": model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "epoch": self.epoch,
+            "curves": self.curves,
+            "final": _pack(self.final),
+            "best": _pack(self.best),
+            "best_epoch": self.best_epoch,
+            "samples": self.samples,
+            "seconds": self.seconds,
+            "segments": self.segments,
+        }
+
+    def note(self, evaluation: Evaluation, train_loss: float) -> None:
+        figures = {"train_loss": train_loss, "val_loss": evaluation.loss}
+        figures |= {f"val_{name}": metric.value for name, metric in evaluation.metrics.items()}
+        for name, value in figures.items():
+            self.curves.setdefault(name, []).append(value)
+        self.final = evaluation
+        if self.best is None or evaluation.score > self.best.score:
+            self.best, self.best_epoch = evaluation, self.epoch
+
+    def segment(self, first_epoch: int, seconds: float) -> None:
+        """Note what this process has done so far; later calls of the same process replace the note."""
+        self.segments = [s for s in self.segments if s["first_epoch"] < first_epoch]
+        self.segments.append({"first_epoch": first_epoch, "last_epoch": self.epoch, "seconds": seconds})
+
+
+def _pack(evaluation: Evaluation) -> dict[str, Any]:
+    metrics = {name: [m.value, m.numerator, m.denominator] for name, m in evaluation.metrics.items()}
+    arrays = {name: torch.from_numpy(getattr(evaluation, name)) for name in ("confusion", "per_image")}
+    return {
+        "metrics": metrics,
+        "primary": evaluation.primary,
+        "loss": evaluation.loss,
+        "majority": evaluation.majority,
+        **arrays,
+    }
+
+
+def _unpack(saved: dict[str, Any]) -> Evaluation:
+    return Evaluation(
+        metrics={name: Metric(*values) for name, values in saved["metrics"].items()},
+        primary=saved["primary"],
+        loss=saved["loss"],
+        majority=saved["majority"],
+        confusion=saved["confusion"].numpy(),
+        per_image=saved["per_image"].numpy(),
+    )
+
+
+def _phase_at(recipe: Recipe, epoch: int) -> tuple[Phase, int]:
+    """The phase that ``epoch`` (0-based) lies in, and the epoch that it starts with."""
+    start = 0
+    for phase in recipe.phases:
+        if epoch < start + phase.epochs:
+            return phase, start
+        start += phase.epochs
+    raise ValueError(f"epoch {epoch} lies beyond the {recipe.epochs} epochs of {recipe.slug}")
+
+
+def _optimizer(phase: Phase, model: nn.Module) -> torch.optim.Optimizer:
+    momentum = {"momentum": phase.momentum} if phase.optimizer == "sgd" else {}
+    return OPTIMIZERS[phase.optimizer](
+        model.parameters(), lr=phase.lr, weight_decay=phase.weight_decay, **momentum
+    )
+
+
+def _steps(samples: int, batch_size: int) -> int:
+    """Batches an epoch; a last batch of one image is left out, since batch statistics need two."""
+    steps = math.ceil(samples / batch_size)
+    return steps - 1 if samples % batch_size == 1 and steps > 1 else steps
+
+
+def shown_images(dataset: Dataset, recipe: Recipe) -> list[int]:
+    """Indices in the validation split of the images a report shows, else of its first three."""
+    wanted = [dataset.val.ids.index(name) for name in recipe.mask_images if name in dataset.val.ids]
+    return wanted or list(range(min(3, len(dataset.val.ids))))
+
+
+def _keep_masks(
+    model: nn.Module, dataset: Dataset, recipe: Recipe, epoch: int, folder: Path, device: torch.device
+) -> None:
+    at = shown_images(dataset, recipe)
+    some = Split(
+        ids=tuple(dataset.val.ids[i] for i in at),
+        images=np.array(dataset.val.images[at]),
+        targets=np.array(dataset.val.targets[at]),
+    )
+    masks = segment.predict(model, Batches.of(some, device), replace(recipe, eval_batch_size=len(at)))
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".epoch-{epoch}.tmp.npy"
+    np.save(temporary, masks)
+    os.replace(temporary, folder / f"epoch-{epoch}.npy")
+
+
+def _memory_format(numerics: Numerics) -> torch.memory_format:
+    return torch.channels_last if numerics.channels_last else torch.contiguous_format
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Bytes: the device's peak allocation on CUDA, 0 elsewhere (the runner adds the process's)."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+
+
+@contextmanager
+def _backend(numerics: Numerics) -> Iterator[None]:
+    """Determinism and float32 products for the duration of a run; the caller's settings come back."""
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    benchmark, precision = torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision()
+    tf32 = torch.backends.cudnn.allow_tf32
+    with torch.random.fork_rng(enabled=True):
+        try:
+            torch.use_deterministic_algorithms(numerics.deterministic)
+            torch.backends.cudnn.benchmark = not numerics.deterministic
+            torch.backends.cudnn.allow_tf32 = False
+            torch.set_float32_matmul_precision("highest")
+            yield
+        finally:
+            torch.use_deterministic_algorithms(deterministic)
+            torch.backends.cudnn.benchmark = benchmark
+            torch.backends.cudnn.allow_tf32 = tf32
+            torch.set_float32_matmul_precision(precision)

@@ -1,0 +1,69 @@
+"""Segmentation: a class for every pixel, scored from counts pooled over the whole split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from reference import metrics
+from reference.augment import normalise, to_float
+from reference.data.dataset import Dataset
+from reference.recipes.recipe import Recipe
+from reference.training.evaluation import Batches, Evaluation, Metric
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recipe, loss: Loss) -> Evaluation:
+    """Loss, IoU of every scored class and their mean, by the course's rule; every image counts once.
+
+    Unknown pixels are not ignored: a scored class predicted there is a false positive. The model is
+    left in evaluation mode. ``per_image`` holds one confusion matrix an image.
+    """
+    num_classes = len(dataset.classes)
+    total, matrices = 0.0, []
+    for logits, masks in _forward(model, batches, recipe):
+        total += float(loss(logits, masks)) * len(masks)
+        matrices.append(metrics.per_image_confusion(logits.argmax(dim=1), masks, num_classes).cpu())
+    per_image = torch.cat(matrices).numpy()  # (N, C, C)
+    confusion = per_image.sum(axis=0)
+    iou = metrics.iou_per_class(confusion)
+    mean = metrics.mean_iou(confusion, classes=dataset.scored)
+    figures = {"miou": Metric(float(mean))}
+    for index in dataset.scored:
+        overlap = int(confusion[index, index])
+        union = int(confusion[index].sum() + confusion[:, index].sum()) - overlap
+        figures[f"iou_{index}"] = Metric(float(iou[index]), overlap, union)
+    return Evaluation(
+        metrics=figures,
+        primary="miou",
+        loss=total / len(batches),
+        confusion=confusion,
+        per_image=per_image,
+        majority=_majority(dataset, confusion),
+    )
+
+
+def predict(model: nn.Module, batches: Batches, recipe: Recipe) -> np.ndarray:
+    """Predicted classes, (N, H, W) uint8, of every image in ``batches``."""
+    masks = [logits.argmax(dim=1).to(torch.uint8).cpu() for logits, _ in _forward(model, batches, recipe)]
+    return torch.cat(masks).numpy()
+
+
+def _forward(model: nn.Module, batches: Batches, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
+    """Logits (B, C, H, W) and true masks (B, H, W), batch by batch."""
+    model.eval()
+    with torch.inference_mode():
+        for images, masks in batches.in_order(recipe.eval_batch_size):
+            yield model(normalise(to_float(images), recipe.mean, recipe.std)).float(), masks
+
+
+def _majority(dataset: Dataset, confusion: np.ndarray) -> float:
+    """mIoU of painting everything in the scored class that fills most of the training masks."""
+    counts = np.bincount(dataset.train.targets.ravel(), minlength=len(dataset.classes))
+    most_frequent = max(dataset.scored, key=lambda index: counts[index])
+    truth = confusion.sum(axis=1)
+    return float(truth[most_frequent] / truth.sum() / len(dataset.scored))

@@ -1,0 +1,300 @@
+"""Pictures of a run: mask strips, curves, per-class IoU, confusion.
+
+Every picture is a function of its arguments alone: matplotlib's own defaults whatever the user has set, its
+bundled font, no dates inside. The same numbers give the same bytes, so a stored hash tells a stale file.
+The title always says which recipe and which data, since figures travel without their page.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+from PIL import Image
+
+from reference.data.dataset import Palette
+
+# Okabe and Ito's palette: told apart with any of the common colour vision deficiencies, and in print.
+BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
+
+WIDTH = 1000  # pixels of every picture; text is sized to survive a phone, which shows it at 0.375
+_DPI = 100
+_GAP = 6
+_NAMED_CELLS = 12  # more classes than this leave no room for a number in each cell
+
+
+def mask_strips(
+    *,
+    images: NDArray[np.uint8],
+    truth: NDArray[np.uint8],
+    predictions: Mapping[int, NDArray[np.uint8]],
+    palette: Palette,
+    ids: Sequence[str],
+    title: str,
+    path: Path,
+) -> None:
+    """One row an image: image, truth, and the prediction at each epoch, with one legend below.
+
+    Args:
+        images: (N, H, W, 3) RGB.
+        truth: (N, H, W) class of each pixel.
+        predictions: (N, h, w) classes by epoch; columns come in the epochs' order. Their sides may differ
+            from the image's: tiles are scaled, masks with nearest neighbour.
+        palette: names and colours of the classes; pixels and legend use the same.
+        ids: N names, written beside the rows.
+        title: network, tier and source of the data, e.g. ``"ResNet34-FCN8s, smoke tier, synthetic data"``.
+        path: PNG file to write.
+
+    Raises:
+        ValueError: counts differ, or a mask holds a class without a colour.
+    """
+    classes, colours = (*palette.classes, "unknown"), palette.table
+    epochs = sorted(predictions)
+    masks = [truth, *(predictions[epoch] for epoch in epochs)]
+    _check_strips(images, masks, ids)
+    left, top, line = 46, 90, 40
+    columns = 1 + len(masks)
+    side = (WIDTH - left - columns * _GAP) // columns
+    legend_rows = -(-sum(len(name) + 6 for name in classes) // 56)
+    height = top + len(ids) * (side + _GAP) + legend_rows * line + 16
+    sheet = np.full((height, WIDTH, 3), 255, dtype=np.uint8)
+    for row in range(len(ids)):
+        tiles = [_scaled(images[row], side, smooth=True)]
+        tiles += [_scaled(palette.encode(mask[row]), side, smooth=False) for mask in masks]
+        for column, tile in enumerate(tiles):
+            y, x = top + row * (side + _GAP), left + column * (side + _GAP)
+            sheet[y : y + side, x : x + side] = tile
+
+    with _defaults():
+        figure = Figure(figsize=(WIDTH / _DPI, height / _DPI), dpi=_DPI)
+        figure.figimage(sheet)
+        figure.text(left / WIDTH, 1 - 12 / height, title, fontsize=16, weight="bold", va="top")
+        for column, name in enumerate(["image", "truth", *(f"epoch {epoch}" for epoch in epochs)]):
+            middle = left + column * (side + _GAP) + side / 2
+            figure.text(middle / WIDTH, 1 - (top - 8) / height, name, fontsize=18, ha="center", va="bottom")
+        for row, name in enumerate(ids):
+            middle = top + row * (side + _GAP) + side / 2
+            figure.text(
+                20 / WIDTH, 1 - middle / height, name, fontsize=15, rotation=90, ha="center", va="center"
+            )
+        figure.legend(
+            handles=[
+                Patch(facecolor=tuple(colour / 255), edgecolor="black", linewidth=0.8, label=name)
+                for name, colour in zip(classes, colours, strict=True)
+            ],
+            loc="lower center",
+            ncols=-(-len(classes) // legend_rows),
+            frameon=False,
+            fontsize=17,
+            handlelength=1.2,
+            handleheight=1.0,
+            columnspacing=1.4,
+            borderpad=0.2,
+        )
+        _save(figure, path)
+
+
+def curves(
+    values: Mapping[str, Sequence[float]],
+    *,
+    primary: str,
+    title: str,
+    path: Path,
+    selected: int | None = None,
+) -> None:
+    """Losses and the validation metric by epoch, side by side.
+
+    Args:
+        values: one value an epoch, epoch 1 first: ``train_loss``, ``val_loss``, and the curve named by
+            ``primary``. Others are left out.
+        primary: ``val_top1`` or ``val_miou``.
+        title: network, tier and source of the data.
+        path: PNG or SVG file to write.
+        selected: epoch (from 1) that the reported figure is taken from; drawn as a dotted line.
+    """
+    losses = {n.removesuffix("_loss"): values[n] for n in ("train_loss", "val_loss") if n in values}
+    label = {"val_top1": "top-1 accuracy", "val_miou": "mean IoU"}.get(primary, primary)
+    score = values.get(primary, ())
+    with _defaults():
+        figure = Figure(figsize=(WIDTH / _DPI, 4.4), dpi=_DPI, layout="constrained")
+        figure.suptitle(title, fontsize=16, weight="bold")
+        loss_axes, score_axes = figure.subplots(1, 2)
+        _lines(loss_axes, losses, "loss", selected)
+        _lines(score_axes, {f"{label} on val": score}, label, selected, first=2)
+        # from zero, so that a flat curve looks flat
+        score_axes.set_ylim(0, max(_top(score) * 1.08, 1e-3))
+        _save(figure, path)
+
+
+def per_class_iou(
+    measured: Sequence[float],
+    *,
+    classes: Sequence[str],
+    title: str,
+    path: Path,
+    printed: Sequence[float] | None = None,
+) -> None:
+    """IoU of each class as bars with their values; what a report printed as diamonds on the same rows.
+
+    Args:
+        measured: one fraction a class; nan where the class occurs neither in truth nor in prediction.
+        classes: their names.
+        title: network, tier and source of the data.
+        path: PNG or SVG file to write.
+        printed: the report's values, in the same order.
+    """
+    rows = np.arange(len(classes))
+    with _defaults():
+        figure = Figure(figsize=(WIDTH / _DPI, 1.7 + 0.5 * len(classes)), dpi=_DPI, layout="constrained")
+        figure.suptitle(title, fontsize=16, weight="bold")
+        axes = figure.subplots()
+        axes.barh(rows, np.nan_to_num(np.asarray(measured, dtype=float)), color=BLUE, label="measured")
+        for row, value in enumerate(measured):
+            text = "absent" if value != value else f"{value:.3f}"
+            # inside a long bar, beside a short one: both ends stay clear of the diamonds' usual places
+            inside = value > 0.15
+            axes.text(
+                0.01 if inside else np.nan_to_num(value) + 0.01,
+                row,
+                text,
+                va="center",
+                fontsize=15,
+                color="white" if inside else "black",
+            )
+        if printed is not None:
+            axes.plot(printed, rows, "D", color=VERMILION, markeredgecolor="black", ms=9, label="printed")
+        axes.set_yticks(rows, classes, fontsize=17)
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1)
+        axes.set_xlabel("IoU", fontsize=17)
+        axes.tick_params(axis="x", labelsize=12)
+        if printed is not None:
+            figure.legend(loc="outside lower center", ncols=2, fontsize=15, frameon=False)
+        _clear(axes)
+        _save(figure, path)
+
+
+def confusion_picture(
+    confusion: NDArray[np.int64], *, classes: Sequence[str], title: str, path: Path
+) -> None:
+    """Where each true class went: shares of its row, with the numbers where they fit.
+
+    Args:
+        confusion: (C, C) counts, rows truth, columns prediction.
+        classes: C names.
+        title: network, tier and source of the data.
+        path: PNG file to write.
+    """
+    counts = np.asarray(confusion, dtype=float)
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
+    few = len(classes) <= _NAMED_CELLS
+    with _defaults():
+        figure = Figure(figsize=(WIDTH / _DPI, 8.6), dpi=_DPI, layout="constrained")
+        figure.suptitle(title, fontsize=15, weight="bold")
+        axes = figure.subplots()
+        # cividis runs from dark to light evenly for every kind of colour vision
+        picture = axes.imshow(shares, vmin=0, vmax=1, cmap="cividis", interpolation="nearest")
+        bar = figure.colorbar(picture, ax=axes, shrink=0.85)
+        bar.set_label("share of the true class", fontsize=14)
+        bar.ax.tick_params(labelsize=12)
+        size = 14 if few else 7
+        axes.set_xticks(range(len(classes)), classes, rotation=45 if few else 90, fontsize=size)
+        if few:
+            for label in axes.get_xticklabels():
+                label.set_horizontalalignment("right")
+                label.set_rotation_mode("anchor")
+        axes.set_yticks(range(len(classes)), classes, fontsize=size)
+        axes.set_xlabel("prediction", fontsize=15)
+        axes.set_ylabel("truth", fontsize=15)
+        if few:
+            for (row, column), share in np.ndenumerate(shares):
+                colour = "black" if share > 0.6 else "white"
+                axes.text(column, row, f"{share:.2f}", ha="center", va="center", fontsize=13, color=colour)
+        _save(figure, path)
+
+
+def _lines(
+    axes: Axes, values: Mapping[str, Sequence[float]], label: str, selected: int | None, first: int = 0
+) -> None:
+    styles = (("-", BLUE), ("--", VERMILION), ("-", GREEN))[first:]
+    for (name, line), (style, colour) in zip(values.items(), styles, strict=False):
+        epochs = np.arange(1, len(line) + 1)
+        # a training of one epoch is a point, which a line alone would not show
+        axes.plot(epochs, line, style, color=colour, lw=2.2, marker="o" if len(line) < 3 else "", label=name)
+    if selected is not None:
+        axes.axvline(selected, color=GREY, ls=":", lw=2, label=f"selected: epoch {selected}")
+    axes.set_xlabel("epoch", fontsize=17)
+    axes.set_ylabel(label, fontsize=17)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.tick_params(labelsize=14)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=15, framealpha=1)
+    axes.grid(color="#DDDDDD", lw=0.8)
+    _clear(axes)
+
+
+def _top(line: Sequence[float]) -> float:
+    finite = [value for value in line if np.isfinite(value)]
+    return max(finite, default=0.0)
+
+
+def _clear(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _scaled(tile: NDArray[np.uint8], side: int, *, smooth: bool) -> NDArray[np.uint8]:
+    how = Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST
+    return np.asarray(Image.fromarray(tile).resize((side, side), how))
+
+
+def _check_strips(
+    images: NDArray[np.uint8],
+    masks: Sequence[NDArray[np.uint8]],
+    ids: Sequence[str],
+) -> None:
+    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
+        raise ValueError(f"images {images.shape} {images.dtype}, expected (N, H, W, 3) uint8")
+    for mask in masks:
+        if mask.ndim != 3 or not len(mask) == len(images) == len(ids):
+            raise ValueError(f"{len(ids)} ids, images {images.shape}, masks {mask.shape}: expected N of each")
+
+
+@contextmanager
+def _defaults() -> Iterator[None]:
+    """Matplotlib as it is delivered, whatever a user's matplotlibrc says, for one picture."""
+    # matplotlib draws SVG ids from this salt instead of at random
+    with matplotlib.style.context(["default", {"svg.hashsalt": "bench"}], after_reset=True):
+        yield
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Write atomically, in the format of the file's ending, without dates or versions inside."""
+    kind = path.suffix.removeprefix(".").lower()
+    metadata: dict[str, dict[str, Any]] = {
+        "png": {"Software": None},
+        "svg": {"Date": None, "Creator": None},
+    }
+    if kind not in metadata:
+        raise ValueError(f"{path.name}: pictures are {' or '.join(metadata)}")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, metadata=metadata[kind])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(buffer.getvalue())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,619 @@
+"""Printed networks: what torch prints is read back, planted faults are found, damage excuses only itself."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from bench import listings
+from bench.ledger import Claim, load_ledgers
+from bench.listings import Listing, Row, chain_check, compare, miscounted, parse, read, read_row, rows_of
+from reference.errors import InputError
+from reference.models import MODELS, build
+
+REPORTS = Path(__file__).parents[2].parent / "shared" / "reports"
+PRINTED = sorted(path.stem for path in listings.LISTINGS.glob("*.toml"))
+CLAIMS = {claim.id: claim for ledger in load_ledgers() for claim in ledger.claims}
+
+BACKBONES = ("vgg11", "vgg16_bn", "resnet18", "resnet34", "resnet50", "resnet152", "wide_resnet50_2")
+ZOO = (
+    *BACKBONES, "alexnet", "densenet121", "efficientnet_b0", "convnext_tiny", "googlenet", "inception_v3",
+    "mnasnet0_5", "mobilenet_v3_small", "regnet_y_400mf", "resnext50_32x4d", "shufflenet_v2_x0_5",
+    "squeezenet1_1", "swin_t", "vit_b_16", "maxvit_t", "r3d_18", "mvit_v1_b", "deeplabv3_resnet50",
+    "fcn_resnet50", "lraspp_mobilenet_v3_large", "fasterrcnn_resnet50_fpn", "ssd300_vgg16", "raft_small",
+)  # fmt: skip
+
+
+@cache
+def from_zoo(name: str) -> nn.Module:
+    args = {"weights_backbone": None} if "backbone" in name or "fpn" in name or "300" in name else {}
+    if name.startswith(("deeplab", "fcn", "lraspp")):
+        args = {"weights_backbone": None}
+    if name in ("googlenet", "inception_v3"):
+        args = {"init_weights": False}
+    with torch.device("meta"):
+        return torchvision.models.get_model(name, weights=None, **args)
+
+
+@cache
+def ours(name: str, num_classes: int = 7) -> nn.Module:
+    with torch.device("meta"):
+        return build(name, num_classes=num_classes)
+
+
+@cache
+def built(claim: str) -> tuple[Row, ...]:
+    return tuple(listings.built(listings.load(claim)))
+
+
+def printed_lines(claim: Claim) -> tuple[str, int]:
+    """The lines of a claim's listing, and the number of the first one."""
+    path = REPORTS / f"{claim.report}.txt"
+    if not path.is_file():
+        pytest.skip("the report's text is not beside this repository")
+    first, last = claim.lines
+    return "\n".join(path.read_text(encoding="utf-8").split("\n")[first - 1 : last]), first
+
+
+# Reading: the oracle is torch's own repr ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_printouts_of_torchvision_are_read_back(name: str) -> None:
+    model = from_zoo(name)
+    assert read(repr(model)) == (rows_of(model), [])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_printouts_of_ours_are_read_back(name: str) -> None:
+    model = ours(name)
+    assert read(repr(model)) == (rows_of(model), [])
+
+
+def test_a_printout_abbreviates_equal_neighbours_and_repeats_shared_modules() -> None:
+    shared = nn.ReLU()
+    blocks = nn.ModuleList([nn.Sequential(nn.Linear(2, 2), shared) for _ in range(3)])
+    model = nn.ModuleDict({"blocks": blocks, "parameters_": nn.ParameterList([torch.zeros(2), torch.zeros(3)])})
+    assert "(0-2): 3 x Sequential(" in repr(model)
+    assert read(repr(model)) == (rows_of(model), [])
+    assert [row.path for row in parse(repr(model))].count("blocks.2.1") == 1
+    assert len(parse(repr(model))) == 7
+
+
+@pytest.mark.parametrize("name", ("resnet50", "vgg16_bn", "deeplabv3_resnet50", "swin_t"))
+def test_rows_rebuild_the_layers(name: str) -> None:
+    """Leaving out defaults loses nothing: the layer made from a row prints as the original does."""
+    modules = dict(from_zoo(name).named_modules())
+    for row in parse(repr(from_zoo(name))):
+        if row.type in listings.SIGNATURES:
+            assert repr(rebuilt(row)) == repr(modules[row.path])
+
+
+def rebuilt(row: Row) -> nn.Module:
+    with torch.device("meta"):
+        return getattr(nn, row.type)(**{name: literal(value) for name, value in row.args})
+
+
+def literal(value: str) -> object:
+    try:
+        return ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return value
+
+
+PAIRS = st.integers(1, 5) | st.tuples(st.integers(1, 5), st.integers(1, 5))
+LAYERS = st.one_of(
+    st.builds(
+        nn.Conv2d, st.integers(1, 9), st.integers(1, 9), PAIRS, stride=PAIRS, padding=PAIRS | st.just("valid"),
+        dilation=PAIRS, bias=st.booleans(), padding_mode=st.sampled_from(["zeros", "reflect"]),
+    ),
+    st.builds(nn.ConvTranspose2d, st.integers(1, 9), st.integers(1, 9), PAIRS, bias=st.booleans()),
+    st.builds(
+        nn.BatchNorm2d, st.integers(1, 9), eps=st.floats(1e-9, 1), affine=st.booleans(),
+        momentum=st.floats(0, 1) | st.none(), track_running_stats=st.booleans(),
+    ),
+    st.builds(nn.Linear, st.integers(1, 9), st.integers(1, 9), bias=st.booleans()),
+    st.builds(nn.MaxPool2d, PAIRS, stride=PAIRS, ceil_mode=st.booleans(), dilation=PAIRS),
+    st.builds(nn.AdaptiveAvgPool2d, PAIRS),
+    st.builds(nn.Dropout2d, st.floats(0, 1), st.booleans()),
+    st.builds(nn.LeakyReLU, st.floats(0, 1), st.booleans()),
+    st.builds(nn.ReLU, st.booleans()),
+)  # fmt: skip
+NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,5}", fullmatch=True)
+NETWORKS = st.recursive(
+    LAYERS,
+    lambda inner: st.lists(inner, max_size=4).map(lambda layers: nn.Sequential(*layers))
+    | st.dictionaries(NAMES.filter(lambda n: not hasattr(nn.ModuleDict(), n)), inner, max_size=4).map(
+        nn.ModuleDict
+    ),
+    max_leaves=12,
+)
+
+
+@given(NETWORKS)
+@settings(max_examples=60, deadline=None)
+def test_any_printout_is_read_back(model: nn.Module) -> None:
+    rows = rows_of(model)
+    assert read(repr(model)) == (rows, [])
+    # Neither indentation nor line breaks carry anything.
+    assert parse("\n".join(line.strip() for line in repr(model).splitlines())) == rows
+    assert parse(" ".join(repr(model).split("\n"))) == rows
+    modules = dict(model.named_modules())
+    for row in rows:
+        assert read_row(str(row)) == row
+        assert repr(rebuilt(row)) == repr(modules[row.path])
+
+
+def test_rows_know_their_lines() -> None:
+    text = repr(nn.Sequential(nn.ReLU(), nn.Sequential(nn.ReLU(), nn.ReLU()), nn.ReLU()))
+    assert [(row.line, row.path) for row in parse(text, 100)] == [
+        (101, "0"), (103, "1.0"), (104, "1.1"), (106, "2"),
+    ]  # fmt: skip
+
+
+# Reading what is damaged --------------------------------------------------------------------------------
+
+REGULAR = ("vgg16_bn", "resnet18", "resnet34", "resnet50", "leaky_vgg16")
+
+
+@pytest.mark.parametrize("name", REGULAR)
+def test_names_stand_in_for_lost_brackets(name: str) -> None:
+    model = ours(name)
+    text = re.sub(r"\n *\)", "", repr(model))
+    assert ")\n)" not in text
+    rows, notes = read(text)
+    assert rows == rows_of(model)
+    assert notes
+
+
+@pytest.mark.parametrize("name", REGULAR)
+def test_page_breaks_close_nothing_for_good(name: str) -> None:
+    """As R1 prints it (r1:177): everything open is closed at the break, and closed again after it."""
+    model = ours(name)
+    rows = rows_of(model)
+    lines = repr(model).splitlines()
+    inside = [i for i, line in enumerate(lines) if re.match(r" +\((?!0)\d+\): \w+\(", line)]
+    assert len(inside) >= 4
+    for i in inside:
+        depth = (len(lines[i]) - len(lines[i].lstrip())) // 2
+        page = [*lines[:i], *[")"] * depth, "```", "", "```", *lines[i:]]
+        found, notes = read("\n".join(page))
+        assert found == rows
+        assert any("closes nothing" in note or "cannot be read" in note for note in notes)
+
+
+def test_cut_lines_keep_what_is_printed_and_claim_no_more() -> None:
+    model = ours("resnet50")
+    whole = rows_of(model)
+    for width in (60, 75, 90):
+        rows, notes = read("\n".join(line[:width] for line in repr(model).splitlines()))
+        assert [(row.path, row.type) for row in rows] == [(row.path, row.type) for row in whole]
+        assert any(row.cut for row in rows)
+        assert sum("cut off" in note for note in notes) == sum(row.cut for row in rows)
+        for row, full in zip(rows, whole, strict=True):
+            assert all(value == full.arg(name) for name, value in row.args)
+            assert row.cut or row == full
+        differences = compare(rows, whole)
+        assert {difference.what for difference in differences} == {"cut"}
+
+
+def test_misread_letters_stay_as_they_are_read() -> None:
+    rows = parse("(features): Sequential(\n (0): NexPool2d(kernel_size=2)\n(1): BatchNorm2d(64, eps=le-05)\n")
+    assert [str(row) for row in rows] == [
+        "2 features.0 NexPool2d kernel_size=2",
+        "3 features.1 BatchNorm2d 64 eps=le-05",
+    ]
+
+
+@pytest.mark.parametrize("text", ("", ")", "((((", "(0): ", "no network at all", "```", "(a): B(\n" * 50))
+def test_anything_can_be_read(text: str) -> None:
+    rows, notes = read(text)
+    assert rows == []
+    assert notes or not text.strip(") `")
+
+
+@given(st.text(alphabet="() \n:,=abcx012345`}.?", max_size=200))
+def test_no_text_breaks_the_reader(text: str) -> None:
+    for row in read(text).rows:
+        assert row.path
+        assert row.type
+
+
+# The reports' listings ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("claim", PRINTED)
+def test_listings_hold_what_the_report_prints(claim: str) -> None:
+    text, first = printed_lines(CLAIMS[claim])
+    rows, notes = read(text, first)
+    packaged = listings.load(claim)
+    assert [(row.line, row) for row in rows] == [(row.line, row) for row in packaged.rows]
+    undamaged = claim in ("r2-classify-listing", "r2-seg-a-listing", "r5-seg-a-listing")
+    assert bool(notes) != undamaged
+
+
+def test_every_printed_network_is_checked() -> None:
+    printed = {c.id for c in CLAIMS.values() if c.kind == "architecture" and c.id.endswith("-listing")}
+    legible = {claim for claim in printed if not CLAIMS[claim].illegible}
+    assert legible == set(PRINTED)
+    assert set(listings.CHECKS) == legible | {"r4-seg-a-name"}
+    assert len(PRINTED) == 9
+    for claim in PRINTED:
+        assert listings.load(claim).networks[-1].model == CLAIMS[claim].model
+
+
+@pytest.mark.parametrize("claim", PRINTED)
+def test_listings_match_ours_but_for_declared_damage(claim: str) -> None:
+    printed, found = listings.CHECKS[claim]()
+    assert printed == found
+
+
+def test_the_network_called_fcn32_makes_no_mask() -> None:
+    printed, found = listings.CHECKS["r4-seg-a-name"]()
+    assert printed == "a map of 7 classes"
+    assert found.endswith("no map: the last layer is classifier.6 Linear(4096, 50)")
+    # The check itself knows a network that does make one.
+    assert listings.check_mask("r4-seg-b-protocol", "r4-seg-b-listing") == ("a map of 7 classes",) * 2
+
+
+@pytest.mark.parametrize("claim", ("r5-seg-a-backbone", "r5-seg-b-listing"))
+def test_illegible_listings_are_never_different(claim: str) -> None:
+    assert claim not in listings.CHECKS
+    with pytest.raises(InputError, match="illegible"):
+        listings.check(claim)
+    text, first = printed_lines(CLAIMS[claim])
+    rows, notes = read(text, first)
+    assert sum(row.cut for row in rows) > 0.7 * len(rows)
+    assert len(notes) > 0.7 * len(rows)
+
+
+def test_r1_resnet50_read_literally_has_more_parameters() -> None:
+    rows = listings.load("r1-resnet50-listing").rows
+    assert listings.parameter_count(rows) == 25_560_808
+    mended = [
+        replace(row, args=(*row.args, ("bias", "False"))) if row.path.endswith("conv2") else row for row in rows
+    ]
+    assert sum(row.path.endswith("conv2") for row in rows) == 16
+    assert listings.parameter_count(mended) == 25_557_032 == sum(p.numel() for p in from_zoo("resnet50").parameters())
+
+
+def test_r1_deeplab_has_the_printed_heads() -> None:
+    rows = {row.path.removeprefix("model."): row for row in listings.load("r1-seg-b-listing").rows}
+    assert str(rows["classifier.0.project.0"]) == (
+        "639 model.classifier.0.project.0 Conv2d 1280 256 kernel_size=1 bias=False"
+    )
+    assert rows["classifier.0.project.3"].arg("p") == "0.5"
+    assert rows["classifier.4"].layer == "Conv2d(256, 7, kernel_size=1)"
+    assert rows["aux_classifier.0"].layer == "Conv2d(1024, 256, kernel_size=3, stride=1, padding=1, …)"
+    assert rows["aux_classifier.3"].arg("p") == "0.1"
+    assert rows["aux_classifier.4"].layer == "Conv2d(256, 7, kernel_size=1)"
+
+
+# Damage explains its own rows and nothing else ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("claim", PRINTED)
+def test_each_damage_explains_its_count_alone(claim: str) -> None:
+    listing = listings.load(claim)
+    rows = listings.printed_rows(listing)
+    found = compare(rows, built(claim), listing.damage)
+    assert len(found) == sum(damage.count for damage in listing.damage)
+    for difference in found:
+        assert sum(damage.explains(difference) for damage in listing.damage) == 1
+    for left_out in listing.damage:
+        others = [damage for damage in listing.damage if damage is not left_out]
+        unexplained = [d for d in compare(rows, built(claim), others) if d.damage is None]
+        assert len(unexplained) == left_out.count
+        assert not miscounted(compare(rows, built(claim), others), others)
+        more = replace(left_out, count=left_out.count + 1)
+        assert len(miscounted(compare(rows, built(claim), [*others, more]), [*others, more])) == 1
+
+
+def wrong(listing: Listing, network: Sequence[Row]) -> list[str]:
+    """What ``check`` would object to if this were our network."""
+    found = compare(listings.printed_rows(listing), network, listing.damage)
+    return [str(d) for d in found if d.damage is None] + miscounted(found, listing.damage)
+
+
+def changed(rows: Sequence[Row], path: str, **args: str) -> list[Row]:
+    assert sum(row.path == path for row in rows) == 1
+    return [
+        replace(row, args=tuple({**dict(row.args), **args}.items())) if row.path == path else row for row in rows
+    ]
+
+
+def without(rows: Sequence[Row], path: str) -> list[Row]:
+    return [row for row in rows if row.path != path]
+
+
+def swapped(rows: Sequence[Row], first: str, second: str) -> list[Row]:
+    places = [row.path for row in rows]
+    i, j = places.index(first), places.index(second)
+    found = list(rows)
+    found[i], found[j] = replace(rows[j], path=first), replace(rows[i], path=second)
+    return found
+
+
+FAULTS: list[tuple[str, str, Callable[[Sequence[Row]], list[Row]], str]] = [
+    ("kernel", "r2-seg-a-listing", lambda r: changed(r, "fc6", kernel_size="5"), "kernel_size is printed 7, built 5"),
+    ("padding", "r2-seg-a-listing", lambda r: changed(r, "features5.0", padding="1"), "padding is printed 100, built 1"),
+    ("ceil", "r2-seg-a-listing", lambda r: changed(r, "features5.4", ceil_mode="False"), "ceil_mode is printed True"),
+    ("bias", "r2-seg-a-listing", lambda r: changed(r, "upscore", bias="True"), "bias is printed False, built True"),
+    ("slope", "r2-classify-listing", lambda r: changed(r, "fc.2", negative_slope="0.1"), "negative_slope is printed 0.2"),
+    ("rate", "r2-classify-listing", lambda r: changed(r, "cnn.7", p="0.5"), "p is printed 0.25, built 0.5"),
+    ("dropped", "r2-classify-listing", lambda r: without(r, "fc.5"), "fc.5 BatchNorm1d(512) (line 71) is printed, not built"),
+    ("swapped", "r2-classify-listing", lambda r: swapped(r, "cnn.1", "cnn.2"), "type is printed BatchNorm2d, built LeakyReLU"),
+    ("dropout", "r2-seg-b-listing", lambda r: [replace(x, type="Dropout") if x.path == "drop6" else x for x in r],
+     "type is printed Dropout2d, built Dropout"),
+    ("stride", "r4-seg-b-listing", lambda r: changed(r, "upsample_4x", stride="4"), "stride is printed 2, built 4"),
+    ("shortcut", "r4-seg-b-listing", lambda r: without(r, "stage2.0.downsample.1"), "printed, not built"),
+    ("classes", "r4-seg-a-listing", lambda r: changed(r, "classifier.6", out_features="7"), "out_features is printed 50, built 7"),
+    ("undamaged bias", "r1-resnet50-listing", lambda r: changed(r, "layer2.1.conv3", bias="True"), "bias is printed False, built True"),
+    ("damaged bias", "r1-resnet50-listing", lambda r: changed(r, "layer2.1.conv2", bias="True"), "15 found, 16 declared"),
+    ("rates", "r1-seg-b-listing", lambda r: changed(r, "model.classifier.0.convs.1.0", dilation="6"), "dilation is printed 1, built 6"),
+    ("activation", "r5-seg-a-listing", lambda r: without(r, "score_relu"), "score_relu ReLU() (line 122) is printed, not built"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("claim", "plant", "said"), [fault[1:] for fault in FAULTS], ids=[f[0] for f in FAULTS])
+def test_planted_faults_are_found(claim: str, plant: Callable[[Sequence[Row]], list[Row]], said: str) -> None:
+    listing = listings.load(claim)
+    assert not wrong(listing, built(claim))
+    found = wrong(listing, plant(built(claim)))
+    assert any(said in one for one in found), found
+    assert len(found) <= 2  # a fault is named where it is, and spoils nothing around it
+
+
+def test_a_check_names_the_first_fault_and_that_it_cannot_run() -> None:
+    listing = listings.load("r2-classify-listing")
+    rows = [replace(row, args=()) if row.path == "fc.3" else row for row in listing.rows]
+    rows = [Row("fc.4", "Linear", (("in_features", "1000"),)) if row.path == "fc.4" else row for row in rows]
+    _, found = listings.check_listing(replace(listing, rows=tuple(rows)))
+    assert found.startswith("fc.3 Dropout() (line 69): p is printed None, built 0.5 (and 2 more)")
+    assert "cannot run: fc.4 Linear(1000): takes 1000, gets 1024" in found
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_any_fault_in_a_legible_row_is_found(data: st.DataObject) -> None:
+    claim = data.draw(st.sampled_from(PRINTED))
+    listing = listings.load(claim)
+    rows = list(built(claim))
+    i = data.draw(st.integers(0, len(rows) - 1))
+    kind = data.draw(st.sampled_from(["argument", "drop", "repeat", "swap", "type"]))
+    legible = not illegible_paths(claim) & {rows[i].path, rows[(i + 1) % len(rows)].path}
+    if kind == "argument":
+        assume(legible and rows[i].args)
+        name, value = data.draw(st.sampled_from(rows[i].args))
+        assume(name != "inplace")  # [[ours]] may differ in it
+        rows[i] = replace(rows[i], args=tuple({**dict(rows[i].args), name: other(value)}.items()))
+    elif kind == "drop":
+        del rows[i]
+    elif kind == "repeat":
+        rows.insert(i, rows[i])
+    elif kind == "swap":
+        assume(legible and i + 1 < len(rows) and rows[i].layer != rows[i + 1].layer)
+        rows[i : i + 2] = [
+            replace(rows[i + 1], path=rows[i].path),
+            replace(rows[i], path=rows[i + 1].path),
+        ]
+    else:
+        assume(legible)
+        rows[i] = replace(rows[i], type="Tanh", args=())
+    assert wrong(listing, rows), (claim, kind, rows[i : i + 1])
+
+
+@cache
+def illegible_paths(claim: str) -> frozenset[str]:
+    """Our rows that the scan lost or cut off: nothing can be said against them."""
+    listing = listings.load(claim)
+    found = compare(listings.printed_rows(listing), built(claim), listing.damage)
+    return frozenset(d.built.path for d in found if d.what in ("missing", "cut") and d.built)
+
+
+def other(value: str) -> str:
+    return {"True": "False", "False": "True"}.get(value, "9" + value)
+
+
+# What rows imply ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_parameters_of_ours_are_counted(name: str) -> None:
+    assert listings.parameter_count(rows_of(ours(name))) == sum(p.numel() for p in ours(name).parameters())
+
+
+@pytest.mark.parametrize("name", (*BACKBONES, "resnext50_32x4d", "deeplabv3_resnet50", "alexnet"))
+def test_parameters_of_torchvision_are_counted(name: str) -> None:
+    model = from_zoo(name)
+    assert listings.parameter_count(parse(repr(model))) == sum(p.numel() for p in model.parameters())
+
+
+@given(LAYERS)
+@settings(deadline=None)
+def test_parameters_of_any_layer_are_counted(layer: nn.Module) -> None:
+    model = nn.Sequential(layer)
+    assert listings.parameter_count(parse(repr(model))) == sum(p.numel() for p in layer.parameters())
+
+
+@pytest.mark.parametrize("text", ("1 a Conv2d 3 4 kernel_size=3 …", "1 a Transmogrifier 3"))
+def test_parameters_that_cannot_be_known_are_not_guessed(text: str) -> None:
+    with pytest.raises(InputError, match="not printed|not known"):
+        listings.parameter_count([read_row(text)])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_ours_can_run(name: str) -> None:
+    assert chain_check(rows_of(ours(name))) == []
+
+
+@pytest.mark.parametrize("name", (*BACKBONES, "resnext50_32x4d", "googlenet", "deeplabv3_resnet50", "fcn_resnet50"))
+def test_torchvision_can_run(name: str) -> None:
+    assert chain_check(rows_of(from_zoo(name))) == []
+
+
+BREAKS = [
+    ("vgg16_bn", "features.3", {"in_channels": "3"}, ["features.3"]),
+    ("vgg16_bn", "features.4", {"num_features": "128"}, ["features.4", "features.7"]),
+    ("vgg16_bn", "avgpool", {"output_size": "6"}, ["classifier.0"]),
+    ("vgg16_bn", "classifier.0", {"in_features": "25080"}, ["classifier.0"]),
+    ("leaky_vgg16", "fc.0", {"in_features": "25089"}, ["fc.0"]),
+    ("leaky_vgg16", "fc.1", {"num_features": "512"}, ["fc.1", "fc.4"]),
+    ("fcn32s_pad100", "bn6", {"num_features": "64"}, ["bn6"]),
+    ("fcn32s_pad100", "fc6", {"in_channels": "513"}, ["fc6"]),
+    ("resnet34", "layer2.0.downsample.0", {"in_channels": "128"}, ["layer2.0.downsample.0"]),
+    ("resnet34", "layer2.0.downsample.0", {"out_channels": "64"}, ["layer2.0.downsample.1"]),
+    ("resnet34", "layer2.1.conv2", {"in_channels": "64"}, ["layer2.1.conv2"]),
+    ("resnet34", "layer3.2.conv1", {"in_channels": "128"}, ["layer3.2.conv1"]),
+    ("resnet50", "fc", {"in_features": "512"}, ["fc"]),
+    ("deeplabv3_resnet50", "classifier.0.project.0", {"in_channels": "1281"}, ["classifier.0.project.0"]),
+    ("deeplabv3_resnet50", "classifier.0.convs.2.0", {"in_channels": "2000"}, ["classifier.0.convs.2.0", "classifier.0.project.0"]),
+    ("deeplabv3_resnet50", "classifier.1", {"in_channels": "2048"}, ["classifier.1"]),
+    ("byol_resnet50", "predictor.3", {"in_features": "256"}, ["predictor.3"]),
+]
+
+
+@pytest.mark.parametrize(("name", "path", "args", "said"), BREAKS)
+def test_channels_that_do_not_follow_are_found(name: str, path: str, args: dict[str, str], said: list[str]) -> None:
+    assert [found.row.path for found in chain_check(changed(rows_of(ours(name)), path, **args))] == said
+
+
+def test_a_block_without_its_downsample_cannot_add() -> None:
+    rows = [row for row in rows_of(ours("resnet34")) if not row.path.startswith("layer3.0.downsample")]
+    assert [str(found) for found in chain_check(rows)] == [
+        "layer3.0.bn2 BatchNorm2d(256): makes 256 channels, its shortcut brings 128"
+    ]
+
+
+def test_a_dropped_stage_cannot_run() -> None:
+    rows = [row for row in rows_of(ours("resnet34")) if not row.path.startswith("layer3")]
+    assert "layer4.0.conv1" in [found.row.path for found in chain_check(rows)]
+
+
+def test_what_r4_prints_cannot_run_where_it_drops_blocks() -> None:
+    broken = {claim: [found.row.line for found in chain_check(listings.load(claim).rows)] for claim in PRINTED}
+    assert broken.pop("r4-seg-b-listing") == [189, 232, 236]
+    assert not any(broken.values())
+
+
+SIZES = st.sampled_from([2, 3, 4, 6])
+STEPS = st.one_of(
+    st.tuples(st.just("conv"), SIZES, SIZES),
+    st.tuples(st.just("norm"), SIZES),
+    st.tuples(st.just("relu")),
+    st.tuples(st.just("pool")),
+)
+
+
+@given(st.lists(STEPS, max_size=5), st.sampled_from([1, 2, 3]), st.sampled_from([2, 4, 6, 8, 12, 16, 18, 24]))
+@settings(max_examples=150, deadline=None)
+def test_a_chain_breaks_where_torch_refuses(steps: list[tuple], side: int, features: int) -> None:
+    """The oracle is a forward pass of the same layers."""
+    make = {
+        "conv": lambda a, b: nn.Conv2d(a, b, 3, padding=1),
+        "norm": nn.BatchNorm2d,
+        "relu": nn.ReLU,
+        "pool": lambda: nn.MaxPool2d(2),
+    }
+    body = [make[step[0]](*step[1:]) for step in steps]
+    head = [nn.AdaptiveAvgPool2d(side), nn.Flatten(), nn.Linear(features, 5)]
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), *body, *head).eval()
+    try:
+        model(torch.zeros(1, 3, 64, 64))
+    except RuntimeError:
+        runs = False
+    else:
+        runs = True
+    assert bool(chain_check(parse(repr(model)))) != runs
+
+
+# The files ----------------------------------------------------------------------------------------------
+
+GOOD = """
+[[network]]
+model = "vgg16_bn"
+num_classes = 50
+[[damage]]
+what = "argument"
+at = "a"
+argument = "bias"
+printed = "True"
+meant = "False"
+count = 1
+why = "r1:1"
+[listing]
+rows = '''
+1 a Conv2d 3 4 kernel_size=3
+'''
+"""
+
+
+def test_a_good_file_is_read() -> None:
+    listing = listings.read_listing(GOOD, "r9-a.toml")
+    assert listing.claim == "r9-a"
+    assert listing.rows == (Row("a", "Conv2d", (("in_channels", "3"), ("out_channels", "4"), ("kernel_size", "3"))),)
+    assert listing.damage[0].meant == "False"
+
+
+BAD = [
+    ("[[network]]", "[[network", "not TOML"),
+    ("[[network]]", "[[networks]]", "unknown table 'networks'"),
+    ("num_classes = 50", "", "missing key 'num_classes'"),
+    ("num_classes = 50", "num_classes = '50'", "num_classes is '50'; expected int"),
+    ("num_classes = 50", "num_classes = 50\nwidth = 3", "unknown key 'width'"),
+    ('what = "argument"', 'what = "smudge"', "what is 'smudge'"),
+    ('what = "argument"', 'what = "type"', "'argument' goes with"),
+    ('at = "a"', "", "say where the damage is"),
+    ('at = "a"', "lines = [1]", "expected the first and the last one"),
+    ('printed = "True"', "", "no 'printed'"),
+    ("count = 1", "", "missing key 'count'"),
+    ("[[damage]]", "[[ours]]", "nothing else"),
+    ("1 a Conv2d", "a Conv2d", "expected line, path, type"),
+    ("[listing]\nrows", "rows", "no rows in [listing]"),
+    ("[[network]]", "[network]", "expected [[network]] tables"),
+]
+
+
+@pytest.mark.parametrize(("this", "that", "said"), BAD)
+def test_a_bad_file_is_refused_in_one_line(this: str, that: str, said: str) -> None:
+    assert this in GOOD
+    with pytest.raises(InputError) as caught:
+        listings.read_listing(GOOD.replace(this, that, 1), "r9-a.toml")
+    assert said in str(caught.value)
+    assert str(caught.value).startswith("r9-a.toml: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("claim", "said"), [("r3-vgg13", "prints no network"), ("r9-none", "no such claim")])
+def test_a_claim_without_a_listing_is_named(claim: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        listings.check(claim)
+
+
+def test_ours_may_leave_out_idle_layers_only() -> None:
+    excuse = listings.Damage(what="missing", at="*", lines=(0, 0), count=1, why="-", ours=True)
+    idle, busy = Row("a", "Identity"), read_row("0 b Linear 2 2")
+    assert [d.damage is not None for d in compare([], [idle, busy], [excuse])] == [True, False]
+
+
+def test_reading_and_comparing_need_no_torch() -> None:
+    code = (
+        "import sys; from bench import listings as l; x = l.load('r4-seg-b-listing'); l.chain_check(x.rows);"
+        "l.compare(x.rows, x.rows); l.parse('(a): ReLU()'); l.CHECKS['r4-seg-a-name']();"
+        "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    )
+    root = Path(__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

@@ -1,0 +1,196 @@
+"""Scores from a confusion matrix against scikit-learn and torchmetrics; bounds that hold for any matrix."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchmetrics.functional.classification as torchmetrics
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, jaccard_score
+
+from reference.metrics import (
+    Absent,
+    accuracy_per_class,
+    confusion,
+    dice_per_class,
+    frequency_weighted_iou,
+    iou_per_class,
+    mean_class_accuracy,
+    mean_dice,
+    mean_iou,
+    per_image_confusion,
+    pixel_accuracy,
+    top1,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore:A single label was found:UserWarning")
+
+Array = NDArray[Any]
+
+# The scores are quotients of the same integers in float64: only the order of the mean may differ.
+EXACT = 1e-12
+
+MASKS = npst.arrays(np.uint8, (2, 6, 7), elements=st.integers(0, 6))
+# Few distinct labels, so that absent classes are the rule.
+SPARSE_MASKS = st.sets(st.integers(0, 6), min_size=1, max_size=3).flatmap(
+    lambda used: npst.arrays(np.uint8, (2, 6, 7), elements=st.sampled_from(sorted(used)))
+)
+MATRICES = npst.arrays(np.int64, (6, 6), elements=st.integers(0, 10**6))
+
+
+@settings(deadline=None)
+@given(MASKS | SPARSE_MASKS, MASKS | SPARSE_MASKS)
+def test_iou_and_dice_equal_scikit_learn(prediction: Array, target: Array) -> None:
+    matrix = confusion(prediction, target, 7)
+    p, t = prediction.ravel(), target.ravel()
+    present = np.union1d(p, t)
+    for scores, oracle in ((iou_per_class(matrix), jaccard_score), (dice_per_class(matrix), f1_score)):
+        expected = oracle(t, p, labels=range(7), average=None, zero_division=0.0)
+        np.testing.assert_allclose(scores[present], expected[present], rtol=EXACT)
+        assert np.isnan(np.delete(scores, present)).all()
+    assert pixel_accuracy(matrix) == pytest.approx(accuracy_score(t, p), rel=EXACT)
+
+
+@settings(deadline=None)
+@given(MASKS | SPARSE_MASKS, MASKS | SPARSE_MASKS)
+def test_mean_iou_of_the_six_scored_classes_under_each_policy(prediction: Array, target: Array) -> None:
+    matrix = confusion(prediction, target, 7)
+    p, t = prediction.ravel(), target.ravel()
+    present = sorted((set(p.tolist()) | set(t.tolist())) - {6})
+    each = jaccard_score(t, p, labels=range(6), average=None, zero_division=0.0)
+
+    strict = mean_iou(matrix, range(6), absent="nan")
+    assert math.isnan(strict) if len(present) < 6 else strict == pytest.approx(each.mean(), rel=EXACT)
+    skipping = mean_iou(matrix, range(6), absent="skip")
+    assert math.isnan(skipping) if not present else skipping == pytest.approx(each[present].mean(), rel=EXACT)
+    expected = (each[present].sum() + 6 - len(present)) / 6
+    assert mean_iou(matrix, range(6), absent="one") == pytest.approx(expected, rel=EXACT)
+
+
+@settings(deadline=None)
+@given(MASKS, MASKS)
+def test_skipping_absent_classes_equals_torchmetrics(prediction: Array, target: Array) -> None:
+    ours = mean_iou(confusion(prediction, target, 7), range(7), absent="skip")
+    p, t = torch.from_numpy(prediction).long(), torch.from_numpy(target).long()
+    theirs = float(torchmetrics.multiclass_jaccard_index(p, t, 7, average="macro"))
+    assert ours == pytest.approx(theirs, abs=1e-6)  # torchmetrics divides in float32
+
+
+def test_the_default_policy_is_the_course_s() -> None:
+    matrix = np.diag([1, 1, 1, 1, 1, 0, 1])
+    assert math.isnan(mean_iou(matrix, range(6)))
+
+
+def test_unknown_pixels_count_against_the_prediction_and_their_class_is_not_averaged() -> None:
+    #              0  1  6: two pixels each; one unknown pixel is called 0, one pixel of 1 is called unknown.
+    target = np.array([0, 0, 1, 1, 2, 2])
+    prediction = np.array([0, 0, 1, 2, 0, 2])
+    matrix = confusion(prediction, target, 3)
+    np.testing.assert_allclose(iou_per_class(matrix), [2 / 3, 1 / 2, 1 / 3], rtol=EXACT)
+    assert mean_iou(matrix, range(2)) == pytest.approx((2 / 3 + 1 / 2) / 2, rel=EXACT)
+
+
+def test_counts_are_pooled_before_dividing() -> None:
+    #  Image 0 holds one pixel of class 0, missed; image 1 nine, all found: pooled 9/10, a mean of images 1/2.
+    target = np.array([[0] + [1] * 9, [0] * 9 + [1]])
+    prediction = np.array([[1] * 10, [0] * 9 + [1]])
+    pooled = confusion(prediction, target, 2)
+    assert iou_per_class(pooled)[0] == pytest.approx(0.9, rel=EXACT)
+    np.testing.assert_array_equal(per_image_confusion(prediction, target, 2).sum(axis=0), pooled)
+
+
+@settings(deadline=None)
+@given(MASKS, MASKS)
+def test_mean_class_accuracy_equals_scikit_learn(prediction: Array, target: Array) -> None:
+    matrix = confusion(prediction, target, 7)
+    true_classes = [c for c in range(7) if (target == c).any()]
+    keep = np.isin(prediction, true_classes)  # balanced accuracy warns about labels that truth does not hold
+    expected = balanced_accuracy_score(target.ravel(), np.where(keep, prediction, true_classes[0]).ravel())
+    assume(keep.all())
+    assert mean_class_accuracy(matrix, range(7), absent="skip") == pytest.approx(expected, rel=EXACT)
+
+
+@settings(deadline=None)
+@given(MATRICES)
+def test_bounds_between_the_scores(matrix: NDArray[np.int64]) -> None:
+    """mIoU ≤ mean class accuracy; PA²/(2−PA) ≤ fwIoU ≤ PA; mIoU ≤ mDice ≤ 2·mIoU/(1+mIoU)."""
+    assume((matrix.sum(axis=1) > 0).all())
+    classes = range(6)
+    miou, mdice = mean_iou(matrix, classes), mean_dice(matrix, classes)
+    accuracy, weighted = pixel_accuracy(matrix), frequency_weighted_iou(matrix)
+    assert miou <= mean_class_accuracy(matrix, classes) + EXACT
+    assert accuracy**2 / (2 - accuracy) - EXACT <= weighted <= accuracy + EXACT
+    assert miou - EXACT <= mdice <= 2 * miou / (1 + miou) + EXACT
+
+
+@settings(deadline=None)
+@given(MATRICES, st.permutations(range(6)))
+def test_scores_do_not_depend_on_the_order_of_the_classes(
+    matrix: NDArray[np.int64], order: list[int]
+) -> None:
+    shuffled = matrix[np.ix_(order, order)]
+    np.testing.assert_allclose(iou_per_class(shuffled), iou_per_class(matrix)[order], rtol=EXACT)
+    np.testing.assert_allclose(dice_per_class(shuffled), dice_per_class(matrix.T)[order], rtol=EXACT)
+    np.testing.assert_allclose(frequency_weighted_iou(shuffled), frequency_weighted_iou(matrix), rtol=EXACT)
+
+
+def test_frequency_weighted_iou_by_hand() -> None:
+    # 3 of 4 pixels are class 0; IoU 2/3 and 1/2.
+    assert frequency_weighted_iou(np.array([[2, 1], [0, 1]])) == pytest.approx(0.75 * 2 / 3 + 0.25 * 0.5)
+
+
+def test_perfect_and_empty() -> None:
+    perfect = torch.diag(torch.arange(1, 8))
+    for score in (mean_iou, mean_dice, mean_class_accuracy):
+        assert score(perfect, range(7)) == 1.0
+    assert pixel_accuracy(perfect) == frequency_weighted_iou(perfect) == 1.0
+    empty = np.zeros((7, 7), np.int64)
+    assert math.isnan(pixel_accuracy(empty))
+    assert math.isnan(frequency_weighted_iou(empty))
+    assert math.isnan(mean_iou(empty, range(6), absent="skip"))
+    assert np.isnan(accuracy_per_class(empty)).all()
+
+
+@pytest.mark.parametrize("classes", [[], [0, 0], [7], [-1]])
+def test_refuses_classes_that_are_not_there(classes: list[int]) -> None:
+    with pytest.raises(ValueError, match="expected distinct classes of 0…6"):
+        mean_iou(np.eye(7, dtype=np.int64), classes)
+
+
+def test_refuses_what_is_no_confusion_matrix_and_no_policy() -> None:
+    with pytest.raises(ValueError, match="expected a \\(C, C\\)"):
+        iou_per_class(np.zeros((7, 6), np.int64))
+    with pytest.raises(ValueError, match="holds counts"):
+        iou_per_class(np.full((2, 2), -1))
+    policy: Absent = "zero"  # type: ignore[assignment]
+    with pytest.raises(ValueError, match="expected 'nan', 'skip' or 'one'"):
+        mean_iou(np.eye(7, dtype=np.int64), range(6), absent=policy)
+
+
+@given(st.integers(0, 2**16), st.integers(0, 40))
+def test_top1_equals_torchmetrics_sum(seed: int, count: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(count, 5, generator=generator)
+    labels = torch.randint(5, (count,), generator=generator)
+    hits, total = top1(logits, labels)
+    assert (hits, total) == top1(logits.argmax(1), labels)
+    assert total == count
+    if count:
+        expected = accuracy_score(labels.numpy(), logits.argmax(1).numpy(), normalize=False)
+        assert hits == expected
+
+
+def test_top1_refuses_nan_and_soft_labels() -> None:
+    with pytest.raises(ValueError, match="nan"):
+        top1(torch.tensor([[0.0, float("nan")]]), torch.tensor([1]))
+    with pytest.raises(ValueError, match="do not fit"):
+        top1(torch.zeros(2, 3), torch.zeros(2, 3))
+    with pytest.raises(ValueError, match="integer labels"):
+        top1(torch.zeros(2, 3), torch.zeros(2))

@@ -1,0 +1,60 @@
+"""Who may import whom: suites → bench → reference → torch, torchvision, numpy, Pillow. Never back."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LIBRARIES = {"torch", "torchvision", "numpy", "PIL"}
+ALSO_IN = {"visualize.py": {"matplotlib", "sklearn"}, "metrics.py": {"sklearn"}}
+LIGHT = ("bench/__init__.py", "bench/__main__.py", "bench/cli.py", "bench/listing.py", "bench/ledger.py")
+HEAVY = {"torch", "torchvision", "numpy", "pandas", "scipy", "matplotlib", "sklearn"}
+
+
+def _imported(tree: ast.AST, *, top_level: bool = False) -> set[str]:
+    nodes = ast.iter_child_nodes(tree) if top_level else ast.walk(tree)
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute, so that they can be read and checked"
+            names.add(str(node.module).split(".")[0])
+    return names
+
+
+def _sources(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", _sources("reference"), ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_reference_imports_only_its_libraries(path: Path) -> None:
+    allowed = LIBRARIES | {"reference"} | ALSO_IN.get(path.name, set()) | sys.stdlib_module_names
+    assert _imported(ast.parse(path.read_text())) <= allowed
+
+
+@pytest.mark.parametrize("path", _sources("bench"), ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_bench_never_imports_suites(path: Path) -> None:
+    assert not _imported(ast.parse(path.read_text())) & {"suites", "conftest", "pytest", "hypothesis"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [ROOT / name for name in LIGHT] + _sources("reference/recipes"),
+    ids=lambda p: p.relative_to(ROOT).as_posix(),
+)
+def test_listings_import_nothing_heavy(path: Path) -> None:
+    assert not _imported(ast.parse(path.read_text()), top_level=True) & HEAVY
+
+
+def test_results_hold_no_code() -> None:
+    assert not list((ROOT / "results").rglob("*.py"))
+
+
+def test_no_module_hides_what_it_is_for() -> None:
+    names = {path.stem for folder in ("bench", "reference", "suites") for path in _sources(folder)}
+    assert not names & {"utils", "util", "helpers", "helper", "manager", "core", "misc", "common"}

@@ -1,0 +1,137 @@
+"""Records: written once, read strictly, never edited."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench import records
+from bench.records import Record
+from reference.errors import InputError
+
+
+def a_record(**changes: object) -> Record:
+    metrics = {
+        name: {
+            "epoch": epoch,
+            "loss": 0.5,
+            "majority": 0.1,
+            "primary": "top1",
+            "metrics": {"top1": {"value": hits / 10, "numerator": hits, "denominator": 10}},
+        }
+        for name, epoch, hits in (("best", 2, 7), ("final", 3, 6))
+    }
+    record = Record(
+        run_id="0123456789abcdef",
+        attempt=1,
+        slug="r4-classify",
+        claims=("r4-classify",),
+        tier="smoke",
+        status="ok",
+        reason="",
+        seed=0,
+        recipe={"selection": "best", "slug": "r4-classify"},
+        recipe_hash="f" * 64,
+        assumptions=[],
+        deviations=[],
+        numerics={"device": "cpu"},
+        data={"source": "synthetic"},
+        initial_weights={"from": "scratch", "hash": "0" * 64},
+        provenance={},
+        metrics=metrics,
+        confusion=[[7, 0], [3, 0]],
+        curves={"val_loss": [0.9, None, 0.5]},  # type: ignore[list-item]
+        weights_hash="1" * 64,
+        parameters=12,
+        throughput={"samples_per_second": 10.0},
+        peak_memory=1,
+        wall_seconds=1.5,
+        device_seconds=0.0,
+        segments=[],
+        figures=[],
+        notes=[],
+        started="2020-01-01T00:00:00+00:00",
+    )
+    return replace(record, **changes)  # type: ignore[arg-type]
+
+
+def write(folder: Path, record: Record) -> Path:
+    path = records.path_of(folder, record)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(records.dumps(record), encoding="utf-8")
+    return path
+
+
+def test_a_record_reads_back_as_written(tmp_path: Path) -> None:
+    record = a_record()
+    assert records.read(write(tmp_path, record)) == record
+    assert records.read_all(tmp_path) == [record]
+
+
+def test_selection_decides_the_figure() -> None:
+    assert a_record().metric("top1") == 0.7
+    assert a_record(recipe={"selection": "final"}).metric("top1") == 0.6
+    assert a_record(recipe={"selection": "final"}).counts("top1") == (6, 10)
+    assert a_record().metric("miou") is None
+    assert a_record(metrics={}, status="failed").metric("top1") is None
+
+
+def test_undefined_figures_are_none() -> None:
+    record = a_record()
+    record.metrics["best"]["metrics"]["top1"] = {"value": None, "numerator": None, "denominator": None}
+    assert record.metric("top1") is None
+    assert record.counts("top1") is None
+
+
+def test_attempts_have_names_of_their_own() -> None:
+    assert a_record().name == "0123456789abcdef"
+    assert a_record(attempt=2).name == "0123456789abcdef-2"
+
+
+def test_files_are_strict_json(tmp_path: Path) -> None:
+    text = write(tmp_path, a_record()).read_text()
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    assert json.loads(text, parse_constant=refuse)["schema"] == records.SCHEMA
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text.replace('"value": 0.7', '"value": 0.9'), "does not match its hash"),
+        (lambda text: text.replace('"schema": 1', '"schema": 99'), "schema 99"),
+        (lambda text: text[: len(text) // 2], "not a record"),
+        (lambda text: "[1, 2]", "schema 'list'"),
+        (lambda text: "", "not a record"),
+    ],
+    ids=["edited", "future schema", "truncated", "a list", "empty"],
+)
+def test_what_is_not_whole_is_refused_in_one_line(tmp_path: Path, change: object, said: str) -> None:
+    path = write(tmp_path, a_record())
+    path.write_text(change(path.read_text()))  # type: ignore[operator]
+    with pytest.raises(InputError) as caught:
+        records.read(path)
+    assert said in str(caught.value)
+    assert path.name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_or_unknown_key_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, a_record())
+    body = json.loads(path.read_text())
+    del body["content_hash"], body["seed"]
+    body["sed"] = 0
+    body["content_hash"] = records.hash_of(body)
+    path.write_text(json.dumps(body))
+    with pytest.raises(InputError, match=r"sed, seed"):
+        records.read(path)
+
+
+def test_hash_does_not_depend_on_key_order() -> None:
+    assert records.hash_of({"a": 1, "b": [1.5, "é"]}) == records.hash_of({"b": [1.5, "é"], "a": 1})
+    assert records.hash_of({"a": 1}) != records.hash_of({"a": 2})

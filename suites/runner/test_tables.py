@@ -1,0 +1,554 @@
+"""Generated pages: true to the records, readable by a Markdown parser, and the same bytes each time."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from bench import alignment, provenance, publish, records, tables, tiers
+from bench.ledger import Claim, Ledger, load_ledgers
+from bench.records import Record
+from bench.verdicts import grade_all
+from reference.data.dataset import OFFICIAL_PALETTE
+from reference.errors import InputError
+from reference.recipes import RECIPES
+
+ROOT = Path(__file__).parents[2]
+R4_TEXT = ROOT.parent / "shared" / "reports" / "r4.txt"
+LEDGERS = load_ledgers()
+R4 = next(ledger for ledger in LEDGERS if ledger.report == "r4")
+CLASSIFY, SEG_A, SEG_B = "r4-classify", "r4-seg-a", "r4-seg-b"
+PAGES = {*(f"reports/r{n}.md" for n in range(1, 6)), "claims.md", "LEADERBOARD.md"}
+
+
+def put(
+    out: Path,
+    slug: str,
+    value: float | None,
+    *,
+    seed: int = 0,
+    tier: str = "smoke",
+    source: str = "synthetic",
+    attempt: int = 1,
+    status: str = "ok",
+    classes: Sequence[str] = (*OFFICIAL_PALETTE.classes, "unknown"),
+    **changes: Any,
+) -> Record:
+    """Write a record with its per-image results and a picture into ``out``."""
+    recipe, deviations = tiers.apply(RECIPES[slug], tier)
+    segment, n = recipe.task == "segment", 20
+    name, ok = "miou" if segment else "top1", status == "ok"
+    counts = (None, None) if segment or value is None else (round(value * n), n)
+    figures = {name: dict(zip(("value", "numerator", "denominator"), (value, *counts), strict=True))}
+    for index in range(6 if segment else 0):
+        figures[f"iou_{index}"] = {"value": value, "numerator": 1, "denominator": 2}
+    entry = {"epoch": 4, "loss": 0.5, "majority": 0.1, "primary": name, "metrics": figures}
+    run_id = hashlib.sha256(f"{slug} {tier} {source} {seed}".encode()).hexdigest()[:16]
+    picture = out / "figures" / slug / f"{run_id}-{attempt}-masks.png"
+    if ok and segment:
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        picture.write_bytes(f"picture of {run_id}".encode())
+    record = Record(
+        run_id=run_id,
+        attempt=attempt,
+        slug=slug,
+        claims=(slug,),
+        tier=tier,
+        status=status,
+        reason="" if ok else "loss is nan | in epoch 3",
+        seed=seed,
+        recipe=json.loads(records.canonical(dataclasses.asdict(recipe))),
+        recipe_hash="",
+        assumptions=[dataclasses.asdict(a) for a in recipe.assumptions],
+        deviations=[dataclasses.asdict(d) for d in deviations],
+        numerics={"device": "cpu", "dtype": "float32", "channels_last": False, "compiled": False},
+        data={
+            "role": recipe.data,
+            "source": source,
+            "name": "dubai" if source == "stand-in" else source,
+            "manifest": f"{source} {recipe.data} {recipe.image_size}",
+            "classes": list(classes) if segment else [f"c{i}" for i in range(10)],
+            "scored": list(range(6)),
+            "train": 64,
+            "val": n,
+            "unique_val": n,
+            "note": "as a test has it",
+        },
+        initial_weights={"from": recipe.init, "hash": ""},
+        provenance={
+            "commit": "0123456789abcdef",
+            "dirty": False,
+            "device": "a processor",
+            "reference_hash": provenance.reference_hash(),
+        },
+        metrics={"best": entry, "final": entry} if ok else {},
+        confusion=[],
+        curves={},
+        weights_hash=f"{run_id} {attempt}",
+        parameters=1_234_567,
+        throughput={"samples_per_second": 321.5},
+        peak_memory=1,
+        wall_seconds=1.0,
+        device_seconds=0.0,
+        segments=[],
+        figures=[
+            {
+                "kind": "masks",
+                "file": picture.relative_to(out).as_posix(),
+                "sha256": hashlib.sha256(picture.read_bytes()).hexdigest(),
+            }
+        ]
+        if ok and segment
+        else [],
+        notes=[],
+        started="2031-05-06T07:08:09+00:00",
+    )
+    record = replace(record, **changes)
+    path = records.path_of(out, record)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(records.dumps(record), encoding="utf-8")
+    if ok:
+        rng = np.random.default_rng(seed)
+        per_image = rng.integers(1, 9, (n, 7, 7)) if segment else np.arange(n)
+        np.savez_compressed(
+            path.with_suffix(".npz"), per_image=per_image, targets=np.arange(0), ids=np.arange(n).astype(str)
+        )
+    return record
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """Synthetic and stand-in runs, one broken, one superseded."""
+    folder = tmp_path / "out"
+    for seed in range(3):
+        put(folder, SEG_A, 0.51 + 0.01 * seed, seed=seed)
+        put(folder, SEG_B, 0.61 + 0.011 * seed, seed=seed)
+    put(folder, SEG_A, 0.41, source="stand-in")
+    put(folder, CLASSIFY, 0.5)
+    put(folder, CLASSIFY, 0.55, attempt=2)
+    put(folder, CLASSIFY, None, seed=1, status="diverged")
+    return folder
+
+
+def page(out: Path, name: str = "reports/r4.md") -> str:
+    return tables.render(out, LEDGERS)[name]
+
+
+def tables_of(text: str) -> Iterator[list[list[str]]]:
+    """Every table that a Markdown parser sees: rows of cells, as Markdown."""
+    rows: list[list[str]] = []
+    before = ""
+    for token in MarkdownIt("commonmark").enable("table").parse(text):
+        if token.type == "tr_open":
+            rows.append([])
+        elif token.type == "inline" and before in ("th_open", "td_open"):
+            rows[-1].append(token.content)
+        elif token.type == "table_close":
+            yield rows
+            rows = []
+        before = token.type
+
+
+def column(text: str, heading: str) -> list[tuple[list[str], str]]:
+    """Every cell below a heading, with its row."""
+    return [
+        (row, row[table[0].index(heading)])
+        for table in tables_of(text)
+        if heading in table[0]
+        for row in table[1:]
+    ]
+
+
+# ---------------------------------------------------------------- what stands on the pages
+
+
+def test_the_pages_are_those_of_the_reports(out: Path) -> None:
+    assert set(tables.render(out, LEDGERS)) == PAGES
+
+
+def test_every_claim_stands_once_on_the_claims_page_and_on_its_report_s(out: Path) -> None:
+    pages = tables.render(out, LEDGERS)
+    for ledger in LEDGERS:
+        wanted = sorted(f"`{claim.id}`" for claim in ledger.claims)
+        assert sorted(cell for _, cell in column(pages[f"reports/{ledger.report}.md"], "claim")) == wanted
+    everything = sorted(f"`{claim.id}`" for ledger in LEDGERS for claim in ledger.claims)
+    assert sorted(cell for _, cell in column(pages["claims.md"], "claim")) == everything
+
+
+def test_grades_are_counted(out: Path) -> None:
+    claims, *_ = (table for table in tables_of(page(out, "claims.md")) if table[0][0] == "grade")
+    assert sum(int(row[1]) for row in claims[1:]) == sum(len(ledger.claims) for ledger in LEDGERS)
+    rows = grade_all(LEDGERS, records.read_all(out), alignment_green=False, folder=out)
+    assert {row[0].strip("*") for row in claims[1:]} == {row.label for row in rows}
+
+
+def test_printed_values_keep_every_digit_and_name_their_line(out: Path) -> None:
+    cells = {row[0]: (cell, row) for row, cell in column(page(out, "claims.md"), "printed")}
+    assert cells["`r1-finetune-a`"][0] == "0.2438423645320197"
+    assert cells["`r5-finetune-d`"][0] == "26.0 %"
+    assert cells["`r3-tsne-acc`"][0] == "about 60 %"
+    assert cells["`r4-classify`"][1][-1] == "r4:58"
+
+
+def test_no_run_yet_is_a_page_too(tmp_path: Path) -> None:
+    text = page(tmp_path)
+    assert "no run yet" in text
+    assert "No run of this report's recipes is recorded here." in text
+    ranked = rankings(page(tmp_path, "LEADERBOARD.md"))
+    assert [rows[0][0] for rows in ranked.values()] == ["1", "1", "1"]
+
+
+def test_r4_s_lines_stand_verbatim_in_its_own_format(out: Path) -> None:
+    if not R4_TEXT.exists():
+        pytest.skip("the report's text is not beside this checkout")
+    printed = re.findall(r"^(?:class #\d : .*|mean_iou: .*|Val Acc: .*)$", R4_TEXT.read_text(), re.M)
+    assert len(printed) == 15
+    blocks = re.findall(r"^```text\n(.*?)^```", page(out), re.M | re.S)
+    ours = [line for block in blocks for line in block.splitlines()]
+    assert [
+        line[: len(want)] for line, want in zip((o for o in ours if ":" in o), printed, strict=True)
+    ] == printed
+
+
+def test_r4_s_block_holds_printed_beside_measured(out: Path) -> None:
+    block = re.findall(r"^```text\n(.*?)^```", page(out), re.M | re.S)[1].splitlines()
+    head = "\n".join(block[:4])
+    assert "stand-in data (dubai)" in head
+    assert "synthetic data" in head
+    last = block[-1].split("   ")
+    # 0.51, 0.52, 0.53: mean .52, t(.975, 2) 4.3027 · .01/√3 = .0248
+    assert last[0] == "mean_iou: 0.663704"
+    assert "0.520000 (0.4952–0.5448)" in block[-1]
+    assert "0.410000" in block[-1]
+    assert block[4].endswith("urban")
+
+
+def test_a_stand_in_s_classes_are_not_set_beside_the_report_s(tmp_path: Path) -> None:
+    put(tmp_path, SEG_A, 0.4, source="stand-in", classes=["roof", "road", *"abcde"])
+    block = re.findall(r"^```text\n(.*?)^```", page(tmp_path), re.M | re.S)[1].splitlines()
+    assert "0.400000" in block[-1]
+    assert not any("0.40000" in line for line in block[:-1])
+
+
+def figures_in(cell: str) -> list[str]:
+    return [part for part in cell.split("<br>") if re.match(r"[\d.]+|undefined", part)]
+
+
+@pytest.mark.parametrize("name", ["reports/r4.md", "claims.md"])
+def test_every_figure_on_other_data_says_so(out: Path, name: str) -> None:
+    """No run of the fixture is official, so there is no measured figure without such a word."""
+    found = [figure for _, cell in column(page(out, name), "measured") for figure in figures_in(cell)]
+    assert len(found) == 1 + 7 + 2 * 7  # accuracy, R4's second network, its first on two kinds of data
+    assert all("synthetic data" in figure or "stand-in data (dubai)" in figure for figure in found)
+
+
+def test_every_picture_s_caption_says_what_data_it_is_of(out: Path) -> None:
+    pictures = re.findall(r"^(.*)\n\n!\[(.*)\]\(\.\./(.*)\)$", page(out), re.M)
+    assert len(pictures) == 3
+    for caption, alternative, file in pictures:
+        assert re.search("synthetic data|stand-in data", caption)
+        assert re.search("synthetic data|stand-in data", alternative)
+        assert (out / file).exists()
+
+
+def test_official_figures_carry_no_such_word(tmp_path: Path) -> None:
+    put(tmp_path, SEG_A, 0.66, tier="full", source="official")
+    (cell,) = (cell for row, cell in column(page(tmp_path), "measured") if row[0] == f"`{SEG_A}`")
+    assert re.fullmatch(r"0\.6600 \(.*\), 1 seed", cell)
+
+
+def test_assumptions_deviations_and_runs_are_listed(out: Path) -> None:
+    text = page(out)
+    fields = [row for row, _ in column(text, "recipe says")]
+    assert ["image\\_size", "512", "128"] in [row[:3] for row in fields] or ["image_size", "512", "128"] in [
+        row[:3] for row in fields
+    ]
+    assumed = {cell for _, cell in column(text, "value")}
+    assert all(a.value in {cell.replace("\\", "") for cell in assumed} for a in RECIPES[SEG_B].assumptions)
+    status = {(row[0], row[1]): cell for row, cell in column(text, "status")}
+    assert len(status) == len(records.read_all(out))
+    assert sum(cell == "superseded" for cell in status.values()) == 1
+    assert sum(cell.startswith("diverged: loss is nan") for cell in status.values()) == 1
+
+
+def test_failures_stand_beside_the_grade(out: Path) -> None:
+    (grade,) = (cell for row, cell in column(page(out), "grade") if row[0] == f"`{CLASSIFY}`")
+    assert "runs that did not end well: 1" in grade
+
+
+def test_flags_stand_beside_grades(out: Path) -> None:
+    pages = tables.render(out, LEDGERS, {SEG_A: ("inconsistent: a | b",)})
+    (flag,) = (cell for row, cell in column(pages["claims.md"], "flags") if row[0] == f"`{SEG_A}`")
+    assert flag == "inconsistent: a | b"
+    assert "flag: inconsistent" in pages["reports/r4.md"]
+
+
+# ---------------------------------------------------------------- rankings
+
+
+def rankings(text: str) -> dict[str, list[list[str]]]:
+    """Rows of each ranking by ``task / evidence``."""
+    found, task = {}, ""
+    for part in re.split(r"^(?=##)", text, flags=re.M):
+        heading = part.splitlines()[0]
+        if heading.startswith("## "):
+            task = heading[3:]
+        elif heading.startswith("### "):
+            (table,) = tables_of(part)
+            found[f"{task.split(',')[0]} / {heading[4:]}"] = table[1:]
+    return found
+
+
+def test_kinds_of_evidence_are_never_ranked_among_each_other(out: Path) -> None:
+    put(out, SEG_A, 0.9, tier="gpu")
+    put(out, SEG_A, 0.7, tier="full", source="official")
+    found = rankings(page(out, "LEADERBOARD.md"))
+    land = {key.partition(" / ")[2]: rows for key, rows in found.items() if key.startswith("Land-cover")}
+    assert list(land) == [
+        "Official data, every setting as printed",
+        "Stand-in data (dubai), smoke tier",
+        "Synthetic data, gpu tier",
+        "Synthetic data, smoke tier",
+    ]
+    official = land["Official data, every setting as printed"]
+    assert {row[2] for row in official} == {"printed", "measured"}
+    assert all(row[2] == "measured" for name, rows in land.items() for row in rows if "Official" not in name)
+    for rows in found.values():
+        values = [float(row[3]) for row in rows]
+        assert values == sorted(values, reverse=True)
+        assert [int(row[0]) for row in rows] == [1 + sum(v > value for v in values) for value in values]
+
+
+def test_a_ranking_s_row_tells_seeds_parameters_speed_device_and_grade(out: Path) -> None:
+    rows = rankings(page(out, "LEADERBOARD.md"))["Land-cover segmentation / Synthetic data, smoke tier"]
+    assert rows[0][1].startswith(f"`{SEG_B}`")
+    assert rows[0][4:] == [
+        "0.5937–0.6483", "3", "1,234,567", "321.5", "a processor, cpu", "counts for no claim: data",
+    ]  # fmt: skip
+
+
+def test_a_printed_percentage_is_ranked_as_the_fraction_it_is(out: Path) -> None:
+    rows = rankings(page(out, "LEADERBOARD.md"))
+    office = rows["Fine-tuning on Office-Home / Official data, every setting as printed"]
+    assert [row[3] for row in office[:3]] == ["0.635", "0.621", "0.613"]
+    assert all(cell not in "".join(row[1] for row in office) for cell in ("epoch1", "gain"))
+
+
+def test_an_undefined_figure_comes_last_without_a_rank(tmp_path: Path) -> None:
+    put(tmp_path, SEG_A, None)
+    put(tmp_path, SEG_B, 0.1)
+    rows = rankings(page(tmp_path, "LEADERBOARD.md"))["Land-cover segmentation / Synthetic data, smoke tier"]
+    assert [(row[0], row[3]) for row in rows] == [("1", "0.1000"), ("–", "undefined")]
+
+
+# ---------------------------------------------------------------- Markdown
+
+
+@given(
+    st.text(
+        st.sampled_from("_*`|\\<>&~[]()!#-+ a1:/.;'\"=$") | st.characters(exclude_categories=["Cs", "Cc"])
+    )
+)
+@example("a | b")
+@example("-2 * ( <q(z1), z1'> / |q| )")
+@example("<b>bold</b> &amp; ~~gone~~ ![x](y) `code` **x** _y_ \\| \\")
+@example("xi_0 <- tau_k * xi + (1 - tau_k) * theta")
+def test_any_text_is_shown_as_it_is(text: str) -> None:
+    """A Markdown parser gives the text back, and the row keeps its three cells."""
+    parsed = (
+        MarkdownIt("commonmark")
+        .enable(["table", "strikethrough"])
+        .parse(tables._table(["a", "b", "c"], [["1", tables._plain(text), "3"]]))
+    )
+    cells = [token for token in parsed if token.type == "inline"][3:]
+    assert len(cells) == 3
+    children = cells[1].children or []
+    assert {child.type for child in children} <= {"text", "text_special"}
+    assert "".join(child.content for child in children) == " ".join(text.split())
+
+
+def test_a_claim_s_text_cannot_break_its_row() -> None:
+    claim = Claim(
+        report="x", id="x-odd", kind="number", lines=(1,), text="a | b\n| --- |\n<script>", metric="miou",
+        recipe="no-such", value="0.5",
+    )  # fmt: skip
+    ledger = Ledger("x", "T | itle", None, (claim,), "x.toml")
+    rows = grade_all([ledger], [], alignment_green=False, flags={"x-odd": ("f | g",)})
+    for text in (tables.report_page(ledger, rows, []), tables.claims_page(rows, [ledger])):
+        assert "<script>" not in text.replace("\\<script>", "")
+        for table in tables_of(text):
+            assert len({len(row) for row in table}) == 1
+
+
+def test_every_table_of_every_page_is_whole(out: Path) -> None:
+    for text in tables.render(out, LEDGERS).values():
+        raw = [line for line in text.splitlines() if line.startswith("|")]
+        seen = list(tables_of(text))
+        # a table's rule is not among the parser's rows
+        assert len(raw) == sum(len(table) + 1 for table in seen)
+        assert all(len({len(row) for row in table}) == 1 for table in seen)
+
+
+# ---------------------------------------------------------------- the same bytes
+
+
+def test_pages_do_not_depend_on_time_place_locale_or_order(out: Path, tmp_path: Path) -> None:
+    """Rendered by another process, locale, zone and folder, from files written in another order."""
+    here = tables.render(out, LEDGERS)
+    copy = tmp_path / "elsewhere" / "deeper"
+    for path in sorted((p for p in out.rglob("*") if p.is_file()), reverse=True):
+        target = copy / path.relative_to(out)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+        os.utime(target, (1, 1))
+    program = (
+        "import json, sys; from pathlib import Path; from bench import tables;"
+        "from bench.ledger import load_ledgers;"
+        "sys.stdout.reconfigure(encoding='utf-8');"
+        "print(json.dumps(tables.render(Path(sys.argv[1]), load_ledgers())))"
+    )
+    environment = os.environ | {"LC_ALL": "C", "TZ": "Pacific/Kiritimati", "PYTHONHASHSEED": "7"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(copy)],
+        capture_output=True,
+        check=True,
+        env=environment,
+        cwd=ROOT,
+    )
+    assert json.loads(done.stdout) == here
+
+
+def test_pages_hold_no_date_and_no_folder(out: Path) -> None:
+    for text in tables.render(out, LEDGERS).values():
+        assert not re.search(r"\d{4}-\d{2}-\d{2}|\d{2}:\d{2}:\d{2}", text)
+        assert str(out) not in text
+        assert text.endswith("\n")
+        assert not text.endswith("\n\n")
+
+
+def test_rendering_imports_no_torch() -> None:
+    program = "import sys, bench.tables, bench.publish; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False, cwd=ROOT).returncode == 0
+
+
+# ---------------------------------------------------------------- written, checked
+
+
+def test_what_was_written_is_up_to_date(out: Path) -> None:
+    written = tables.write_all(out, LEDGERS)
+    assert {path.relative_to(out).as_posix() for path in written} == PAGES
+    assert tables.check(out, LEDGERS) == []
+    before = {path: path.read_bytes() for path in written}
+    assert {path: path.read_bytes() for path in tables.write_all(out, LEDGERS)} == before
+    assert not list(out.rglob("*.tmp"))
+
+
+def the_picture(out: Path) -> Path:
+    return sorted((out / "figures").rglob("*.png"))[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda out: (out / "claims.md").write_text("by hand"), "claims.md: stale"),
+        (lambda out: (out / "reports/r2.md").unlink(), "reports/r2.md: missing"),
+        (lambda out: (out / "reports/r9.md").write_text(""), "reports/r9.md: surplus"),
+        (lambda out: put(out, SEG_B, 0.9, seed=7), "LEADERBOARD.md: stale"),
+        (lambda out: the_picture(out).write_bytes(b"other"), "differs from the hash in record"),
+        (lambda out: the_picture(out).unlink(), "missing: record"),
+        (lambda out: (out / "figures/old.png").write_bytes(b""), "figures/old.png: surplus"),
+        (lambda out: alignment.note(out, dict.fromkeys(alignment.SUITES, (1, 0))), None),
+    ],
+)
+def test_what_is_stale_missing_or_surplus_is_named(out: Path, change: Any, said: str | None) -> None:
+    tables.write_all(out, LEDGERS)
+    change(out)
+    wrong = tables.check(out, LEDGERS)
+    assert all("\n" not in line for line in wrong)
+    assert any(said in line for line in wrong) if said else wrong == []
+
+
+def test_pages_of_reports_that_are_gone_are_removed(out: Path) -> None:
+    (out / "reports").mkdir()
+    (out / "reports" / "r9.md").write_text("")
+    tables.write_all(out, LEDGERS)
+    assert not (out / "reports" / "r9.md").exists()
+
+
+# ---------------------------------------------------------------- publishing
+
+
+def test_publishing_copies_what_was_asked_for_and_renders_it(out: Path, tmp_path: Path) -> None:
+    target = tmp_path / "results"
+    alignment.note(out, dict.fromkeys(alignment.SUITES, (1, 0)))
+    written = publish.publish(out, target, slugs=[SEG_A], tier="smoke")
+    kept = records.read_all(target)
+    assert kept == [r for r in records.read_all(out) if r.slug == SEG_A]
+    assert all(records.path_of(target, r).with_suffix(".npz").exists() for r in kept)
+    assert all((target / figure["file"]).exists() for r in kept for figure in r.figures)
+    assert tables.check(target, LEDGERS) == []
+    assert alignment.is_green(target)
+    assert len(written) == 3 * len(kept) + len(PAGES)
+    again = publish.publish(out, target, slugs=[SEG_A])
+    assert len(again) == len(PAGES)
+    publish.publish(out, target)
+    assert records.read_all(target) == records.read_all(out)  # the broken ones too
+
+
+def refused(source: Path, target: Path, **how: Any) -> str:
+    """The one line of a refusal, which leaves the target as it was."""
+    before = {p: p.read_bytes() for p in target.rglob("*") if p.is_file()}
+    with pytest.raises(InputError) as caught:
+        publish.publish(source, target, **how)
+    assert {p: p.read_bytes() for p in target.rglob("*") if p.is_file()} == before
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_published_record_is_never_overwritten(out: Path, tmp_path: Path) -> None:
+    target = tmp_path / "results"
+    publish.publish(out, target, slugs=[SEG_A])
+    put(out, SEG_A, 0.99)
+    assert "never overwritten" in refused(out, target)
+
+
+def test_uncommitted_code_stays_out_unless_asked_for(out: Path, tmp_path: Path) -> None:
+    dirty = {"commit": "0123456789abcdef", "dirty": True, "reference_hash": ""}
+    put(out, CLASSIFY, 0.5, seed=4, provenance=dirty)
+    assert "uncommitted" in refused(out, tmp_path / "results")
+    publish.publish(out, tmp_path / "results", slugs=[SEG_A])
+    publish.publish(out, tmp_path / "results", allow_dirty=True)
+    assert "with changes" in (tmp_path / "results" / "reports" / "r4.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda out: the_picture(out).write_bytes(b"other"), "changed since its record"),
+        (lambda out: the_picture(out).unlink(), "missing"),
+        (lambda out: next(out.rglob("*.npz")).unlink(), "missing"),
+    ],
+)
+def test_incomplete_runs_are_not_published(out: Path, tmp_path: Path, change: Any, said: str) -> None:
+    change(out)
+    assert said in refused(out, tmp_path / "results")
+
+
+def test_nothing_to_publish_is_said(out: Path, tmp_path: Path) -> None:
+    assert "no record" in refused(out, tmp_path / "results", slugs=["no-such"])
+    assert "no record" in refused(tmp_path / "empty", tmp_path / "results")

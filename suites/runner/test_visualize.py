@@ -1,0 +1,209 @@
+"""Pictures: the right pixels, the right words, and the same bytes each time."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from reference import visualize
+from reference.data.dataset import OFFICIAL_PALETTE, Palette
+
+TITLE = "VGG16-FCN32s, smoke tier, stand-in data"
+SMALL = Palette(
+    classes=("roof", "road"),
+    colours=((200, 30, 30), (10, 90, 200)),
+    unknown_index=2,
+    unknown_colour=(9, 9, 9),
+)
+
+
+def strips(path: Path, **changes: object) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    arguments: dict[str, object] = {
+        "images": rng.integers(0, 256, (3, 48, 48, 3), dtype=np.uint8),
+        "truth": np.full((3, 48, 48), 0, dtype=np.uint8),
+        "predictions": {5: np.full((3, 48, 48), 1, np.uint8), 25: np.full((3, 12, 12), 2, np.uint8)},
+        "palette": SMALL,
+        "ids": ["a", "b", "c"],
+        "title": TITLE,
+        "path": path,
+    }
+    visualize.mask_strips(**(arguments | changes))  # type: ignore[arg-type]
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def run_lengths(line: np.ndarray) -> list[tuple[tuple[int, ...], int]]:
+    """Colours along a line of pixels, with how long each lasts."""
+    starts = [0, *(np.flatnonzero((line[1:] != line[:-1]).any(axis=1)) + 1), len(line)]
+    return [(tuple(map(int, line[a])), b - a) for a, b in itertools.pairwise(starts)]
+
+
+def words_of(path: Path) -> list[str]:
+    """The texts of an SVG, which matplotlib writes as comments beside their outlines."""
+    return re.findall(r"<!-- (.*?) -->", path.read_text(encoding="utf-8"))
+
+
+def test_a_row_holds_truth_and_predictions_in_the_order_of_epochs(tmp_path: Path) -> None:
+    sheet = strips(tmp_path / "a.png")
+    assert sheet.shape[1] == visualize.WIDTH
+    row = run_lengths(sheet[150])
+    flat = [colour for colour, length in row if length > 100 and colour != (255, 255, 255)]
+    assert flat == [*SMALL.colours, SMALL.unknown_colour]  # truth, epoch 5, epoch 25
+
+
+def test_epochs_are_sorted_whatever_the_order_they_come_in(tmp_path: Path) -> None:
+    masks = {5: np.full((3, 48, 48), 1, np.uint8), 25: np.full((3, 12, 12), 2, np.uint8)}
+    there = strips(tmp_path / "a.png", predictions=masks)
+    back = strips(tmp_path / "b.png", predictions=dict(reversed(masks.items())))
+    assert (there == back).all()
+
+
+def test_masks_keep_their_colours_pure(tmp_path: Path) -> None:
+    """Scaling a mask must not invent colours between two classes."""
+    checks = np.indices((50, 50)).sum(axis=0).astype(np.uint8) % 2
+    sheet = strips(
+        tmp_path / "a.png",
+        images=np.zeros((1, 50, 50, 3), np.uint8),
+        truth=checks[None],
+        predictions={1: checks[None]},
+        ids=["a"],
+    )
+    tiles = sheet[95:300, 400:]  # right of the image, below the column titles
+    colours = {tuple(map(int, colour)) for colour in np.unique(tiles.reshape(-1, 3), axis=0)}
+    assert colours == {*SMALL.colours, (255, 255, 255)}
+
+
+def test_column_titles_legend_and_ids_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    plain = matplotlib.text.Text.set_text
+    monkeypatch.setattr(
+        matplotlib.text.Text, "set_text", lambda self, s: (said.append(str(s)), plain(self, s))[1]
+    )
+    strips(tmp_path / "a.png", ids=["0013", "0062", "0104"])
+    assert {TITLE, "image", "truth", "epoch 5", "epoch 25", "0013", "0062", "0104"} <= set(said)
+    assert {"roof", "road", "unknown"} <= set(said)
+
+
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_the_same_numbers_give_the_same_bytes(tmp_path: Path, ending: str) -> None:
+    """Whatever a user's matplotlibrc says, and without changing it."""
+    values = {"train_loss": [2.0, 1.0], "val_loss": [2.1, float("nan")], "val_miou": [0.1, 0.2]}
+    paths = [tmp_path / f"{name}.{ending}" for name in ("a", "b")]
+    visualize.curves(values, primary="val_miou", title=TITLE, path=paths[0], selected=2)
+    with matplotlib.rc_context(
+        {"font.size": 30, "axes.facecolor": "red", "savefig.dpi": 33, "lines.linewidth": 9}
+    ):
+        visualize.curves(values, primary="val_miou", title=TITLE, path=paths[1], selected=2)
+        assert matplotlib.rcParams["font.size"] == 30
+    first, second = (path.read_bytes() for path in paths)
+    assert first == second
+
+
+def test_strips_are_byte_stable(tmp_path: Path) -> None:
+    strips(tmp_path / "a.png")
+    strips(tmp_path / "b.png")
+    hashes = {hashlib.sha256((tmp_path / f"{n}.png").read_bytes()).hexdigest() for n in "ab"}
+    assert len(hashes) == 1
+
+
+def test_no_date_and_no_version_inside(tmp_path: Path) -> None:
+    strips(tmp_path / "a.png")
+    assert not {"Software", "Creation Time", "date"} & set(Image.open(tmp_path / "a.png").info)
+    visualize.curves({"train_loss": [1.0]}, primary="val_top1", title=TITLE, path=tmp_path / "a.svg")
+    text = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert "dc:date" not in text
+    assert "dc:creator" not in text
+
+
+def test_three_strips_of_photographs_stay_small(tmp_path: Path) -> None:
+    """A page shows several; noise compresses worse than any photograph does."""
+    rng = np.random.default_rng(1)
+    rough = rng.integers(60, 120, (3, 16, 16, 3), dtype=np.uint8).repeat(32, 1).repeat(32, 2)
+    grain = rng.integers(0, 24, (3, 512, 512, 3), dtype=np.uint8)
+    strips(
+        tmp_path / "a.png",
+        images=rough + grain,
+        truth=np.zeros((3, 512, 512), np.uint8),
+        predictions={e: np.ones((3, 512, 512), np.uint8) for e in (5, 25, 50)},
+    )
+    assert (tmp_path / "a.png").stat().st_size < 400_000
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"ids": ["a", "b"]}, "2 ids"),
+        ({"truth": np.zeros((2, 48, 48), np.uint8)}, "expected N of each"),
+        ({"truth": np.full((3, 48, 48), 7, np.uint8)}, "index 7 has no colour"),
+        ({"images": np.zeros((3, 48, 48, 3), np.float32)}, "expected \\(N, H, W, 3\\) uint8"),
+    ],
+)
+def test_what_does_not_fit_is_refused(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        strips(tmp_path / "a.png", **changes)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_known_endings_and_no_torn_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="png or svg"):
+        visualize.curves({"train_loss": [1.0]}, primary="val_top1", title=TITLE, path=tmp_path / "a.jpg")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_curves_say_what_they_show(tmp_path: Path) -> None:
+    path = tmp_path / "a.svg"
+    values = {
+        "train_loss": [2.0, 1.0, 0.5],
+        "val_loss": [2.0, 1.5, 1.4],
+        "val_top1": [0.1, 0.3, 0.4],
+        "val_iou_0": [9],
+    }
+    visualize.curves(values, primary="val_top1", title=TITLE, path=path, selected=3)
+    words = words_of(path)
+    assert {TITLE, "train", "val", "loss", "epoch", "top-1 accuracy", "selected: epoch 3"} <= set(words)
+    assert not any("iou" in word.lower() for word in words)
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"train_loss": []}, {"train_loss": [1.0], "val_top1": [float("nan")]}]
+)
+def test_curves_of_next_to_nothing_are_drawn(tmp_path: Path, values: dict[str, list[float]]) -> None:
+    visualize.curves(values, primary="val_top1", title=TITLE, path=tmp_path / "a.png")
+    assert Image.open(tmp_path / "a.png").size[0] == visualize.WIDTH
+
+
+def test_per_class_iou_names_absent_classes_and_both_sides(tmp_path: Path) -> None:
+    path = tmp_path / "a.svg"
+    visualize.per_class_iou(
+        [0.5, float("nan"), 0.02],
+        classes=OFFICIAL_PALETTE.classes[:3],
+        title=TITLE,
+        path=path,
+        printed=[0.7, 0.8, 0.9],
+    )
+    assert {TITLE, "0.500", "absent", "0.020", "printed", "measured", "rangeland"} <= set(words_of(path))
+
+
+def test_confusion_is_shown_as_shares_of_each_true_class(tmp_path: Path) -> None:
+    path = tmp_path / "a.svg"
+    visualize.confusion_picture(np.array([[3, 1], [0, 0]]), classes=("roof", "road"), title=TITLE, path=path)
+    words = words_of(path)
+    assert {"0.75", "0.25", "truth", "prediction", TITLE} <= set(words)
+    assert words.count("0.00") == 2  # a class without pixels is no division by zero
+
+
+def test_many_classes_get_no_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "a.svg"
+    visualize.confusion_picture(
+        np.eye(20, dtype=np.int64), classes=[f"c{i}" for i in range(20)], title=TITLE, path=path
+    )
+    words = words_of(path)
+    assert "1.00" not in words
+    assert "c19" in words

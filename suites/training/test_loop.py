@@ -1,0 +1,224 @@
+"""The loop: resuming repeats exactly, draws are keyed, phases and schedules apply, flags come back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from reference.data import open_dataset
+from reference.data.dataset import Dataset
+from reference.recipes import r4
+from reference.recipes.recipe import Phase, Recipe
+from reference.training import checkpoint
+from reference.training.loop import DivergedError, Numerics, Outcome, Progress, train
+from reference.training.randomness import generator, key
+
+CPU = Numerics(device="cpu")
+
+
+class StopHereError(Exception):
+    """Ends a run from its progress callback, as a kill would."""
+
+
+def tiny(recipe: Recipe, *, epochs: int = 3) -> Recipe:
+    segment = recipe.task == "segment"
+    return replace(
+        recipe,
+        width=4,
+        image_size=32,
+        num_classes=7 if segment else 4,
+        model_args=tuple((k, 1 if k == "padding" else v) for k, v in recipe.model_args),
+        init="scratch",
+        batch_size=4,
+        phases=(replace(recipe.phases[0], epochs=epochs),),
+        mask_epochs=(1, epochs) if segment else (),
+    )
+
+
+RECIPES = [tiny(r4.CLASSIFY), tiny(r4.SEG_A), tiny(r4.SEG_B)]
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dataset]:
+    cache = tmp_path_factory.mktemp("cache")
+    small = {"train_limit": 8, "val_limit": 6, "cache": cache}
+    return {
+        "classify": open_dataset("classification50", None, image_size=32, classes=4, **small),
+        "segment": open_dataset("landcover", None, image_size=32, **small),
+    }
+
+
+def same(a: Outcome, b: Outcome) -> None:
+    assert a.weights_hash == b.weights_hash
+    assert a.curves == b.curves
+    assert a.best_epoch == b.best_epoch
+    for left, right in ((a.final, b.final), (a.best, b.best)):
+        assert left.metrics == right.metrics
+        np.testing.assert_array_equal(left.per_image, right.per_image)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.slug)
+@pytest.mark.parametrize("stop_after", [(0, 1), (1, 1), (2, 1)], ids=["first epoch", "second", "last"])
+def test_resumed_run_equals_an_unbroken_one(
+    recipe: Recipe, stop_after: tuple[int, int], datasets: dict[str, Dataset], tmp_path: Path
+) -> None:
+    dataset = datasets[recipe.task]
+    unbroken = train(recipe, dataset, seed=3, numerics=CPU, folder=tmp_path / "a", checkpoint_seconds=0)
+
+    def stop(progress: Progress) -> None:
+        if (progress.epoch, progress.step) == stop_after and not progress.scores:
+            raise StopHereError
+
+    broken = tmp_path / "b"
+    with pytest.raises(StopHereError):
+        train(recipe, dataset, seed=3, numerics=CPU, folder=broken, checkpoint_seconds=0, progress=stop)
+    torch.randn(7)  # whatever else the process draws must not matter
+    resumed = train(recipe, dataset, seed=3, numerics=CPU, folder=broken, checkpoint_seconds=0)
+    same(unbroken, resumed)
+    masks = {path.name: np.load(path) for path in (tmp_path / "a" / "masks").glob("*.npy")}
+    assert len(masks) == len(recipe.mask_epochs)
+    for name, mask in masks.items():
+        np.testing.assert_array_equal(mask, np.load(broken / "masks" / name))
+
+
+def test_a_phase_starts_with_fresh_optimiser_state_and_resumes_inside(
+    datasets: dict[str, Dataset], tmp_path: Path
+) -> None:
+    phases = (Phase(optimizer="adam", lr=1e-3, epochs=2), Phase(optimizer="sgd", lr=1e-2, epochs=2))
+    recipe = replace(RECIPES[0], phases=phases)
+    unbroken = train(recipe, datasets["classify"], seed=0, numerics=CPU, folder=tmp_path / "a")
+
+    for stop_at in (1, 2, 3):
+        folder = tmp_path / f"stop-{stop_at}"
+
+        def stop(progress: Progress, at: int = stop_at) -> None:
+            if progress.epoch == at and not progress.scores:
+                raise StopHereError
+
+        keywords = {"seed": 0, "numerics": CPU, "folder": folder, "checkpoint_seconds": 0}
+        with pytest.raises(StopHereError):
+            train(recipe, datasets["classify"], progress=stop, **keywords)
+        same(unbroken, train(recipe, datasets["classify"], **keywords))
+
+
+def test_killed_process_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    """The real command, killed with SIGKILL in the middle, then run again."""
+
+    def command(out: str) -> list[str]:
+        words = ["run", "r4-seg-b", "--tier", "smoke", "--device", "cpu", "--out", str(tmp_path / out)]
+        program = (
+            "import bench.tiers as tiers; tiers.SMOKE_EPOCHS['segment'] = 6;"
+            "tiers.SMOKE_SIZE['segment'] = 32; tiers.SMOKE_WIDTH['segment'] = 4;"
+            "import functools, bench.runner as runner;"
+            "runner.execute = functools.partial(runner.execute, checkpoint_seconds=0.0);"
+            f"import sys; sys.argv = ['bench', *{words!r}];"
+            "from bench.__main__ import main; main()"
+        )
+        return [sys.executable, "-c", program]
+
+    environment = {**os.environ, "BENCH_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(command("a"), env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+    victim = subprocess.Popen(
+        command("b"), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 300
+    while not list((tmp_path / "b").glob("work/*/*/checkpoint.pt")):
+        assert victim.poll() is None, victim.stderr.read() if victim.stderr else ""
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    victim.send_signal(signal.SIGKILL)
+    victim.communicate()
+    assert not list((tmp_path / "b").glob("records/*/*.json"))
+
+    done = subprocess.run(command("b"), env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    from bench.records import read_all
+
+    (whole,), (resumed,) = read_all(tmp_path / "a"), read_all(tmp_path / "b")
+    assert len(resumed.segments) == 2, "the second process must have gone on, not begun anew"
+    assert whole.run_id == resumed.run_id
+    assert whole.weights_hash == resumed.weights_hash
+    assert whole.metrics == resumed.metrics
+    assert whole.curves == resumed.curves
+    assert whole.figures == resumed.figures
+
+
+def test_seeds_differ_and_repeat(datasets: dict[str, Dataset], tmp_path: Path) -> None:
+    recipe = tiny(r4.CLASSIFY, epochs=1)
+    hashes = [
+        train(recipe, datasets["classify"], seed=seed, numerics=CPU, folder=tmp_path / str(i)).weights_hash
+        for i, seed in enumerate((0, 0, 1))
+    ]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_keys_are_distinct_and_stable() -> None:
+    keys = {
+        key(seed, stream, epoch, step)
+        for seed in range(3)
+        for stream in ("init", "order", "augment", "forward")
+        for epoch in range(5)
+        for step in range(5)
+    }
+    assert len(keys) == 300
+    assert all(0 <= k < 2**63 for k in keys)
+    assert torch.equal(
+        torch.rand(3, generator=generator(1, "order", 2)), torch.rand(3, generator=generator(1, "order", 2))
+    )
+
+
+def test_callers_random_state_and_flags_come_back(datasets: dict[str, Dataset], tmp_path: Path) -> None:
+    torch.manual_seed(11)
+    expected = torch.rand(4)
+    torch.manual_seed(11)
+    assert not torch.are_deterministic_algorithms_enabled()
+    train(tiny(r4.CLASSIFY, epochs=1), datasets["classify"], seed=0, numerics=CPU, folder=tmp_path)
+    assert torch.equal(torch.rand(4), expected)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_loss_that_is_not_finite_ends_the_run(datasets: dict[str, Dataset], tmp_path: Path) -> None:
+    recipe = replace(tiny(r4.CLASSIFY), phases=(Phase(optimizer="sgd", lr=1e30, epochs=3),))
+    with pytest.raises(DivergedError, match="epoch"):
+        train(recipe, datasets["classify"], seed=0, numerics=CPU, folder=tmp_path)
+
+
+def test_torn_checkpoint_is_set_aside_and_the_one_before_used(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, {"epoch": 1})
+    checkpoint.save(tmp_path, {"epoch": 2})
+    whole = (tmp_path / "checkpoint.pt").read_bytes()
+    for torn in (whole[:-7], whole[:100] + bytes([whole[100] ^ 1]) + whole[101:], b""):
+        (tmp_path / "checkpoint.pt").write_bytes(torn)
+        payload, lines = checkpoint.load(tmp_path)
+        assert payload == {"epoch": 1}
+        assert len(lines) == 1
+        assert "checkpoint.pt" in lines[0]
+        assert (tmp_path / "checkpoint.torn").exists()
+
+
+def test_weights_hash_sees_every_part_of_a_state() -> None:
+    state = {"a": torch.arange(4.0), "b": torch.tensor(3)}
+    base = checkpoint.weights_hash(state)
+    assert base == checkpoint.weights_hash({"b": torch.tensor(3), "a": torch.arange(4.0)})
+    assert base != checkpoint.weights_hash({"a": torch.arange(4.0).reshape(2, 2), "b": torch.tensor(3)})
+    assert base != checkpoint.weights_hash({"a": torch.arange(4.0).double(), "b": torch.tensor(3)})
+    assert base != checkpoint.weights_hash({"c": torch.arange(4.0), "b": torch.tensor(3)})
+
+
+def test_every_sample_trains_once_an_epoch(datasets: dict[str, Dataset], tmp_path: Path) -> None:
+    recipe = replace(tiny(r4.CLASSIFY, epochs=2), batch_size=5)
+    dataset = datasets["classify"]
+    outcome = train(recipe, dataset, seed=0, numerics=CPU, folder=tmp_path)
+    assert outcome.train_samples == 2 * len(dataset.train.ids)
+    assert sum(m.denominator or 0 for m in outcome.final.metrics.values()) == len(dataset.val.ids)
