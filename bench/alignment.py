@@ -8,12 +8,12 @@ code it tested; a later edit of ``reference/`` makes the note worthless until th
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from bench.provenance import reference_hash
 from reference.errors import InputError
+from reference.files import write_atomically
 
 SUITES = ("architecture", "losses", "metrics", "augment", "data", "training")
 FILE = "alignment.json"
@@ -33,14 +33,8 @@ def note(folder: Path, counts: Mapping[str, tuple[int, int]]) -> Path:
         "green": _green(counts),
         "suites": {suite: list(counts[suite]) for suite in SUITES if suite in counts},
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    path, temporary = folder / FILE, folder / f".{FILE}.{os.getpid()}.tmp"
-    try:
-        temporary.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    write_atomically(folder / FILE, (json.dumps(body, indent=1) + "\n").encode())
+    return folder / FILE
 
 
 def is_green(folder: Path) -> bool:

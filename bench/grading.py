@@ -199,10 +199,19 @@ def prior_sigma(metric: str, n: int | None, value: float, earlier: Sequence[floa
 
 
 def margin(metric: str, n: int | None, sigma0: Array | float, delta: float) -> Array:
-    """Δ: what still counts as the same figure. FIXED_MARGINS, elsewhere 2.5 σ₀; never below δ."""
+    """Δ: what still counts as the same figure. FIXED_MARGINS, elsewhere 2.5 σ₀; never below δ.
+
+    A fixed margin of top-1 is a floor: low accuracies and coarsely printed ones scatter by more than it
+    allows for, and below 2.5·√(σ₀² + δ²/3) three seeds could not contradict a shortfall of 2Δ.
+    """
     fixed = FIXED_MARGINS.get((metric, n if metric == "top1" else None))
     sigma0 = np.asarray(sigma0, dtype=np.float64)
-    base = 2.5 * sigma0 if fixed is None else np.full_like(sigma0, fixed)
+    if fixed is None:
+        base = 2.5 * sigma0
+    elif metric == "top1":
+        base = np.maximum(fixed, 2.5 * np.sqrt(np.square(sigma0) + delta**2 / 3))
+    else:
+        base = np.full_like(sigma0, fixed)
     return np.asarray(np.maximum(base, delta))
 
 

@@ -227,7 +227,8 @@ def read(text: str, first_line: int = 1) -> Printed:
 
     - a bracket that closes nothing is left out, and a line that breaks off ends there;
     - number n continues the nearest container that has come to n - 1: an open one from the inside out, else
-      the one closed last (a page break closes what goes on overleaf);
+      the one closed last, first among those that n - 1 is of a kind in, layer or container (a page break
+      closes what goes on overleaf);
     - a word never stands among numbers, nor in a block whose earlier sisters have no such name: it belongs
       further out;
     - a header that cannot be read, right after another one, is that one printed twice; else it opens a
@@ -422,14 +423,14 @@ class _Mender:
         said = line[header.end() : end]
         if end is None:
             self.note(f"({name}) is cut off")
-        where = self.place(name)
+        where = self.place(name, str)
         where.children.append(name)
         args = _arguments(kind, _one_line(said), cut=end is None)
         self.rows.append(Row(_join(where.path, name), kind, args, end is None, self.line))
         return len(line) if end is None else end + 1
 
     def open(self, name: str, kind: str) -> None:
-        where = self.place(name)
+        where = self.place(name, _Container)
         self.inside = _Container(kind, name, where)
         where.children.append(self.inside)
 
@@ -455,9 +456,9 @@ class _Mender:
         self.closed.append(self.inside)
         self.inside = self.inside.parent
 
-    def place(self, name: str) -> _Container:
+    def place(self, name: str, kind: type[_Container | str]) -> _Container:
         """Where a module of that name belongs; it becomes the innermost open container."""
-        where = self.for_number(int(name)) if name.isdecimal() else self.for_word(name)
+        where = self.for_number(int(name), kind) if name.isdecimal() else self.for_word(name)
         if where is not self.inside:
             self.note(f"({name}) does not belong in {self.inside.path or 'the root'!r}")
         elif name in where.names:
@@ -468,10 +469,14 @@ class _Mender:
     def for_word(self, word: str) -> _Container:
         return next(c for c in self.inside.outwards() if c.may_hold(word))
 
-    def for_number(self, n: int) -> _Container:
+    def for_number(self, n: int, kind: type[_Container | str]) -> _Container:
         if n == 0:
             return self.for_zero()
-        for container in (*self.inside.outwards(), *reversed(self.closed)):
+        closed = self.closed[::-1]
+        closed.sort(
+            key=lambda c: not isinstance((c.children or [""])[-1], kind)
+        )  # stable: the last ones first
+        for container in (*self.inside.outwards(), *closed):
             if container.number == n - 1:
                 return container
         holding = [c for c in self.inside.outwards() if c.number is not None and c.number <= n]
@@ -792,7 +797,10 @@ class _Chain:
         gets = self.enters if self.in_shortcut(row) and self.shortcut is None else self.now
         if gets is None or self.fits(row, takes, gets):
             return
-        if not self.may_branch(row, before) or takes not in self.outputs | self.concatenated():
+        together = self.concatenated()
+        if row.type == "Linear" and any(self.fits(row, takes, width) for width in together if self.side):
+            return
+        if not self.may_branch(row, before) or takes not in self.outputs | together:
             square = f" of {self.side}×{self.side} pixels" if self.side and row.type == "Linear" else ""
             self.breaks.append(Break(row, f"takes {takes}, gets {gets} channels{square}"))
 
@@ -835,7 +843,8 @@ class _Chain:
         branches: dict[str, list[tuple[int, int]]] = {}
         for container, ends in self.containers.items():
             branches.setdefault(container.rpartition(".")[0], []).append(ends)
-        return {sum(g for _, g in ends) for ends in branches.values() if len({t for t, _ in ends}) == 1}
+        together = [ends for ends in branches.values() if len(ends) > 1 and len({t for t, _ in ends}) == 1]
+        return {sum(gives for _, gives in ends) for ends in together}
 
     def in_shortcut(self, row: Row) -> bool:
         return bool(self.block) and row.path.startswith(f"{self.block}.downsample.")

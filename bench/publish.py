@@ -7,7 +7,6 @@ record names, and a run of uncommitted code stays out, since nobody could read w
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from bench import alignment, records, tables
 from bench.ledger import load_ledgers
 from bench.records import Record
 from reference.errors import InputError
+from reference.files import write_atomically
 
 
 def publish(
@@ -63,10 +63,10 @@ def publish(
     written = []
     for name, content in copies.items():
         if not (target / name).exists():
-            _write(target / name, content)
+            write_atomically(target / name, content)
             written.append(target / name)
     if (source / alignment.FILE).exists():
-        _write(target / alignment.FILE, (source / alignment.FILE).read_bytes())
+        write_atomically(target / alignment.FILE, (source / alignment.FILE).read_bytes())
     return written + tables.write_all(target, load_ledgers())
 
 
@@ -87,16 +87,3 @@ def _read(path: Path, record: Record) -> bytes:
     if not path.exists():
         raise InputError(f"{path}: missing, though record {record.slug}/{record.name} needs it; run it again")
     return path.read_bytes()
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

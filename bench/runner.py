@@ -28,10 +28,10 @@ from bench.records import Record
 from reference import models
 from reference.data import open_dataset
 from reference.data.dataset import Dataset
-from reference.errors import InputError, WeightsMissing
+from reference.errors import InputError, WeightsMissingError
+from reference.files import write_atomically
 from reference.models.weights import find_weights
 from reference.recipes.recipe import Deviation, Recipe
-from reference.training.checkpoint import write_atomically
 from reference.training.evaluation import Evaluation
 from reference.training.loop import DivergedError, Numerics, Outcome, Progress, train
 
@@ -102,7 +102,7 @@ def plan(
         try:
             if scaled.init != "scratch":
                 find_weights(scaled.init, weights)
-        except WeightsMissing as error:
+        except WeightsMissingError as error:
             absent.append(NotRun(printed.slug, "weights", str(error)))
             continue
         place = (scaled.data, scaled.image_size, classes)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,6 +20,7 @@ from bench.ledger import METRICS, Claim, Ledger
 from bench.records import Record, read_all
 from bench.verdicts import SOURCES, Group, Measured, Row, Runs, grade_all, measure
 from reference.data.dataset import OFFICIAL_PALETTE
+from reference.files import write_atomically
 from reference.recipes import RECIPES
 
 Flags = Mapping[str, tuple[str, ...]]
@@ -68,7 +68,7 @@ def write_all(folder: Path, ledgers: Iterable[Ledger], flags: Flags = NO_FLAGS) 
     """Write every page into ``folder``; the files written. Pages of reports that are gone are removed."""
     pages = render(folder, ledgers, flags)
     for name, text in pages.items():
-        _write(folder / name, text)
+        write_atomically(folder / name, text.encode())
     for name in _surplus_pages(folder, pages):
         (folder / name).unlink()
     return [folder / name for name in pages]
@@ -106,20 +106,6 @@ def _check_figures(folder: Path) -> list[str]:
                 wrong.append(f"{figure['file']}: differs from the hash in record {record.slug}/{record.name}")
     there = (p.relative_to(folder).as_posix() for p in (folder / "figures").rglob("*") if p.is_file())
     return wrong + [f"{name}: surplus: no record names it" for name in sorted(there) if name not in known]
-
-
-def _write(path: Path, text: str) -> None:
-    """Write so that ``path`` holds either what it held before or all of ``text``, with plain newlines."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 # ---------------------------------------------------------------- one report

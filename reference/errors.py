@@ -8,5 +8,5 @@ class InputError(Exception):
     """
 
 
-class WeightsMissing(InputError):
+class WeightsMissingError(InputError):
     """Pretrained weights that a recipe starts from are not on this machine (``not run: weights``)."""

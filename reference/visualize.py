@@ -8,7 +8,6 @@ The title always says which recipe and which data, since figures travel without 
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from reference.data.dataset import Palette
+from reference.files import write_atomically
 
 # Okabe and Ito's palette: told apart with any of the common colour vision deficiencies, and in print.
 BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
@@ -291,10 +291,4 @@ def _save(figure: Figure, path: Path) -> None:
         raise ValueError(f"{path.name}: pictures are {' or '.join(metadata)}")
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, metadata=metadata[kind])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(buffer.getvalue())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, buffer.getvalue())

@@ -25,6 +25,7 @@ import numpy as np
 
 from reference.data.listing import shown
 from reference.errors import InputError
+from reference.files import sync_folder
 
 Shape = tuple[int, ...]
 Fill = Callable[[int], np.ndarray]
@@ -159,15 +160,7 @@ def _renamed_when_whole(path: Path) -> Iterator[int]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(path.parent)
 
 
 def _write_at(file: int, data: memoryview, offset: int) -> None:

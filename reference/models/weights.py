@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from reference.errors import InputError, WeightsMissing
+from reference.errors import InputError, WeightsMissingError
 
 # torchvision's own files; the eight hexadecimal digits are the first of the file's SHA-256.
 WEIGHTS: dict[str, str] = {
@@ -90,7 +90,7 @@ def find_weights(name: str, folder: Path | None = None) -> Path:
 
     Raises:
         InputError: no weights of that name.
-        WeightsMissing: the file is not in the folder; the message has the command that fetches it.
+        WeightsMissingError: the file is not in the folder; the message has the command that fetches it.
     """
     if name not in WEIGHTS:
         raise InputError(f"weights {name!r}: no such name; known are {', '.join(sorted(WEIGHTS))}")
@@ -98,7 +98,7 @@ def find_weights(name: str, folder: Path | None = None) -> Path:
     path = place / WEIGHTS[name]
     if not path.is_file():
         fetch = f"curl -L --create-dirs -o '{path}' {HOST}/{path.name}"
-        raise WeightsMissing(f"weights {name!r}: {path.name} is not in {place}; fetch it with: {fetch}")
+        raise WeightsMissingError(f"weights {name!r}: {path.name} is not in {place}; fetch it with: {fetch}")
     return path
 
 
@@ -152,7 +152,7 @@ def load_pretrained(model: nn.Module, name: str, folder: Path | None = None) -> 
     Raises:
         InputError: the weights do not belong to this network, its width is not 64, or a key or shape is
             missing, unexpected or different; the message names the first such key.
-        WeightsMissing: the file is not on this machine.
+        WeightsMissingError: the file is not on this machine.
     """
     path = find_weights(name, folder)
     key_map = key_map_of(model, name)

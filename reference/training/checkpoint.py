@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from reference.files import write_atomically
 
 _NAMES = ("checkpoint.pt", "checkpoint-before.pt")
 
@@ -40,25 +41,6 @@ def load(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
         path.replace(aside)
         torn.append(f"{path}: checksum does not match, set aside as {aside.name}")
     return None, torn
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` so that ``path`` holds either what it held before or all of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def weights_hash(state: dict[str, Tensor]) -> str:

@@ -105,7 +105,7 @@ def train(
         checkpoint_seconds: least time between two checkpoints; the last epoch always writes one.
 
     Raises:
-        WeightsMissing: the recipe starts from pretrained weights that are not on this machine.
+        WeightsMissingError: the recipe starts from pretrained weights that are not on this machine.
         DivergedError: the training loss is no longer finite.
     """
     device = torch.device(numerics.device)

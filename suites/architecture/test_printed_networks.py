@@ -6,7 +6,7 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -31,7 +31,7 @@ CLAIMS = {claim.id: claim for ledger in load_ledgers() for claim in ledger.claim
 BACKBONES = ("vgg11", "vgg16_bn", "resnet18", "resnet34", "resnet50", "resnet152", "wide_resnet50_2")
 ZOO = (
     *BACKBONES, "alexnet", "densenet121", "efficientnet_b0", "convnext_tiny", "googlenet", "inception_v3",
-    "mnasnet0_5", "mobilenet_v3_small", "regnet_y_400mf", "resnext50_32x4d", "shufflenet_v2_x0_5",
+    "mnasnet0_5", "mobilenet_v3_small", "resnext50_32x4d", "shufflenet_v2_x0_5",
     "squeezenet1_1", "swin_t", "vit_b_16", "maxvit_t", "r3d_18", "mvit_v1_b", "deeplabv3_resnet50",
     "fcn_resnet50", "lraspp_mobilenet_v3_large", "fasterrcnn_resnet50_fpn", "ssd300_vgg16", "raft_small",
 )  # fmt: skip
@@ -43,7 +43,7 @@ def from_zoo(name: str) -> nn.Module:
     if name.startswith(("deeplab", "fcn", "lraspp")):
         args = {"weights_backbone": None}
     if name in ("googlenet", "inception_v3"):
-        args = {"init_weights": False}
+        args = {"init_weights": False, "aux_logits": False}
     with torch.device("meta"):
         return torchvision.models.get_model(name, weights=None, **args)
 
@@ -86,25 +86,32 @@ def test_printouts_of_ours_are_read_back(name: str) -> None:
 def test_a_printout_abbreviates_equal_neighbours_and_repeats_shared_modules() -> None:
     shared = nn.ReLU()
     blocks = nn.ModuleList([nn.Sequential(nn.Linear(2, 2), shared) for _ in range(3)])
-    model = nn.ModuleDict({"blocks": blocks, "parameters_": nn.ParameterList([torch.zeros(2), torch.zeros(3)])})
+    model = nn.ModuleDict(
+        {"blocks": blocks, "parameters_": nn.ParameterList([torch.zeros(2), torch.zeros(3)])}
+    )
     assert "(0-2): 3 x Sequential(" in repr(model)
     assert read(repr(model)) == (rows_of(model), [])
     assert [row.path for row in parse(repr(model))].count("blocks.2.1") == 1
     assert len(parse(repr(model))) == 7
 
 
-@pytest.mark.parametrize("name", ("resnet50", "vgg16_bn", "deeplabv3_resnet50", "swin_t"))
+@pytest.mark.parametrize("name", ["resnet50", "vgg16_bn", "deeplabv3_resnet50", "swin_t"])
 def test_rows_rebuild_the_layers(name: str) -> None:
     """Leaving out defaults loses nothing: the layer made from a row prints as the original does."""
     modules = dict(from_zoo(name).named_modules())
     for row in parse(repr(from_zoo(name))):
         if row.type in listings.SIGNATURES:
-            assert repr(rebuilt(row)) == repr(modules[row.path])
+            assert once_per_axis(rebuilt(row)) == once_per_axis(modules[row.path])
 
 
 def rebuilt(row: Row) -> nn.Module:
     with torch.device("meta"):
         return getattr(nn, row.type)(**{name: literal(value) for name, value in row.args})
+
+
+def once_per_axis(layer: nn.Module) -> str:
+    """torch takes 2 for (2, 2), and prints some of them as they were given."""
+    return re.sub(r"\((\d+), \1\)", r"\1", repr(layer))
 
 
 def literal(value: str) -> object:
@@ -117,8 +124,8 @@ def literal(value: str) -> object:
 PAIRS = st.integers(1, 5) | st.tuples(st.integers(1, 5), st.integers(1, 5))
 LAYERS = st.one_of(
     st.builds(
-        nn.Conv2d, st.integers(1, 9), st.integers(1, 9), PAIRS, stride=PAIRS, padding=PAIRS | st.just("valid"),
-        dilation=PAIRS, bias=st.booleans(), padding_mode=st.sampled_from(["zeros", "reflect"]),
+        nn.Conv2d, st.integers(1, 9), st.integers(1, 9), PAIRS, stride=PAIRS, dilation=PAIRS,
+        padding=PAIRS | st.just("valid"), bias=st.booleans(), padding_mode=st.sampled_from(["zeros", "reflect"]),
     ),
     st.builds(nn.ConvTranspose2d, st.integers(1, 9), st.integers(1, 9), PAIRS, bias=st.booleans()),
     st.builds(
@@ -135,9 +142,11 @@ LAYERS = st.one_of(
 NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,5}", fullmatch=True)
 NETWORKS = st.recursive(
     LAYERS,
-    lambda inner: st.lists(inner, max_size=4).map(lambda layers: nn.Sequential(*layers))
-    | st.dictionaries(NAMES.filter(lambda n: not hasattr(nn.ModuleDict(), n)), inner, max_size=4).map(
-        nn.ModuleDict
+    lambda inner: (
+        st.lists(inner, max_size=4).map(lambda layers: nn.Sequential(*layers))
+        | st.dictionaries(NAMES.filter(lambda n: not hasattr(nn.ModuleDict(), n)), inner, max_size=4).map(
+            nn.ModuleDict
+        )
     ),
     max_leaves=12,
 )
@@ -154,7 +163,7 @@ def test_any_printout_is_read_back(model: nn.Module) -> None:
     modules = dict(model.named_modules())
     for row in rows:
         assert read_row(str(row)) == row
-        assert repr(rebuilt(row)) == repr(modules[row.path])
+        assert once_per_axis(rebuilt(row)) == once_per_axis(modules[row.path])
 
 
 def test_rows_know_their_lines() -> None:
@@ -218,7 +227,7 @@ def test_misread_letters_stay_as_they_are_read() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ("", ")", "((((", "(0): ", "no network at all", "```", "(a): B(\n" * 50))
+@pytest.mark.parametrize("text", ["", ")", "((((", "(0): ", "no network at all", "```", "(a): B(\n" * 50])
 def test_anything_can_be_read(text: str) -> None:
     rows, notes = read(text)
     assert rows == []
@@ -269,7 +278,7 @@ def test_the_network_called_fcn32_makes_no_mask() -> None:
     assert listings.check_mask("r4-seg-b-protocol", "r4-seg-b-listing") == ("a map of 7 classes",) * 2
 
 
-@pytest.mark.parametrize("claim", ("r5-seg-a-backbone", "r5-seg-b-listing"))
+@pytest.mark.parametrize("claim", ["r5-seg-a-backbone", "r5-seg-b-listing"])
 def test_illegible_listings_are_never_different(claim: str) -> None:
     assert claim not in listings.CHECKS
     with pytest.raises(InputError, match="illegible"):
@@ -284,10 +293,15 @@ def test_r1_resnet50_read_literally_has_more_parameters() -> None:
     rows = listings.load("r1-resnet50-listing").rows
     assert listings.parameter_count(rows) == 25_560_808
     mended = [
-        replace(row, args=(*row.args, ("bias", "False"))) if row.path.endswith("conv2") else row for row in rows
+        replace(row, args=(*row.args, ("bias", "False"))) if row.path.endswith("conv2") else row
+        for row in rows
     ]
     assert sum(row.path.endswith("conv2") for row in rows) == 16
-    assert listings.parameter_count(mended) == 25_557_032 == sum(p.numel() for p in from_zoo("resnet50").parameters())
+    assert (
+        listings.parameter_count(mended)
+        == 25_557_032
+        == sum(p.numel() for p in from_zoo("resnet50").parameters())
+    )
 
 
 def test_r1_deeplab_has_the_printed_heads() -> None:
@@ -315,11 +329,11 @@ def test_each_damage_explains_its_count_alone(claim: str) -> None:
         assert sum(damage.explains(difference) for damage in listing.damage) == 1
     for left_out in listing.damage:
         others = [damage for damage in listing.damage if damage is not left_out]
-        unexplained = [d for d in compare(rows, built(claim), others) if d.damage is None]
+        unexplained = [d for d in found if not any(damage.explains(d) for damage in others)]
         assert len(unexplained) == left_out.count
-        assert not miscounted(compare(rows, built(claim), others), others)
         more = replace(left_out, count=left_out.count + 1)
-        assert len(miscounted(compare(rows, built(claim), [*others, more]), [*others, more])) == 1
+        recounted = [replace(d, damage=more) if d.damage is left_out else d for d in found]
+        assert len(miscounted(recounted, [*others, more])) == 1
 
 
 def wrong(listing: Listing, network: Sequence[Row]) -> list[str]:
@@ -331,12 +345,9 @@ def wrong(listing: Listing, network: Sequence[Row]) -> list[str]:
 def changed(rows: Sequence[Row], path: str, **args: str) -> list[Row]:
     assert sum(row.path == path for row in rows) == 1
     return [
-        replace(row, args=tuple({**dict(row.args), **args}.items())) if row.path == path else row for row in rows
+        replace(row, args=tuple({**dict(row.args), **args}.items())) if row.path == path else row
+        for row in rows
     ]
-
-
-def without(rows: Sequence[Row], path: str) -> list[Row]:
-    return [row for row in rows if row.path != path]
 
 
 def swapped(rows: Sequence[Row], first: str, second: str) -> list[Row]:
@@ -347,34 +358,59 @@ def swapped(rows: Sequence[Row], first: str, second: str) -> list[Row]:
     return found
 
 
-FAULTS: list[tuple[str, str, Callable[[Sequence[Row]], list[Row]], str]] = [
-    ("kernel", "r2-seg-a-listing", lambda r: changed(r, "fc6", kernel_size="5"), "kernel_size is printed 7, built 5"),
-    ("padding", "r2-seg-a-listing", lambda r: changed(r, "features5.0", padding="1"), "padding is printed 100, built 1"),
-    ("ceil", "r2-seg-a-listing", lambda r: changed(r, "features5.4", ceil_mode="False"), "ceil_mode is printed True"),
-    ("bias", "r2-seg-a-listing", lambda r: changed(r, "upscore", bias="True"), "bias is printed False, built True"),
-    ("slope", "r2-classify-listing", lambda r: changed(r, "fc.2", negative_slope="0.1"), "negative_slope is printed 0.2"),
-    ("rate", "r2-classify-listing", lambda r: changed(r, "cnn.7", p="0.5"), "p is printed 0.25, built 0.5"),
-    ("dropped", "r2-classify-listing", lambda r: without(r, "fc.5"), "fc.5 BatchNorm1d(512) (line 71) is printed, not built"),
-    ("swapped", "r2-classify-listing", lambda r: swapped(r, "cnn.1", "cnn.2"), "type is printed BatchNorm2d, built LeakyReLU"),
-    ("dropout", "r2-seg-b-listing", lambda r: [replace(x, type="Dropout") if x.path == "drop6" else x for x in r],
-     "type is printed Dropout2d, built Dropout"),
-    ("stride", "r4-seg-b-listing", lambda r: changed(r, "upsample_4x", stride="4"), "stride is printed 2, built 4"),
-    ("shortcut", "r4-seg-b-listing", lambda r: without(r, "stage2.0.downsample.1"), "printed, not built"),
-    ("classes", "r4-seg-a-listing", lambda r: changed(r, "classifier.6", out_features="7"), "out_features is printed 50, built 7"),
-    ("undamaged bias", "r1-resnet50-listing", lambda r: changed(r, "layer2.1.conv3", bias="True"), "bias is printed False, built True"),
-    ("damaged bias", "r1-resnet50-listing", lambda r: changed(r, "layer2.1.conv2", bias="True"), "15 found, 16 declared"),
-    ("rates", "r1-seg-b-listing", lambda r: changed(r, "model.classifier.0.convs.1.0", dilation="6"), "dilation is printed 1, built 6"),
-    ("activation", "r5-seg-a-listing", lambda r: without(r, "score_relu"), "score_relu ReLU() (line 122) is printed, not built"),
-]  # fmt: skip
+FAULTS: list[tuple[str, str, dict[str, str], str]] = [
+    ("r2-seg-a-listing", "fc6", {"kernel_size": "5"}, "kernel_size is printed 7, built 5"),
+    ("r2-seg-a-listing", "features5.0", {"padding": "1"}, "padding is printed 100, built 1"),
+    ("r2-seg-a-listing", "features5.4", {"ceil_mode": "False"}, "ceil_mode is printed True, built False"),
+    ("r2-seg-a-listing", "upscore", {"bias": "True"}, "bias is printed False, built True"),
+    ("r2-classify-listing", "fc.2", {"negative_slope": "0.1"}, "negative_slope is printed 0.2, built 0.1"),
+    ("r2-classify-listing", "cnn.7", {"p": "0.5"}, "p is printed 0.25, built 0.5"),
+    ("r4-seg-b-listing", "upsample_4x", {"stride": "4"}, "stride is printed 2, built 4"),
+    ("r4-seg-a-listing", "classifier.6", {"out_features": "7"}, "out_features is printed 50, built 7"),
+    ("r1-resnet50-listing", "layer2.1.conv3", {"bias": "True"}, "bias is printed False, built True"),
+    ("r1-resnet50-listing", "layer2.1.conv2", {"bias": "True"}, "15 found, 16 declared"),
+    ("r1-seg-b-listing", "model.classifier.0.convs.1.0", {"dilation": "6"}, "is printed 1, built 6"),
+    ("r5-seg-a-listing", "upscore", {"bias": "False"}, "bias is printed True, built False"),
+]
 
 
-@pytest.mark.parametrize(("claim", "plant", "said"), [fault[1:] for fault in FAULTS], ids=[f[0] for f in FAULTS])
-def test_planted_faults_are_found(claim: str, plant: Callable[[Sequence[Row]], list[Row]], said: str) -> None:
+@pytest.mark.parametrize(("claim", "path", "args", "said"), FAULTS)
+def test_another_argument_is_found(claim: str, path: str, args: dict[str, str], said: str) -> None:
     listing = listings.load(claim)
     assert not wrong(listing, built(claim))
-    found = wrong(listing, plant(built(claim)))
+    found = wrong(listing, changed(built(claim), path, **args))
     assert any(said in one for one in found), found
     assert len(found) <= 2  # a fault is named where it is, and spoils nothing around it
+
+
+@pytest.mark.parametrize(
+    ("claim", "path"),
+    [
+        ("r2-classify-listing", "fc.5"),
+        ("r2-seg-b-listing", "bn4_1"),
+        ("r4-seg-b-listing", "stage2.0.downsample.1"),
+        ("r5-seg-a-listing", "score_relu"),
+    ],
+)
+def test_a_dropped_layer_is_found(claim: str, path: str) -> None:
+    dropped = [row for row in built(claim) if row.path != path]
+    found = wrong(listings.load(claim), dropped)
+    assert any("is printed, not built" in one for one in found), found
+    assert len(found) <= 2
+
+
+@pytest.mark.parametrize(("first", "second"), [("cnn.1", "cnn.2"), ("cnn.6", "cnn.7"), ("fc.1", "fc.3")])
+def test_swapped_layers_are_found(first: str, second: str) -> None:
+    claim = "r2-classify-listing"
+    found = wrong(listings.load(claim), swapped(built(claim), first, second))
+    assert [re.sub(r".*: (\w+) is .*", r"\1", one) for one in found] == ["type", "type"]
+
+
+def test_another_type_is_found() -> None:
+    claim = "r2-seg-b-listing"
+    rows = [replace(row, type="Dropout") if row.path == "drop6" else row for row in built(claim)]
+    found = wrong(listings.load(claim), rows)
+    assert [one.partition(": ")[2] for one in found] == ["type is printed Dropout2d, built Dropout"]
 
 
 def test_a_check_names_the_first_fault_and_that_it_cannot_run() -> None:
@@ -387,7 +423,7 @@ def test_a_check_names_the_first_fault_and_that_it_cannot_run() -> None:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_fault_in_a_legible_row_is_found(data: st.DataObject) -> None:
     claim = data.draw(st.sampled_from(PRINTED))
     listing = listings.load(claim)
@@ -436,7 +472,7 @@ def test_parameters_of_ours_are_counted(name: str) -> None:
     assert listings.parameter_count(rows_of(ours(name))) == sum(p.numel() for p in ours(name).parameters())
 
 
-@pytest.mark.parametrize("name", (*BACKBONES, "resnext50_32x4d", "deeplabv3_resnet50", "alexnet"))
+@pytest.mark.parametrize("name", [*BACKBONES, "resnext50_32x4d", "deeplabv3_resnet50", "alexnet"])
 def test_parameters_of_torchvision_are_counted(name: str) -> None:
     model = from_zoo(name)
     assert listings.parameter_count(parse(repr(model))) == sum(p.numel() for p in model.parameters())
@@ -449,9 +485,9 @@ def test_parameters_of_any_layer_are_counted(layer: nn.Module) -> None:
     assert listings.parameter_count(parse(repr(model))) == sum(p.numel() for p in layer.parameters())
 
 
-@pytest.mark.parametrize("text", ("1 a Conv2d 3 4 kernel_size=3 …", "1 a Transmogrifier 3"))
+@pytest.mark.parametrize("text", ["1 a Conv2d 3 4 kernel_size=3 …", "1 a Transmogrifier 3"])
 def test_parameters_that_cannot_be_known_are_not_guessed(text: str) -> None:
-    with pytest.raises(InputError, match="not printed|not known"):
+    with pytest.raises(InputError, match=r"not (printed|known)"):
         listings.parameter_count([read_row(text)])
 
 
@@ -460,7 +496,9 @@ def test_ours_can_run(name: str) -> None:
     assert chain_check(rows_of(ours(name))) == []
 
 
-@pytest.mark.parametrize("name", (*BACKBONES, "resnext50_32x4d", "googlenet", "deeplabv3_resnet50", "fcn_resnet50"))
+@pytest.mark.parametrize(
+    "name", [*BACKBONES, "resnext50_32x4d", "googlenet", "deeplabv3_resnet50", "fcn_resnet50"]
+)
 def test_torchvision_can_run(name: str) -> None:
     assert chain_check(rows_of(from_zoo(name))) == []
 
@@ -480,14 +518,21 @@ BREAKS = [
     ("resnet34", "layer3.2.conv1", {"in_channels": "128"}, ["layer3.2.conv1"]),
     ("resnet50", "fc", {"in_features": "512"}, ["fc"]),
     ("deeplabv3_resnet50", "classifier.0.project.0", {"in_channels": "1281"}, ["classifier.0.project.0"]),
-    ("deeplabv3_resnet50", "classifier.0.convs.2.0", {"in_channels": "2000"}, ["classifier.0.convs.2.0", "classifier.0.project.0"]),
+    (
+        "deeplabv3_resnet50",
+        "classifier.0.convs.2.0",
+        {"in_channels": "2000"},
+        ["classifier.0.convs.2.0", "classifier.0.project.0"],
+    ),
     ("deeplabv3_resnet50", "classifier.1", {"in_channels": "2048"}, ["classifier.1"]),
     ("byol_resnet50", "predictor.3", {"in_features": "256"}, ["predictor.3"]),
 ]
 
 
 @pytest.mark.parametrize(("name", "path", "args", "said"), BREAKS)
-def test_channels_that_do_not_follow_are_found(name: str, path: str, args: dict[str, str], said: list[str]) -> None:
+def test_channels_that_do_not_follow_are_found(
+    name: str, path: str, args: dict[str, str], said: list[str]
+) -> None:
     assert [found.row.path for found in chain_check(changed(rows_of(ours(name)), path, **args))] == said
 
 
@@ -504,7 +549,9 @@ def test_a_dropped_stage_cannot_run() -> None:
 
 
 def test_what_r4_prints_cannot_run_where_it_drops_blocks() -> None:
-    broken = {claim: [found.row.line for found in chain_check(listings.load(claim).rows)] for claim in PRINTED}
+    broken = {
+        claim: [found.row.line for found in chain_check(listings.load(claim).rows)] for claim in PRINTED
+    }
     assert broken.pop("r4-seg-b-listing") == [189, 232, 236]
     assert not any(broken.values())
 
@@ -564,7 +611,9 @@ rows = '''
 def test_a_good_file_is_read() -> None:
     listing = listings.read_listing(GOOD, "r9-a.toml")
     assert listing.claim == "r9-a"
-    assert listing.rows == (Row("a", "Conv2d", (("in_channels", "3"), ("out_channels", "4"), ("kernel_size", "3"))),)
+    assert listing.rows == (
+        Row("a", "Conv2d", (("in_channels", "3"), ("out_channels", "4"), ("kernel_size", "3"))),
+    )
     assert listing.damage[0].meant == "False"
 
 

@@ -12,7 +12,7 @@ import torch
 import torchvision
 from torch import nn
 
-from reference.errors import InputError, WeightsMissing
+from reference.errors import InputError, WeightsMissingError
 from reference.models import MODELS, build
 from reference.models.weights import (
     WEIGHTS,
@@ -95,7 +95,7 @@ def test_the_given_folder_comes_first_then_torch_home_then_the_hub(tmp_path, mon
 
 
 def test_missing_weights_say_where_and_how_in_one_line(tmp_path):
-    with pytest.raises(WeightsMissing) as caught:
+    with pytest.raises(WeightsMissingError) as caught:
         find_weights("vgg16", tmp_path)
     message = str(caught.value)
     assert "\n" not in message
@@ -111,12 +111,12 @@ def test_missing_weights_say_where_and_how_in_one_line(tmp_path):
 def test_unknown_weights_list_the_known_ones(tmp_path):
     with pytest.raises(InputError, match="resnet152") as caught:
         find_weights("vgg19", tmp_path)
-    assert not isinstance(caught.value, WeightsMissing)
+    assert not isinstance(caught.value, WeightsMissingError)
 
 
 def test_a_folder_of_the_files_name_is_not_the_file(tmp_path):
     (tmp_path / WEIGHTS["vgg16"]).mkdir()
-    with pytest.raises(WeightsMissing):
+    with pytest.raises(WeightsMissingError):
         find_weights("vgg16", tmp_path)
 
 

@@ -96,7 +96,7 @@ def test_no_runs_yet_is_said(tmp_path: Path) -> None:
         (("grade", "r4-sgb"), "r4-seg-b"),
         (("publish", "r4-sgb"), "r4-seg-b"),
         (("list", "recipe"), "recipes"),
-        (("score", "--pred", "nowhere", "--truth", "."), "nowhere"),
+        (("score", "--pred", ".", "--truth", "nowhere"), "nowhere"),
         (("grad",), "grade"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
