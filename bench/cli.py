@@ -183,6 +183,40 @@ def grade(
 
 
 @app.command()
+def audit(
+    reports: Annotated[
+        list[str] | None, typer.Argument(help="r1 … r5, or claims files of your own.", metavar="REPORT…")
+    ] = None,
+    output: FormatOption = Format.table,
+) -> None:
+    """Check reports against themselves and each other; trains nothing."""
+    from bench import audit as auditing
+    from bench.ledger import load_ledgers
+
+    names = reports or []
+    files = [name for name in names if name.endswith(".toml")]
+    ledgers = {ledger.report: ledger for ledger in load_ledgers(files)}
+    wanted = list(ledgers)[-len(files) :] if files else []
+    for name in names:
+        if name not in ledgers and name not in files:
+            _refuse("report", name, ledgers)
+    wanted += [name for name in names if name in ledgers]
+    chosen = [ledgers[name] for name in dict.fromkeys(wanted)] or list(ledgers.values())
+    findings = auditing.audit(chosen)
+    if output is Format.markdown:
+        print(auditing.page(chosen, findings))
+        return
+    rows = auditing.rows(findings)
+    if output is Format.json:
+        _print_rows(rows, output)
+    else:
+        shown = ("verdict", "strength", "check", "flag", "finding", "where")
+        _print_rows([{name: row[name] for name in shown} for row in rows], output)
+        for ledger in chosen:
+            print(f"\n{auditing.paragraph(ledger, findings)}")
+
+
+@app.command()
 def report(
     out: Annotated[Path, typer.Option("--out", help="Folder that holds the records.")] = RESULTS,
     check: Annotated[bool, typer.Option("--check", help="Only say whether the tables are stale.")] = False,

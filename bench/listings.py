@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from difflib import SequenceMatcher
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -473,9 +473,7 @@ class _Mender:
         if n == 0:
             return self.for_zero()
         closed = self.closed[::-1]
-        closed.sort(
-            key=lambda c: not isinstance((c.children or [""])[-1], kind)
-        )  # stable: the last ones first
+        closed.sort(key=lambda c: not c.children or not isinstance(c.children[-1], kind))  # keeps their order
         for container in (*self.inside.outwards(), *closed):
             if container.number == n - 1:
                 return container
@@ -1043,6 +1041,7 @@ def printed_rows(listing: Listing) -> list[Row]:
     return [replace(row, path=listing.names.get(row.path, row.path)) for row in listing.rows]
 
 
+@cache
 def check(claim: str) -> tuple[str, str]:
     """What the claim's listing prints and what we find, equal if nothing differs but for declared damage.
 
@@ -1065,6 +1064,7 @@ def check_listing(listing: Listing) -> tuple[str, str]:
     return printed, "".join([wrong[0], more, *broken])
 
 
+@cache
 def check_mask(name: str, listing: str) -> tuple[str, str]:
     """Whether the network printed under a segmentation claim's name ends in a map of its recipe's classes."""
     recipe = _claim(name).recipe

@@ -13,18 +13,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
-from bench import alignment, grading
+from bench import alignment, audit, grading
 from bench.ledger import METRICS, Claim, Ledger
 from bench.records import Record, read_all
 from bench.verdicts import SOURCES, Group, Measured, Row, Runs, grade_all, measure
 from reference.data.dataset import OFFICIAL_PALETTE
 from reference.files import write_atomically
 from reference.recipes import RECIPES
-
-Flags = Mapping[str, tuple[str, ...]]
-NO_FLAGS: Flags = MappingProxyType({})
 
 TASKS: dict[str, str] = {
     "classification50": "50-class classification, top-1 on the validation split",
@@ -56,17 +52,28 @@ data. `r4:58` is line 58 of report R4's text.
 # ---------------------------------------------------------------- all pages
 
 
-def render(folder: Path, ledgers: Iterable[Ledger], flags: Flags = NO_FLAGS) -> dict[str, str]:
+def render(folder: Path, ledgers: Iterable[Ledger]) -> dict[str, str]:
     """Every page from the records under ``folder``: its path below ``folder`` and its text."""
     known, found = tuple(ledgers), read_all(folder)
-    rows = grade_all(known, found, alignment_green=alignment.is_green(folder), folder=folder, flags=flags)
+    findings = audit.audit(known)
+    rows = grade_all(
+        known,
+        found,
+        alignment_green=alignment.is_green(folder),
+        folder=folder,
+        flags=audit.flags(findings),
+    )
     pages = {f"reports/{ledger.report}.md": report_page(ledger, rows, found) for ledger in known}
-    return pages | {"claims.md": claims_page(rows, known), "LEADERBOARD.md": leaderboard(rows, found, folder)}
+    return pages | {
+        "claims.md": claims_page(rows, known),
+        "audit.md": audit.page(known, findings),
+        "LEADERBOARD.md": leaderboard(rows, found, folder),
+    }
 
 
-def write_all(folder: Path, ledgers: Iterable[Ledger], flags: Flags = NO_FLAGS) -> list[Path]:
+def write_all(folder: Path, ledgers: Iterable[Ledger]) -> list[Path]:
     """Write every page into ``folder``; the files written. Pages of reports that are gone are removed."""
-    pages = render(folder, ledgers, flags)
+    pages = render(folder, ledgers)
     for name, text in pages.items():
         write_atomically(folder / name, text.encode())
     for name in _surplus_pages(folder, pages):
@@ -74,9 +81,9 @@ def write_all(folder: Path, ledgers: Iterable[Ledger], flags: Flags = NO_FLAGS) 
     return [folder / name for name in pages]
 
 
-def check(folder: Path, ledgers: Iterable[Ledger], flags: Flags = NO_FLAGS) -> list[str]:
+def check(folder: Path, ledgers: Iterable[Ledger]) -> list[str]:
     """One line for every generated file that is stale, missing or surplus; none if all is as it should be."""
-    pages = render(folder, ledgers, flags)
+    pages = render(folder, ledgers)
     wrong = []
     for name, text in pages.items():
         path = folder / name
@@ -524,7 +531,6 @@ def _is_ranked(claim: Claim, role: str) -> bool:
         and claim.data == role
         and claim.metric in ("top1", "miou")
         and claim.split == "val"
-        and not claim.approx
     )
 
 

@@ -276,7 +276,7 @@ def _check_strips(
 def _defaults() -> Iterator[None]:
     """Matplotlib as it is delivered, whatever a user's matplotlibrc says, for one picture."""
     # matplotlib draws SVG ids from this salt instead of at random
-    with matplotlib.style.context(["default", {"svg.hashsalt": "bench"}], after_reset=True):
+    with matplotlib.style.context(["default", {"svg.hashsalt": "bench"}]):
         yield
 
 

@@ -77,6 +77,7 @@ def test_a_frozen_backbone_does_not_move_in_any_way(name, images):
     moved = {key for key, tensor in model.state_dict().items() if not torch.equal(tensor, before[key])}
     assert moved == {key for key in before if key.startswith("head.")}
     assert not any(layer.training for layer in model.backbone.modules())
+    assert not any(parameter.requires_grad for parameter in model.backbone.parameters())
     assert model.head.training
 
 

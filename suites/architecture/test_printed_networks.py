@@ -121,11 +121,24 @@ def literal(value: str) -> object:
         return value
 
 
+def test_batch_norm_reads_alike_from_any_torch() -> None:
+    """From 2.15 on torch prints a ``bias``, which was always that of ``affine`` before."""
+    for affine in ("True", "False"):
+        old = f"(a): BatchNorm2d(3, eps=1e-05, momentum=0.1, affine={affine}, track_running_stats=True)"
+        new = old.replace(", track", f", bias={affine}, track")
+        assert parse(old) == parse(new)
+        assert listings.parameter_count(parse(old)) == (6 if affine == "True" else 0)
+    without_bias = "(a): BatchNorm2d(3, affine=True, bias=False)"
+    assert parse(without_bias) != parse("(a): BatchNorm2d(3)")
+    assert listings.parameter_count(parse(without_bias)) == 3
+
+
 PAIRS = st.integers(1, 5) | st.tuples(st.integers(1, 5), st.integers(1, 5))
 LAYERS = st.one_of(
     st.builds(
         nn.Conv2d, st.integers(1, 9), st.integers(1, 9), PAIRS, stride=PAIRS, dilation=PAIRS,
-        padding=PAIRS | st.just("valid"), bias=st.booleans(), padding_mode=st.sampled_from(["zeros", "reflect"]),
+        padding=PAIRS | st.just("valid"), padding_mode=st.sampled_from(["zeros", "reflect"]),
+        bias=st.booleans(),
     ),
     st.builds(nn.ConvTranspose2d, st.integers(1, 9), st.integers(1, 9), PAIRS, bias=st.booleans()),
     st.builds(
@@ -334,6 +347,35 @@ def test_each_damage_explains_its_count_alone(claim: str) -> None:
         more = replace(left_out, count=left_out.count + 1)
         recounted = [replace(d, damage=more) if d.damage is left_out else d for d in found]
         assert len(miscounted(recounted, [*others, more])) == 1
+
+
+SMUDGE = listings.Damage(
+    what="argument", at="a", argument="eps", printed="le-05", meant="1e-05", count=1, why="-"
+)
+LOST = listings.Damage(what="path", at="*", lines=(1, 9), count=1, why="-")
+RENAMED = replace(LOST, printed="a", meant="b")
+
+
+@pytest.mark.parametrize(
+    ("damage", "printed", "built_as", "explained"),
+    [
+        (SMUDGE, "1 a BatchNorm2d 3 eps=le-05", "0 a BatchNorm2d 3", True),
+        (SMUDGE, "1 a BatchNorm2d 3 eps=le-06", "0 a BatchNorm2d 3", False),
+        (SMUDGE, "1 a BatchNorm2d 3 eps=le-05", "0 a BatchNorm2d 3 eps=0.1", False),
+        (SMUDGE, "1 b BatchNorm2d 3 eps=le-05", "0 b BatchNorm2d 3", False),
+        (LOST, "1 x.y.a ReLU", "0 z.a ReLU", True),
+        (LOST, "1 x.y.a ReLU", "0 x.y.b ReLU", False),
+        (LOST, "10 x.y.a ReLU", "0 z.a ReLU", False),
+        (RENAMED, "1 a ReLU", "0 b ReLU", True),
+        (RENAMED, "1 c ReLU", "0 b ReLU", False),
+        (RENAMED, "1 a ReLU", "0 c ReLU", False),
+    ],
+)
+def test_damage_explains_what_it_declares(
+    damage: listings.Damage, printed: str, built_as: str, explained: bool
+) -> None:
+    (difference,) = compare([read_row(printed)], [read_row(built_as)], [damage])
+    assert (difference.damage is damage) == explained
 
 
 def wrong(listing: Listing, network: Sequence[Row]) -> list[str]:

@@ -333,6 +333,17 @@ def test_changed_pixels_are_seen(
     np.testing.assert_array_equal(data.val.images[data.val.ids.index("1_8")], expected)
 
 
+def test_another_pillow_decodes_anew(
+    classification50: Path, tmp_path: Path, decodings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its decoders decide about single grey levels."""
+    open_dataset("classification50", classification50, image_size=12, cache=tmp_path / "cache")
+    decodings.clear()
+    monkeypatch.setattr(reference.data.decode, "pillow_version", "99.0")
+    open_dataset("classification50", classification50, image_size=12, cache=tmp_path / "cache")
+    assert len(decodings) == 18
+
+
 def test_masks_are_cached_under_their_palette(landcover: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     open_dataset("landcover", landcover, image_size=16, cache=cache)

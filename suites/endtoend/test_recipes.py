@@ -95,12 +95,12 @@ def _run(slug: str, out: Path, request: pytest.FixtureRequest) -> list[Record]:
     done = _bench(*words)
     if done.returncode == 2 and "not run:" in done.stderr:
         pytest.skip(done.stderr.strip().splitlines()[0])
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, done.stderr
     found = [r for r in records.read_all(out) if r.slug == slug and r.status == "ok"]
     return [r for r in found if r.tier == option("--tier") and r.seed < option("--seeds")]
 
 
 def _bench(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bench", *words], capture_output=True, text=True, check=False
-    )
+    """Run the command; what it prints goes where pytest's own output goes, so that ``-s`` shows progress."""
+    command = [sys.executable, "-m", "bench", *words]
+    return subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)

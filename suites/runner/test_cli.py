@@ -75,6 +75,15 @@ def test_listings_read_as_text(what: str, output: str) -> None:
     assert len(done.stdout.splitlines()) > 3
 
 
+def test_audit_finds_without_running_anything() -> None:
+    rows = json.loads(bench("audit", "--format", "json").stdout)
+    (found,) = [r for r in rows if "r4-seg-a-name" in r["claims"] and r["verdict"] == "against"]
+    assert found["strength"] == "certain"
+    assert "Linear(4096, 50)" in found["finding"]
+    assert "R4, checked by arithmetic alone" in bench("audit", "r4").stdout
+    assert "# " in bench("audit", "r4", "--format", "markdown").stdout
+
+
 def test_no_runs_yet_is_said(tmp_path: Path) -> None:
     assert bench("list", "runs", cwd=tmp_path).stdout == "none\n"
 
@@ -93,6 +102,8 @@ def test_no_runs_yet_is_said(tmp_path: Path) -> None:
         (("run", "r4-seg-b", "--dtype", "float8"), "bfloat16"),
         (("run", "r4-seg-b", "--device", "abacus"), "cpu"),
         (("run", "r4-seg-b", "--sedes", "1"), "--seeds"),
+        (("audit", "r9"), "r4"),
+        (("audit", "nowhere.toml"), "nowhere.toml"),
         (("grade", "r4-sgb"), "r4-seg-b"),
         (("publish", "r4-sgb"), "r4-seg-b"),
         (("list", "recipe"), "recipes"),

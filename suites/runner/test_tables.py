@@ -33,7 +33,7 @@ R4_TEXT = ROOT.parent / "shared" / "reports" / "r4.txt"
 LEDGERS = load_ledgers()
 R4 = next(ledger for ledger in LEDGERS if ledger.report == "r4")
 CLASSIFY, SEG_A, SEG_B = "r4-classify", "r4-seg-a", "r4-seg-b"
-PAGES = {*(f"reports/r{n}.md" for n in range(1, 6)), "claims.md", "LEADERBOARD.md"}
+PAGES = {*(f"reports/r{n}.md" for n in range(1, 6)), "claims.md", "audit.md", "LEADERBOARD.md"}
 
 
 def put(
@@ -291,8 +291,9 @@ def test_failures_stand_beside_the_grade(out: Path) -> None:
     assert "runs that did not end well: 1" in grade
 
 
-def test_flags_stand_beside_grades(out: Path) -> None:
-    pages = tables.render(out, LEDGERS, {SEG_A: ("inconsistent: a | b",)})
+def test_flags_stand_beside_grades(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables.audit, "flags", lambda findings: {SEG_A: ("inconsistent: a | b",)})
+    pages = tables.render(out, LEDGERS)
     (flag,) = (cell for row, cell in column(pages["claims.md"], "flags") if row[0] == f"`{SEG_A}`")
     assert flag == "inconsistent: a | b"
     assert "flag: inconsistent" in pages["reports/r4.md"]
@@ -317,11 +318,13 @@ def rankings(text: str) -> dict[str, list[list[str]]]:
 def test_kinds_of_evidence_are_never_ranked_among_each_other(out: Path) -> None:
     put(out, SEG_A, 0.9, tier="gpu")
     put(out, SEG_A, 0.7, tier="full", source="official")
+    put(out, SEG_A, 0.8, tier="full")
     found = rankings(page(out, "LEADERBOARD.md"))
     land = {key.partition(" / ")[2]: rows for key, rows in found.items() if key.startswith("Land-cover")}
     assert list(land) == [
         "Official data, every setting as printed",
         "Stand-in data (dubai), smoke tier",
+        "Synthetic data",
         "Synthetic data, gpu tier",
         "Synthetic data, smoke tier",
     ]
@@ -506,6 +509,7 @@ def test_publishing_copies_what_was_asked_for_and_renders_it(out: Path, tmp_path
     assert len(written) == 3 * len(kept) + len(PAGES)
     again = publish.publish(out, target, slugs=[SEG_A])
     assert len(again) == len(PAGES)
+    assert "no record" in refused(out, target, tier="full")
     publish.publish(out, target)
     assert records.read_all(target) == records.read_all(out)  # the broken ones too
 

@@ -136,8 +136,11 @@ def a_claim(kind: str = "number", claim_id: str = "x-claim", **keys: Any) -> Cla
 def test_without_records_every_claim_of_every_report_is_not_run_for_a_named_reason() -> None:
     rows = graded([])
     assert len(rows) == sum(len(ledger.claims) for ledger in LEDGERS) > 200
-    assert {row.grade for row in rows.values()} == {"not run"}
-    assert {row.reason for row in rows.values()} <= set(grading.NOT_RUN_REASONS)
+    checked = {row.grade for name, row in rows.items() if name in verdicts.CHECKS}
+    assert checked <= {"exact", "different", "not run"}
+    rest = [row for name, row in rows.items() if name not in verdicts.CHECKS]
+    assert {row.grade for row in rest} == {"not run"}
+    assert {row.reason for row in rest} <= set(grading.NOT_RUN_REASONS)
     assert {row.claim.kind for row in rows.values()} == set(KINDS)
 
 
@@ -515,6 +518,9 @@ def test_the_same_image_size_needs_the_same_manifest() -> None:
     row = graded(found)["r4-order-seg"]
     assert row.label == "inconclusive"
     assert {r.seed for r in row.runs} == {1, 2}
+    for record in found[:3]:
+        record.data["manifest"] = "other pixels"
+    assert graded(found)["r4-order-seg"].label == "not run: data"
 
 
 @pytest.fixture
@@ -560,10 +566,10 @@ def test_one_seed_is_decided_by_mcnemar_over_the_images(tmp_path: Path, rival: s
 
 
 def test_one_seed_on_different_images_is_undecided(tmp_path: Path, rival: str) -> None:
-    right = [True] * 30 + [False] * 10
+    first, second = [True] * 40, [False] * 40
     found = [
-        one_seed(tmp_path, CLASSIFY, right, [f"{i}.png" for i in range(40)]),
-        one_seed(tmp_path, rival, right[::-1], [f"{i}.jpg" for i in range(40)]),
+        one_seed(tmp_path, CLASSIFY, first, [f"{i}.png" for i in range(40)]),
+        one_seed(tmp_path, rival, second, [f"{i}.jpg" for i in range(40)]),
     ]
     claim = a_claim("ordering", metric="top1", order_recipes=(CLASSIFY, rival))
     assert graded(found, claim, folder=tmp_path)["x-claim"].label == "inconclusive on synthetic"

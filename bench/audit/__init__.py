@@ -1,0 +1,49 @@
+"""Does a report agree with itself? Arithmetic on what it prints; nothing is trained.
+
+``audit`` applies every check to ledgers and returns its findings, each with a strength. A finding that is
+certain or strong puts its flag beside the claims concerned; a weak one is reported and flags nothing. The
+checks read the keys of a ledger and know no report, so that a ledger of one's own is audited alike.
+
+Neither torch nor numpy is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bench.audit import counting, figures, networks, orderings, statements
+from bench.audit.finding import FLAGS, STRENGTHS, VERDICTS, Finding
+from bench.audit.text import page, paragraph, rows
+from bench.ledger import Ledger, load_data_facts
+
+__all__ = ["FLAGS", "STRENGTHS", "VERDICTS", "Finding", "audit", "flags", "page", "paragraph", "rows"]
+
+
+def audit(ledgers: Iterable[Ledger]) -> list[Finding]:
+    """All findings about the ledgers, report by report, then those across reports.
+
+    Conflicts with a report that is not among them are left out.
+    """
+    known = tuple(ledgers)
+    facts = load_data_facts()
+    found: list[Finding] = []
+    for ledger in known:
+        own = [
+            *counting.check(ledger, facts),
+            *figures.check(ledger, facts),
+            *orderings.check(ledger),
+            *statements.check(ledger),
+            *networks.check(ledger),
+        ]
+        found += [*own, *statements.conflicts(ledger, own)]
+    return [*found, *orderings.across(known)]
+
+
+def flags(findings: Iterable[Finding]) -> dict[str, tuple[str, ...]]:
+    """By claim id, the flags that certain and strong findings put beside it, in the order of ``FLAGS``."""
+    marked: dict[str, set[str]] = {}
+    for found in findings:
+        if found.flag and found.strength != "weak":
+            for claim in found.flagged:
+                marked.setdefault(claim, set()).add(found.flag)
+    return {claim: tuple(flag for flag in FLAGS if flag in marked[claim]) for claim in sorted(marked)}

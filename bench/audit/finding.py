@@ -1,0 +1,134 @@
+"""What an audit found: one statement about claims of a report, with its strength."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bench.ledger import Claim
+
+STRENGTHS: dict[str, str] = {
+    "certain": "follows by arithmetic from what the report prints",
+    "strong": "follows with what is known from outside, such as a set's size; or chance rarely does it",
+    "weak": "an innocent reading is at hand, or chance explains it; stands beside no grade",
+}
+
+FLAGS: dict[str, str] = {
+    "inconsistent": "a figure that its own count, classes, bounds, parts or quotation exclude",
+    "self-contradicted": "another place of the same report says otherwise",
+    "cross-contradicted": "another report prints the opposite, beyond what one split explains",
+    "listing cannot run": "code or a network that does not work as printed",
+    "misnamed": "the thing described is not what the name says",
+    "indistinguishable": "an ordering inside the noise of one split",
+}
+
+VERDICTS: dict[str, str] = {
+    "against": "speaks against a claim",
+    "note": "what a reader should know to weigh the rest",
+    "holds": "checked and in order",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One statement about claims.
+
+    Attributes:
+        claims: ids of all claims that it rests on.
+        printed, expected: what stands there, and what the check would accept.
+        strength: key of ``STRENGTHS``; of a finding that holds, how hard it would be to hold by chance.
+        sentence: the finding in plain words, true by itself.
+        locator: lines of the reports, as ``r3:141,142``.
+        brief: the sentence's matter alone, for a list of like findings; empty where it has none.
+        flag: key of ``FLAGS``, or empty.
+        flagged: the claims that the flag stands beside.
+    """
+
+    claims: tuple[str, ...]
+    check: str
+    verdict: str
+    strength: str
+    printed: str
+    expected: str
+    sentence: str
+    locator: str
+    reports: tuple[str, ...]
+    brief: str = ""
+    flag: str = ""
+    flagged: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("strength", self.strength, STRENGTHS),
+            ("verdict", self.verdict, VERDICTS),
+            ("flag", self.flag, {"": "", **FLAGS}),
+        ):
+            if value not in known:
+                raise ValueError(f"no {name} {value!r}; valid are {', '.join(known)}")
+
+
+def finding(
+    claims: Sequence[Claim],
+    check: str,
+    sentence: str,
+    *,
+    strength: str,
+    verdict: str = "against",
+    printed: str = "",
+    expected: str = "",
+    brief: str = "",
+    flag: str = "",
+    flagged: Iterable[Claim] | None = None,
+) -> Finding:
+    """A finding about claims, each once; a flag stands beside all of them unless ``flagged`` says which."""
+    unique = list({claim.id: claim for claim in claims}.values())
+    marked = (unique if flagged is None else list(flagged)) if flag else []
+    return Finding(
+        claims=tuple(claim.id for claim in unique),
+        check=check,
+        verdict=verdict,
+        strength=strength,
+        printed=printed,
+        expected=expected,
+        sentence=sentence,
+        locator=places(unique),
+        reports=tuple(dict.fromkeys(claim.report for claim in unique)),
+        brief=brief,
+        flag=flag,
+        flagged=tuple(dict.fromkeys(claim.id for claim in marked)),
+    )
+
+
+def places(claims: Iterable[Claim]) -> str:
+    """Lines where claims stand, by report: ``"r1:318; r3:141-143,186"``."""
+    lines: dict[str, set[int]] = {}
+    for claim in claims:
+        lines.setdefault(claim.report, set()).update(claim.lines)
+    return "; ".join(f"{report}:{','.join(_runs(sorted(at)))}" for report, at in lines.items())
+
+
+def _runs(numbers: Sequence[int]) -> list[str]:
+    """Ascending numbers, three neighbours or more as ``"141-143"``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return [f"{run[0]}-{run[-1]}" if len(run) > 2 else ",".join(map(str, run)) for run in runs]
+
+
+def listed(words: Iterable[object]) -> str:
+    """``"a"``, ``"a and b"``, ``"a, b and c"``."""
+    *rest, last = map(str, words)
+    return f"{', '.join(rest)} and {last}" if rest else last
+
+
+def signed(number: float, digits: int) -> str:
+    """A difference with its sign, a true minus."""
+    return f"{number:+.{digits}f}".replace("-", "−")
+
+
+def shown(claim: Claim) -> str:
+    """A printed value with its unit."""
+    return f"{claim.value} %" if claim.unit == "percent" else str(claim.value)
