@@ -340,7 +340,6 @@ def test_refusals() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("name", AUGMENT)
 def test_same_draws_on_the_gpu(name: str) -> None:
     images, masks = random_images(9), None if name in ADDS_PIXELS else random_images(10)[..., 0]

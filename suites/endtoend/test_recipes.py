@@ -10,6 +10,7 @@ import math
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -85,9 +86,15 @@ def test_tables_are_written_from_the_records(out: Path, request: pytest.FixtureR
     assert _bench("report", "--out", str(out), "--check").returncode == 0
 
 
+STARTED = time.monotonic()
+
+
 def _run(slug: str, out: Path, request: pytest.FixtureRequest) -> list[Record]:
-    """The ok records of ``slug`` after ``bench run``; skips where data or weights are absent."""
+    """The ok records of ``slug`` after ``bench run``; skips where data, weights or hours are lacking."""
     option = request.config.getoption
+    hours = option("--gpu-hours")
+    if hours is not None and time.monotonic() - STARTED > hours * 3600:
+        pytest.skip(f"not run: budget: the {hours:g} hours of --gpu-hours are spent")
     words = ["run", slug, "--tier", option("--tier"), "--data", option("--data")]
     words += ["--seeds", str(option("--seeds")), "--device", option("--device"), "--out", str(out)]
     words += ["--init", option("--init")] if option("--init") else []

@@ -88,7 +88,6 @@ def test_device_path_equals_host_path(num_classes: int) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_stays_on_the_gpu_and_counts_the_same() -> None:
     prediction, target = random_labels(2, (4, 512, 512), 7)
     p, t = torch.from_numpy(prediction), torch.from_numpy(target)

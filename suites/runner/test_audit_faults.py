@@ -178,6 +178,10 @@ FAULTS: dict[str, tuple[Plant, list[tuple[str, str, str]]]] = {
         _set("x1-seg-iou-2", value="0.36000"),
         [("class mean", "inconsistent", "certain")],
     ),
+    "the same where the epoch is printed with the mean alone": (
+        _all(_set("x1-seg-iou-2", value="0.36000"), _set("x1-seg", epoch=70)),
+        [("class mean", "inconsistent", "certain")],
+    ),
     "class IoUs, one not printed, that no value of it brings to their mean": (
         _all(_drop("x1-seg-iou-5", "x1-whole"), _set("x1-seg", value="0.700000")),
         [("class mean", "inconsistent", "certain")],
@@ -200,6 +204,11 @@ FAULTS: dict[str, tuple[Plant, list[tuple[str, str, str]]]] = {
     ),
     "an ordering against its figures": (
         _set("x1-order", order=["x1-tune-b", "x1-tune-a"]),
+        [("ordering", "self-contradicted", "certain")],
+    ),
+    "an ordering against the last digit of its figures": (
+        _all(_set("x1-tune-a-100", value="0.59"), _set("x1-tune-a", value="0.60"),
+             _add(_order("x1-order-close", "x1-tune-a-100", "x1-tune-a"))),
         [("ordering", "self-contradicted", "certain")],
     ),
     "an ordering inside the noise of one split": (
@@ -509,6 +518,8 @@ def test_code_as_printed_in_reports(tmp_path: Path) -> None:
         "p=0.5,\nq=2",
         "name = '(['\nother = 3  # )",
         "    x = 1\n    y = (x)",
+        ">>> for x in y:\n...     print(x)",
+        "%matplotlib inline\nx = 1",
     ):
         claims["x1-code"]["code"] = code
         assert _against(audit([_ledger(tmp_path, claims)])) == [], code
