@@ -153,10 +153,11 @@ def _as_batch_means(
     for claim in claims:
         said = stated(ledger, claim.recipe, "batch_size")
         sizes = whole_numbers(said[0]) if said else []
-        batch = sizes[0] if sizes and 1 < sizes[0] < n else None
-        by_batch[batch].append(claim)
-        if batch and said:
-            sources[batch] = said[1]
+        if said is None or not sizes:
+            by_batch[None].append(claim)
+        elif 1 < sizes[0] < n:  # else there is one batch, or one image in each
+            by_batch[sizes[0]].append(claim)
+            sources[sizes[0]] = said[1]
     for batch, group in by_batch.items():
         if not any(claim in missed for claim in group):
             continue

@@ -17,19 +17,26 @@ ABLATION = "ablation-"
 
 def check(ledger: Ledger, facts: DataFacts) -> Iterator[Finding]:
     """All checks of figures against figures."""
-    for group in _evaluations(ledger).values():
+    for group in _evaluations(ledger):
         yield from _class_mean(group, facts)
         yield from _bounds(group)
     yield from _differences(ledger)
     yield from _parts(ledger)
 
 
-def _evaluations(ledger: Ledger) -> dict[tuple[object, ...], list[Claim]]:
-    """Figures of one prediction: same recipe, data, split and epoch."""
-    groups: dict[tuple[object, ...], list[Claim]] = defaultdict(list)
+def _evaluations(ledger: Ledger) -> list[list[Claim]]:
+    """Figures of one prediction: same recipe, data and split, and same epoch where more than one is named."""
+    trainings: dict[tuple[object, ...], list[Claim]] = defaultdict(list)
     for claim in numbers(ledger):
         if not claim.difference_of and not claim.approx:
-            groups[claim.recipe, claim.data, claim.split, claim.epoch].append(claim)
+            trainings[claim.recipe, claim.data, claim.split].append(claim)
+    groups = []
+    for claims in trainings.values():
+        epochs = dict.fromkeys(claim.epoch for claim in claims)
+        if len(epochs.keys() - {None}) < 2:
+            groups.append(claims)
+        else:
+            groups += [[claim for claim in claims if claim.epoch == epoch] for epoch in epochs]
     return groups
 
 
@@ -98,7 +105,8 @@ def _spans(classes: dict[int, Claim], cover: set[int]) -> list[Interval]:
 
 
 def _bounds(group: Sequence[Claim]) -> Iterator[Finding]:
-    by_metric = {claim.metric: claim for claim in group if claim.metric and claim.class_index is None}
+    metrics = [claim.metric for claim in group]
+    by_metric = {claim.metric: claim for claim in group if claim.metric and metrics.count(claim.metric) == 1}
     scores = {metric: possible(claim) for metric, claim in by_metric.items()}
     for bound in bounds.broken(scores):
         smaller, larger = by_metric[bound.smaller], by_metric[bound.larger]
@@ -173,6 +181,8 @@ def _parts(ledger: Ledger) -> Iterator[Finding]:
         if len(ordering.order) < 2 or ordering.tie:
             continue
         best, base = ledger.claim(ordering.order[0]), ledger.claim(ordering.order[-1])
+        if best.illegible or base.illegible:
+            continue
         parts = [
             claim
             for claim in numbers(ledger)
@@ -222,15 +232,10 @@ def _gain(ledger: Ledger, part: Claim, metric: str) -> tuple[float, Interval]:
 
 def _further_changes(ledger: Ledger, parts: Sequence[Claim], ordering: Claim) -> list[Claim]:
     """Explanations of the same gain that none of the parts covers."""
-    covered = {part.id for part in parts}
+    covered = {part.id for part in parts} | {recipe for part in parts for recipe in part.difference_of[1:]}
     return [
         claim
         for claim in ledger.of_kind("explanation")
         if not covered & set(claim.tested_by)
         and any(test == ordering.id or test.startswith(ABLATION) for test in claim.tested_by)
-        and not any(_of_a_part(ledger, test, parts) for test in claim.tested_by)
     ]
-
-
-def _of_a_part(ledger: Ledger, test: str, parts: Sequence[Claim]) -> bool:
-    return any(test in part.difference_of[1:] for part in parts)

@@ -60,7 +60,7 @@ def _code(ledger: Ledger, claim: Claim) -> Iterator[Finding]:
         yield from _runs(claim, rows)
         yield from _repeats(claim, rows)
         return
-    code = dedent(claim.code).strip("\n")
+    code = _python(claim.code)
     wrong = _syntax_error(code)
     if wrong is None:
         yield from _other_stage(ledger, claim)
@@ -75,6 +75,12 @@ def _code(ledger: Ledger, claim: Claim) -> Iterator[Finding]:
         expected="code that parses",
         flag="listing cannot run",
     )
+
+
+def _python(code: str) -> str:
+    """The code without common indentation, prompts (``>>>``) and notebook commands (``%``, ``!``)."""
+    lines = [re.sub(r"^(>>>|\.\.\.) ?", "", line) for line in dedent(code).strip("\n").splitlines()]
+    return "\n".join("" if re.match(r"\s*[%!]", line) else line for line in lines)
 
 
 def _is_listing(code: str) -> bool:
@@ -247,7 +253,7 @@ def _repeats(claim: Claim, rows: Sequence[listings.Row]) -> Iterator[Finding]:
 
 
 def _makes(ledger: Ledger, claim: Claim, rows: Sequence[listings.Row]) -> Iterator[Finding]:
-    """A network under the name of a segmentation that ends in numbers and no map, or in other classes."""
+    """A network under the name of a segmentation that ends in numbers and no map."""
     for name in ledger.of_kind("protocol"):
         if "model" not in name.stated or claim.id not in name.conflicts_with:
             continue

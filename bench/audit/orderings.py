@@ -16,7 +16,7 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 from bench.audit.finding import Finding, finding, listed, shown, signed
-from bench.audit.stated import possible, value
+from bench.audit.stated import cut_off, possible, rounded, value
 from bench.ledger import Claim, Ledger
 
 Z = NormalDist().inv_cdf(0.975)
@@ -67,7 +67,8 @@ def _against_the_figures(claim: Claim, members: Sequence[Claim]) -> Iterator[Fin
     if claim.tie:
         return
     for better, worse in pairwise(members):
-        if possible(better).high <= possible(worse).low and better.fraction < worse.fraction:
+        ends_below = all(read(better).high <= read(worse).low for read in (rounded, cut_off))
+        if ends_below and better.fraction < worse.fraction:
             yield finding(
                 [claim, better, worse],
                 "ordering",
@@ -163,11 +164,11 @@ def across(ledgers: Sequence[Ledger]) -> Iterator[Finding]:
     settings: dict[str, dict[str, Claim]] = defaultdict(dict)
     for pair, (above, below) in sorted(_opposed(claims).items()):
         ranked = _members(claims, pair)
-        for setting, of_report in ranked.items():
-            settings[setting].update(of_report)
+        for name, of_report in ranked.items():
+            settings[name].update(of_report)
         yield _opposite(pair, above, below, ranked)
-    for setting, of_report in sorted(settings.items()):
-        yield from _apart(setting, list(of_report.values()))
+    for name, of_report in sorted(settings.items()):
+        yield from _apart(name, list(of_report.values()))
 
 
 def setting(claim_id: str, report: str) -> str:
