@@ -18,7 +18,7 @@ from reference.data.description import find_description, read_palette
 from reference.data.landcover import read_mask
 from reference.data.listing import natural_key, shown
 from reference.errors import InputError
-from reference.metrics import Counts, confusion, iou_per_class, mean_iou
+from reference.metrics import Counts, class_iou, confusion_matrix, mean_iou
 
 _NAMED = 3
 """How many missing files an error names."""
@@ -65,7 +65,7 @@ def score(pred_dir: Path, truth_dir: Path) -> Score:
     return Score(
         images=len(truths),
         classes=palette.classes,
-        iou=tuple(float(v) for v in iou_per_class(pooled)[: len(scored)]),
+        iou=tuple(float(v) for v in class_iou(pooled)[: len(scored)]),
         mean_iou=mean_iou(pooled, scored, absent="nan"),
         confusion=pooled,
     )
@@ -124,7 +124,7 @@ def _compare(prediction: Path, truth: Path, palette: Palette) -> Counts:
             f"{shown(prediction)}: found {_size(predicted)} pixels; expected {_size(true)}, the size of "
             f"{shown(truth)}; write predictions in the size of the truth"
         )
-    return confusion(predicted, true, len(palette.classes) + 1)
+    return confusion_matrix(predicted, true, num_classes=len(palette.classes) + 1)
 
 
 def _size(mask: np.ndarray) -> str:

@@ -10,7 +10,7 @@ and segmentation. If every target is ignored the result is nan, as in ``torch.nn
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -86,8 +86,31 @@ def poly1_loss(logits: Tensor, target: Tensor, *, epsilon: float = 2.0, ignore_i
     Returns:
         Scalar, in nats.
     """
+    return poly_loss(logits, target, epsilons=(epsilon,), ignore_index=ignore_index)
+
+
+def poly_loss(
+    logits: Tensor, target: Tensor, *, epsilons: Sequence[float], ignore_index: int = -100
+) -> Tensor:
+    """Poly-N loss: the mean of −log p_y + Σⱼ εⱼ · (1 − p_y)ʲ, j = 1 … N, over the targets not ignored.
+
+    Leng et al. 2022; R3's formula (r3:240). No terms is cross-entropy, one is Poly-1.
+
+    Args:
+        logits: (N, C, …) floating point.
+        target: (N, …) int64 classes.
+        epsilons: weights of the polynomial terms, the first power first.
+        ignore_index: target value that counts nowhere.
+
+    Returns:
+        Scalar, in nats.
+    """
     log_p, _ = _log_probability(logits, target, ignore_index)
-    return (-log_p - epsilon * torch.expm1(log_p)).mean()
+    miss = -torch.expm1(log_p)  # 1 − p, exact for p near 1
+    loss = -log_p
+    for power, epsilon in enumerate(epsilons, start=1):
+        loss = loss + epsilon * miss**power
+    return loss.mean()
 
 
 def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:

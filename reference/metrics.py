@@ -29,7 +29,7 @@ _PAIRED_CELLS = 2**7
 _BLOCK = 2**19
 
 
-def confusion(prediction: Labels, target: Labels, num_classes: int) -> Labels:
+def confusion_matrix(prediction: Labels, target: Labels, *, num_classes: int) -> Labels:
     """Count how often each true class was given each label, pooled over everything passed in.
 
     Args:
@@ -44,11 +44,11 @@ def confusion(prediction: Labels, target: Labels, num_classes: int) -> Labels:
         ValueError: shapes differ, dtypes are not integer, or a label lies outside 0…C−1. Nothing is ever
             folded into another class or left out; drop pixels to be ignored before calling.
     """
-    pooled: Labels = per_image_confusion(prediction[None], target[None], num_classes)[0]
+    pooled: Labels = per_image_confusion(prediction[None], target[None], num_classes=num_classes)[0]
     return pooled
 
 
-def per_image_confusion(prediction: Labels, target: Labels, num_classes: int) -> Labels:
+def per_image_confusion(prediction: Labels, target: Labels, *, num_classes: int) -> Labels:
     """One confusion matrix for each image: as :func:`confusion`, over everything but the first axis.
 
     Args:
@@ -124,7 +124,7 @@ def _confusion_on_device(prediction: Tensor, target: Tensor, num_classes: int) -
     return counts[:-1].view(images, num_classes, num_classes)
 
 
-def iou_per_class(confusion: Counts | Tensor) -> Scores:
+def class_iou(confusion: Counts | Tensor) -> Scores:
     """Intersection over union of each class, from pooled counts.
 
     Args:
@@ -140,19 +140,19 @@ def iou_per_class(confusion: Counts | Tensor) -> Scores:
     return _ratio(hits, truths + predictions - hits)
 
 
-def dice_per_class(confusion: Counts | Tensor) -> Scores:
+def dice(confusion: Counts | Tensor) -> Scores:
     """Dice coefficient (F1) of each class: 2·hits / (true pixels + predicted pixels); nan where absent.
 
-    Args, returns and raises as :func:`iou_per_class`.
+    Args, returns and raises as :func:`class_iou`.
     """
     hits, truths, predictions = _marginals(confusion)
     return _ratio(2 * hits, truths + predictions)
 
 
-def accuracy_per_class(confusion: Counts | Tensor) -> Scores:
+def class_accuracy(confusion: Counts | Tensor) -> Scores:
     """Share of each true class that was found (recall); nan for a class without true pixels.
 
-    Args, returns and raises as :func:`iou_per_class`.
+    Args, returns and raises as :func:`class_iou`.
     """
     hits, truths, _ = _marginals(confusion)
     return _ratio(hits, truths)
@@ -174,19 +174,19 @@ def mean_iou(confusion: Counts | Tensor, classes: Sequence[int], *, absent: Abse
     Raises:
         ValueError: no classes, a class twice or outside the matrix, or an unknown policy.
     """
-    return _mean_over(iou_per_class(confusion), classes, absent)
+    return _mean_over(class_iou(confusion), classes, absent)
 
 
 def mean_dice(confusion: Counts | Tensor, classes: Sequence[int], *, absent: Absent = "nan") -> float:
     """Mean Dice coefficient over the named classes; arguments as :func:`mean_iou`."""
-    return _mean_over(dice_per_class(confusion), classes, absent)
+    return _mean_over(dice(confusion), classes, absent)
 
 
 def mean_class_accuracy(
     confusion: Counts | Tensor, classes: Sequence[int], *, absent: Absent = "nan"
 ) -> float:
     """Mean recall over the named classes; arguments as :func:`mean_iou`, absent = without true pixels."""
-    return _mean_over(accuracy_per_class(confusion), classes, absent)
+    return _mean_over(class_accuracy(confusion), classes, absent)
 
 
 def pixel_accuracy(confusion: Counts | Tensor) -> float:
@@ -202,31 +202,38 @@ def frequency_weighted_iou(confusion: Counts | Tensor) -> float:
     """
     _, truths, _ = _marginals(confusion)
     present = truths > 0
-    return float(_ratio((truths[present] * iou_per_class(confusion)[present]).sum(), truths.sum()))
+    return float(_ratio((truths[present] * class_iou(confusion)[present]).sum(), truths.sum()))
 
 
-def top1(prediction: Tensor, labels: Tensor) -> tuple[int, int]:
-    """Correct predictions and how many there were.
+def topk_accuracy(prediction: Tensor, labels: Tensor, *, k: int = 1) -> tuple[int, int]:
+    """How many labels are among the k most probable classes, and how many there were.
 
     Args:
-        prediction: (N, C) floating-point logits, or (N,) integer labels.
+        prediction: (N, C) floating-point logits, or for k = 1 also (N,) integer labels.
         labels: (N,) integer labels.
+        k: 1…C.
 
     Returns:
         (numerator, denominator), so that batches and ranks add up exactly.
 
     Raises:
-        ValueError: shapes do not fit, labels are not integers, or a logit is nan: its argmax means nothing.
+        ValueError: shapes or k do not fit, labels are not integers, or a logit is nan.
     """
     if prediction.ndim == 2 and prediction.is_floating_point():
         if bool(prediction.isnan().any()):
             raise ValueError("logits hold nan")
-        prediction = prediction.argmax(dim=1)
-    if labels.ndim != 1 or prediction.shape != labels.shape:
+        if not 1 <= k <= prediction.shape[1]:
+            raise ValueError(f"k = {k} of {prediction.shape[1]} classes: expected 1 to all of them")
+        ranked = prediction.topk(k, dim=1).indices
+    elif k == 1 and prediction.ndim == 1:
+        ranked = prediction[:, None]
+    else:
+        raise ValueError(f"prediction {tuple(prediction.shape)}: expected logits (N, C), or labels for k = 1")
+    if labels.ndim != 1 or len(ranked) != len(labels):
         raise ValueError(f"prediction {tuple(prediction.shape)} and labels {tuple(labels.shape)} do not fit")
-    if prediction.is_floating_point() or labels.is_floating_point():
-        raise ValueError(f"expected integer labels, found {prediction.dtype} and {labels.dtype}")
-    return int((prediction == labels).sum()), labels.numel()
+    if ranked.is_floating_point() or labels.is_floating_point():
+        raise ValueError(f"expected integer labels, found {ranked.dtype} and {labels.dtype}")
+    return int((ranked == labels[:, None]).any(dim=1).sum()), labels.numel()
 
 
 def _marginals(confusion: Counts | Tensor) -> tuple[Counts, Counts, Counts]:

@@ -1,9 +1,10 @@
 """Mixup as timm does it, which is what R3 trained its ResNet152 with (r3:57).
 
-What timm does without saying so, and an own implementation would get wrong: labels are smoothed by 0.1 unless
-told otherwise; sample i is mixed with sample B−1−i, not with a random one; one λ serves the whole batch.
-Two things differ here: λ comes from an explicit generator instead of numpy's global state, and the images
-are not overwritten. Accuracy is measured on unmixed labels.
+What timm does without saying so, and an own implementation would get wrong: sample i is mixed with sample
+B−1−i, not with a random one; one λ serves the whole batch; labels are smoothed by 0.1 unless told otherwise.
+Three things differ here: λ comes from an explicit generator instead of numpy's global state, the images are
+not overwritten, and smoothing is 0 unless asked for (``TIMM_SMOOTHING`` is timm's).
+Accuracy is measured on unmixed labels.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def mixup(
     generator: torch.Generator,
     *,
     alpha: float = TIMM_ALPHA,
-    smoothing: float = TIMM_SMOOTHING,
+    smoothing: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Mix each sample with its mirror in the batch, λ drawn from Beta(α, α) once (Zhang et al. 2018).
 

@@ -32,7 +32,7 @@ def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recip
             predictions.append(logits.argmax(dim=1).cpu())
     predicted = torch.cat(predictions).numpy()
     truth = batches.targets.cpu().numpy()
-    confusion = metrics.confusion(predicted, truth, len(dataset.classes))
+    confusion = metrics.confusion_matrix(predicted, truth, num_classes=len(dataset.classes))
     correct = int(np.trace(confusion))
     most_frequent = int(np.bincount(dataset.train.targets).argmax())
     return Evaluation(

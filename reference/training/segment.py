@@ -27,10 +27,12 @@ def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recip
     total, matrices = 0.0, []
     for logits, masks in _forward(model, batches, recipe):
         total += float(loss(logits, masks)) * len(masks)
-        matrices.append(metrics.per_image_confusion(logits.argmax(dim=1), masks, num_classes).cpu())
+        matrices.append(
+            metrics.per_image_confusion(logits.argmax(dim=1), masks, num_classes=num_classes).cpu()
+        )
     per_image = torch.cat(matrices).numpy()  # (N, C, C)
     confusion = per_image.sum(axis=0)
-    iou = metrics.iou_per_class(confusion)
+    iou = metrics.class_iou(confusion)
     mean = metrics.mean_iou(confusion, classes=dataset.scored)
     figures = {"miou": Metric(float(mean))}
     for index in dataset.scored:

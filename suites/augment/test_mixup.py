@@ -12,7 +12,7 @@ from scipy.stats import kstest
 from torch import Tensor
 
 from reference.losses import soft_cross_entropy
-from reference.mixup import draw_lambda, mix, mixup, smooth_labels
+from reference.mixup import TIMM_SMOOTHING, draw_lambda, mix, mixup, smooth_labels
 
 
 def generator_of(seed: int) -> torch.Generator:
@@ -48,11 +48,11 @@ def test_smoothing_by_hand() -> None:
     torch.testing.assert_close(smoothed, torch.tensor([[0.025, 0.025, 0.925, 0.025]]))
 
 
-def test_labels_are_smoothed_by_a_tenth_unless_told_otherwise() -> None:
+def test_labels_are_smoothed_only_when_asked_for() -> None:
     images, labels = torch.zeros(2, 3, 4, 4), torch.tensor([1, 1])
-    _, soft = mixup(images, labels, 50, generator_of(0))
+    _, soft = mixup(images, labels, 50, generator_of(0), smoothing=TIMM_SMOOTHING)
     torch.testing.assert_close(soft[0, 1], torch.tensor(0.9 + 0.1 / 50))
-    _, hard = mixup(images, labels, 50, generator_of(0), smoothing=0.0)
+    _, hard = mixup(images, labels, 50, generator_of(0))
     assert hard[0, 1] == 1
 
 

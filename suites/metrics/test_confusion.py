@@ -11,9 +11,9 @@ import torchmetrics.functional.classification as torchmetrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
 
-from reference.metrics import _confusion_on_device, confusion, per_image_confusion
+from reference.metrics import _confusion_on_device, confusion_matrix, per_image_confusion
 
 pytestmark = pytest.mark.filterwarnings("ignore:A single label was found:UserWarning")
 
@@ -46,9 +46,11 @@ def test_equals_scikit_learn_for_any_shape_dtype_and_number_of_classes(
     case: tuple[Labels, Labels, int],
 ) -> None:
     prediction, target, num_classes = case
-    expected = confusion_matrix(target.ravel(), prediction.ravel(), labels=range(num_classes))
-    np.testing.assert_array_equal(confusion(prediction, target, num_classes), expected)
-    on_torch = confusion(torch.from_numpy(prediction), torch.from_numpy(target), num_classes)
+    expected = sklearn_confusion_matrix(target.ravel(), prediction.ravel(), labels=range(num_classes))
+    np.testing.assert_array_equal(confusion_matrix(prediction, target, num_classes=num_classes), expected)
+    on_torch = confusion_matrix(
+        torch.from_numpy(prediction), torch.from_numpy(target), num_classes=num_classes
+    )
     assert on_torch.dtype == torch.int64
     np.testing.assert_array_equal(on_torch.numpy(), expected)
 
@@ -57,18 +59,22 @@ def test_equals_scikit_learn_for_any_shape_dtype_and_number_of_classes(
 @given(label_pairs())
 def test_per_image_matrices_add_up_to_the_pooled_one(case: tuple[Labels, Labels, int]) -> None:
     prediction, target, num_classes = case
-    each = per_image_confusion(prediction, target, num_classes)
+    each = per_image_confusion(prediction, target, num_classes=num_classes)
     assert each.shape == (len(prediction), num_classes, num_classes)
-    np.testing.assert_array_equal(each.sum(axis=0), confusion(prediction, target, num_classes))
+    np.testing.assert_array_equal(
+        each.sum(axis=0), confusion_matrix(prediction, target, num_classes=num_classes)
+    )
     for image, matrix in enumerate(each):
-        np.testing.assert_array_equal(matrix, confusion(prediction[image], target[image], num_classes))
+        np.testing.assert_array_equal(
+            matrix, confusion_matrix(prediction[image], target[image], num_classes=num_classes)
+        )
 
 
 @pytest.mark.parametrize("num_classes", [7, 11, 12, 16, 65])
 def test_equals_torchmetrics_and_torchvision_on_full_size_masks(num_classes: int) -> None:
     # More than one block of pixels, so that the sum over blocks is exercised.
     prediction, target = random_labels(0, (3, 512, 512), num_classes)
-    ours = confusion(prediction, target, num_classes)
+    ours = confusion_matrix(prediction, target, num_classes=num_classes)
     p, t = torch.from_numpy(prediction), torch.from_numpy(target)
     np.testing.assert_array_equal(ours, torchmetrics.multiclass_confusion_matrix(p, t, num_classes).numpy())
     # torchvision/references/segmentation/utils.py, ConfusionMatrix.update
@@ -81,7 +87,9 @@ def test_equals_torchmetrics_and_torchvision_on_full_size_masks(num_classes: int
 def test_device_path_equals_host_path(num_classes: int) -> None:
     prediction, target = random_labels(1, (4, 33, 31), num_classes)
     p, t = torch.from_numpy(prediction), torch.from_numpy(target)
-    assert torch.equal(_confusion_on_device(p, t, num_classes), per_image_confusion(p, t, num_classes))
+    assert torch.equal(
+        _confusion_on_device(p, t, num_classes), per_image_confusion(p, t, num_classes=num_classes)
+    )
     t[2, 0, 0] = num_classes
     with pytest.raises(ValueError, match="1 pixels hold labels outside"):
         _confusion_on_device(p, t, num_classes)
@@ -91,13 +99,13 @@ def test_device_path_equals_host_path(num_classes: int) -> None:
 def test_stays_on_the_gpu_and_counts_the_same() -> None:
     prediction, target = random_labels(2, (4, 512, 512), 7)
     p, t = torch.from_numpy(prediction), torch.from_numpy(target)
-    on_gpu = per_image_confusion(p.cuda(), t.cuda(), 7)
+    on_gpu = per_image_confusion(p.cuda(), t.cuda(), num_classes=7)
     assert on_gpu.is_cuda
-    assert torch.equal(on_gpu.cpu(), per_image_confusion(p, t, 7))
+    assert torch.equal(on_gpu.cpu(), per_image_confusion(p, t, num_classes=7))
 
 
 def test_rows_are_the_truth() -> None:
-    matrix = confusion(np.array([1], np.uint8), np.array([0], np.uint8), 2)
+    matrix = confusion_matrix(np.array([1], np.uint8), np.array([0], np.uint8), num_classes=2)
     np.testing.assert_array_equal(matrix, [[0, 1], [0, 0]])
 
 
@@ -105,26 +113,32 @@ def test_rows_are_the_truth() -> None:
 def test_no_pixel_is_lost_at_odd_counts_and_block_ends(pixels: int) -> None:
     prediction, target = random_labels(3, (pixels,), 7)
     expected = np.bincount(target.astype(int) * 7 + prediction, minlength=49).reshape(7, 7)
-    np.testing.assert_array_equal(confusion(prediction, target, 7), expected)
+    np.testing.assert_array_equal(confusion_matrix(prediction, target, num_classes=7), expected)
 
 
 @pytest.mark.parametrize("num_classes", [11, 12])
 def test_largest_index_of_the_paired_count_does_not_wrap(num_classes: int) -> None:
     everywhere_last = np.full((5, 5), num_classes - 1, np.uint8)
-    matrix = confusion(everywhere_last, everywhere_last, num_classes)
+    matrix = confusion_matrix(everywhere_last, everywhere_last, num_classes=num_classes)
     assert matrix[-1, -1] == matrix.sum() == 25
 
 
 def test_strided_unaligned_and_read_only_masks() -> None:
     prediction, target = random_labels(4, (5, 7, 9), 7)
-    expected = confusion(prediction[1:, ::2, ::-1].copy(), target[1:, ::2, ::-1].copy(), 7)
-    np.testing.assert_array_equal(confusion(prediction[1:, ::2, ::-1], target[1:, ::2, ::-1], 7), expected)
+    expected = confusion_matrix(prediction[1:, ::2, ::-1].copy(), target[1:, ::2, ::-1].copy(), num_classes=7)
+    np.testing.assert_array_equal(
+        confusion_matrix(prediction[1:, ::2, ::-1], target[1:, ::2, ::-1], num_classes=7), expected
+    )
     prediction.setflags(write=False)
     np.testing.assert_array_equal(
-        confusion(prediction[3], target[3], 7), confusion(prediction[3].copy(), target[3].copy(), 7)
+        confusion_matrix(prediction[3], target[3], num_classes=7),
+        confusion_matrix(prediction[3].copy(), target[3].copy(), num_classes=7),
     )
     p, t = torch.from_numpy(prediction.copy()), torch.from_numpy(target)
-    np.testing.assert_array_equal(confusion(p[3], t[3], 7).numpy(), confusion(prediction[3], target[3], 7))
+    np.testing.assert_array_equal(
+        confusion_matrix(p[3], t[3], num_classes=7).numpy(),
+        confusion_matrix(prediction[3], target[3], num_classes=7),
+    )
 
 
 @pytest.mark.parametrize("num_classes", [7, 65])
@@ -138,16 +152,16 @@ def test_refuses_labels_outside_the_classes(
     labels = {name: np.zeros((1, 4, 4), dtype) for name in ("prediction", "target")}
     labels[where][0, 3, 3] = num_classes if value is None else value
     with pytest.raises(ValueError, match=f"{where} spans .* expected 0…{num_classes - 1}"):
-        confusion(**labels, num_classes=num_classes)
+        confusion_matrix(**labels, num_classes=num_classes)
 
 
 def test_refuses_other_shapes_and_dtypes() -> None:
     mask = np.zeros((4, 4), np.uint8)
     with pytest.raises(ValueError, match="shapes differ"):
-        confusion(mask, mask[:2], 7)
+        confusion_matrix(mask, mask[:2], num_classes=7)
     with pytest.raises(ValueError, match="float64, expected integer labels"):
-        confusion(mask.astype(float), mask, 7)
+        confusion_matrix(mask.astype(float), mask, num_classes=7)
     with pytest.raises(ValueError, match="bool, expected integer labels"):
-        confusion(mask.astype(bool), mask, 7)
+        confusion_matrix(mask.astype(bool), mask, num_classes=7)
     with pytest.raises(ValueError, match="expected at least 1"):
-        confusion(mask, mask, 0)
+        confusion_matrix(mask, mask, num_classes=0)

@@ -17,17 +17,17 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, j
 
 from reference.metrics import (
     Absent,
-    accuracy_per_class,
-    confusion,
-    dice_per_class,
+    class_accuracy,
+    class_iou,
+    confusion_matrix,
+    dice,
     frequency_weighted_iou,
-    iou_per_class,
     mean_class_accuracy,
     mean_dice,
     mean_iou,
     per_image_confusion,
     pixel_accuracy,
-    top1,
+    topk_accuracy,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore:A single label was found:UserWarning")
@@ -48,10 +48,10 @@ MATRICES = npst.arrays(np.int64, (6, 6), elements=st.integers(0, 10**6))
 @settings(deadline=None)
 @given(MASKS | SPARSE_MASKS, MASKS | SPARSE_MASKS)
 def test_iou_and_dice_equal_scikit_learn(prediction: Array, target: Array) -> None:
-    matrix = confusion(prediction, target, 7)
+    matrix = confusion_matrix(prediction, target, num_classes=7)
     p, t = prediction.ravel(), target.ravel()
     present = np.union1d(p, t)
-    for scores, oracle in ((iou_per_class(matrix), jaccard_score), (dice_per_class(matrix), f1_score)):
+    for scores, oracle in ((class_iou(matrix), jaccard_score), (dice(matrix), f1_score)):
         expected = oracle(t, p, labels=range(7), average=None, zero_division=0.0)
         np.testing.assert_allclose(scores[present], expected[present], rtol=EXACT)
         assert np.isnan(np.delete(scores, present)).all()
@@ -61,7 +61,7 @@ def test_iou_and_dice_equal_scikit_learn(prediction: Array, target: Array) -> No
 @settings(deadline=None)
 @given(MASKS | SPARSE_MASKS, MASKS | SPARSE_MASKS)
 def test_mean_iou_of_the_six_scored_classes_under_each_policy(prediction: Array, target: Array) -> None:
-    matrix = confusion(prediction, target, 7)
+    matrix = confusion_matrix(prediction, target, num_classes=7)
     p, t = prediction.ravel(), target.ravel()
     present = sorted((set(p.tolist()) | set(t.tolist())) - {6})
     each = jaccard_score(t, p, labels=range(6), average=None, zero_division=0.0)
@@ -77,7 +77,7 @@ def test_mean_iou_of_the_six_scored_classes_under_each_policy(prediction: Array,
 @settings(deadline=None)
 @given(MASKS, MASKS)
 def test_skipping_absent_classes_equals_torchmetrics(prediction: Array, target: Array) -> None:
-    ours = mean_iou(confusion(prediction, target, 7), range(7), absent="skip")
+    ours = mean_iou(confusion_matrix(prediction, target, num_classes=7), range(7), absent="skip")
     p, t = torch.from_numpy(prediction).long(), torch.from_numpy(target).long()
     theirs = float(torchmetrics.multiclass_jaccard_index(p, t, 7, average="macro"))
     assert ours == pytest.approx(theirs, abs=1e-6)  # torchmetrics divides in float32
@@ -92,8 +92,8 @@ def test_unknown_pixels_count_against_the_prediction_and_their_class_is_not_aver
     #              0  1  6: two pixels each; one unknown pixel is called 0, one pixel of 1 is called unknown.
     target = np.array([0, 0, 1, 1, 2, 2])
     prediction = np.array([0, 0, 1, 2, 0, 2])
-    matrix = confusion(prediction, target, 3)
-    np.testing.assert_allclose(iou_per_class(matrix), [2 / 3, 1 / 2, 1 / 3], rtol=EXACT)
+    matrix = confusion_matrix(prediction, target, num_classes=3)
+    np.testing.assert_allclose(class_iou(matrix), [2 / 3, 1 / 2, 1 / 3], rtol=EXACT)
     assert mean_iou(matrix, range(2)) == pytest.approx((2 / 3 + 1 / 2) / 2, rel=EXACT)
 
 
@@ -101,15 +101,15 @@ def test_counts_are_pooled_before_dividing() -> None:
     #  Image 0 holds one pixel of class 0, missed; image 1 nine, all found: pooled 9/10, a mean of images 1/2.
     target = np.array([[0] + [1] * 9, [0] * 9 + [1]])
     prediction = np.array([[1] * 10, [0] * 9 + [1]])
-    pooled = confusion(prediction, target, 2)
-    assert iou_per_class(pooled)[0] == pytest.approx(0.9, rel=EXACT)
-    np.testing.assert_array_equal(per_image_confusion(prediction, target, 2).sum(axis=0), pooled)
+    pooled = confusion_matrix(prediction, target, num_classes=2)
+    assert class_iou(pooled)[0] == pytest.approx(0.9, rel=EXACT)
+    np.testing.assert_array_equal(per_image_confusion(prediction, target, num_classes=2).sum(axis=0), pooled)
 
 
 @settings(deadline=None)
 @given(MASKS, MASKS)
 def test_mean_class_accuracy_equals_scikit_learn(prediction: Array, target: Array) -> None:
-    matrix = confusion(prediction, target, 7)
+    matrix = confusion_matrix(prediction, target, num_classes=7)
     true_classes = [c for c in range(7) if (target == c).any()]
     keep = np.isin(prediction, true_classes)  # balanced accuracy warns about labels that truth does not hold
     expected = balanced_accuracy_score(target.ravel(), np.where(keep, prediction, true_classes[0]).ravel())
@@ -136,8 +136,8 @@ def test_scores_do_not_depend_on_the_order_of_the_classes(
     matrix: NDArray[np.int64], order: list[int]
 ) -> None:
     shuffled = matrix[np.ix_(order, order)]
-    np.testing.assert_allclose(iou_per_class(shuffled), iou_per_class(matrix)[order], rtol=EXACT)
-    np.testing.assert_allclose(dice_per_class(shuffled), dice_per_class(matrix.T)[order], rtol=EXACT)
+    np.testing.assert_allclose(class_iou(shuffled), class_iou(matrix)[order], rtol=EXACT)
+    np.testing.assert_allclose(dice(shuffled), dice(matrix.T)[order], rtol=EXACT)
     np.testing.assert_allclose(frequency_weighted_iou(shuffled), frequency_weighted_iou(matrix), rtol=EXACT)
 
 
@@ -155,7 +155,7 @@ def test_perfect_and_empty() -> None:
     assert math.isnan(pixel_accuracy(empty))
     assert math.isnan(frequency_weighted_iou(empty))
     assert math.isnan(mean_iou(empty, range(6), absent="skip"))
-    assert np.isnan(accuracy_per_class(empty)).all()
+    assert np.isnan(class_accuracy(empty)).all()
 
 
 @pytest.mark.parametrize("classes", [[], [0, 0], [7], [-1]])
@@ -166,9 +166,9 @@ def test_refuses_classes_that_are_not_there(classes: list[int]) -> None:
 
 def test_refuses_what_is_no_confusion_matrix_and_no_policy() -> None:
     with pytest.raises(ValueError, match="expected a \\(C, C\\)"):
-        iou_per_class(np.zeros((7, 6), np.int64))
+        class_iou(np.zeros((7, 6), np.int64))
     with pytest.raises(ValueError, match="holds counts"):
-        iou_per_class(np.full((2, 2), -1))
+        class_iou(np.full((2, 2), -1))
     policy: Absent = "zero"  # type: ignore[assignment]
     with pytest.raises(ValueError, match="expected 'nan', 'skip' or 'one'"):
         mean_iou(np.eye(7, dtype=np.int64), range(6), absent=policy)
@@ -179,8 +179,8 @@ def test_top1_equals_torchmetrics_sum(seed: int, count: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(count, 5, generator=generator)
     labels = torch.randint(5, (count,), generator=generator)
-    hits, total = top1(logits, labels)
-    assert (hits, total) == top1(logits.argmax(1), labels)
+    hits, total = topk_accuracy(logits, labels)
+    assert (hits, total) == topk_accuracy(logits.argmax(1), labels)
     assert total == count
     if count:
         expected = accuracy_score(labels.numpy(), logits.argmax(1).numpy(), normalize=False)
@@ -189,8 +189,8 @@ def test_top1_equals_torchmetrics_sum(seed: int, count: int) -> None:
 
 def test_top1_refuses_nan_and_soft_labels() -> None:
     with pytest.raises(ValueError, match="nan"):
-        top1(torch.tensor([[0.0, float("nan")]]), torch.tensor([1]))
+        topk_accuracy(torch.tensor([[0.0, float("nan")]]), torch.tensor([1]))
     with pytest.raises(ValueError, match="do not fit"):
-        top1(torch.zeros(2, 3), torch.zeros(2, 3))
+        topk_accuracy(torch.zeros(2, 3), torch.zeros(2, 3))
     with pytest.raises(ValueError, match="integer labels"):
-        top1(torch.zeros(2, 3), torch.zeros(2))
+        topk_accuracy(torch.zeros(2, 3), torch.zeros(2))

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LIBRARIES = {"torch", "torchvision", "numpy", "PIL"}
-ALSO_IN = {"visualize.py": {"matplotlib", "sklearn"}, "metrics.py": {"sklearn"}}
+ALSO_IN = {"visualize.py": {"matplotlib", "sklearn"}, "embeddings.py": {"sklearn"}}
 LIGHT = ("bench/__init__.py", "bench/__main__.py", "bench/cli.py", "bench/listing.py", "bench/ledger.py")
 HEAVY = {"torch", "torchvision", "numpy", "pandas", "scipy", "matplotlib", "sklearn"}
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.metrics import confusion_matrix, jaccard_score
+from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
+from sklearn.metrics import jaccard_score
 
 from bench.score import Score, lines, score
 from reference.data.dataset import OFFICIAL_PALETTE, Palette
@@ -83,7 +84,9 @@ def test_equals_scikit_learn_over_the_pooled_pixels(folders: tuple[Path, Path]) 
     np.testing.assert_allclose(result.iou, expected, rtol=1e-12)
     assert result.mean_iou == pytest.approx(expected.mean(), rel=1e-12)
     # IoU does not tell truth from prediction; the recorded matrix must.
-    np.testing.assert_array_equal(result.confusion, confusion_matrix(truth, prediction, labels=range(7)))
+    np.testing.assert_array_equal(
+        result.confusion, sklearn_confusion_matrix(truth, prediction, labels=range(7))
+    )
     assert result.classes == OFFICIAL_PALETTE.classes
 
 
