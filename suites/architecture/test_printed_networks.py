@@ -533,6 +533,13 @@ def test_parameters_that_cannot_be_known_are_not_guessed(text: str) -> None:
         listings.parameter_count([read_row(text)])
 
 
+def test_the_last_layer_is_the_one_that_makes_the_channels() -> None:
+    rows = [read_row(text) for text in ("1 a Linear 9 3", "2 b Linear 3 7", "3 c BatchNorm1d 7", "4 d ReLU")]
+    assert listings.last_layer(rows).path == "b"
+    with pytest.raises(InputError, match="no convolution"):
+        listings.last_layer(rows[2:])
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_ours_can_run(name: str) -> None:
     assert chain_check(rows_of(ours(name))) == []
