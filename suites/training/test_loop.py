@@ -178,6 +178,21 @@ def test_keys_are_distinct_and_stable() -> None:
     )
 
 
+def test_every_draw_of_a_run_has_a_key_of_its_own(
+    datasets: dict[str, Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[object, ...]] = []
+
+    def noted(*words: object) -> torch.Generator:
+        drawn.append(words)
+        return generator(*words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("reference.training.loop.generator", noted)
+    train(tiny(r4.CLASSIFY, epochs=2), datasets["classify"], seed=5, numerics=CPU, folder=tmp_path)
+    assert len(set(drawn)) == len(drawn)
+    assert [words for words in drawn if words[1] == "order"] == [(5, "order", 0), (5, "order", 1)]
+
+
 def test_callers_random_state_and_flags_come_back(datasets: dict[str, Dataset], tmp_path: Path) -> None:
     torch.manual_seed(11)
     expected = torch.rand(4)
