@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,12 @@ def test_results_hold_no_code() -> None:
 def test_no_module_hides_what_it_is_for() -> None:
     names = {path.stem for folder in ("bench", "reference", "suites") for path in _sources(folder)}
     assert not names & {"utils", "util", "helpers", "helper", "manager", "core", "misc", "common"}
+
+
+@pytest.mark.parametrize("package", ["bench", "reference"])
+def test_an_installed_copy_holds_every_data_file(package: str) -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = settings["tool"]["setuptools"]["package-data"][package]
+    shipped = {path for pattern in patterns for path in (ROOT / package).glob(pattern)}
+    files = (path for path in (ROOT / package).rglob("*") if path.is_file())
+    assert {path for path in files if path.suffix not in (".py", ".pyc")} == shipped
