@@ -34,8 +34,8 @@ def poly(progress: float) -> float:
     return math.pow(1.0 - progress, POLY_POWER)
 
 
-SCHEDULES = {"constant": constant, "cosine": cosine, "poly": poly}
-"""What a phase's ``schedule`` may name."""
+SCHEDULES = {"constant": constant, "cosine": cosine, "poly": poly, "gradual": cosine}
+"""What a phase's ``schedule`` may name; "gradual" is :func:`gradual_warmup`, a cosine after a held peak."""
 
 
 def learning_rate(phase: Phase, epoch: float) -> float:
@@ -57,6 +57,8 @@ def learning_rate(phase: Phase, epoch: float) -> float:
         raise InputError(f"warmup_epochs is {phase.warmup_epochs}, the phase has only {phase.epochs} epochs")
     if phase.schedule not in SCHEDULES:
         raise InputError(f"schedule {phase.schedule!r} is unknown: expected one of {', '.join(SCHEDULES)}")
+    if phase.schedule == "gradual":
+        return phase.lr * gradual_warmup(epoch, phase.warmup_epochs, phase.epochs - phase.warmup_epochs)
     if epoch < phase.warmup_epochs:
         return phase.lr * linear_warmup(epoch, phase.warmup_epochs)
     falling = phase.epochs - phase.warmup_epochs
@@ -82,7 +84,7 @@ def gradual_warmup(epoch: float, warmup_epochs: int, cosine_epochs: int) -> floa
     """
     if epoch <= warmup_epochs:
         return linear_warmup(epoch, warmup_epochs)
-    return cosine(min(1.0, max(0.0, epoch - warmup_epochs - 1) / cosine_epochs))
+    return cosine(min(1.0, max(0.0, epoch - warmup_epochs - 1) / max(1, cosine_epochs)))
 
 
 def byol_tau(step: int, total_steps: int, base: float = 0.99) -> float:

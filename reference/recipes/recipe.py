@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Task = Literal["classify", "segment"]
+Task = Literal["classify", "segment", "byol", "automask"]
 Role = Literal["classification50", "miniimagenet", "officehome", "landcover"]
 
 
@@ -41,7 +41,7 @@ class Phase:
     epochs: int
     momentum: float = 0.9
     weight_decay: float = 0.0
-    schedule: Literal["constant", "cosine", "poly"] = "constant"
+    schedule: Literal["constant", "cosine", "poly", "gradual"] = "constant"
     warmup_epochs: int = 0
 
 
@@ -55,11 +55,20 @@ class Recipe:
         model: key of ``reference.models.MODELS``; ``model_args`` are further keyword arguments.
         width: channels of the first stage; 64 is the printed network.
         loss: key of the task's losses, with ``loss_args``.
-        augment: names of ``reference.augment`` operations, applied in this order to training batches.
+        augment: names of ``reference.augment`` operations, applied in this order to training batches
+            (twice, with draws of their own, where the task is BYOL).
+        mixup: α of mixup's Beta distribution, 0 for none; ``mixup_smoothing`` is its label smoothing.
+        aux_weight: weight of the loss of a network's auxiliary output, where it has one in training.
+        aux_lr_factor: learning rate of the auxiliary head as a multiple of the others'.
+        tau, tau_schedule: decay of BYOL's target, constant or rising from ``tau`` to 1 over the training.
+        micro_batch: images of a batch that are trained on at once, 0 for all; gradients are added up, but
+            batch statistics are each part's own.
         mean, std: per-channel normalisation of images scaled to 0…1, RGB.
         selection: which epoch the reported figure is taken from.
         mask_epochs: epochs (1-based, of the recipe's own schedule) whose predictions the report shows.
         mask_images: the images shown, by their id in the data set.
+        embed_epochs: epochs (1-based) whose penultimate layer the report shows as points in the plane;
+            ``embed_split`` are the images embedded, ``embed_methods`` how.
     """
 
     slug: str
@@ -85,6 +94,16 @@ class Recipe:
     eval_batch_size: int = 32
     mask_epochs: tuple[int, ...] = ()
     mask_images: tuple[str, ...] = ()
+    mixup: float = 0.0
+    mixup_smoothing: float = 0.0
+    aux_weight: float = 0.5
+    aux_lr_factor: float = 1.0
+    tau: float = 0.99
+    tau_schedule: Literal["constant", "cosine"] = "constant"
+    micro_batch: int = 0
+    embed_epochs: tuple[int, ...] = ()
+    embed_split: Literal["train", "val"] = "train"
+    embed_methods: tuple[Literal["tsne", "pca"], ...] = ("tsne",)
 
     @property
     def epochs(self) -> int:
