@@ -178,7 +178,10 @@ SEGMENT: dict[str, Loss] = {
 }
 """What a segmentation recipe's ``loss`` may name."""
 
-LOSSES: dict[str, dict[str, Loss]] = {"classify": CLASSIFY, "segment": SEGMENT}
+PRETRAIN: dict[str, Loss] = {"byol_loss": byol_loss, "byol_loss_r1": byol_loss_r1}
+"""What a BYOL recipe's ``loss`` may name; their arguments are predictions and targets of both views."""
+
+LOSSES: dict[str, dict[str, Loss]] = {"classify": CLASSIFY, "segment": SEGMENT, "byol": PRETRAIN}
 """Losses by a recipe's ``task`` and ``loss``."""
 
 
