@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from byol_pytorch import BYOL as PeerBYOL
+from byol_pytorch.byol_pytorch import BYOL as byol_pytorch  # noqa: N811
 from torch import Tensor, nn
 
 from reference import embeddings
@@ -69,10 +69,10 @@ class FixedViews(nn.Module):
         return x if self.view is None else self.view
 
 
-def peer_of(model: BYOL, size: int) -> PeerBYOL:
+def peer_of(model: BYOL, size: int) -> byol_pytorch:
     """byol-pytorch with our weights and its own forward, loss and moving average."""
     views = [FixedViews(), FixedViews()]
-    peer = PeerBYOL(
+    peer = byol_pytorch(
         copy.deepcopy(model.encoder).float(),
         size,
         hidden_layer="avgpool",

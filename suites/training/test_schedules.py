@@ -112,6 +112,7 @@ def test_refuses_what_is_no_epoch_or_schedule() -> None:
 
 
 def test_byol_tau_by_hand() -> None:
+    assert byol_tau(0, 1000) == pytest.approx(0.99)  # the paper's for 100 to 300 epochs
     assert byol_tau(0, 1000, 0.996) == pytest.approx(0.996)
     assert byol_tau(250, 1000, 0.996) == pytest.approx(1 - 0.004 * (1 + math.sqrt(0.5)) / 2)
     assert byol_tau(500, 1000, 0.996) == pytest.approx(0.998)
