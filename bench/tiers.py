@@ -33,9 +33,9 @@ def smoke(recipe: Recipe) -> Recipe:
         width=min(recipe.width, SMOKE_WIDTH[task]),
         image_size=min(recipe.image_size, SMOKE_SIZE[task]),
         batch_size=min(recipe.batch_size, SMOKE_BATCH[task]),
-        num_classes=min(recipe.num_classes, 10) if task == "classify" else recipe.num_classes,
+        num_classes=recipe.num_classes if task == "segment" else min(recipe.num_classes, 10),
         model_args=args,
-        init="scratch",
+        init=recipe.init if recipe.init.startswith("run:") else "scratch",
     )
     return _shortened(smaller, SMOKE_EPOCHS[task])
 
