@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from reference.recipes.recipe import Deviation, Phase, Recipe
 
-SMOKE_EPOCHS = {"classify": 24, "segment": 30}
-SMOKE_SIZE = {"classify": 64, "segment": 128}
-SMOKE_WIDTH = {"classify": 16, "segment": 16}
-SMOKE_BATCH = {"classify": 32, "segment": 8}
+SMOKE_EPOCHS = {"classify": 24, "segment": 30, "byol": 24}
+SMOKE_SIZE = {"classify": 64, "segment": 128, "byol": 64}
+SMOKE_WIDTH = {"classify": 16, "segment": 16, "byol": 16}
+SMOKE_BATCH = {"classify": 32, "segment": 8, "byol": 32}
 GPU_EPOCHS = 10
 
 
@@ -81,5 +81,8 @@ def _shortened(recipe: Recipe, epochs: int) -> Recipe:
         )
         for phase in recipe.phases
     )
-    shown = tuple(sorted({max(1, round(epoch * ratio)) for epoch in recipe.mask_epochs}))
-    return replace(recipe, phases=phases, mask_epochs=shown)
+    masks, embedded = (
+        tuple(sorted({max(1, round(epoch * ratio)) for epoch in shown}))
+        for shown in (recipe.mask_epochs, recipe.embed_epochs)
+    )
+    return replace(recipe, phases=phases, mask_epochs=masks, embed_epochs=embedded)

@@ -7,10 +7,7 @@ is an assumption, listed with the recipe and shown beside each figure.
 
 from __future__ import annotations
 
-from reference.recipes.recipe import Assumption, Phase, Recipe
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from reference.recipes.recipe import IMAGENET_MEAN, IMAGENET_STD, Assumption, Phase, Recipe
 
 _UNSTATED = (
     Assumption(

@@ -8,6 +8,9 @@ from typing import Literal
 Task = Literal["classify", "segment", "byol", "automask"]
 Role = Literal["classification50", "miniimagenet", "officehome", "landcover"]
 
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Assumption:

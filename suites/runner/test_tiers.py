@@ -30,7 +30,7 @@ def test_every_changed_field_is_a_deviation(recipe: Recipe, tier: str) -> None:
 @pytest.mark.parametrize("recipe", EVERY, ids=lambda r: r.slug)
 def test_gpu_keeps_network_and_image(recipe: Recipe) -> None:
     scaled, deviations = tiers.apply(recipe, "gpu")
-    assert {d.field for d in deviations} <= {"phases", "mask_epochs"}
+    assert {d.field for d in deviations} <= {"phases", "mask_epochs", "embed_epochs"}
     assert scaled.epochs == min(recipe.epochs, tiers.GPU_EPOCHS)
 
 
@@ -41,9 +41,13 @@ def test_smoke_starts_from_scratch_and_is_small(recipe: Recipe) -> None:
     assert scaled.width < recipe.width
     assert scaled.epochs <= 30
     assert dict(scaled.model_args).get("padding", 0) <= 1
-    assert all(1 <= epoch <= scaled.epochs for epoch in scaled.mask_epochs)
-    assert len(scaled.mask_epochs) == len(recipe.mask_epochs)
-    assert not recipe.mask_epochs or scaled.mask_epochs[-1] == scaled.epochs
+    for printed, shown in (
+        (recipe.mask_epochs, scaled.mask_epochs),
+        (recipe.embed_epochs, scaled.embed_epochs),
+    ):
+        assert all(1 <= epoch <= scaled.epochs for epoch in shown)
+        assert len(shown) == len(printed)
+        assert (shown[-1:] == (scaled.epochs,)) or printed[-1:] != (recipe.epochs,)
 
 
 def test_shortened_phases_keep_their_order_and_share() -> None:
