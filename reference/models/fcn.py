@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from reference.errors import InputError
 from reference.models.resnet import resnet34
 from reference.models.vgg import VGG16_BLOCKS, init_vgg_, vgg_features
-from reference.models.weights import KeyMap, Trunk, check_sizes
+from reference.models.weights import KeyMap, Trunk, check_image, check_sizes
 
 
 def bilinear_kernel(channels: int, size: int) -> Tensor:
@@ -98,7 +98,7 @@ class FcnVgg16(Trunk):
         check_sizes(num_classes, width)
         if transplant and batch_norm:
             raise InputError("transplant: fc6 and fc7 are transplanted from vgg16 only, not with batch_norm")
-        self.num_classes, self.width = num_classes, width
+        self.num_classes, self.width, self.smallest = num_classes, width, smallest_image(padding)
         self.pretrained = _vgg16_keys(batch_norm, transplant)
         self.features = vgg_features(
             VGG16_BLOCKS, width=width, batch_norm=batch_norm, padding=padding, ceil_mode=True
@@ -118,6 +118,7 @@ class FcnVgg16(Trunk):
 
     def pools(self, x: Tensor) -> list[Tensor]:
         """The five pools' maps, at 1/2 to 1/32 of the padded image."""
+        check_image(x, self.smallest, self)
         maps = []
         for layer in self.features:
             x = layer(x)
@@ -143,6 +144,11 @@ def fc6_margin(padding: int) -> int:
     if padding < 0:
         raise InputError(f"padding: found {padding}, expected 0 or more")
     return 0 if padding >= 97 else 3
+
+
+def smallest_image(padding: int) -> int:
+    """The fewest pixels a side that the first convolution of a VGG FCN finds a window in."""
+    return max(1, 3 - 2 * padding)
 
 
 def vgg_pool_grids(padding: int) -> list[Grid]:
@@ -289,7 +295,7 @@ class Fcn32sPad100(LeakyFcn):
         super().__init__()
         check_sizes(num_classes, width)
         margin = fc6_margin(padding)
-        self.num_classes, self.width = num_classes, width
+        self.num_classes, self.width, self.smallest = num_classes, width, smallest_image(padding)
         keys = KeyMap(prefixes={"features.": "features5.", "classifier.": None}, fresh=LEAKY_FRESH)
         self.pretrained = {"vgg16": keys}
         self.features5 = vgg_features(VGG16_BLOCKS, width=width, padding=padding, ceil_mode=True)
@@ -301,6 +307,7 @@ class Fcn32sPad100(LeakyFcn):
         self.offset = scores.deconv(64, 32).crop(Grid())
 
     def forward(self, x: Tensor) -> Tensor:
+        check_image(x, self.smallest, self)
         height, width = x.shape[-2:]
         return crop(self.upscore(self.score(self.features5(x))), self.offset, height, width)
 
@@ -392,6 +399,7 @@ class FcnResNet34(Trunk):
 
     def stages(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The stages' maps at 1/8, 1/16 and 1/32. Raises: ValueError unless H and W are multiples of 32."""
+        check_image(x, 32, self)
         height, width = x.shape[-2:]
         if height % 32 or width % 32:
             raise ValueError(f"image of {height}×{width}: {type(self).__name__} needs multiples of 32")

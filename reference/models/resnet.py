@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from reference.models.weights import KeyMap, Trunk, check_sizes
+from reference.models.weights import KeyMap, Trunk, check_image, check_sizes
 
 
 def _conv(channels: int, out: int, kernel: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
@@ -127,6 +127,7 @@ class ResNet(Trunk):
 
     def pyramid(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The four stages' maps: (B, 3, H, W) → strides 4, 8, 16, 32 (4, 8, 8, 8 if dilated)."""
+        check_image(x, 1, self)
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         first = self.layer1(x)
         second = self.layer2(first)

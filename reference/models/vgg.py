@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from reference.errors import InputError
-from reference.models.weights import KeyMap, Trunk, check_sizes
+from reference.models.weights import KeyMap, Trunk, check_image, check_sizes
 
 # Output channels of the 3×3 convolutions, block by block; a 2×2 pool ends each block.
 VGG13_BLOCKS = ((64, 64), (128, 128), (256, 256), (512, 512), (512, 512))
@@ -60,6 +60,9 @@ class VGG(Trunk):
 
     ``width`` scales every channel count from 64, and the classifier's 4096. At 64 the state dict is
     torchvision's.
+
+    Raises:
+        ValueError: from ``forward``, for a smaller image.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class VGG(Trunk):
 
     def conv_features(self, x: Tensor) -> Tensor:
         """What the convolutions end in, pooled to 7×7 and flattened: (B, 3, H, W) → (B, 392·width)."""
+        check_image(x, 32, self)
         return torch.flatten(self.avgpool(self.features(x)), 1)
 
     def embed(self, x: Tensor) -> Tensor:

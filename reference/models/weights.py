@@ -6,7 +6,6 @@ Nothing here downloads. A file that is absent ends in one line with the command 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -79,12 +78,17 @@ def check_sizes(num_classes: int, width: int) -> None:
             raise InputError(f"{name}: found {value!r}, expected an integer of at least 1")
 
 
+def check_image(x: Tensor, smallest: int, network: nn.Module) -> None:
+    """Raise ValueError unless both sides of (B, C, H, W) have the network's smallest number of pixels."""
+    height, width = x.shape[-2:]
+    if min(height, width) < smallest:
+        name = type(network).__name__
+        raise ValueError(f"image of {height}×{width}: {name} needs at least {smallest} pixels a side")
+
+
 def weights_folder(folder: Path | None = None) -> Path:
-    """Where weights files are looked for: the given folder, else torch hub's checkpoints."""
-    if folder is not None:
-        return folder
-    home = os.environ.get("TORCH_HOME")
-    return (Path(home) / "hub" if home else Path(torch.hub.get_dir())) / "checkpoints"
+    """Where weights files are looked for: the given folder, else torch hub's checkpoints (``TORCH_HOME``)."""
+    return Path(torch.hub.get_dir()) / "checkpoints" if folder is None else folder
 
 
 def find_weights(name: str, folder: Path | None = None) -> Path:

@@ -69,6 +69,16 @@ def test_initial_weights_of_vgg_have_torchvisions_moments():
         assert not layer.bias.any()
 
 
+@pytest.mark.parametrize("name", ["vgg13", "vgg16_bn"])
+def test_dropout_rates_equal_torchvisions(name):
+    ours, theirs = (
+        [layer.p for layer in model.modules() if isinstance(layer, nn.Dropout)]
+        for model in (on_meta(name, 5), torchvision_on_meta(name, 5))
+    )
+    assert ours == theirs
+    assert len(ours) == 2
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_parameter_count_equals_torchvisions(name):
     assert count(on_meta(name, 50)) == count(torchvision_on_meta(name, 50))
@@ -97,11 +107,12 @@ def test_width_scales_every_layer_of_a_vgg(name):
         assert list(narrow[key].shape) == expected, key
 
 
-def test_vgg_embeddings_feed_the_last_layer_and_come_from_the_convolutions(randomised, images):
-    model = randomised(build("vgg13", num_classes=5, width=8))
+@pytest.mark.parametrize("name", ["vgg13", "vgg16_bn"])
+def test_vgg_embeddings_feed_the_last_layer_or_come_from_the_convolutions(name, randomised, images):
+    model = randomised(build(name, num_classes=5, width=8))
     x = images(2, 32, 32)
     torch.testing.assert_close(model.classifier[-1](model.embed(x)), model(x), rtol=0, atol=0)
-    conv = randomised(build("vgg13", num_classes=5, width=8, embedding="conv"))
+    conv = randomised(build(name, num_classes=5, width=8, embedding="conv"))
     torch.testing.assert_close(conv.classifier(conv.embed(x)), model(x), rtol=0, atol=0)
     assert conv.embed(x).shape == (2, 8 * 8 * 49)
 

@@ -45,6 +45,15 @@ def test_state_dict_and_outputs_equal_torchvisions(aux, random_state, images):
     assert list(ours.state_dict()) == list(theirs.state_dict())
 
 
+def test_dropout_rates_equal_torchvisions():
+    ours, theirs = (
+        {name: layer.p for name, layer in model.named_modules() if isinstance(layer, nn.Dropout)}
+        for model in (on_meta(), torchvision_on_meta(7, True))
+    )
+    assert ours == theirs
+    assert len(ours) == 2
+
+
 def test_parameter_counts():
     assert count(on_meta()) == count(torchvision_on_meta(7, True)) == 41_996_878
     assert count(on_meta(aux=False)) == count(torchvision_on_meta(7, False))

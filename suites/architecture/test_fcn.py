@@ -14,7 +14,7 @@ from reference.errors import InputError
 from reference.models import build
 from reference.models.fcn import Grid, add_aligned, bilinear_kernel, upsampler, vgg_pool_grids
 
-VGG_FCNS = ["fcn32s", "fcn8s_vgg16"]
+VGG_FCNS = ["fcn32s", "fcn32s_pad100", "fcn8s_vgg16"]
 RESNET_FCNS = ["fcn32s_resnet34", "fcn8s_resnet34"]
 
 
@@ -50,6 +50,15 @@ def test_upsampler_starts_as_bilinear_interpolation(stride):
     inner = slice(stride // 2, -(stride // 2))  # at the border interpolation repeats the edge instead
     # The kernel's values are multiples of 1/4096, exact in float32; what is left is float64 rounding.
     torch.testing.assert_close(y[..., inner, inner], expected[..., inner, inner], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [*VGG_FCNS, *RESNET_FCNS, "fcn8s_vgg16_bn"])
+def test_every_upsampling_layer_starts_as_the_originals(name):
+    model = build(name, num_classes=3, width=1)
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.ConvTranspose2d)]
+    assert len(layers) == (1 if "32s" in name else 3)
+    for layer in layers:
+        assert torch.equal(layer.weight, bilinear_kernel(3, layer.kernel_size[0]))
 
 
 def test_crops_of_padding_100_are_the_originals():
@@ -126,14 +135,17 @@ def averaging(name: str, padding: int) -> nn.Module:
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d):
             pass_channel_0(layer)
-    for i, layer in enumerate(model.features):
+        elif isinstance(layer, nn.BatchNorm2d):
+            layer.eps = 0.0  # with its initial weights and statistics the identity
+    features = model.features5 if name == "fcn32s_pad100" else model.features
+    for i, layer in enumerate(features):
         if isinstance(layer, nn.MaxPool2d):
-            model.features[i] = MeanPool(2, 2, ceil_mode=layer.ceil_mode)
+            features[i] = MeanPool(2, 2, ceil_mode=layer.ceil_mode)
     return model
 
 
 @pytest.mark.parametrize("padding", [0, 1, 50, 96, 97, 100])
-@pytest.mark.parametrize(("name", "branches"), [("fcn32s", 1), ("fcn8s_vgg16", 3)])
+@pytest.mark.parametrize(("name", "branches"), [("fcn32s", 1), ("fcn32s_pad100", 1), ("fcn8s_vgg16", 3)])
 def test_every_branch_is_aligned_with_the_image(name, branches, padding):
     """Averages and bilinear interpolation keep a linear ramp, so pixel (i, j) must read its own position."""
     size = 320

@@ -23,7 +23,7 @@ def test_heads_are_the_printed_ones():
     linear, dropout, mlp = (build(name, num_classes=65, width=4).head for name in HEADS)
     assert [type(layer) for layer in linear] == [nn.Linear]
     assert [type(layer) for layer in dropout] == [nn.Dropout, nn.Linear]
-    assert (dropout[1].in_features, dropout[1].out_features) == (1000, 65)
+    assert (dropout[0].p, dropout[1].in_features, dropout[1].out_features) == (0.5, 1000, 65)
     assert [type(layer) for layer in mlp] == [nn.Linear, nn.ReLU, nn.Dropout, nn.Linear]
     assert (mlp[0].out_features, mlp[2].p, mlp[3].in_features) == (256, 0.1, 256)
 

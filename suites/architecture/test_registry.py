@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from reference.errors import InputError
 from reference.models import MODELS, build
@@ -50,7 +51,19 @@ def size_of(name: str, args: dict) -> tuple[int, int]:
     return (60, 91) if args == {"map_size": 2} else SIZES.get(name, (64, 96))
 
 
+# The fewest pixels a side; two networks also have a most. R4's take multiples of 32, which test_fcn.py tests.
+SMALLEST = {
+    **dict.fromkeys(CLASSIFIERS + SEGMENTERS + ELSEWHERE, 1),
+    **dict.fromkeys(["vgg13", "vgg16_bn", "fcn32s_resnet34", "fcn8s_resnet34"], 32),
+    "leaky_vgg16": 220,
+    "fcn8s_vgg16_bn": 464,
+}
+MOST = {"leaky_vgg16": 251, "fcn8s_vgg16_bn": 512}
+
+
 def test_every_network_is_tested():
+    assert len(MODELS) == 18
+    assert set(SMALLEST) == set(MODELS)
     assert {name for name, _ in CASES}.union(ELSEWHERE) == set(MODELS)
     assert len(CLASSIFIERS) + len(SEGMENTERS) + len(ELSEWHERE) == len(MODELS)
 
@@ -105,6 +118,63 @@ def test_initial_weights_are_finite_and_follow_the_seed(name, args):
         two = build(name, num_classes=5, width=4, **args).state_dict()
     assert all(tensor.isfinite().all() for tensor in one.values())
     assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+def on_meta(name: str, **args) -> nn.Module:
+    """Shapes without numbers."""
+    with torch.device("meta"):
+        return build(name, num_classes=5, width=1, **args)
+
+
+def check_output(name: str, model: nn.Module, height: int, width: int) -> None:
+    """Two images a batch; BYOL's embeddings have four numbers at this width."""
+    x = torch.empty(2, 3, height, width, device="meta")
+    y = model(x, x) if name in ELSEWHERE else model(x)
+    for tensor in y if isinstance(y, tuple) else (y,):
+        wanted = (5, height, width) if name in SEGMENTERS else (4,) if name in ELSEWHERE else (5,)
+        assert tensor.shape == (2, *wanted)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_smallest_image_fits(name):
+    least, most = SMALLEST[name], MOST.get(name, 32 * (SMALLEST[name] // 32 + 1))
+    model = on_meta(name)
+    for height, width in ((least, least), (least, most), (most, least)):
+        check_output(name, model.eval(), height, width)
+        check_output(name, model.train(), height, width)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_one_pixel_less_is_refused_in_one_line(name):
+    """The line says what was found and what would fit."""
+    fits, model = SMALLEST[name], on_meta(name)
+    for height, width in ((fits - 1, fits), (fits, fits - 1), (0, fits)):
+        with pytest.raises(ValueError, match=rf"^image of {height}×{width}: .*\b{fits}\b.* pixels"):
+            check_output(name, model, height, width)
+
+
+@pytest.mark.parametrize(("name", "most"), MOST.items())
+def test_one_pixel_more_than_fits_is_refused(name, most):
+    model = on_meta(name)
+    for size in ((most + 1, most), (most, most + 1)):
+        with pytest.raises(ValueError, match=rf"\b{most}\b"):
+            check_output(name, model, *size)
+
+
+@pytest.mark.parametrize("padding", [0, 1, 2, 96, 97, 100])
+@pytest.mark.parametrize("name", ["fcn32s", "fcn32s_pad100", "fcn8s_vgg16"])
+def test_padding_lets_vgg_fcns_take_any_image(name, padding):
+    least, model = 3 if padding == 0 else 1, on_meta(name, padding=padding)
+    check_output(name, model, least, 64)
+    with pytest.raises(ValueError, match=f"at least {least} pixels"):
+        check_output(name, model, least - 1, 64)
+
+
+@pytest.mark.parametrize("name", sorted(set(MODELS) - set(SIZES) - {"fcn32s_resnet34", "fcn8s_resnet34"}))
+def test_odd_sizes_fit(name):
+    model = on_meta(name)
+    for height, width in ((33, 47), (61, 101)):
+        check_output(name, model, height, width)
 
 
 def test_unknown_network_lists_the_known_ones():

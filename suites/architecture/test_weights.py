@@ -230,7 +230,10 @@ def test_files_older_than_the_batch_counter_load(provide, hollow_state):
     [
         (lambda state: state.pop("layer2.1.bn2.bias"), "layer2.1.bn2.bias"),
         (lambda state: state.update({"layer9.0.weight": torch.zeros(1)}), "layer9.0.weight"),
-        (lambda state: state.update({"layer3.0.conv1.weight": torch.zeros(3)}), "layer3.0.conv1.weight"),
+        (
+            lambda state: state.update({"layer3.0.conv1.weight": torch.zeros(3)}),
+            "'layer3.0.conv1.weight': found (3,), expected (256, 128, 3, 3)",
+        ),
         (lambda state: state.pop("layer3.2.bn1.running_mean"), "layer3.2.bn1.running_mean"),
     ],
 )
@@ -258,6 +261,17 @@ def test_a_refused_file_leaves_the_model_as_it_was(provide, hollow_state):
     with pytest.raises(InputError):
         load_pretrained(model, "resnet34", provide("resnet34", state))
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
+
+
+def test_a_damaged_file_is_not_loaded(provide):
+    """One bit of one weight, which no reader of the format would notice."""
+    folder = provide("resnet18", build("resnet18", num_classes=1000).state_dict())
+    path = folder / WEIGHTS["resnet18"]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="damaged"):
+        load_pretrained(on_meta("resnet18", 1000), "resnet18", folder)
 
 
 def test_a_narrower_network_is_refused(provide, hollow_state):

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import entropy
 from sklearn.metrics import pairwise_distances, silhouette_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from reference.embeddings import effective_rank, embedding_std, knn_accuracy, knn_purity, silhouette
+from reference.embeddings import (
+    effective_rank,
+    embedding_std,
+    knn_accuracy,
+    knn_purity,
+    knn_votes,
+    project,
+    silhouette,
+)
 
 
 def blobs(seed: int, n: int = 60, d: int = 5, classes: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
@@ -27,6 +37,8 @@ def test_knn_equals_scikit_learn(seed: int, k: int) -> None:
     oracle = KNeighborsClassifier(k, metric="cosine").fit(train.numpy(), train_labels.numpy())
     expected = int((oracle.predict(test.numpy()) == test_labels.numpy()).sum())
     assert knn_accuracy(train, train_labels, test, test_labels, k=k) == (expected, 37)
+    votes = knn_votes(train, train_labels, test, k=k)
+    assert votes.tolist() == oracle.predict(test.numpy()).tolist()
 
 
 def test_silhouette_equals_scikit_learn() -> None:
@@ -67,10 +79,42 @@ def test_effective_rank_of_equal_directions_is_their_number(rank: int) -> None:
     assert effective_rank(embedding) == pytest.approx(rank)
 
 
+def test_effective_rank_is_the_exponent_of_scipys_entropy() -> None:
+    embedding, _ = blobs(4)
+    values = np.linalg.svd(embedding.numpy(), compute_uv=False)
+    assert effective_rank(embedding) == pytest.approx(math.exp(entropy(values)), rel=1e-9)
+    assert effective_rank(-7 * embedding) == pytest.approx(effective_rank(embedding), rel=1e-9)
+
+
+def test_pca_is_the_two_directions_of_most_variance() -> None:
+    features, _ = blobs(2)
+    u, s, _ = torch.linalg.svd(features - features.mean(dim=0), full_matrices=False)
+    points = project(features, "pca")
+    assert points.shape == (60, 2)
+    # Either sign of a direction will do; float32.
+    torch.testing.assert_close(points.abs().double(), (u * s)[:, :2].abs(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("n", "d"), [(60, 80), (60, 3), (4, 3)])
+def test_tsne_keeps_neighbours_and_repeats(n: int, d: int) -> None:
+    features, labels = blobs(3, n=n, d=d)
+    features += 100 * torch.nn.functional.one_hot(labels % min(d, 4), d)  # classes far apart
+    points = project(features, "tsne")
+    assert points.shape == (n, 2)
+    assert points.dtype == torch.float32
+    assert points.isfinite().all()
+    assert torch.equal(project(features, "tsne"), points)
+    if n > 4:
+        assert knn_purity(points, labels % min(d, 4)) == 1.0
+
+
 def test_what_does_not_fit_is_refused() -> None:
     embedding, labels = blobs(0, n=5)
     with pytest.raises(ValueError, match="k = 6"):
         knn_accuracy(embedding, labels, embedding, labels, k=6)
     with pytest.raises(ValueError, match="k = 5"):
         knn_purity(embedding, labels, k=5)
+    for few, method in ((embedding, "umap"), (embedding[:3], "pca")):
+        with pytest.raises(ValueError, match="expected tsne or pca, at least 4 points"):
+            project(few, method)
     assert math.isnan(effective_rank(torch.zeros(3, 2)))

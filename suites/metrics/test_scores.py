@@ -13,7 +13,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, jaccard_score
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    f1_score,
+    jaccard_score,
+    top_k_accuracy_score,
+)
 
 from reference.metrics import (
     Absent,
@@ -85,7 +91,9 @@ def test_skipping_absent_classes_equals_torchmetrics(prediction: Array, target: 
 
 def test_the_default_policy_is_the_course_s() -> None:
     matrix = np.diag([1, 1, 1, 1, 1, 0, 1])
-    assert math.isnan(mean_iou(matrix, range(6)))
+    for score in (mean_iou, mean_dice, mean_class_accuracy):
+        assert math.isnan(score(matrix, range(6)))
+        assert score(matrix, range(5)) == 1
 
 
 def test_unknown_pixels_count_against_the_prediction_and_their_class_is_not_averaged() -> None:
@@ -185,6 +193,22 @@ def test_top1_equals_torchmetrics_sum(seed: int, count: int) -> None:
     if count:
         expected = accuracy_score(labels.numpy(), logits.argmax(1).numpy(), normalize=False)
         assert hits == expected
+
+
+@given(st.integers(0, 2**16), st.integers(1, 6))
+def test_topk_equals_scikit_learn(seed: int, k: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(30, 7, generator=generator)
+    labels = torch.randint(7, (30,), generator=generator)
+    expected = top_k_accuracy_score(labels.numpy(), logits.numpy(), k=k, labels=range(7), normalize=False)
+    assert topk_accuracy(logits, labels, k=k) == (expected, 30)
+    assert topk_accuracy(logits, labels, k=7) == (30, 30)
+
+
+@pytest.mark.parametrize("k", [0, 8])
+def test_topk_refuses_more_classes_than_there_are(k: int) -> None:
+    with pytest.raises(ValueError, match="of 7 classes: expected 1 to all of them"):
+        topk_accuracy(torch.zeros(2, 7), torch.zeros(2, dtype=torch.int64), k=k)
 
 
 def test_top1_refuses_nan_and_soft_labels() -> None:
