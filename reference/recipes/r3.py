@@ -98,7 +98,7 @@ _HANDED_OUT = Assumption(
 )
 
 _FROZEN = Assumption(
-    field="frozen",
+    field="what is frozen",
     value="all of ResNet50, its fresh 1000-way layer included",
     why="not stated; the backbone is what is fixed (r3:144-145), and ResNet50 is printed whole (r3:176)",
 )
