@@ -229,16 +229,28 @@ def rotate(batch: Batch, degrees: Tensor) -> Batch:
 def color_jitter(batch: Batch, draws: Draws) -> Batch:
     """Change brightness, contrast, saturation and hue with probability .3, each sample in its own order."""
     chosen = draws.chance(JITTER_P)
+    return jitter(batch, chosen, *jitter_parameters(draws))
+
+
+def jitter_parameters(draws: Draws) -> tuple[Tensor, Tensor]:
+    """Draw as torchvision's ``ColorJitter.get_params``, for every sample.
+
+    Returns:
+        (B, 4) int64, an order of 0…3 (brightness, contrast, saturation, hue), and the (B, 4) float32 factors
+        of these four; both on the CPU.
+    """
     order = draws.uniform(len(JITTER)).argsort(dim=1)
-    factors = torch.stack(
-        [
-            draws.between(1 - JITTER_BRIGHTNESS, 1 + JITTER_BRIGHTNESS),
-            draws.between(1 - JITTER_CONTRAST, 1 + JITTER_CONTRAST),
-            draws.between(1 - JITTER_SATURATION, 1 + JITTER_SATURATION),
-            draws.between(-JITTER_HUE, JITTER_HUE),
-        ],
-        dim=1,
-    )
+    factors = [
+        draws.between(1 - JITTER_BRIGHTNESS, 1 + JITTER_BRIGHTNESS),
+        draws.between(1 - JITTER_CONTRAST, 1 + JITTER_CONTRAST),
+        draws.between(1 - JITTER_SATURATION, 1 + JITTER_SATURATION),
+        draws.between(-JITTER_HUE, JITTER_HUE),
+    ]
+    return order, torch.stack(factors, dim=1)
+
+
+def jitter(batch: Batch, chosen: Tensor, order: Tensor, factors: Tensor) -> Batch:
+    """Adjust the samples in ``chosen`` (B,) bool by their ``factors`` in their ``order``, (B, 4) each."""
     for position in range(len(JITTER)):
         for kind, adjust in enumerate(JITTER):
             batch = _change(batch, chosen & (order[:, position] == kind), adjust, factors[:, kind])
@@ -283,7 +295,7 @@ JITTER: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (
     adjust_saturation,
     adjust_hue,
 )
-"""What ``color_jitter`` puts in random order."""
+"""What ``jitter`` puts in a sample's own order."""
 
 
 def grayscale(batch: Batch, draws: Draws) -> Batch:

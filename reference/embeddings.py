@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
 from sklearn.metrics import silhouette_score
 from torch import Tensor
 
@@ -27,11 +29,16 @@ def knn_accuracy(
     Raises:
         ValueError: k is out of range.
     """
+    votes = knn_votes(train, train_labels, test, k=k)
+    return int((votes == test_labels).sum()), len(test_labels)
+
+
+def knn_votes(train: Tensor, train_labels: Tensor, test: Tensor, *, k: int = 20) -> Tensor:
+    """The label that each test sample's neighbours vote for, (M,); arguments as :func:`knn_accuracy`."""
     if not 1 <= k <= len(train):
         raise ValueError(f"k = {k} of {len(train)} training samples: expected 1 to all of them")
     neighbours = (F.normalize(test, dim=1) @ F.normalize(train, dim=1).T).topk(k, dim=1).indices  # (M, k)
-    votes = F.one_hot(train_labels[neighbours]).sum(dim=1)  # (M, C)
-    return int((votes.argmax(dim=1) == test_labels).sum()), len(test_labels)
+    return F.one_hot(train_labels[neighbours]).sum(dim=1).argmax(dim=1)  # (M, C) → (M,)
 
 
 def knn_purity(embedding: Tensor, labels: Tensor, *, k: int = 10) -> float:
@@ -86,3 +93,29 @@ def effective_rank(embedding: Tensor) -> float:
     values = torch.linalg.svdvals(embedding.double())
     shares = values / values.sum()
     return float(torch.exp(torch.special.entr(shares).sum()))
+
+
+def project(features: Tensor, method: str) -> Tensor:
+    """Points in the plane, (N, 2) float32, by scikit-learn's t-SNE or PCA; the same ones every time.
+
+    t-SNE sees the first 50 principal components, as van der Maaten and Hinton (2008) did; its perplexity
+    is 30, or a third of the points where there are few.
+
+    Args:
+        features: (N, d) floating point, N at least 4.
+        method: ``"tsne"`` or ``"pca"``.
+
+    Raises:
+        ValueError: another method, or fewer points.
+    """
+    if method not in ("tsne", "pca") or len(features) < 4:
+        raise ValueError(
+            f"method {method!r}, {len(features)} points: expected tsne or pca, at least 4 points"
+        )
+    values = features.double().cpu().numpy()
+    wanted = 2 if method == "pca" else 50
+    points = PCA(min(wanted, *values.shape), random_state=0).fit_transform(values)
+    if method == "tsne":
+        perplexity = min(30.0, (len(points) - 1) / 3)
+        points = TSNE(perplexity=perplexity, init="pca", random_state=0, n_jobs=1).fit_transform(points)
+    return torch.from_numpy(np.ascontiguousarray(points[:, :2], dtype=np.float32))

@@ -161,7 +161,7 @@ def byol_loss_r1(prediction1: Tensor, target2: Tensor, prediction2: Tensor, targ
 
 
 Loss = Callable[..., Tensor]
-"""(logits, target, \\*\\*loss_args) → scalar."""
+"""(logits, target, \\*\\*loss_args) → scalar, but for BYOL's."""
 
 CLASSIFY: dict[str, Loss] = {
     "cross_entropy": cross_entropy,
@@ -178,7 +178,10 @@ SEGMENT: dict[str, Loss] = {
 }
 """What a segmentation recipe's ``loss`` may name."""
 
-LOSSES: dict[str, dict[str, Loss]] = {"classify": CLASSIFY, "segment": SEGMENT}
+BYOL: dict[str, Loss] = {"byol_loss": byol_loss, "byol_loss_r1": byol_loss_r1}
+"""What a BYOL recipe's ``loss`` may name: (prediction1, target2, prediction2, target1) → scalar."""
+
+LOSSES: dict[str, dict[str, Loss]] = {"classify": CLASSIFY, "segment": SEGMENT, "byol": BYOL}
 """Losses by a recipe's ``task`` and ``loss``."""
 
 

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from reference.training import classify, segment
+from reference.training import byol, classify, segment
 
-TASKS: dict[str, ModuleType] = {"classify": classify, "segment": segment}
+TASKS: dict[str, ModuleType] = {"classify": classify, "segment": segment, "byol": byol}

@@ -2,34 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reference import metrics
-from reference.augment import normalise, to_float
-from reference.data.dataset import Dataset
+from reference import losses, metrics
+from reference.augment import augment, normalise, to_float
+from reference.data.dataset import Dataset, Split
+from reference.mixup import mixup
 from reference.recipes.recipe import Recipe
 from reference.training.evaluation import Batches, Evaluation, Metric
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
+def validation(dataset: Dataset) -> Split:
+    """The data set's own validation images."""
+    return dataset.val
+
+
+def batch(
+    images: Tensor, labels: Tensor, recipe: Recipe, draws: torch.Generator
+) -> tuple[tuple[Tensor], Tensor]:
+    """Augmented, normalised, mixed if the recipe says so: (B, 3, H, W), with labels or probabilities."""
+    if images.is_floating_point():
+        return (images,), labels  # features of a frozen backbone
+    inputs, _ = augment(images, None, recipe.augment, draws)
+    inputs = normalise(inputs, recipe.mean, recipe.std)
+    if not recipe.mixup:
+        return (inputs,), labels
+    even = len(labels) // 2 * 2  # the middle of an odd batch would meet itself
+    inputs, targets = mixup(
+        inputs[:even],
+        labels[:even],
+        recipe.num_classes,
+        draws,
+        alpha=recipe.mixup,
+        smoothing=recipe.mixup_smoothing,
+    )
+    return (inputs,), targets
+
+
+def objective(logits: Tensor, targets: Tensor, loss: Loss, recipe: Recipe) -> Tensor:
+    """The mean loss of a batch."""
+    return loss(logits, targets)
+
+
+def frozen_features(model: nn.Module, batches: Batches, recipe: Recipe) -> Batches:
+    """What the head of a frozen backbone sees of every image, computed once: images become (N, E)."""
+    model.eval()
+    with torch.no_grad():
+        features = [
+            model.features(normalise(to_float(images), recipe.mean, recipe.std))  # type: ignore[operator]
+            for images, _ in batches.in_order(recipe.eval_batch_size)
+        ]
+    return replace(batches, images=torch.cat(features))
+
+
+def embed(model: nn.Module, batches: Batches, recipe: Recipe) -> Tensor:
+    """The penultimate layer of every image, (N, d) float32 on the CPU; leaves evaluation mode on."""
+    model.eval()
+    with torch.inference_mode():
+        return torch.cat(
+            [
+                model.embed(normalise(to_float(images), recipe.mean, recipe.std)).float().cpu()  # type: ignore[operator]
+                for images, _ in batches.in_order(recipe.eval_batch_size)
+            ]
+        )
+
+
+def _logits(model: nn.Module, batches: Batches, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
+    """Logits (B, C) and labels (B,), batch by batch."""
+    model.eval()
+    with torch.inference_mode():
+        for images, labels in batches.in_order(recipe.eval_batch_size):
+            if images.is_floating_point():
+                yield model.head(images).float(), labels  # type: ignore[operator]
+            else:
+                yield model(normalise(to_float(images), recipe.mean, recipe.std)).float(), labels
+
+
 def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recipe, loss: Loss) -> Evaluation:
-    """Loss and top-1 over a split; every image counts once.
+    """Loss and top-1 over a split; every image counts once, and labels are never mixed.
 
     The model is left in evaluation mode. ``per_image`` holds the predicted class of each image, which
     a paired test of two runs needs.
     """
-    model.eval()
+    if recipe.loss == "soft_cross_entropy":
+        loss = losses.cross_entropy  # the same on unmixed labels
     predictions, total = [], 0.0
-    with torch.inference_mode():
-        for images, labels in batches.in_order(recipe.eval_batch_size):
-            logits = model(normalise(to_float(images), recipe.mean, recipe.std)).float()  # (B, C)
-            total += float(loss(logits, labels)) * len(labels)
-            predictions.append(logits.argmax(dim=1).cpu())
+    for logits, labels in _logits(model, batches, recipe):
+        total += float(loss(logits, labels)) * len(labels)
+        predictions.append(logits.argmax(dim=1).cpu())
     predicted = torch.cat(predictions).numpy()
     truth = batches.targets.cpu().numpy()
     confusion = metrics.confusion_matrix(predicted, truth, num_classes=len(dataset.classes))

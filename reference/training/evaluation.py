@@ -30,6 +30,7 @@ class Evaluation:
         confusion: int64 (C, C), rows truth, columns prediction, pooled over the split.
         per_image: int64, one entry an image: predicted class (N,) or confusion (N, C, C).
         majority: the primary metric of always answering the most frequent training class.
+        split: whose images these are: ``val``, or ``probe`` for training images.
     """
 
     metrics: dict[str, Metric]
@@ -38,6 +39,7 @@ class Evaluation:
     confusion: np.ndarray
     per_image: np.ndarray
     majority: float
+    split: str = "val"
 
     @property
     def score(self) -> float:
@@ -53,7 +55,7 @@ class Batches:
     A split larger than half of the device's free memory stays in host memory and is copied batch by batch.
     """
 
-    images: Tensor  # (N, H, W, 3) uint8
+    images: Tensor  # (N, H, W, 3) uint8, or (N, E) float32 features of a frozen backbone
     targets: Tensor  # (N,) or (N, H, W) int64 or uint8
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
@@ -75,7 +77,7 @@ class Batches:
             yield self.gather(torch.arange(start, min(start + batch_size, len(self))))
 
     def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (B, H, W, 3) uint8 and int64 targets of those indices, on the device."""
+        """Images (B, H, W, 3) uint8 (or features) and int64 targets of those indices, on the device."""
         at = indices.to(self.images.device)
         images = self.images[at].to(self.device, non_blocking=True)
         return images, self.targets[at].to(self.device, non_blocking=True).long()

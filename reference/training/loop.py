@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reference import losses, models, schedules
-from reference.augment import augment, normalise
+from reference import embeddings, losses, models, schedules
 from reference.data.dataset import Dataset, Split
+from reference.models.byol import BYOL
 from reference.models.weights import load_pretrained
 from reference.recipes.recipe import Phase, Recipe
-from reference.training import TASKS, checkpoint, segment
+from reference.training import TASKS, byol, checkpoint, classify, segment
 from reference.training.evaluation import Batches, Evaluation, Metric
 from reference.training.randomness import generator, key
 
@@ -35,11 +35,14 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
-Forward = Callable[[Tensor], Tensor]
+EMBEDDED_IMAGES = 2000
+"""Most images whose embedding is drawn: more points hide each other, and t-SNE's time grows with them."""
+
+Forward = Callable[..., Any]
 
 
 class DivergedError(Exception):
-    """The loss became NaN or infinite; says at which epoch."""
+    """The loss became NaN or infinite, or the embedding collapsed; says which and at which epoch."""
 
 
 @dataclass(frozen=True)
@@ -91,58 +94,73 @@ def train(
     numerics: Numerics,
     folder: Path,
     weights: Path | None = None,
+    initial: dict[str, Tensor] | None = None,
     resume: bool = True,
     checkpoint_seconds: float = 30.0,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Outcome:
     """Train one recipe on one data set with one seed, continuing from a checkpoint in ``folder``.
 
-    Predicted masks of the recipe's ``mask_epochs`` are written to ``folder/masks`` as they are reached.
+    Predicted masks of the recipe's ``mask_epochs`` are written to ``folder/masks`` as they are reached, the
+    plane's points of its ``embed_epochs`` to ``folder/embeddings``.
 
     Args:
         folder: working files of this run alone.
         weights: folder to look for pretrained weights in, before torch's own cache.
+        initial: state dict of the backbone to start from, where the recipe starts from another run.
         checkpoint_seconds: least time between two checkpoints; the last epoch always writes one.
 
     Raises:
         WeightsMissingError: the recipe starts from pretrained weights that are not on this machine.
-        DivergedError: the training loss is no longer finite.
+        DivergedError: the training loss is no longer finite, or a BYOL encoder has collapsed.
     """
     device = torch.device(numerics.device)
     task = TASKS[recipe.task]
     loss = partial(losses.LOSSES[recipe.task][recipe.loss], **dict(recipe.loss_args))
-    train_batches, val_batches = Batches.of(dataset.train, device), Batches.of(dataset.val, device)
+    train_batches = Batches.of(dataset.train, device)
+    val_batches = Batches.of(task.validation(dataset), device)
 
     with _backend(numerics):
-        torch.manual_seed(key(seed, "init"))
-        model = models.build(
-            recipe.model,
-            num_classes=recipe.num_classes,
-            width=recipe.width,
-            **dict(recipe.model_args),
-        )
-        if recipe.init != "scratch":
-            load_pretrained(model, recipe.init, weights)
+        model = _initial_model(recipe, seed, weights, initial)
         initial_hash = checkpoint.weights_hash(model.state_dict())
         model = model.to(device).to(memory_format=_memory_format(numerics))
-        forward: Forward = torch.compile(model) if numerics.compiled else model
-
         saved, notes = checkpoint.load(folder) if resume else (None, [])
         state = _State.fresh() if saved is None else _State.restore(saved, model)
+        forward: Forward = model
+        if getattr(model, "frozen", False):
+            val_batches = classify.frozen_features(model, val_batches, recipe)
+            if not recipe.augment:
+                train_batches = classify.frozen_features(model, train_batches, recipe)
+                forward = model.head  # type: ignore[assignment]
+        if numerics.compiled:
+            forward = _compiled(forward, notes)
+
         first_epoch, started, saved_at = state.epoch, time.perf_counter(), time.perf_counter()
         while state.epoch < recipe.epochs:
             phase, phase_start = _phase_at(recipe, state.epoch)
             if state.optimizer is None or state.epoch == phase_start:
-                state.optimizer = _optimizer(phase, model)
+                state.optimizer = _optimizer(phase, model, recipe.aux_lr_factor)
                 if saved is not None and state.epoch != phase_start:
                     state.optimizer.load_state_dict(saved["optimizer"])
             model.train()
             mean_loss = _train_epoch(
-                forward, state, recipe, phase, phase_start, train_batches, seed, loss, numerics, progress
+                model,
+                forward,
+                state,
+                recipe,
+                phase,
+                phase_start,
+                train_batches,
+                seed,
+                loss,
+                numerics,
+                progress,
             )
             state.epoch += 1
             evaluation = task.evaluate(model, val_batches, dataset, recipe, loss)
-            state.note(evaluation, mean_loss)
+            state.note(evaluation, mean_loss, _clusters(model, dataset, recipe, state.epoch, folder, device))
+            if isinstance(model, BYOL):
+                _refuse_collapse(state, recipe, model)
             if recipe.task == "segment" and state.epoch in recipe.mask_epochs:
                 _keep_masks(model, dataset, recipe, state.epoch, folder / "masks", device)
             scores = {name: values[-1] for name, values in state.curves.items()}
@@ -176,6 +194,7 @@ def train(
 
 
 def _train_epoch(
+    model: nn.Module,
     forward: Forward,
     state: _State,
     recipe: Recipe,
@@ -189,24 +208,24 @@ def _train_epoch(
 ) -> float:
     """One pass over the training split; the mean loss over its samples."""
     assert state.optimizer is not None
+    task = TASKS[recipe.task]
     epoch, steps = state.epoch, _steps(len(batches), recipe.batch_size)
     order = torch.randperm(len(batches), generator=generator(seed, "order", epoch))
-    total, started = torch.zeros((), dtype=torch.float64), time.perf_counter()
+    total = torch.zeros((), dtype=torch.float64, device=batches.device)
+    started = time.perf_counter()
     for step in range(steps):
         indices = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-        images, labels = batches.gather(indices)
         draws = generator(seed, "augment", epoch, step)
-        inputs, targets = augment(images, labels, recipe.augment, draws)  # (B, 3, H, W) in 0…1
-        inputs = normalise(inputs, recipe.mean, recipe.std).to(memory_format=_memory_format(numerics))
+        inputs, targets = task.batch(*batches.gather(indices), recipe, draws)
         for group in state.optimizer.param_groups:
-            group["lr"] = schedules.learning_rate(phase, epoch - phase_start + step / steps)
+            rate = schedules.learning_rate(phase, epoch - phase_start + step / steps)
+            group["lr"] = rate * group["lr_factor"]
         torch.manual_seed(key(seed, "forward", epoch, step))  # dropout
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=numerics.dtype == "bfloat16"):
-            batch_loss = loss(forward(inputs), targets)
-        state.optimizer.zero_grad(set_to_none=True)
-        batch_loss.backward()  # type: ignore[no-untyped-call]
-        state.optimizer.step()
-        total = total.to(batch_loss.device) + batch_loss.detach() * len(indices)
+        decay = byol.decay(recipe, epoch * steps + step, recipe.epochs * steps)
+        batch_loss = train_step(
+            model, state.optimizer, inputs, targets, loss, recipe, numerics, forward=forward, decay=decay
+        )
+        total += batch_loss * len(indices)
         state.samples += len(indices)
         progress(Progress(epoch, recipe.epochs, step + 1, steps))
     mean = float(total) / min(len(batches), steps * recipe.batch_size)  # waits for the device
@@ -214,6 +233,90 @@ def _train_epoch(
     if not math.isfinite(mean):
         raise DivergedError(f"training loss is {mean} in epoch {epoch + 1}")
     return mean
+
+
+def train_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    inputs: tuple[Tensor, ...],
+    targets: Tensor,
+    loss: Callable[..., Tensor],
+    recipe: Recipe,
+    numerics: Numerics,
+    *,
+    forward: Forward | None = None,
+    decay: float = 1.0,
+) -> Tensor:
+    """One optimiser step on one batch, and after it the step of BYOL's target; the mean loss, detached.
+
+    Args:
+        inputs: what the network takes, each (B, …), as the task's ``batch`` makes them with ``targets``.
+        forward: ``model`` itself, or its compiled form.
+        decay: τ of this step.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    total = torch.zeros((), device=targets.device)
+    for part, weight in _parts(inputs, targets, recipe.micro_batch):
+        images = (x.to(memory_format=_memory_format(numerics)) if x.ndim == 4 else x for x in part[:-1])
+        with torch.autocast(targets.device.type, torch.bfloat16, enabled=numerics.dtype == "bfloat16"):
+            output = (forward or model)(*images)
+            part_loss = TASKS[recipe.task].objective(output, part[-1], loss, recipe) * weight
+        part_loss.backward()
+        total = total + part_loss.detach()
+    optimizer.step()
+    if isinstance(model, BYOL):
+        model.ema_update(decay)
+    return total
+
+
+def _parts(
+    inputs: tuple[Tensor, ...], targets: Tensor, size: int
+) -> Iterator[tuple[tuple[Tensor, ...], float]]:
+    """A batch in parts of ``size`` images (0: whole), each with its share of the batch."""
+    whole, count = (*inputs, targets), len(targets)
+    for start in range(0, count, size or count):
+        part = tuple(tensor[start : start + (size or count)] for tensor in whole)
+        yield part, len(part[-1]) / count
+
+
+def _initial_model(
+    recipe: Recipe, seed: int, weights: Path | None, initial: dict[str, Tensor] | None
+) -> nn.Module:
+    """The network as training finds it: drawn from the seed, then what is pretrained loaded over it."""
+    torch.manual_seed(key(seed, "init"))
+    model = models.build(
+        recipe.model, num_classes=recipe.num_classes, width=recipe.width, **dict(recipe.model_args)
+    )
+    if initial is not None:
+        model.load_encoder(initial)  # type: ignore[operator]
+    elif recipe.init != "scratch":
+        load_pretrained(model, recipe.init, weights)
+    return model
+
+
+def _compiled(forward: Forward, notes: list[str]) -> Forward:
+    """``forward`` compiled; where that fails, ``forward`` itself from then on, with a note."""
+    attempt = torch.compile(forward)
+    chosen: list[Forward] = [attempt]
+
+    def call(*inputs: Tensor) -> Any:
+        try:
+            return chosen[0](*inputs)
+        except (torch._dynamo.exc.TorchDynamoException, torch._inductor.exc.InductorError) as error:
+            notes.append(f"not compiled: {str(error).splitlines()[0]}")
+            chosen[0] = forward
+            return forward(*inputs)
+
+    return call
+
+
+def _refuse_collapse(state: _State, recipe: Recipe, model: BYOL) -> None:
+    spread, size = state.curves["probe_embedding_std"], model.encoder.embedding_size
+    if byol.collapsed(spread, size, recipe.phases[0].warmup_epochs):
+        raise DivergedError(
+            f"collapse: embedding std {spread[-1]:.2g} after epoch {state.epoch}, below"
+            f" {byol.COLLAPSED_SHARE / math.sqrt(size):.2g} for {byol.COLLAPSED_EPOCHS} epochs"
+        )
 
 
 @dataclass
@@ -266,9 +369,13 @@ class _State:
             "segments": self.segments,
         }
 
-    def note(self, evaluation: Evaluation, train_loss: float) -> None:
-        figures = {"train_loss": train_loss, "val_loss": evaluation.loss}
-        figures |= {f"val_{name}": metric.value for name, metric in evaluation.metrics.items()}
+    def note(self, evaluation: Evaluation, train_loss: float, clusters: dict[str, float]) -> None:
+        split = evaluation.split
+        figures = {"train_loss": train_loss}
+        if split == "val":
+            figures["val_loss"] = evaluation.loss
+        figures |= {f"{split}_{name}": metric.value for name, metric in evaluation.metrics.items()}
+        figures |= clusters
         for name, value in figures.items():
             self.curves.setdefault(name, []).append(value)
         self.final = evaluation
@@ -289,6 +396,7 @@ def _pack(evaluation: Evaluation) -> dict[str, Any]:
         "primary": evaluation.primary,
         "loss": evaluation.loss,
         "majority": evaluation.majority,
+        "split": evaluation.split,
         **arrays,
     }
 
@@ -299,6 +407,7 @@ def _unpack(saved: dict[str, Any]) -> Evaluation:
         primary=saved["primary"],
         loss=saved["loss"],
         majority=saved["majority"],
+        split=saved["split"],
         confusion=saved["confusion"].numpy(),
         per_image=saved["per_image"].numpy(),
     )
@@ -314,11 +423,23 @@ def _phase_at(recipe: Recipe, epoch: int) -> tuple[Phase, int]:
     raise ValueError(f"epoch {epoch} lies beyond the {recipe.epochs} epochs of {recipe.slug}")
 
 
-def _optimizer(phase: Phase, model: nn.Module) -> torch.optim.Optimizer:
+def _optimizer(phase: Phase, model: nn.Module, aux_lr_factor: float) -> torch.optim.Optimizer:
+    """Over what is not frozen; an auxiliary head has a learning rate of its own."""
     momentum = {"momentum": phase.momentum} if phase.optimizer == "sgd" else {}
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    heads = [p for name, p in trained if name.startswith("aux_classifier.")]
+    rest = [p for name, p in trained if not name.startswith("aux_classifier.")]
+    groups = [{"params": rest, "lr_factor": 1.0}]
+    if heads:
+        groups.append({"params": heads, "lr_factor": aux_lr_factor})
     return OPTIMIZERS[phase.optimizer](
-        model.parameters(), lr=phase.lr, weight_decay=phase.weight_decay, **momentum
+        groups, lr=phase.lr, weight_decay=phase.weight_decay, fused=_fused(trained[0][1]), **momentum
     )
+
+
+def _fused(parameter: Tensor) -> bool:
+    """One kernel for all parameters, where torch has it."""
+    return parameter.device.type in ("cuda", "cpu")
 
 
 def _steps(samples: int, batch_size: int) -> int:
@@ -343,10 +464,50 @@ def _keep_masks(
         targets=np.array(dataset.val.targets[at]),
     )
     masks = segment.predict(model, Batches.of(some, device), replace(recipe, eval_batch_size=len(at)))
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".epoch-{epoch}.tmp.npy"
-    np.save(temporary, masks)
-    os.replace(temporary, folder / f"epoch-{epoch}.npy")
+    _save_array(folder / f"epoch-{epoch}.npy", masks)
+
+
+def _clusters(
+    model: nn.Module, dataset: Dataset, recipe: Recipe, epoch: int, folder: Path, device: torch.device
+) -> dict[str, float]:
+    """Whether classes form clusters in the plane, at the epochs a report shows; nan at all others.
+
+    The points and their labels are kept in ``folder/embeddings``.
+    """
+    names = {method: "" if method == "tsne" else f"{method}_" for method in recipe.embed_methods}
+    if not recipe.embed_epochs:
+        return {}
+    figures = {f"{p}{name}": math.nan for p in names.values() for name in ("knn_purity", "silhouette")}
+    if epoch not in recipe.embed_epochs:
+        return figures
+    shown = embedded_images(dataset, recipe)
+    features, labels = (
+        classify.embed(model, Batches.of(shown, device), recipe),
+        torch.from_numpy(shown.targets),
+    )
+    for method, prefix in names.items():
+        points = embeddings.project(features, method)
+        figures[f"{prefix}knn_purity"] = embeddings.knn_purity(points, labels)
+        figures[f"{prefix}silhouette"] = embeddings.silhouette(points, labels)
+        _save_array(folder / "embeddings" / f"{method}-{epoch}.npy", points.numpy())
+    return figures
+
+
+def embedded_images(dataset: Dataset, recipe: Recipe) -> Split:
+    """The images whose embedding is shown: evenly spread over the recipe's split."""
+    split = dataset.train if recipe.embed_split == "train" else dataset.val
+    count = min(len(split), EMBEDDED_IMAGES)
+    at = np.arange(count) * len(split) // count
+    return Split(
+        ids=tuple(split.ids[i] for i in at), images=np.array(split.images[at]), targets=split.targets[at]
+    )
+
+
+def _save_array(path: Path, array: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.tmp.npy")
+    np.save(temporary, array)
+    os.replace(temporary, path)
 
 
 def _memory_format(numerics: Numerics) -> torch.memory_format:

@@ -9,12 +9,33 @@ import torch
 from torch import Tensor, nn
 
 from reference import metrics
-from reference.augment import normalise, to_float
-from reference.data.dataset import Dataset
+from reference.augment import augment, normalise, to_float
+from reference.data.dataset import Dataset, Split
 from reference.recipes.recipe import Recipe
 from reference.training.evaluation import Batches, Evaluation, Metric
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def validation(dataset: Dataset) -> Split:
+    """The data set's own validation images."""
+    return dataset.val
+
+
+def batch(
+    images: Tensor, masks: Tensor, recipe: Recipe, draws: torch.Generator
+) -> tuple[tuple[Tensor], Tensor | None]:
+    """Augmented and normalised images (B, 3, H, W), and their masks (B, H, W)."""
+    inputs, targets = augment(images, masks, recipe.augment, draws)
+    return (normalise(inputs, recipe.mean, recipe.std),), targets
+
+
+def objective(output: Tensor | tuple[Tensor, Tensor], masks: Tensor, loss: Loss, recipe: Recipe) -> Tensor:
+    """The mean loss over pixels, with the weighted loss of the auxiliary output where there is one."""
+    if isinstance(output, Tensor):
+        return loss(output, masks)
+    logits, auxiliary = output
+    return loss(logits, masks) + recipe.aux_weight * loss(auxiliary, masks)
 
 
 def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recipe, loss: Loss) -> Evaluation:

@@ -77,7 +77,8 @@ def test_the_target_starts_as_a_copy_that_shares_no_memory():
 @pytest.mark.parametrize("bn_views", ["joint", "separate"])
 def test_no_gradient_reaches_the_target_and_every_online_parameter_has_one(bn_views, views):
     model = small(bn_views=bn_views)
-    output = model(*views)
+    # The images ask for gradients too: frozen parameters alone would let some pass through the target.
+    output = model(*(view.requires_grad_() for view in views))
     assert not output.target1.requires_grad
     assert not output.target2.requires_grad
     # Not byol_loss, which stops the gradient by itself.
@@ -111,6 +112,19 @@ def test_each_prediction_is_paired_with_the_other_views_target(views):
         torch.testing.assert_close(prediction, model.predictor(projected), rtol=0, atol=0)
         torch.testing.assert_close(target, model.target_projector(model.target_encoder(view)), rtol=0, atol=0)
     assert not torch.allclose(output.target1, output.target2)
+
+
+def test_embeddings_are_the_online_encoders(views):
+    model = small()
+    step(model, views)  # so that online and target differ
+    model.eval()
+    torch.testing.assert_close(model.embed(views[0]), model.encoder(views[0]), rtol=0, atol=0)
+    assert not torch.allclose(model.embed(views[0]), model.target_encoder(views[0]))
+
+
+def test_unasked_views_are_separate_and_statistics_the_targets_own():
+    model = build("byol_resnet50", num_classes=1, width=1)
+    assert (model.bn_views, model.target_buffers) == ("separate", "own")  # the paper's; byol-pytorch's
 
 
 # --- whose statistics -------------------------------------------------------------------------------

@@ -1,10 +1,10 @@
-"""Colour jitter, grayscale and blur against torchvision on tensors and PIL; draws against its ranges."""
+"""Colour jitter, grayscale and blur against torchvision on tensors and PIL."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import permutations
 
-import numpy as np
 import pytest
 import torch
 import torchvision.transforms as transforms
@@ -12,10 +12,8 @@ import torchvision.transforms.functional as TF
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from scipy.stats import kstest
 from torch import Tensor
 
-import reference.augment as chain
 from reference.augment import (
     Batch,
     Draws,
@@ -26,8 +24,8 @@ from reference.augment import (
     augment,
     blur,
     color_jitter,
-    gaussian_blur,
-    grayscale,
+    jitter,
+    jitter_parameters,
     to_float,
     to_grayscale,
 )
@@ -139,109 +137,36 @@ def test_blur_equals_torchvision_with_each_sample_s_sigma(seed: int) -> None:
         assert (result - by_pil).abs().max() <= 0.51 * GREY_LEVEL  # torchvision rounds on the way back to PIL
 
 
-class Recorder:
-    """Stands in for an operation's kernel and keeps the values that each sample got, call by call."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, Tensor, Tensor]] = []
-
-    def __call__(self, name: str) -> Callable[[Tensor, Tensor], Tensor]:
-        def kernel(images: Tensor, values: Tensor) -> Tensor:
-            self.calls.append((name, images[:, 0, 0, 0].long(), values))
-            return images
-
-        return kernel
-
-    def values(self, name: str) -> Tensor:
-        return torch.cat([values for called, _, values in self.calls if called == name])
-
-
-def numbered(count: int) -> Batch:
-    """Images that hold their own row number, so that a recorder sees whom it got."""
-    return Batch(torch.arange(count).float().view(-1, 1, 1, 1).repeat(1, 3, 1, 1))
-
-
-@pytest.fixture
-def jitter(monkeypatch: pytest.MonkeyPatch) -> Recorder:
-    recorder = Recorder()
-    monkeypatch.setattr(chain, "JITTER", tuple(recorder(name) for name in ADJUSTMENTS))
-    return recorder
-
-
-def test_jitter_draws_from_torchvision_s_ranges(jitter: Recorder) -> None:
-    count = 10_000
-    color_jitter(numbered(count), draws_of(0, count))
-    printed = transforms.ColorJitter(0.8, 0.8, 0.8, 0.2)
-    for name in ADJUSTMENTS:
-        low, high = getattr(printed, name)
-        values = jitter.values(name).numpy()
-        # Seeds are fixed; a range wrong by a hundredth would give p below 1e-6 at 3,000 draws.
-        assert kstest(values, "uniform", (low, high - low)).pvalue > 0.001
-        assert values.min() >= low
-        assert values.max() <= high
-        assert abs(len(values) / count - 0.3) < 0.023  # five standard deviations
-    pairs = np.corrcoef([by_sample(jitter, name) for name in ADJUSTMENTS])
-    assert np.abs(pairs - np.eye(4)).max() < 0.1  # independent of each other
-
-
-def by_sample(jitter: Recorder, name: str) -> list[float]:
-    found = {
-        int(row): float(value)
-        for called, rows, values in jitter.calls
-        if called == name
-        for row, value in zip(rows, values, strict=True)
-    }
-    return [found[row] for row in sorted(found)]
-
-
-def test_jitter_applies_all_four_to_a_sample_in_every_order_equally_often(jitter: Recorder) -> None:
-    count = 16_000
-    color_jitter(numbered(count), draws_of(1, count))
-    orders: dict[int, list[str]] = {}
-    for name, rows, _ in jitter.calls:
-        for row in rows.tolist():
-            orders.setdefault(row, []).append(name)
-    seen = [tuple(order) for order in orders.values()]
-    assert all(sorted(order) == sorted(ADJUSTMENTS) for order in seen)
-    counts = [seen.count(order) for order in set(seen)]
-    assert len(counts) == 24
-    # 4,800 jittered samples, 200 for each order: five standard deviations are 70.
-    assert max(abs(c - len(seen) / 24) for c in counts) < 70
-
-
-@settings(deadline=None, max_examples=10)
-@given(SEEDS)
-def test_jitter_equals_torchvision_sample_by_sample(seed: int) -> None:
+def jittered_by_torchvision(images: Tensor, chosen: Tensor, order: Tensor, values: Tensor) -> Tensor:
     """Replay each sample's own order and factors through torchvision."""
-    images = to_float(random_images(seed, count=12))
-    draws = draws_of(seed, 12)
-    chosen, order = draws.chance(0.3), draws.uniform(4).argsort(dim=1)
-    ranges = [(0.2, 1.8), (0.2, 1.8), (0.2, 1.8), (-0.2, 0.2)]
-    values = torch.stack([draws.between(low, high) for low, high in ranges], dim=1)
     expected = images.clone()
     oracles = [theirs for _, theirs in ADJUSTMENTS.values()]
     for i in chosen.nonzero().flatten().tolist():
         for kind in order[i].tolist():
             expected[i] = oracles[kind](expected[i], float(values[i, kind]))
-    result = color_jitter(Batch(images), draws_of(seed, 12)).images
+    return expected
+
+
+@settings(deadline=None, max_examples=10)
+@given(SEEDS)
+def test_jitter_equals_torchvision_in_every_order(seed: int) -> None:
+    images = to_float(random_images(seed, count=24))
+    order = torch.tensor(list(permutations(range(4))))
+    _, values = jitter_parameters(draws_of(seed, 24))
+    chosen = torch.ones(24, dtype=torch.bool)
+    expected = jittered_by_torchvision(images, chosen, order, values)
+    result = jitter(Batch(images.clone()), chosen, order, values).images
     torch.testing.assert_close(result, expected, rtol=0, atol=5 * LUMA)  # four steps, each up to ×1.8
 
 
-def test_blur_draws_a_sigma_for_each_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    recorder, count = Recorder(), 10_000
-    monkeypatch.setattr(chain, "blur", recorder("blur"))
-    gaussian_blur(numbered(count), draws_of(2, count))
-    sigma = recorder.values("blur").numpy()
-    assert kstest(sigma, "uniform", (1.0, 1.0)).pvalue > 0.001
-    assert abs(len(sigma) / count - 0.2) < 0.02  # five standard deviations
-    assert len(np.unique(sigma)) > 0.99 * len(sigma)
-
-
-def test_grayscale_takes_a_fifth_of_the_samples() -> None:
-    count = 10_000
-    colours = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).repeat(count, 1, 1, 1)
-    grey = grayscale(Batch(colours), draws_of(3, count)).images[:, 1].flatten() > 0
-    assert abs(float(grey.float().mean()) - 0.2) < 0.02
+@settings(deadline=None, max_examples=10)
+@given(SEEDS)
+def test_color_jitter_equals_torchvision_sample_by_sample(seed: int) -> None:
+    images = to_float(random_images(seed, count=12))
+    draws = draws_of(seed, 12)
+    expected = jittered_by_torchvision(images, draws.chance(0.3), *jitter_parameters(draws))
+    result = color_jitter(Batch(images), draws_of(seed, 12)).images
+    torch.testing.assert_close(result, expected, rtol=0, atol=5 * LUMA)
 
 
 @pytest.mark.parametrize("name", ["color_jitter", "grayscale", "gaussian_blur"])

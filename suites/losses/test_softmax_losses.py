@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from reference.losses import (
+    BYOL,
     CLASSIFY,
     LOSSES,
     SEGMENT,
     Loss,
+    byol_loss,
+    byol_loss_r1,
     cross_entropy,
     focal_loss,
     poly1_loss,
@@ -44,7 +47,17 @@ def by_hand(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 def test_registry_is_complete() -> None:
     assert set(CLASSIFY) == {"cross_entropy", "focal", "poly1", "soft_cross_entropy"}
     assert set(SEGMENT) == {"cross_entropy", "focal", "poly1"}
-    assert LOSSES == {"classify": CLASSIFY, "segment": SEGMENT}
+    assert {"byol_loss": byol_loss, "byol_loss_r1": byol_loss_r1} == BYOL
+    assert LOSSES == {"classify": CLASSIFY, "segment": SEGMENT, "byol": BYOL}
+
+
+def test_a_loss_without_arguments_is_the_published_one() -> None:
+    """γ = 2 is Lin et al.'s, ε = 2 Leng et al.'s for classification."""
+    logits, target = logits_and_target(9, (5, 7))
+    p, nll = by_hand(logits, target)
+    near = {"rtol": 1e-9, "atol": 1e-12}  # 1 − p by subtraction loses digits that the losses keep
+    torch.testing.assert_close(focal_loss(logits, target), ((1 - p) ** 2 * nll).mean(), **near)
+    torch.testing.assert_close(poly1_loss(logits, target), (nll + 2 * (1 - p)).mean(), **near)
 
 
 @settings(deadline=None, max_examples=30)

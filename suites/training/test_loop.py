@@ -9,15 +9,18 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from reference.data import open_dataset
 from reference.data.dataset import Dataset
 from reference.recipes import r4
 from reference.recipes.recipe import Phase, Recipe
+from reference.schedules import learning_rate
 from reference.training import checkpoint
 from reference.training.loop import DivergedError, Numerics, Outcome, Progress, train
 from reference.training.randomness import generator, key
@@ -108,6 +111,42 @@ def test_a_phase_starts_with_fresh_optimiser_state_and_resumes_inside(
         with pytest.raises(StopHereError):
             train(recipe, datasets["classify"], progress=stop, **keywords)
         same(unbroken, train(recipe, datasets["classify"], **keywords))
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
+)
+def test_a_phase_steps_torchs_optimiser_with_its_numbers(
+    name: Literal["sgd", "adam", "adamw"],
+    theirs: type[torch.optim.Optimizer],
+    datasets: dict[str, Dataset],
+    tmp_path: Path,
+) -> None:
+    """As torch itself sees every step; the rate follows the steps since the phase began."""
+    first = Phase(optimizer="sgd", lr=1e-3, epochs=1, momentum=0.0)
+    second = Phase(
+        optimizer=name, lr=1e-2, epochs=3, momentum=0.7, weight_decay=0.02, schedule="cosine", warmup_epochs=1
+    )
+    recipe = replace(RECIPES[0], phases=(first, second))
+    steps: list[tuple[type, dict[str, float]]] = []
+
+    def note(optimizer: torch.optim.Optimizer, *_: object) -> None:
+        (group,) = optimizer.param_groups
+        steps.append((type(optimizer), {k: v for k, v in group.items() if k != "params"}))
+
+    hook = register_optimizer_step_post_hook(note)
+    try:
+        train(recipe, datasets["classify"], seed=0, numerics=CPU, folder=tmp_path)
+    finally:
+        hook.remove()
+    an_epoch = len(steps) // 4
+    assert an_epoch > 1
+    assert [group["momentum"] for _, group in steps[:an_epoch]] == [0.0] * an_epoch
+    assert {kind for kind, _ in steps[an_epoch:]} == {theirs}
+    for i, (_, group) in enumerate(steps[an_epoch:]):
+        assert group["weight_decay"] == 0.02
+        assert group["lr"] == pytest.approx(learning_rate(second, i / an_epoch), rel=1e-12)
+        assert group.get("momentum", 0.7) == 0.7
 
 
 def test_killed_process_resumes_to_the_same_weights(tmp_path: Path) -> None:

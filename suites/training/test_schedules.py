@@ -30,7 +30,7 @@ def torch_trace(scheduler: str, epochs: int, **arguments: float) -> list[float]:
 
 
 def test_registry_is_complete() -> None:
-    assert set(SCHEDULES) == {"constant", "cosine", "poly"}
+    assert set(SCHEDULES) == {"constant", "cosine", "poly", "gradual"}
 
 
 def test_cosine_and_poly_equal_torch() -> None:
@@ -49,6 +49,13 @@ def test_warmup_then_schedule_equals_torch_shifted() -> None:
     ours = [learning_rate(phase, epoch) for epoch in range(21)]
     assert ours[:5] == pytest.approx([0.0, 0.08, 0.16, 0.24, 0.32])
     assert ours[5:] == pytest.approx(torch_trace("CosineAnnealingLR", 15, T_max=15), abs=1e-9)
+
+
+def test_gradual_phase_is_the_warmup_that_r1_names() -> None:
+    phase = replace(PHASE, schedule="gradual", warmup_epochs=5, epochs=15)
+    assert [learning_rate(phase, e / 2) for e in range(32)] == [
+        PHASE.lr * gradual_warmup(e / 2, 5, 10) for e in range(32)
+    ]
 
 
 def test_gradual_warmup_trace_of_the_package_that_r1_names() -> None:
@@ -105,6 +112,7 @@ def test_refuses_what_is_no_epoch_or_schedule() -> None:
 
 
 def test_byol_tau_by_hand() -> None:
+    assert byol_tau(0, 1000) == pytest.approx(0.99)  # the paper's for 100 to 300 epochs
     assert byol_tau(0, 1000, 0.996) == pytest.approx(0.996)
     assert byol_tau(250, 1000, 0.996) == pytest.approx(1 - 0.004 * (1 + math.sqrt(0.5)) / 2)
     assert byol_tau(500, 1000, 0.996) == pytest.approx(0.998)

@@ -1,0 +1,125 @@
+"""BYOL pre-training: two views of every image, no labels; what is watched instead of an accuracy.
+
+The loss falls to 0 on collapse, so it proves nothing. What is watched is computed each epoch on some
+training images, unaugmented: their spread, the effective rank of their embedding, and, where there are
+labels, how often nearest neighbours share one. Labels take no part in the training.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reference import embeddings, metrics
+from reference.augment import augment, normalise, to_float
+from reference.data.dataset import Dataset, Split
+from reference.models.byol import BYOL, Prediction
+from reference.recipes.recipe import Recipe
+from reference.schedules import byol_tau
+from reference.training.evaluation import Batches, Evaluation, Metric
+
+PROBE_IMAGES = 2560
+"""Most training images that are embedded each epoch: a fixed cost, whatever the data set's size."""
+QUERY_EVERY = 5
+"""Every fifth of them asks the others for its label."""
+NEIGHBOURS = 20
+COLLAPSED_SHARE, COLLAPSED_EPOCHS = 0.01, 3
+"""A run has collapsed when the spread stays below this share of 1/√d for so many epochs after warm-up."""
+
+Loss = Callable[..., Tensor]
+
+
+def validation(dataset: Dataset) -> Split:
+    """The training images that are watched, evenly spread over the split."""
+    train = dataset.train
+    count = min(len(train), PROBE_IMAGES)
+    at = np.arange(count) * len(train) // count
+    return Split(
+        ids=tuple(train.ids[i] for i in at),
+        images=np.array(train.images[at]),
+        targets=np.array(train.targets[at]),
+    )
+
+
+def batch(
+    images: Tensor, labels: Tensor, recipe: Recipe, draws: torch.Generator
+) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """Two views of each image, drawn apart, each (B, 3, H, W); and the labels, which nobody uses."""
+    first, second = (
+        normalise(augment(images, None, recipe.augment, draws)[0], recipe.mean, recipe.std) for _ in range(2)
+    )
+    return (first, second), labels
+
+
+def objective(output: Prediction, labels: Tensor, loss: Loss, recipe: Recipe) -> Tensor:
+    """The mean loss of a batch, from predictions and targets."""
+    return loss(*output)
+
+
+def decay(recipe: Recipe, step: int, steps: int) -> float:
+    """τ for the update after optimiser step ``step`` (from 0) of ``steps`` in the whole training."""
+    return recipe.tau if recipe.tau_schedule == "constant" else byol_tau(step, steps, recipe.tau)
+
+
+def evaluate(model: BYOL, batches: Batches, dataset: Dataset, recipe: Recipe, loss: Loss) -> Evaluation:
+    """Spread, effective rank and neighbours of the encoder's features of the watched images.
+
+    The model is left in evaluation mode. There is no loss to report: it needs two views. Without labels
+    the primary metric is the effective rank, the neighbours' else. ``per_image`` holds the neighbours'
+    vote for each query.
+    """
+    features = embed(model, batches, recipe)
+    figures = {
+        "embedding_std": Metric(embeddings.embedding_std(features)),
+        "effective_rank": Metric(embeddings.effective_rank(features)),
+    }
+    labels = batches.targets.cpu().long()
+    labelled, queries = bool((labels >= 0).all()), torch.arange(len(labels)) % QUERY_EVERY == 0
+    votes, confusion, majority = torch.empty(0, dtype=torch.long), np.zeros((0, 0), np.int64), math.nan
+    if labelled:
+        k = min(NEIGHBOURS, int((~queries).sum()))
+        votes = embeddings.knn_votes(features[~queries], labels[~queries], features[queries], k=k)
+        confusion = metrics.confusion_matrix(
+            votes.numpy(), labels[queries].numpy(), num_classes=len(dataset.classes)
+        )
+        correct, total = int(np.trace(confusion)), int(queries.sum())
+        majority = float((labels[queries] == labels.mode().values).double().mean())
+        figures = {"knn": Metric(correct / total, correct, total)} | figures
+    return Evaluation(
+        metrics=figures,
+        primary="knn" if labelled else "effective_rank",
+        loss=math.nan,
+        confusion=confusion,
+        per_image=votes.numpy(),
+        majority=majority,
+        split="probe",
+    )
+
+
+def embed(model: BYOL, batches: Batches, recipe: Recipe) -> Tensor:
+    """The online encoder's features of every image, (N, d) float32 on the CPU; leaves evaluation mode on."""
+    model.eval()
+    with torch.inference_mode():
+        return torch.cat(
+            [
+                model.embed(normalise(to_float(images), recipe.mean, recipe.std)).float().cpu()
+                for images, _ in batches.in_order(recipe.eval_batch_size)
+            ]
+        )
+
+
+def collapsed(spread: Sequence[float], size: int, warmup_epochs: int) -> bool:
+    """Whether the last epochs' ``embedding_std`` say that all images have become one point.
+
+    Args:
+        spread: one value an epoch.
+        size: d, of the embedding.
+        warmup_epochs: epochs at the start that do not count.
+    """
+    counted = list(spread)[warmup_epochs:][-COLLAPSED_EPOCHS:]
+    least = COLLAPSED_SHARE / math.sqrt(size)
+    return len(counted) == COLLAPSED_EPOCHS and all(not value >= least for value in counted)

@@ -1,0 +1,159 @@
+"""Evaluation of a model that reads its answer off the image: every figure against scikit-learn."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import accuracy_score, confusion_matrix, jaccard_score, log_loss
+from torch import Tensor, nn
+
+from reference.data.dataset import OFFICIAL_PALETTE, Dataset, Split
+from reference.losses import cross_entropy
+from reference.recipes import r4
+from reference.recipes.recipe import Recipe
+from reference.training import classify, segment
+from reference.training.evaluation import Batches
+
+CLASSES = 7
+SCORED = range(6)
+
+
+class Oracle(nn.Module):
+    """Logits of the class in the red channel: 3 for it and 0 for others; in training mode for class 0."""
+
+    def __init__(self, *, per_pixel: bool) -> None:
+        super().__init__()
+        self.per_pixel = per_pixel
+
+    def forward(self, images: Tensor) -> Tensor:
+        named = (images[:, 0] * 255).round().long()  # (B, H, W)
+        named = named if self.per_pixel else named[:, 0, 0]
+        named = torch.zeros_like(named) if self.training else named
+        return 3.0 * F.one_hot(named, CLASSES).movedim(-1, 1).float()
+
+
+def unscaled(recipe: Recipe) -> Recipe:
+    """Images reach the model as they are; five of them are a batch of three and one of two."""
+    return replace(recipe, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), eval_batch_size=3)
+
+
+def dataset_of(predicted: np.ndarray, targets: np.ndarray) -> Dataset:
+    """Images that name a prediction in red, with their targets, for training and validation alike."""
+    red = (
+        predicted
+        if predicted.ndim == 3
+        else np.broadcast_to(predicted[:, None, None], (len(predicted), 2, 2))
+    )
+    images = np.zeros((*red.shape, 3), np.uint8)
+    images[..., 0] = red
+    split = Split(tuple(map(str, range(len(images)))), images, targets)
+    return Dataset(
+        role="landcover",
+        source="synthetic",
+        name="five images",
+        classes=(*OFFICIAL_PALETTE.classes, "unknown"),
+        scored=tuple(SCORED),
+        palette=OFFICIAL_PALETTE,
+        train=split,
+        val=split,
+        unique_val=len(images),
+        manifest="",
+        counts_note="",
+    )
+
+
+def random_pair(shape: tuple[int, ...], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions and truths that agree on about half of the entries, every class among both."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, CLASSES, shape)
+    predicted = np.where(rng.random(shape) < 0.5, truth, rng.integers(0, CLASSES, shape))
+    return predicted.astype(np.uint8), truth
+
+
+def evaluate_masks(predicted: np.ndarray, truth: np.ndarray) -> segment.Evaluation:
+    dataset = dataset_of(predicted, truth.astype(np.uint8))
+    batches = Batches.of(dataset.val, torch.device("cpu"))
+    model = Oracle(per_pixel=True).train()
+    return segment.evaluate(model, batches, dataset, unscaled(r4.SEG_A), cross_entropy)
+
+
+def test_mean_iou_is_the_courses() -> None:
+    """Pooled over all pixels, unknown ones included, then averaged over the six named classes."""
+    predicted, truth = random_pair((5, 8, 9))
+    truth[0] = 3  # so that images differ in what they hold, and a mean of images would be another number
+    found = evaluate_masks(predicted, truth)
+    each = jaccard_score(truth.ravel(), predicted.ravel(), labels=SCORED, average=None)
+    assert found.metrics["miou"].value == pytest.approx(each.mean(), rel=1e-12)
+    assert found.score == found.metrics["miou"].value
+    for index, expected in enumerate(each):
+        metric = found.metrics[f"iou_{index}"]
+        assert metric.value == pytest.approx(expected, rel=1e-12)
+        assert metric.numerator == ((truth == index) & (predicted == index)).sum()
+        assert metric.denominator == ((truth == index) | (predicted == index)).sum()
+    assert set(found.metrics) == {"miou", *(f"iou_{index}" for index in SCORED)}
+
+
+def test_confusion_of_every_image_is_kept() -> None:
+    predicted, truth = random_pair((5, 8, 9), seed=1)
+    found = evaluate_masks(predicted, truth)
+    for ours, p, t in zip(found.per_image, predicted, truth, strict=True):
+        np.testing.assert_array_equal(ours, confusion_matrix(t.ravel(), p.ravel(), labels=range(CLASSES)))
+    np.testing.assert_array_equal(found.confusion, found.per_image.sum(axis=0))
+
+
+def test_a_class_that_is_nowhere_makes_the_mean_undefined_and_worst() -> None:
+    predicted, truth = (np.where(labels == 4, 0, labels) for labels in random_pair((5, 8, 9), seed=2))
+    found = evaluate_masks(predicted, truth)
+    assert math.isnan(found.metrics["miou"].value)
+    assert found.score == -math.inf
+
+
+def test_majority_paints_everything_in_the_scored_class_that_fills_most() -> None:
+    predicted, truth = random_pair((5, 8, 9), seed=3)
+    truth[1:3] = 6  # unknown fills most, but is not a class to answer
+    truth[3] = 2
+    painted = np.full_like(truth, 2)
+    expected = jaccard_score(truth.ravel(), painted.ravel(), labels=SCORED, average=None, zero_division=0.0)
+    assert evaluate_masks(predicted, truth).majority == pytest.approx(expected.mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize("task", ["classify", "segment"])
+def test_every_image_weighs_the_same_in_the_loss(task: str) -> None:
+    """Also those of the smaller last batch."""
+    predicted, truth = random_pair((5, 4, 4) if task == "segment" else (5,), seed=4)
+    scores = np.exp(3.0 * np.eye(CLASSES)[predicted.ravel()])
+    expected = log_loss(truth.ravel(), scores / scores.sum(axis=1, keepdims=True), labels=range(CLASSES))
+    found = evaluate_masks(predicted, truth) if task == "segment" else evaluate_labels(predicted, truth)
+    assert found.loss == pytest.approx(expected, rel=1e-6)  # float32 logits
+
+
+def evaluate_labels(predicted: np.ndarray, truth: np.ndarray) -> classify.Evaluation:
+    dataset = dataset_of(predicted, truth)
+    batches = Batches.of(dataset.val, torch.device("cpu"))
+    model = Oracle(per_pixel=False).train()
+    return classify.evaluate(model, batches, dataset, unscaled(r4.CLASSIFY), cross_entropy)
+
+
+def test_top1_and_its_counts() -> None:
+    predicted, truth = random_pair((41,), seed=5)
+    truth[:9] = 2  # the most frequent one
+    found = evaluate_labels(predicted, truth)
+    top1 = found.metrics["top1"]
+    assert top1.value == pytest.approx(accuracy_score(truth, predicted), rel=1e-12)
+    assert (top1.numerator, top1.denominator) == ((truth == predicted).sum(), 41)
+    np.testing.assert_array_equal(found.per_image, predicted)
+    np.testing.assert_array_equal(found.confusion, confusion_matrix(truth, predicted, labels=range(CLASSES)))
+    assert found.majority == pytest.approx((truth == 2).mean())
+
+
+def test_predicted_masks_are_those_of_the_model_in_evaluation_mode() -> None:
+    predicted, truth = random_pair((5, 8, 9), seed=6)
+    batches = Batches.of(dataset_of(predicted, truth).val, torch.device("cpu"))
+    masks = segment.predict(Oracle(per_pixel=True).train(), batches, unscaled(r4.SEG_A))
+    assert masks.dtype == np.uint8
+    np.testing.assert_array_equal(masks, predicted)
