@@ -617,7 +617,7 @@ class _Grader:
         ]
         found: list[_Pairing] = []
         for first in having[0]:
-            like = [[g for g in groups if _comparable(first, g)] for groups in having[1:]]
+            like = [[g for g in groups if comparable(first, g)] for groups in having[1:]]
             if not all(like):
                 continue
             groups = (first, *(groups[0] for groups in like))
@@ -755,7 +755,7 @@ def _on(group: Group, claim: Claim) -> str:
     return "" if group.eager_float32 else group.numerics
 
 
-def _comparable(a: Group, b: Group) -> bool:
+def comparable(a: Group, b: Group) -> bool:
     """Same tier, kind of deviation and numerics, on the same data.
 
     A manifest includes the image size, so that recipes which resize differently never share one: there the
