@@ -15,6 +15,9 @@ SUITES = Path(__file__).parent / "suites"
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("bench", "what suites/endtoend runs")
     group.addoption("--tier", default="smoke", choices=("smoke", "gpu", "full"), help="what is scaled down")
+    group.addoption(
+        "--recipes", default="quick", choices=("quick", "all"), help="one for each network and task, or all"
+    )
     group.addoption("--data", default="synthetic", help="'synthetic' or a folder in the official layout")
     group.addoption("--seeds", default=1, type=int, help="seeds 0…k−1 of every recipe")
     group.addoption("--init", default=None, choices=("scratch",), help="instead of pretrained weights")
