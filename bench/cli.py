@@ -83,6 +83,9 @@ def run(
     seeds: Annotated[int, typer.Option(min=1, help="Seeds 0…k−1.")] = 1,
     init: Annotated[str | None, typer.Option(help="'scratch' instead of the recipe's weights.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Folder with pretrained weights.")] = None,
+    backbone: Annotated[
+        Path | None, typer.Option(help="ResNet-50 file in place of the recipe 'supervised'.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16 (autocast).")] = "float32",
     resume: Annotated[bool, typer.Option(help="Go on from an unfinished run's checkpoint.")] = True,
@@ -113,14 +116,16 @@ def run(
         weights=weights,
         numerics=Numerics(device=kind, dtype=dtype, deterministic=kind == "cpu"),
         cache=cache or out / "cache",
+        backbone=backbone,
     )
     for one in absent:
         print(f"{one.slug}: not run: {one.reason}: {one.cause}", file=sys.stderr)
-    todo = runs if again else runner.missing(runs, out)
+    todo = runner.missing(runs, out, again=again)
     if not runs:
         raise InputError("nothing can run here; see the lines above")
-    if len(todo) < len(runs):
-        print(f"{len(runs) - len(todo)} of {len(runs)} runs have a record already (--again runs them anew)")
+    have = sum(all(run.run_id != one.run_id for one in todo) for run in runs)
+    if have:
+        print(f"{have} of {len(runs)} runs have a record already (--again runs them anew)")
     statuses = _run_all(todo, out, weights, resume=resume and not again)
     if any(status != "ok" for status in statuses):
         raise typer.Exit(1)
@@ -140,6 +145,10 @@ def _run_all(todo: Sequence[Run], out: Path, weights: Path | None, *, resume: bo
         kind = data.source if data.source == "synthetic" else f"{data.source} data {data.name}"
         counts = f"{len(data.train.ids)} train + {len(data.val.ids)} val images"
         print(f"{label}: {one.tier} tier on {kind}, {counts}, {one.numerics.device}", flush=True)
+        if one.start is not None and not one.start.weights(out).exists():
+            print(f"{label}: not started: {one.start.printed.slug} left no weights", file=sys.stderr)
+            statuses.append("not started")
+            continue
         try:
             with RunProgress(label) as progress:
                 record = runner.execute(one, out, weights=weights, resume=resume, progress=progress)
@@ -160,7 +169,8 @@ def _summary(record: Record) -> str:
     value, majority = record.metric(name), entry["majority"]
     shown = "undefined" if value is None else f"{value:.4f}"
     where = f"epoch {entry['epoch']}"
-    return f"{name} {shown} at {where} (majority class {majority:.4f}), {record.wall_seconds:.0f} s"
+    chance = "" if majority is None else f" (majority class {majority:.4f})"
+    return f"{name} {shown} at {where}{chance}, {record.wall_seconds:.0f} s"
 
 
 @app.command()

@@ -66,6 +66,9 @@ MIN_SEEDS = 3
 
 ALPHA = 0.05
 
+Z_95 = 1.959963984540054
+"""Two-sided 5 % point of the normal distribution."""
+
 FIXED_MARGINS: dict[tuple[str, int | None], float] = {
     ("top1", 406): 0.065,
     ("top1", 2500): 0.017,

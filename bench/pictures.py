@@ -10,13 +10,18 @@ import numpy as np
 from reference import visualize
 from reference.data.dataset import Dataset
 from reference.recipes.recipe import Recipe
-from reference.training.loop import Outcome, shown_images
+from reference.training.loop import Outcome, embedded_images, shown_images
 
 
 def draw(
-    recipe: Recipe, tier: str, dataset: Dataset, outcome: Outcome, masks: Path, out: Path, name: str
+    recipe: Recipe, tier: str, dataset: Dataset, outcome: Outcome, work: Path, out: Path, name: str
 ) -> list[dict[str, str]]:
-    """Draw what the task shows into ``out/figures/<slug>``; kind, file and hash of each picture."""
+    """Draw what the task shows into ``out/figures/<slug>``; kind, file and hash of each picture.
+
+    Args:
+        work: the run's working files, with what was kept of the epochs shown.
+        name: of the record, which begins the pictures' names.
+    """
     folder = out / "figures" / recipe.slug
     folder.mkdir(parents=True, exist_ok=True)
     title = f"{recipe.title}, {tier} tier, {dataset.source} data"
@@ -27,17 +32,33 @@ def draw(
         visualize.mask_strips(
             images=np.array(dataset.val.images[at]),
             truth=np.array(dataset.val.targets[at]),
-            predictions={epoch: np.load(masks / f"epoch-{epoch}.npy") for epoch in recipe.mask_epochs},
+            predictions={
+                epoch: np.load(work / "masks" / f"epoch-{epoch}.npy") for epoch in recipe.mask_epochs
+            },
             palette=dataset.palette,
             ids=[dataset.val.ids[i] for i in at],
             title=title,
             path=path,
         )
         drawn.append(("masks", path))
+    if recipe.embed_epochs:
+        labels = embedded_images(dataset, recipe).targets
+        for method in recipe.embed_methods:
+            path = folder / f"{name}-{method}.png"
+            visualize.embeddings(
+                {e: np.load(work / "embeddings" / f"{method}-{e}.npy") for e in recipe.embed_epochs},
+                labels=labels,
+                classes=dataset.classes,
+                method=method,
+                curves=outcome.curves,
+                title=title,
+                path=path,
+            )
+            drawn.append((method, path))
     path = folder / f"{name}-curves.png"
     visualize.curves(
         outcome.curves,
-        primary=f"val_{outcome.best.primary}",
+        primary=f"{outcome.best.split}_{outcome.best.primary}",
         title=title,
         path=path,
         selected=outcome.best_epoch if recipe.selection == "best" else recipe.epochs,

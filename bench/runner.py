@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import json
 import resource
@@ -12,12 +13,14 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
+from safetensors.torch import load_file as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -27,10 +30,11 @@ from bench.pictures import draw
 from bench.records import Record
 from reference import models
 from reference.data import open_dataset
-from reference.data.dataset import Dataset
+from reference.data.dataset import Dataset, hold_out
 from reference.errors import InputError, WeightsMissingError
 from reference.files import write_atomically
-from reference.models.weights import find_weights
+from reference.models.weights import find_weights, read_state_dict
+from reference.recipes import RECIPES
 from reference.recipes.recipe import Deviation, Recipe
 from reference.training.evaluation import Evaluation
 from reference.training.loop import DivergedError, Numerics, Outcome, Progress, train
@@ -38,7 +42,13 @@ from reference.training.loop import DivergedError, Numerics, Outcome, Progress, 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One recipe at one tier on one data set with one seed; ``run_id`` names exactly that."""
+    """One recipe at one tier on one data set with one seed; ``run_id`` names exactly that.
+
+    Attributes:
+        recipe: as the tier scales it and the data set's classes fit it; ``printed`` is the report's.
+        start: the run whose weights this one starts from, where the recipe names one.
+        backbone: a file to start from instead of ``start``.
+    """
 
     recipe: Recipe
     printed: Recipe
@@ -47,18 +57,31 @@ class Run:
     dataset: Dataset
     seed: int
     numerics: Numerics
+    start: Run | None = None
+    backbone: Path | None = None
 
-    @property
+    @cached_property
     def run_id(self) -> str:
-        """16 hexadecimal digits of the hash of recipe, data, seed, device kind and numerics."""
-        return records.hash_of(
-            {
-                "recipe": _settings(self.recipe),
-                "manifest": self.dataset.manifest,
-                "seed": self.seed,
-                "numerics": dataclasses.asdict(self.numerics),
-            }
-        )[:16]
+        """16 hexadecimal digits of the hash of recipe, data, seed, numerics and what it starts from."""
+        identity = {
+            "recipe": _settings(self.recipe),
+            "manifest": self.dataset.manifest,
+            "seed": self.seed,
+            "numerics": dataclasses.asdict(self.numerics),
+        }
+        if self.backbone is not None:
+            identity["start"] = hashlib.sha256(self.backbone.read_bytes()).hexdigest()
+        elif self.start is not None:
+            identity["start"] = self.start.run_id
+        return records.hash_of(identity)[:16]
+
+    def folder(self, out: Path) -> Path:
+        """Working files of this run alone."""
+        return out / "work" / self.printed.slug / self.run_id
+
+    def weights(self, out: Path) -> Path:
+        """Where its final weights lie once it is finished."""
+        return self.folder(out) / "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -80,53 +103,108 @@ def plan(
     weights: Path | None,
     numerics: Numerics,
     cache: Path,
+    backbone: Path | None = None,
 ) -> tuple[list[Run], list[NotRun]]:
     """Every run of ``recipes``, its data opened and checked, and what cannot run here.
 
+    A run that starts from another's weights holds that one, of the same tier, data and seed.
+
+    Args:
+        backbone: file of a ResNet-50 that takes the place of the recipe ``supervised``.
+
     Raises:
-        InputError: bad data, for a folder that holds the role at all.
+        InputError: bad data, for a folder that holds the role at all; or a backbone that does not fit.
     """
-    runs: list[Run] = []
-    absent: list[NotRun] = []
     opened: dict[tuple[object, ...], Dataset] = {}
-    for printed in recipes:
+    planned: dict[tuple[str, int], Run] = {}
+
+    def one(printed: Recipe, seed: int) -> Run | NotRun:
+        if (printed.slug, seed) in planned:
+            return planned[printed.slug, seed]
         scaled, deviations = tiers.apply(printed, tier)
-        if init is not None and scaled.init != init:
+        comes_from = RECIPES.get(scaled.init.removeprefix("run:"))
+        if init is not None and comes_from is None and scaled.init != init:
             chosen = replace(scaled, init=init)
             deviations += tiers.deviations(scaled, chosen, "asked for by --init")
             scaled = chosen
-        classes = scaled.num_classes if scaled.num_classes < printed.num_classes else None
         if data is not None and not (data / _FOLDERS[scaled.data]).is_dir():
-            absent.append(NotRun(printed.slug, "data", f"{data / _FOLDERS[scaled.data]}: no such folder"))
-            continue
-        try:
-            if scaled.init != "scratch":
+            return NotRun(printed.slug, "data", f"{data / _FOLDERS[scaled.data]}: no such folder")
+        start, file = None, None
+        if comes_from is not None and comes_from.slug == "supervised" and backbone is not None:
+            file = backbone
+        elif comes_from is not None:
+            found = one(comes_from, seed)
+            if isinstance(found, NotRun):
+                return NotRun(printed.slug, found.reason, f"starts from {found.slug}: {found.cause}")
+            start = found
+        elif scaled.init != "scratch":
+            try:
                 find_weights(scaled.init, weights)
-        except WeightsMissingError as error:
-            absent.append(NotRun(printed.slug, "weights", str(error)))
-            continue
-        place = (scaled.data, scaled.image_size, classes)
-        if place not in opened:
-            opened[place] = open_dataset(
-                scaled.data, data, image_size=scaled.image_size, classes=classes, cache=cache
-            )
-        dataset = opened[place]
-        fitted = replace(scaled, num_classes=len(dataset.classes))
-        if len(dataset.classes) != scaled.num_classes:
+            except WeightsMissingError as error:
+                return NotRun(printed.slug, "weights", str(error))
+        dataset = _open(scaled, printed, data, cache, opened)
+        fitted = scaled
+        if dataset.classes and len(dataset.classes) != scaled.num_classes:
+            fitted = replace(scaled, num_classes=len(dataset.classes))
             deviations += tiers.deviations(scaled, fitted, f"the classes of {dataset.name}")
-        runs += [
-            Run(
-                recipe=fitted,
-                printed=printed,
-                deviations=deviations,
-                tier=tier,
-                dataset=dataset,
-                seed=seed,
-                numerics=numerics,
+        run = Run(
+            recipe=fitted,
+            printed=printed,
+            deviations=deviations,
+            tier=tier,
+            dataset=dataset,
+            seed=seed,
+            numerics=numerics,
+            start=start,
+            backbone=file,
+        )
+        planned[printed.slug, seed] = run
+        return run
+
+    found = [[one(recipe, seed) for seed in range(seeds)] for recipe in recipes]
+    if backbone is not None:
+        _check_backbone(backbone, [run for some in found for run in some if isinstance(run, Run)])
+    runs = [run for some in found for run in some if isinstance(run, Run)]
+    return runs, [some[0] for some in found if isinstance(some[0], NotRun)]
+
+
+def _open(
+    scaled: Recipe,
+    printed: Recipe,
+    data: Path | None,
+    cache: Path,
+    opened: dict[tuple[object, ...], Dataset],
+) -> Dataset:
+    """The data of a recipe, once for all runs that share it."""
+    classes = scaled.num_classes if scaled.num_classes < printed.num_classes else None
+    if scaled.task == "byol" and data is not None and not (data / "p1_data/mini/train.csv").exists():
+        classes = None  # without labels there are no classes to choose from
+    place = (scaled.data, scaled.image_size, classes)
+    if place not in opened:
+        opened[place] = open_dataset(
+            scaled.data, data, image_size=scaled.image_size, classes=classes, cache=cache
+        )
+    dataset = opened[place]
+    if scaled.task == "classify" and not len(dataset.val):
+        dataset = opened.setdefault((*place, "held out"), hold_out(dataset))
+    return dataset
+
+
+def _check_backbone(file: Path, runs: Sequence[Run]) -> None:
+    """Load the file into every network that is to start from it, so that a wrong one costs no training."""
+    state = read_state_dict(file)
+    for recipe in {run.recipe for run in runs if run.backbone is not None}:
+        with torch.random.fork_rng(devices=[]):
+            model = models.build(
+                recipe.model,
+                num_classes=recipe.num_classes,
+                width=recipe.width,
+                **dict(recipe.model_args),
             )
-            for seed in range(seeds)
-        ]
-    return runs, absent
+        try:
+            model.load_encoder(state)  # type: ignore[operator]
+        except InputError as error:
+            raise InputError(f"--backbone {file}: {error}") from None
 
 
 _FOLDERS = {
@@ -137,9 +215,18 @@ _FOLDERS = {
 }
 
 
-def missing(runs: Sequence[Run], out: Path) -> list[Run]:
-    """Those of ``runs`` that have no ok record under ``out``."""
-    return [run for run in runs if not any(r.status == "ok" for r in _attempts(run, out))]
+def missing(runs: Sequence[Run], out: Path, *, again: bool = False) -> list[Run]:
+    """Those of ``runs`` that have no ok record under ``out`` (all if ``again``), what they start from first.
+
+    A run is started from weights: one that is recorded but whose weights are gone is trained anew.
+    """
+    todo: dict[str, Run] = {}
+    for run in runs:
+        if again or not any(r.status == "ok" for r in _attempts(run, out)):
+            if run.start is not None and not run.start.weights(out).exists():
+                todo[run.start.run_id] = run.start
+            todo[run.run_id] = run
+    return list(todo.values())
 
 
 def execute(
@@ -157,9 +244,9 @@ def execute(
     the interruption goes on to the caller.
 
     Raises:
-        InputError: another process works on this very run.
+        InputError: another process works on this very run, or what it starts from has left no weights.
     """
-    folder = out / "work" / run.printed.slug / run.run_id
+    folder = run.folder(out)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / "lock", timeout=0):
@@ -180,7 +267,7 @@ def _execute_locked(
     progress: Callable[[Progress], None],
 ) -> Record:
     if not resume:
-        for stale in (*folder.glob("checkpoint*"), *folder.glob("masks/*.npy")):
+        for stale in (*folder.glob("checkpoint*"), *folder.glob("*/*.npy")):
             stale.unlink()
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     outcome, status, reason = None, "ok", ""
@@ -193,6 +280,7 @@ def _execute_locked(
             numerics=run.numerics,
             folder=folder,
             weights=weights,
+            initial=_initial(run, out),
             resume=resume,
             checkpoint_seconds=checkpoint_seconds,
             progress=progress,
@@ -220,16 +308,31 @@ def _execute_locked(
     return record
 
 
+def _initial(run: Run, out: Path) -> dict[str, torch.Tensor] | None:
+    """The state dict that a run starts from, where that is not a file of pretrained weights."""
+    if run.backbone is not None:
+        return read_state_dict(run.backbone)
+    if run.start is None:
+        return None
+    file = run.start.weights(out)
+    if not file.exists():
+        raise InputError(
+            f"{run.printed.slug} seed {run.seed} starts from {run.start.printed.slug}, which left no weights"
+            f" at {file}; run that first"
+        )
+    return load_safetensors(file)
+
+
 def _keep_results(run: Run, out: Path, folder: Path, outcome: Outcome, record: Record) -> Record:
     """Weights, per-image results and pictures; the record with the pictures' hashes."""
-    write_atomically(folder / "weights.safetensors", save_safetensors(outcome.weights))
+    write_atomically(run.weights(out), save_safetensors(outcome.weights))
     selected = outcome.best if run.recipe.selection == "best" else outcome.final
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer, per_image=selected.per_image, targets=_labels(run), ids=np.array(run.dataset.val.ids)
     )
     write_atomically(records.path_of(out, record).with_suffix(".npz"), buffer.getvalue())
-    figures = draw(run.recipe, run.tier, run.dataset, outcome, folder / "masks", out, record.name)
+    figures = draw(run.recipe, run.tier, run.dataset, outcome, folder, out, record.name)
     return replace(record, figures=figures)
 
 
@@ -280,7 +383,7 @@ def _record(
             "unique_val": dataset.unique_val,
             "note": dataset.counts_note,
         },
-        initial_weights={"from": recipe.init, "hash": outcome.initial_hash if outcome else ""},
+        initial_weights=_initial_weights(run, outcome),
         provenance=provenance.collect(run.numerics.device),
         metrics=_metrics(outcome) if outcome else {},
         confusion=_selected(recipe, outcome).confusion.tolist() if outcome else [],
@@ -302,6 +405,17 @@ def _record(
         notes=list(outcome.notes) if outcome else [],
         started=started,
     )
+
+
+def _initial_weights(run: Run, outcome: Outcome | None) -> dict[str, str]:
+    """What training started from, and the hash of those weights."""
+    if run.backbone is not None:
+        origin = {"from": f"file {run.backbone.name}"}
+    elif run.start is not None:
+        origin = {"from": run.recipe.init, "run_id": run.start.run_id}
+    else:
+        origin = {"from": run.recipe.init}
+    return {**origin, "hash": outcome.initial_hash if outcome else ""}
 
 
 def _selected(recipe: Recipe, outcome: Outcome) -> Evaluation:
@@ -355,10 +469,12 @@ def flops_per_sample(recipe: Recipe) -> tuple[float, float]:
             **dict(recipe.model_args),
         )
         images = torch.empty(2, 3, recipe.image_size, recipe.image_size)
+    views = (images, images) if recipe.task == "byol" else (images,)
     with FlopCounterMode(display=False) as forward:
-        logits = model(images)
+        output = model(*views)
+    outputs = [output] if isinstance(output, torch.Tensor) else list(output)
     with FlopCounterMode(display=False) as backward:
-        logits.sum().backward()
+        torch.stack([part.sum() for part in outputs if part.requires_grad]).sum().backward()  # type: ignore[no-untyped-call]
     return forward.get_total_flops() / 2, (forward.get_total_flops() + backward.get_total_flops()) / 2
 
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import alignment, audit, grading
+from bench import alignment, audit, grading, settings
+from bench.formats import FORMATS
 from bench.ledger import METRICS, Claim, Ledger
+from bench.markdown import digits, elsewhere, figure_text, named, pipe_table, plain, span
 from bench.records import Record, read_all
-from bench.verdicts import SOURCES, Group, Measured, Row, Runs, grade_all, measure
-from reference.data.dataset import OFFICIAL_PALETTE
+from bench.verdicts import SOURCES, Group, Row, Runs, grade_all, measure
 from reference.files import write_atomically
 from reference.recipes import RECIPES
 
@@ -67,6 +67,7 @@ def render(folder: Path, ledgers: Iterable[Ledger]) -> dict[str, str]:
     return pages | {
         "claims.md": claims_page(rows, known),
         "audit.md": audit.page(known, findings),
+        "settings.md": settings.page(known, Runs(found), folder),
         "LEADERBOARD.md": leaderboard(rows, found, folder),
     }
 
@@ -135,7 +136,7 @@ def report_page(ledger: Ledger, rows: Sequence[Row], found: Sequence[Record]) ->
     slugs = _slugs(own)
     runs = Runs(record for record in found if record.slug in slugs)
     year = f" ({ledger.year})" if ledger.year else ""
-    parts = [f"# {ledger.report.upper()}{year}: {_plain(ledger.title)}", HOW_TO_READ, _summary(own)]
+    parts = [f"# {ledger.report.upper()}{year}: {plain(ledger.title)}", HOW_TO_READ, _summary(own)]
     own_format = FORMATS.get(ledger.report)
     if own_format is not None:
         parts += ["## The results as the report prints them, with ours beside", OWN_FORMAT, own_format(own)]
@@ -166,23 +167,23 @@ def _summary(rows: Sequence[Row]) -> str:
     grade_of = {row.label: (row.grade, row.reason) for row in rows}
     listed = sorted(counts, key=lambda label: (order[grade_of[label][0]], label))
     table = [[f"**{label}**", str(counts[label]), _meaning(*grade_of[label])] for label in listed]
-    return _table(["grade", "claims", "meaning"], table, right=(1,))
+    return pipe_table(["grade", "claims", "meaning"], table, right=(1,))
 
 
 def _meaning(grade: str, reason: str) -> str:
-    return _plain(grading.NOT_RUN_REASONS[reason] if reason else grading.GRADES[grade])
+    return plain(grading.NOT_RUN_REASONS[reason] if reason else grading.GRADES[grade])
 
 
 def _claim_table(kind: str, rows: Sequence[Row]) -> str:
     if kind != "number":
-        return _table(
+        return pipe_table(
             ["claim", "what it says", "grade", "where"],
-            [[_id(row), _plain(row.claim.text), _grade(row), _where(row)] for row in rows],
+            [[_id(row), plain(row.claim.text), _grade(row), _where(row)] for row in rows],
         )
-    return _table(
+    return pipe_table(
         ["claim", "what it says", "printed", "measured", "grade", "where"],
         [
-            [_id(row), _plain(row.claim.text), _printed(row.claim), _measured(row), _grade(row), _where(row)]
+            [_id(row), plain(row.claim.text), _printed(row.claim), _measured(row), _grade(row), _where(row)]
             for row in rows
         ],
     )
@@ -207,137 +208,39 @@ def _grade(row: Row) -> str:
     """The grade, the sentence that gives its reason, and what else must be known beside it."""
     # the meaning of a reason stands in the summary; here is what it is due to
     said = row.sentence.partition("; ")[2] if row.reason else row.sentence
-    parts = [f"**{row.label}**", *([_plain(said)] if said else [])]
+    parts = [f"**{row.label}**", *([plain(said)] if said else [])]
     if row.holm_p is not None and row.grade in ("contradicted", grading.NOT_REACHED, "exceeded"):
         parts.append(f"p = {row.holm_p:.2g} after Holm's adjustment over the report's figures")
     if row.failures:
         parts.append(f"runs that did not end well: {len(row.failures)}")
-    parts += [f"flag: {_plain(flag)}" for flag in row.flags]
+    parts += [f"flag: {plain(flag)}" for flag in row.flags]
     return "<br>".join(parts)
 
 
 def _measured(row: Row) -> str:
     """Our figure that counts, then every one that does not, each named."""
-    figures = [_figure(row.measured)] if row.measured else []
-    figures += [_elsewhere(measured) for measured in row.elsewhere]
+    figures = [figure_text(row.measured)] if row.measured else []
+    figures += [elsewhere(measured) for measured in row.elsewhere]
     return "<br>".join(figures) or "–"
-
-
-def _elsewhere(measured: Measured) -> str:
-    """A figure that counts for nothing, with all that tells why."""
-    return f"{_figure(measured)} *on {_named(measured.group)}*"
-
-
-def _named(group: Group) -> str:
-    """``"synthetic data, smoke tier"``; numerics and a user's own deviations where there are any."""
-    words = [group.where, *([] if group.tier == "full" else [f"{group.tier} tier"])]
-    words += [] if group.eager_float32 else [group.numerics]
-    own = [why for why in group.whys if not why.startswith(f"{group.tier} tier")]
-    return _plain("; ".join([", ".join(words), *own]))
-
-
-def _figure(measured: Measured) -> str:
-    """``"0.6637 (0.6512–0.6762), 3 seeds"``."""
-    seeds = "1 seed" if measured.k == 1 else f"{measured.k} seeds"
-    return f"{_value(measured.mean, 4)}{_bracket(measured)}, {seeds}"
-
-
-def _value(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}" if math.isfinite(value) else "undefined"
-
-
-def _bracket(measured: Measured) -> str:
-    if measured.interval is None:
-        return ""
-    return f" ({_range(measured.interval)})"
-
-
-def _range(interval: tuple[float, float]) -> str:
-    return f"{interval[0]:.4f}–{interval[1]:.4f}"
-
-
-# ---------------------------------------------------------------- R4's own format
-
-
-@dataclass(frozen=True)
-class _Listing:
-    """One of the outputs that a report prints: its heading there, and its lines with the claim of each."""
-
-    heading: str
-    lines: tuple[tuple[str, str], ...]
-
-
-_IOU_LINES = tuple((f"class #{index} : ", f"-iou-{index}") for index in range(6))
-R4_LISTINGS = (
-    _Listing("VGG16-BN", (("Val Acc: ", "r4-classify"),)),
-    *(
-        _Listing(heading, (*((label, f"{slug}{end}") for label, end in _IOU_LINES), ("mean_iou: ", slug)))
-        for heading, slug in (("VGG16+FCN32(50 epoch)", "r4-seg-a"), ("Resnet34+FCN8(50 epoch)", "r4-seg-b"))
-    ),
-)
-
-
-def r4_format(rows: Sequence[Row]) -> str:
-    """R4's validation output, line for line as printed, with a column for each group of our runs."""
-    of = {row.claim.id: row for row in rows}
-    return "\n\n".join(_r4_listing(listing, of) for listing in R4_LISTINGS)
-
-
-def _r4_listing(listing: _Listing, of: Mapping[str, Row]) -> str:
-    rows = [of[claim] for _, claim in listing.lines]
-    figures = [{m.group: m for m in _all_measured(row)} for row in rows]
-    printed = [f"{label}{of[claim].claim.value}" for label, claim in listing.lines]
-    columns = [["printed", "", "", "", *printed]]
-    for group in dict.fromkeys(group for by_group in figures for group in by_group):
-        cells = [
-            _r4_cell(by_group.get(group), row.claim) for by_group, row in zip(figures, rows, strict=True)
-        ]
-        columns.append(["measured", group.where, f"{group.tier} tier", _seeds(group), *cells])
-    if not any(figures):
-        columns.append(["measured", "no run yet", "", "", *("-" for _ in rows)])
-    if len(rows) > 1:
-        columns.append(["class", "", "", "", *OFFICIAL_PALETTE.classes, "mean"])
-    widths = [max(map(len, column)) for column in columns]
-    lines = [
-        "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in zip(*columns, strict=True)
-    ]
-    main = rows[-1]
-    title = f"**{_plain(listing.heading)}**: `{main.claim.id}`, graded **{main.label}**"
-    return "\n".join([title, "", "```text", *lines, "```"])
-
-
-def _r4_cell(measured: Measured | None, claim: Claim) -> str:
-    """With the printed figure's digits; the interval needs no more than four."""
-    if measured is None:
-        return "-"
-    return f"{_value(measured.mean, claim.decimals)}{_bracket(measured)}"
-
-
-def _all_measured(row: Row) -> list[Measured]:
-    return ([row.measured] if row.measured else []) + list(row.elsewhere)
-
-
-def _seeds(group: Group) -> str:
-    return f"{len(group.runs)} seed{'s' if len(group.runs) > 1 else ''}, {group.numerics}"
-
-
-FORMATS: dict[str, Callable[[Sequence[Row]], str]] = {"r4": r4_format}
-"""Reports that print their results in a format of their own."""
 
 
 # ---------------------------------------------------------------- pictures, assumptions, deviations, runs
 
-_CAPTIONS = {"masks": "predicted masks", "curves": "losses and metric by epoch"}
+_CAPTIONS = {
+    "masks": "predicted masks",
+    "tsne": "t-SNE of the penultimate layer",
+    "pca": "PCA of the penultimate layer",
+    "curves": "losses and metric by epoch",
+}
 
 
 def _pictures(runs: Runs) -> list[str]:
-    """Mask strips, and folded away the curves, of every group's lowest seed that has them."""
+    """Mask strips and points, and folded away the curves, of every group's lowest seed that has them."""
     groups = sorted((g for of in runs.groups.values() for g in of), key=lambda g: (_evidence(g), g.slug))
-    masks = [_picture(group, "masks") for group in groups]
+    open_ones = [_picture(group, kind) for group in groups for kind in ("masks", "tsne", "pca")]
     curves = "\n\n".join(filter(None, (_picture(group, "curves") for group in groups)))
     folded = f"<details><summary>Losses and metric by epoch</summary>\n\n{curves}\n\n</details>"
-    shown = [*filter(None, masks), *([folded] if curves else [])]
+    shown = [*filter(None, open_ones), *([folded] if curves else [])]
     return ["## Pictures of our runs", *shown] if shown else []
 
 
@@ -346,7 +249,7 @@ def _picture(group: Group, kind: str) -> str:
     for record in group.runs:
         for figure in record.figures:
             if figure["kind"] == kind:
-                said = f"{_plain(RECIPES[group.slug].title)}: {_CAPTIONS[kind]}, {_named(group)}"
+                said = f"{plain(RECIPES[group.slug].title)}: {_CAPTIONS[kind]}, {named(group)}"
                 return f"`{group.slug}`, {said}, seed {record.seed}\n\n![{said}](../{figure['file']})"
     return ""
 
@@ -357,8 +260,8 @@ def _assumptions(slugs: Sequence[str]) -> list[str]:
     if not users:
         return []
     said = "Values that the report does not state, what we took for them, and why."
-    rows = [[*map(_plain, chosen), _codes(recipes)] for chosen, recipes in users.items()]
-    return ["## Assumptions", said, _table(["field", "value", "why", "recipes"], rows)]
+    rows = [[*map(plain, chosen), _codes(recipes)] for chosen, recipes in users.items()]
+    return ["## Assumptions", said, pipe_table(["field", "value", "why", "recipes"], rows)]
 
 
 def _deviations(runs: Runs) -> list[str]:
@@ -372,8 +275,8 @@ def _deviations(runs: Runs) -> list[str]:
     if not users:
         return []
     said = "Settings that runs used in place of the recipe's. Such runs count for no printed figure."
-    rows = [[*map(_plain, deviation), _codes(recipes)] for deviation, recipes in users.items()]
-    return ["## Deviations", said, _table(["field", "recipe says", "used", "why", "recipes"], rows)]
+    rows = [[*map(plain, deviation), _codes(recipes)] for deviation, recipes in users.items()]
+    return ["## Deviations", said, pipe_table(["field", "recipe says", "used", "why", "recipes"], rows)]
 
 
 def _users(pairs: Iterable[tuple[str, tuple[str, ...]]]) -> dict[tuple[str, ...], list[str]]:
@@ -404,25 +307,25 @@ def _runs(runs: Runs) -> list[str]:
             "superseded" if id(record) in superseded else _status(record),
             *_result(record),
             _commit(record),
-            _plain(str(record.provenance.get("device", ""))),
+            plain(str(record.provenance.get("device", ""))),
         ]
         for record in runs.all
     ]
     parts = [
         "## Runs",
         "Every run that was started, whatever became of it.",
-        _table(heads, rows, right=(2, 7)),
+        pipe_table(heads, rows, right=(2, 7)),
     ]
     notes = {
         f"{r.data['source']} {r.data['role']}: {r.data['train']:,} training and {r.data['val']:,} validation"
         f" images ({r.data['unique_val']:,} distinct), {r.data['note']}"
         for r in runs.all
     }
-    return [*parts, "\n".join(f"- {_plain(note)}" for note in sorted(notes))]
+    return [*parts, "\n".join(f"- {plain(note)}" for note in sorted(notes))]
 
 
 def _status(record: Record) -> str:
-    return _plain(f"{record.status}: {record.reason}" if record.reason else record.status)
+    return plain(f"{record.status}: {record.reason}" if record.reason else record.status)
 
 
 def _result(record: Record) -> list[str]:
@@ -451,20 +354,20 @@ def claims_page(rows: Sequence[Row], ledgers: Sequence[Ledger] = ()) -> str:
     for report in dict.fromkeys(row.claim.report for row in rows):
         own = [row for row in rows if row.claim.report == report]
         graded = sum(row.grade != "not run" for row in own)
-        title = f": {_plain(titles[report])}" if report in titles else ""
+        title = f": {plain(titles[report])}" if report in titles else ""
         parts += [
             f"## {report.upper()}{title}",
             f"{len(own)} claims, {graded} graded. [The report's page](reports/{report}.md)",
-            _table(
+            pipe_table(
                 ["claim", "what it says", "printed", "measured", "grade", "flags", "where"],
                 [
                     [
                         _id(row),
-                        _plain(row.claim.text),
+                        plain(row.claim.text),
                         _printed(row.claim),
                         _measured(row),
                         f"**{row.label}**",
-                        _plain("; ".join(row.flags)),
+                        plain("; ".join(row.flags)),
                         _where(row),
                     ]
                     for row in own
@@ -542,7 +445,7 @@ def _evidence(group: Group) -> tuple[int, str]:
     if group.source == "official" and not group.deviations and group.eager_float32:
         return 0, AS_PRINTED
     place = SOURCES.index(group.source) + 1
-    return place, _named(group)
+    return place, named(group)
 
 
 def _printed_entry(row: Row) -> _Entry:
@@ -550,7 +453,7 @@ def _printed_entry(row: Row) -> _Entry:
     value = float(claim.fraction)
     interval = "–"
     if claim.metric == "top1" and claim.n:
-        interval = _range(grading.accuracy_interval(round(value * claim.n), claim.n))
+        interval = span(grading.accuracy_interval(round(value * claim.n), claim.n))
     cells = (f"`{claim.id}`", "printed", str(claim.fraction), interval, str(claim.runs), "–", "–", "–")
     return _Entry(value, (*cells, f"**{row.label}**"))
 
@@ -563,14 +466,14 @@ def _measured_entry(group: Group, role: str, graded: Mapping[str, Row], folder: 
     measured = measure(primary, group, folder)
     rate = math.fsum(record.throughput["samples_per_second"] for record in group.runs) / len(group.runs)
     cells = (
-        f"`{group.slug}`, {_plain(RECIPES[group.slug].title)}",
+        f"`{group.slug}`, {plain(RECIPES[group.slug].title)}",
         "measured",
-        _value(measured.mean, 4),
-        _range(measured.interval) if measured.interval else "–",
+        digits(measured.mean, 4),
+        span(measured.interval) if measured.interval else "–",
         str(measured.k),
         f"{first.parameters:,}",
         f"{rate:,.1f}",
-        _plain(str(first.provenance.get("device", "")) + f", {group.numerics}"),
+        plain(str(first.provenance.get("device", "")) + f", {group.numerics}"),
         _standing(group, graded.get(group.slug)),
     )
     return _Entry(measured.mean, cells)
@@ -595,21 +498,4 @@ def _ranking(entries: Sequence[_Entry]) -> str:
     for entry in ranked:
         better = sum(other.value > entry.value for other in ranked if math.isfinite(other.value))
         rows.append([str(better + 1) if math.isfinite(entry.value) else "–", *entry.cells])
-    return _table(_RANKED, rows, right=(0, 5, 6, 7))
-
-
-# ---------------------------------------------------------------- Markdown
-
-# an underscore between two letters or digits is never emphasis, and names are full of them
-_SPECIAL = re.compile(r"[\\`*|<&~\[\]]|(?<![^\W_])_|_(?![^\W_])")
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown shows as it is, on one line, fit for a table's cell."""
-    return _SPECIAL.sub(lambda match: f"\\{match[0]}", " ".join(text.split()))
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """A pipe table; cells are Markdown already."""
-    rule = ["---:" if index in right else "---" for index in range(len(heads))]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows))
+    return pipe_table(_RANKED, rows, right=(0, 5, 6, 7))

@@ -29,7 +29,7 @@ from bench.records import Record
 from reference.data.dataset import OFFICIAL_PALETTE
 from reference.errors import InputError
 from reference.recipes import RECIPES
-from reference.recipes.recipe import Assumption
+from reference.recipes.recipe import Assumption, Recipe
 
 CHECKS: dict[str, Callable[[], tuple[Any, Any]]] = {**listings.CHECKS}
 """Deterministic claims that code settles: claim id → (what is printed, what we find)."""
@@ -39,7 +39,16 @@ TIER_RANK = ("full", "gpu", "smoke")
 BROKEN = ("failed", "diverged", "oom")
 
 # Fields that say something about a recipe and change nothing that it computes.
-_WORDS = {"title", "report", "assumptions", "mask_epochs", "mask_images", "eval_batch_size"}
+_WORDS = {
+    "title", "report", "assumptions", "mask_epochs", "mask_images", "eval_batch_size", "embed_epochs",
+    "embed_split", "embed_methods",
+}  # fmt: skip
+_DEFAULTS = {
+    field.name: field.default
+    for field in dataclasses.fields(Recipe)
+    if field.default is not dataclasses.MISSING
+}
+"""What a recipe did before it had a field; records are older than some."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -253,7 +262,7 @@ def is_of_present_recipe(record: Record) -> bool:
     own = {d["field"] for d in record.deviations} - {d.field for d in deviations}
     own |= {d["field"] for d in record.deviations if d["used"] != _used(d["field"], deviations)}
     compared = set(present) - _WORDS - own
-    return all(record.recipe.get(name) == present[name] for name in compared)
+    return all(record.recipe.get(name, _DEFAULTS.get(name)) == present[name] for name in compared)
 
 
 def per_image(record: Record, folder: Path | None) -> PerImage | None:
@@ -457,14 +466,24 @@ class _Grader:
     def _explanation(self, row: Row, of: Mapping[str, Row]) -> Row:
         if row.reason != "no recipe" or row.statistics is not None:
             return row
-        tests = [of[name] for name in row.claim.tested_by if name in of]
-        labels = {name: of[name].label if name in of else "no recipe" for name in row.claim.tested_by}
-        told = [f"{name} ({label})" for name, label in labels.items()]
-        if all(test.grade == "not run" for test in tests):
-            detail = f"what would test it: {', '.join(told)}" if told else "no test of it is named"
-            return replace(row, sentence=grading.not_run("no recipe", detail).sentence)
-        sentence = f"no single run decides an explanation; its tests: {', '.join(told)}"
-        return replace(row, grade="inconclusive", reason="", sentence=sentence)
+        became = {name: self._became_of(name, of) for name in row.claim.tested_by}
+        told = ", ".join(f"{name} ({label})" for name, label in became.items())
+        if any(label != "no recipe" and not label.startswith("not run") for label in became.values()):
+            sentence = f"no single run decides an explanation; its tests: {told}"
+            return replace(row, grade="inconclusive", reason="", sentence=sentence)
+        reasons = [of[name].reason for name in became if name in of]
+        reason = "no recipe" if not became or "no recipe" in became.values() else (*reasons, "data")[0]
+        detail = f"what would test it: {told}" if told else "no test of it is named"
+        return replace(row, reason=reason, sentence=grading.not_run(reason, detail).sentence)
+
+    def _became_of(self, name: str, of: Mapping[str, Row]) -> str:
+        """A claim's grade, or of a recipe without a claim its best group of runs."""
+        if name in of:
+            return of[name].label
+        if name not in RECIPES:
+            return "no recipe"
+        groups = self.runs.groups.get(name)
+        return f"run, {groups[0].named}" if groups else "not run"
 
     def _slugs(self, claim: Claim) -> list[str]:
         """The recipes whose runs settle the claim; an ordered claim without one stands for itself."""
@@ -598,7 +617,7 @@ class _Grader:
         ]
         found: list[_Pairing] = []
         for first in having[0]:
-            like = [[g for g in groups if _comparable(first, g)] for groups in having[1:]]
+            like = [[g for g in groups if comparable(first, g)] for groups in having[1:]]
             if not all(like):
                 continue
             groups = (first, *(groups[0] for groups in like))
@@ -736,7 +755,7 @@ def _on(group: Group, claim: Claim) -> str:
     return "" if group.eager_float32 else group.numerics
 
 
-def _comparable(a: Group, b: Group) -> bool:
+def comparable(a: Group, b: Group) -> bool:
     """Same tier, kind of deviation and numerics, on the same data.
 
     A manifest includes the image size, so that recipes which resize differently never share one: there the

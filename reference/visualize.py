@@ -29,6 +29,9 @@ from reference.files import write_atomically
 # Okabe and Ito's palette: told apart with any of the common colour vision deficiencies, and in print.
 BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#B8A800")
+_MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*", "<")
+
 WIDTH = 1000  # pixels of every picture; text is sized to survive a phone, which shows it at 0.375
 _DPI = 100
 _GAP = 6
@@ -114,27 +117,97 @@ def curves(
     path: Path,
     selected: int | None = None,
 ) -> None:
-    """Losses and the validation metric by epoch, side by side.
+    """Losses and the metric by epoch, side by side; of a pre-training its spread and effective rank too.
 
     Args:
-        values: one value an epoch, epoch 1 first: ``train_loss``, ``val_loss``, and the curve named by
-            ``primary``. Others are left out.
-        primary: ``val_top1`` or ``val_miou``.
+        values: one value an epoch, epoch 1 first: ``train_loss``, ``val_loss``, the curve named by
+            ``primary``, and ``probe_embedding_std`` and ``probe_effective_rank``. Others are left out.
+        primary: ``val_top1``, ``val_miou`` or ``probe_knn``.
         title: network, tier and source of the data.
         path: PNG or SVG file to write.
         selected: epoch (from 1) that the reported figure is taken from; drawn as a dotted line.
     """
     losses = {n.removesuffix("_loss"): values[n] for n in ("train_loss", "val_loss") if n in values}
-    label = {"val_top1": "top-1 accuracy", "val_miou": "mean IoU"}.get(primary, primary)
-    score = values.get(primary, ())
+    panels = [("loss", losses, 0)]
+    for name in dict.fromkeys((primary, "probe_embedding_std", "probe_effective_rank")):
+        if name in values:
+            split = "training images, unaugmented" if name.startswith("probe_") else "val"
+            label = _CURVES.get(name, name)
+            panels.append((label, {f"{label} on {split}": values[name]}, 2))
+    rows = -(-len(panels) // 2)
     with _defaults():
-        figure = Figure(figsize=(WIDTH / _DPI, 4.4), dpi=_DPI, layout="constrained")
+        figure = Figure(figsize=(WIDTH / _DPI, 4.4 * rows), dpi=_DPI, layout="constrained")
         figure.suptitle(title, fontsize=16, weight="bold")
-        loss_axes, score_axes = figure.subplots(1, 2)
-        _lines(loss_axes, losses, "loss", selected)
-        _lines(score_axes, {f"{label} on val": score}, label, selected, first=2)
-        # from zero, so that a flat curve looks flat
-        score_axes.set_ylim(0, max(_top(score) * 1.08, 1e-3))
+        axes = figure.subplots(rows, 2, squeeze=False).ravel()
+        for place, (label, lines, first) in zip(axes, panels, strict=False):
+            _lines(place, lines, label, selected, first=first)
+            if place is not axes[0]:
+                # from zero, so that a flat curve looks flat
+                place.set_ylim(0, max(max(map(_top, lines.values())) * 1.08, 1e-3))
+        for place in axes[len(panels) :]:
+            place.set_axis_off()
+        _save(figure, path)
+
+
+_CURVES = {
+    "val_top1": "top-1 accuracy",
+    "val_miou": "mean IoU",
+    "probe_knn": "20-NN accuracy",
+    "probe_embedding_std": "embedding std",
+    "probe_effective_rank": "effective rank",
+}
+
+
+def embeddings(
+    points: Mapping[int, NDArray[np.float32]],
+    *,
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    method: str,
+    curves: Mapping[str, Sequence[float]],
+    title: str,
+    path: Path,
+) -> None:
+    """The plane's points at each epoch shown, a colour and a marker for each class, with what can be counted.
+
+    Args:
+        points: (N, 2) by epoch.
+        labels: (N,) class of each point.
+        classes: their names; few enough are named in a legend.
+        method: ``"tsne"`` or ``"pca"``.
+        curves: holds ``knn_purity`` and ``silhouette`` of the method, one value an epoch.
+        title: network, tier and source of the data.
+        path: PNG or SVG file to write.
+    """
+    prefix, name = ("", "t-SNE") if method == "tsne" else (f"{method}_", method.upper())
+    columns = min(2, len(points))
+    rows = -(-len(points) // columns)
+    named = len(classes) <= _NAMED_CELLS
+    with _defaults():
+        height = 4.9 * rows + (1.1 if named else 0.3)
+        figure = Figure(figsize=(WIDTH / _DPI, height), dpi=_DPI, layout="constrained")
+        figure.suptitle(f"{title}\n{name} of the penultimate layer", fontsize=15, weight="bold")
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes, epoch in zip(grid, sorted(points), strict=False):
+            for label in range(len(classes)):
+                mine = points[epoch][labels == label]
+                axes.scatter(
+                    *mine.T,
+                    s=22,
+                    color=_COLOURS[label % len(_COLOURS)],
+                    marker=_MARKERS[label // len(_COLOURS) % len(_MARKERS)],
+                    linewidths=0,
+                    label=classes[label] if named and epoch == min(points) else None,
+                )
+            purity, width = (curves[f"{prefix}{n}"][epoch - 1] for n in ("knn_purity", "silhouette"))
+            heading = f"epoch {epoch}: 10-NN purity {purity:.2f}, silhouette {width:.2f}"
+            axes.set_title(heading, fontsize=14)
+            axes.set_xticks([])
+            axes.set_yticks([])
+        for axes in grid[len(points) :]:
+            axes.set_axis_off()
+        if named:
+            figure.legend(loc="outside lower center", ncols=4, fontsize=14, frameon=False, markerscale=2)
         _save(figure, path)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -108,6 +108,34 @@ class Dataset:
     unique_val: int
     manifest: str
     counts_note: str
+
+
+HELD_OUT = 20
+
+
+def hold_out(dataset: Dataset) -> Dataset:
+    """A labelled data set without a validation split, the last twentieth of each class held out as one."""
+    labels = np.asarray(dataset.train.targets)
+    kept, held = [], []
+    for label in np.unique(labels):
+        of_class = np.flatnonzero(labels == label)
+        count = max(1, len(of_class) // HELD_OUT)
+        kept.append(of_class[:-count])
+        held.append(of_class[-count:])
+    train, val = (_rows(dataset.train, np.sort(np.concatenate(rows))) for rows in (kept, held))
+    return replace(
+        dataset,
+        train=train,
+        val=val,
+        unique_val=len({image.tobytes() for image in val.images}),
+        counts_note=f"{dataset.counts_note}; no validation split: {len(val)} training images held out",
+    )
+
+
+def _rows(split: Split, at: np.ndarray) -> Split:
+    return Split(
+        ids=tuple(split.ids[i] for i in at), images=split.images[at], targets=np.asarray(split.targets)[at]
+    )
 
 
 @dataclass(frozen=True)

@@ -319,22 +319,40 @@ class Fcn8sVgg16Bn(LeakyFcn):
     convolutions, ``upscore_pool4`` 64² to meet pool3, ``upscore8`` 512². Only sides of 464 and 512 come
     out as they went in. The listing's last BatchNorm is printed twice, on either side of a page break.
 
+    Args:
+        batch_norm: the trunk is VGG16-BN, as printed; else VGG16. fc6, fc7 and pool4's branch keep theirs.
+        skips: pool3 and pool4 are scored and added, as printed; else pool5 alone takes the same way up.
+
     Raises:
         ValueError: from ``forward``, for an image of another size.
     """
 
     SIDES = (464, 512)
 
-    def __init__(self, *, num_classes: int, width: int = 64) -> None:
+    def __init__(
+        self, *, num_classes: int, width: int = 64, batch_norm: bool = True, skips: bool = True
+    ) -> None:
         super().__init__()
         check_sizes(num_classes, width)
-        self.num_classes, self.width = num_classes, width
-        features = list(vgg_features(VGG16_BLOCKS, width=width, batch_norm=True, ceil_mode=True))
-        self.features3 = nn.Sequential(*features[:24])
-        self.features4 = nn.Sequential(*features[24:34])
-        self.features5 = nn.Sequential(*features[34:])
-        self.pretrained = {"vgg16_bn": KeyMap(prefixes=_split_features(24, 34, 44), fresh=LEAKY_FRESH)}
+        self.num_classes, self.width, self.skips = num_classes, width, skips
+        features = list(vgg_features(VGG16_BLOCKS, width=width, batch_norm=batch_norm, ceil_mode=True))
+        ends = [at + 1 for at, layer in enumerate(features) if isinstance(layer, nn.MaxPool2d)][2:]
+        self.features3 = nn.Sequential(*features[: ends[0]])
+        self.features4 = nn.Sequential(*features[ends[0] : ends[1]])
+        self.features5 = nn.Sequential(*features[ends[1] :])
+        keys = KeyMap(prefixes=_split_features(*ends), fresh=LEAKY_FRESH)
+        self.pretrained = {"vgg16_bn" if batch_norm else "vgg16": keys}
         self.add_scores(num_classes, width, 0, nn.Dropout2d)
+        if skips:
+            self.add_skips(num_classes, width)
+        init_vgg_(self)
+        zero_(self.score_fr, *([self.score_pool3] if skips else []))
+        self.upscore2 = upsampler(num_classes, 5, 3)
+        self.upscore8 = upsampler(num_classes, 8, 8)
+        self.upscore_pool4 = upsampler(num_classes, 2, 2)
+
+    def add_skips(self, num_classes: int, width: int) -> None:
+        """Create the layers that score pool3 and pool4, in the printed order."""
         self.score_pool3 = nn.Conv2d(4 * width, num_classes, 1)
         self.score_pool4_0 = nn.Conv2d(8 * width, 16 * width, 3, padding=1)
         self.bn4_0 = nn.BatchNorm2d(16 * width)
@@ -345,11 +363,6 @@ class Fcn8sVgg16Bn(LeakyFcn):
         self.score_pool4_2 = nn.Conv2d(32 * width, num_classes, 3, padding=1)
         self.bn4_2 = nn.BatchNorm2d(num_classes)
         self.lrelu4_2 = nn.LeakyReLU(0.2, inplace=True)
-        init_vgg_(self)
-        zero_(self.score_fr, self.score_pool3)
-        self.upscore2 = upsampler(num_classes, 5, 3)
-        self.upscore8 = upsampler(num_classes, 8, 8)
-        self.upscore_pool4 = upsampler(num_classes, 2, 2)
 
     def score4(self, pool4: Tensor) -> Tensor:
         """The scores of pool4, through three convolutions: (B, 8·width, h, w) → (B, num_classes, h, w)."""
@@ -364,8 +377,11 @@ class Fcn8sVgg16Bn(LeakyFcn):
             raise ValueError(f"image of {height}×{width}: R2's FCN8s fits sides of 464 and 512 pixels only")
         pool3 = self.features3(x)
         pool4 = self.features4(pool3)
-        scores = self.upscore2(self.score(self.features5(pool4))) + self.score4(pool4)  # (B, C, H/16, W/16)
-        scores = self.upscore_pool4(scores) + self.score_pool3(pool3)  # (B, C, H/8, W/8)
+        scores = self.upscore2(self.score(self.features5(pool4)))  # (B, C, H/16, W/16)
+        if not self.skips:
+            coarse: Tensor = self.upscore8(self.upscore_pool4(scores))
+            return coarse
+        scores = self.upscore_pool4(scores + self.score4(pool4)) + self.score_pool3(pool3)  # (B, C, H/8, W/8)
         logits: Tensor = self.upscore8(scores)
         return logits
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from reference.errors import InputError, WeightsMissingError
@@ -131,6 +133,22 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         InputError: hash and name differ, or the file is not a torch file that holds tensors only.
     """
     checked_sha256(path)
+    return _read(path)
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The tensors of a user's own file, safetensors or torch's, on the CPU; its name carries no hash.
+
+    Raises:
+        InputError: no such file, or one that holds anything but tensors by name.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected a ResNet-50's state dict")
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise InputError(f"{path}: not a safetensors file ({error}); save it again") from error
     return _read(path)
 
 

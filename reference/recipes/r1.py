@@ -21,7 +21,7 @@ BYOL = Recipe(
     data="miniimagenet",
     model="byol_resnet50",
     model_args=(("bn_views", "separate"), ("target_buffers", "own")),
-    num_classes=1,
+    num_classes=64,
     image_size=128,
     init="scratch",
     loss="byol_loss_r1",
@@ -204,4 +204,132 @@ FINETUNE_E = replace(
     title="Office-Home, setting E: BYOL backbone, classifier alone",
     init="run:r1-byol",
     model_args=(("frozen", True),),
+)
+
+_SEGMENT_ASSUMPTIONS = (
+    Assumption(
+        field="optimizer",
+        value="SGD, momentum 0.9, weight decay 1e-4",
+        why="not stated; torchvision's segmentation reference",
+    ),
+    Assumption(
+        field="schedule",
+        value="polynomial decay (power 0.9) over the whole training",
+        why="not stated; torchvision's segmentation reference",
+    ),
+    Assumption(field="batch_size", value="8", why="not stated"),
+    Assumption(field="loss", value="cross-entropy", why="not stated; the usual one"),
+    Assumption(
+        field="unknown pixels",
+        value="a seventh class like the others",
+        why="not stated; seven outputs are printed (r1:652), and the score does not ignore unknown",
+    ),
+    Assumption(field="augment", value="horizontal flip", why="not stated"),
+    Assumption(
+        field="image_size",
+        value="512",
+        why="not stated; the size of the images, whose masks the score compares at full size",
+    ),
+    Assumption(
+        field="normalisation",
+        value="ImageNet mean and standard deviation",
+        why="not stated; what the pretrained networks were trained with",
+    ),
+)
+
+SEG_A = Recipe(
+    slug="r1-seg-a",
+    report="r1",
+    title="VGG16-FCN32s",
+    task="segment",
+    data="landcover",
+    model="fcn32s",
+    model_args=(("padding", 100), ("transplant", True)),
+    num_classes=7,
+    image_size=512,
+    init="vgg16",
+    loss="cross_entropy",
+    batch_size=8,
+    phases=(Phase(optimizer="sgd", lr=1e-3, epochs=50, weight_decay=1e-4, schedule="poly"),),
+    augment=("horizontal_flip",),
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    selection="best",
+    assumptions=(
+        *_SEGMENT_ASSUMPTIONS,
+        Assumption(
+            field="init",
+            value="torchvision's ImageNet VGG16, its linear layers turned into fc6 and fc7",
+            why="weights are not stated; turning linear layers into convolutions is (r1:389)",
+        ),
+        Assumption(
+            field="padding of the first convolution",
+            value="100",
+            why="not stated; that of the paper the report links (r1:391)",
+        ),
+        Assumption(
+            field="batch normalisation",
+            value="none",
+            why="not stated; the network it names is VGG16, torchvision's name without",
+        ),
+        Assumption(
+            field="upsampling",
+            value="one transposed convolution (64, stride 32), bilinear at first",
+            why="not stated; FCN-32s's in the paper",
+        ),
+        Assumption(
+            field="lr",
+            value="1e-3",
+            why="not stated; R3's for such a network (r3:210); torchvision's 0.01 is for BatchNorm",
+        ),
+        Assumption(field="epochs", value="50", why="not stated; as R3 and R4 (r3:207, r4:410)"),
+        Assumption(
+            field="selection",
+            value="best validation epoch",
+            why="not stated; the printed figure is taken as the best that was seen",
+        ),
+    ),
+)
+
+SEG_B = Recipe(
+    slug="r1-seg-b",
+    report="r1",
+    title="DeepLabV3 over ResNet50",
+    task="segment",
+    data="landcover",
+    model="deeplabv3_resnet50",
+    num_classes=7,
+    image_size=512,
+    init="deeplabv3_resnet50_coco",
+    loss="cross_entropy",
+    batch_size=8,
+    phases=(Phase(optimizer="sgd", lr=0.01, epochs=585, weight_decay=1e-4, schedule="poly"),),
+    augment=("horizontal_flip",),
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    aux_weight=0.5,
+    aux_lr_factor=10.0,
+    selection="final",
+    # R1 counts from 0; its epoch 0 is the first one trained.
+    mask_epochs=(1, 290, 585),
+    mask_images=("0013", "0062", "0104"),
+    assumptions=(
+        *_SEGMENT_ASSUMPTIONS,
+        Assumption(field="lr", value="0.01", why="not stated; torchvision's segmentation reference"),
+        Assumption(
+            field="epochs",
+            value="585",
+            why="not stated; the epoch chosen as the final stage (r1:688) is taken as the last",
+        ),
+        Assumption(
+            field="auxiliary loss",
+            value="half of the main one",
+            why="not stated; torchvision's reference, for the auxiliary head that is printed (r1:654-659)",
+        ),
+        Assumption(
+            field="aux_lr_factor",
+            value="10",
+            why="not stated; torchvision's reference, as everything else of this training",
+        ),
+    ),
 )

@@ -11,11 +11,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reference.recipes.recipe import Assumption, Phase, Recipe
+from reference.recipes.recipe import IMAGENET_MEAN, IMAGENET_STD, Assumption, Phase, Recipe
 
 # Its own statistics, printed for pre-training and fine-tuning (r3:125-126, r3:169-170).
 MEAN = (0.4705, 0.4495, 0.4037)
 STD = (0.2170, 0.2149, 0.2145)
+
+_CONSTANT = Assumption(
+    field="schedule",
+    value="constant",
+    why="not stated; the list of settings names no scheduler, the pre-training's does (r3:136)",
+)
+
+_BEST = Assumption(
+    field="selection",
+    value="best validation epoch",
+    why="not stated; the printed figure is taken as the best that was seen",
+)
 
 BYOL = Recipe(
     slug="r3-byol",
@@ -25,7 +37,7 @@ BYOL = Recipe(
     data="miniimagenet",
     model="byol_resnet50",
     model_args=(("bn_views", "separate"), ("target_buffers", "own")),
-    num_classes=1,
+    num_classes=64,
     image_size=128,
     init="scratch",
     loss="byol_loss",
@@ -75,16 +87,8 @@ BYOL = Recipe(
 _FINETUNE_ASSUMPTIONS = (
     Assumption(field="dropout rate", value="0.5", why="not stated; torch's default"),
     Assumption(field="weight_decay", value="0", why="not stated; Adam's default"),
-    Assumption(
-        field="schedule",
-        value="constant",
-        why="not stated; the list of settings names no scheduler, the pre-training's does (r3:136)",
-    ),
-    Assumption(
-        field="selection",
-        value="best validation epoch",
-        why="not stated; the printed figure is taken as the best that was seen",
-    ),
+    _CONSTANT,
+    _BEST,
 )
 
 _HANDED_OUT = Assumption(
@@ -94,7 +98,7 @@ _HANDED_OUT = Assumption(
 )
 
 _FROZEN = Assumption(
-    field="frozen",
+    field="what is frozen",
     value="all of ResNet50, its fresh 1000-way layer included",
     why="not stated; the backbone is what is fixed (r3:144-145), and ResNet50 is printed whole (r3:176)",
 )
@@ -150,4 +154,211 @@ FINETUNE_E = replace(
     init="run:r3-byol",
     model_args=(("frozen", True),),
     assumptions=(*_FINETUNE_ASSUMPTIONS, _FROZEN),
+)
+
+_SPLIT = Assumption(
+    field="split",
+    value="validation",
+    why="not stated of this table; the one of fine-tuning says so (r3:140)",
+)
+
+_CLASSIFY_ASSUMPTIONS = (
+    Assumption(
+        field="crop size",
+        value="the image's, after padding by 1/8 of the side",
+        why="not stated; the usual crop of 32 px originals",
+    ),
+    Assumption(field="rotation angle", value="up to 15° each way", why="not stated; a usual range"),
+    Assumption(
+        field="normalisation",
+        value="ImageNet mean and standard deviation",
+        why="not stated of these data; what the pretrained network was trained with",
+    ),
+    _CONSTANT,
+    _BEST,
+    _SPLIT,
+)
+
+CLASSIFY_A = Recipe(
+    slug="r3-classify-a",
+    report="r3",
+    title="VGG13 classifier from scratch, 50 classes",
+    task="classify",
+    data="classification50",
+    model="vgg13",
+    # What R3 embeds is the convolutions' output (r3:62, r3:73).
+    model_args=(("embedding", "conv"),),
+    num_classes=50,
+    image_size=32,
+    init="scratch",
+    loss="cross_entropy",
+    batch_size=128,
+    phases=(Phase(optimizer="adamw", lr=1e-3, epochs=500, weight_decay=0.01),),
+    augment=("random_crop", "random_rotation", "horizontal_flip"),
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    selection="best",
+    embed_epochs=(1, 500),
+    embed_split="val",
+    embed_methods=("pca", "tsne"),
+    assumptions=(
+        *_CLASSIFY_ASSUMPTIONS,
+        Assumption(
+            field="image_size",
+            value="32",
+            why="not stated; the originals' size, since resizing is told of model B alone (r3:37)",
+        ),
+        Assumption(
+            field="init",
+            value="scratch",
+            why="not stated; pretrained weights are told as a difference of model B (r3:51)",
+        ),
+        Assumption(field="weight_decay", value="0.01", why="not stated; AdamW's default"),
+        Assumption(
+            field="embed_epochs",
+            value="1 and 500",
+            why="not stated; early, and the last epoch (r3:77)",
+        ),
+        Assumption(
+            field="embed_split",
+            value="val",
+            why="not stated; the figure is explained by the accuracy (r3:77)",
+        ),
+    ),
+)
+
+CLASSIFY_B = Recipe(
+    slug="r3-classify-b",
+    report="r3",
+    title="Pretrained ResNet152 with mixup, 50 classes",
+    task="classify",
+    data="classification50",
+    model="resnet152",
+    num_classes=50,
+    image_size=224,
+    init="resnet152",
+    loss="soft_cross_entropy",
+    batch_size=32,
+    phases=(Phase(optimizer="sgd", lr=3e-3, epochs=20, momentum=0.9),),
+    augment=("random_crop", "random_rotation", "horizontal_flip"),
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    mixup=1.0,
+    mixup_smoothing=0.1,
+    selection="best",
+    assumptions=(
+        *_CLASSIFY_ASSUMPTIONS,
+        Assumption(
+            field="mixup alpha",
+            value="1",
+            why="not stated; the default of timm's, which is what was used (r3:57)",
+        ),
+        Assumption(
+            field="label smoothing",
+            value="0.1",
+            why="not stated; the default of timm's mixup, which nobody notices who does not look",
+        ),
+        Assumption(field="momentum", value="0.9", why="not stated; timm's default"),
+        Assumption(field="weight_decay", value="0", why="not stated; SGD's default"),
+    ),
+)
+
+_SEGMENT_ASSUMPTIONS = (
+    Assumption(
+        field="optimizer",
+        value="SGD, momentum 0.9, weight decay 1e-4",
+        why="not stated; torchvision's segmentation reference; Adam at such rates spoils pretrained weights",
+    ),
+    Assumption(
+        field="image_size",
+        value="512",
+        why="not stated; the size of the images, whose masks the score compares at full size",
+    ),
+    Assumption(
+        field="normalisation",
+        value="ImageNet mean and standard deviation",
+        why="not stated of these data; what the pretrained networks were trained with",
+    ),
+    Assumption(
+        field="unknown pixels",
+        value="a seventh class like the others",
+        why="not stated; as in the reports that print seven outputs, and the score does not ignore unknown",
+    ),
+    _CONSTANT,
+    _BEST,
+    _SPLIT,
+)
+
+SEG_A = Recipe(
+    slug="r3-seg-a",
+    report="r3",
+    title="VGG16-FCN32s",
+    task="segment",
+    data="landcover",
+    model="fcn32s",
+    model_args=(("padding", 1),),
+    num_classes=7,
+    image_size=512,
+    init="vgg16",
+    loss="cross_entropy",
+    batch_size=4,
+    phases=(Phase(optimizer="sgd", lr=1e-3, epochs=50, weight_decay=1e-4),),
+    augment=(),
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    selection="best",
+    assumptions=(
+        *_SEGMENT_ASSUMPTIONS,
+        Assumption(
+            field="padding of the first convolution",
+            value="1",
+            why="not stated; a pretrained VGG16 whose output is image/32 (r3:199) is padded by its own 1",
+        ),
+        Assumption(
+            field="kernel sizes",
+            value="7 and 1 in conv6 and conv7, 64 with stride 32 in the transposed convolution",
+            why="not stated; the original FCN-32s's",
+        ),
+        Assumption(field="channels", value="4096 in conv6 and conv7", why="not stated; the original's"),
+    ),
+)
+
+SEG_B = Recipe(
+    slug="r3-seg-b",
+    report="r3",
+    title="DeepLabV3 over ResNet50 with Poly-1",
+    task="segment",
+    data="landcover",
+    model="deeplabv3_resnet50",
+    num_classes=7,
+    image_size=512,
+    init="deeplabv3_resnet50_coco",
+    loss="poly1",
+    loss_args=(("epsilon", 1.0),),
+    batch_size=12,
+    phases=(Phase(optimizer="sgd", lr=0.01, epochs=80, weight_decay=1e-4),),
+    augment=(),
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    aux_weight=0.5,
+    aux_lr_factor=1.0,
+    selection="best",
+    mask_epochs=(1, 40, 80),
+    mask_images=("0013", "0062", "0104"),
+    assumptions=(
+        *_SEGMENT_ASSUMPTIONS,
+        Assumption(
+            field="epsilon",
+            value="1",
+            why="not stated; the default of the PyTorch implementations that call it Poly1",
+        ),
+        Assumption(
+            field="auxiliary loss",
+            value="half of the main one, Poly-1 too",
+            why="not stated; torchvision's reference, for the head that the pretrained network has",
+        ),
+        Assumption(
+            field="aux_lr_factor", value="1", why="not stated; one learning rate is printed, for all weights"
+        ),
+    ),
 )

@@ -49,8 +49,23 @@ CLASSIFY = Recipe(
     mean=IMAGENET_MEAN,
     std=IMAGENET_STD,
     selection="best",
+    embed_epochs=(30,),
+    embed_split="val",
     assumptions=(
         *_UNSTATED,
+        Assumption(
+            field="embed_epochs", value="30", why="not stated; the figure stands under the result (r4:61)"
+        ),
+        Assumption(
+            field="embed_split",
+            value="val",
+            why="not stated; the figure stands under the validation accuracy (r4:58)",
+        ),
+        Assumption(
+            field="layer",
+            value="the second last one",
+            why="not stated; the layer that R1, R2 and R5 show (r1:338, r2:85, r5:64)",
+        ),
         Assumption(
             field="init",
             value="torchvision's ImageNet VGG16-BN",
@@ -60,6 +75,7 @@ CLASSIFY = Recipe(
         Assumption(field="lr", value="0.01", why="not stated; usual for fine-tuning VGG with SGD"),
         Assumption(field="batch_size", value="64", why="not stated"),
         Assumption(field="epochs", value="30", why="not stated"),
+        Assumption(field="loss", value="cross-entropy", why="not stated; one label an image"),
         Assumption(
             field="image_size",
             value="224",
@@ -87,6 +103,11 @@ _SEGMENT_ASSUMPTIONS = (
         field="loss",
         value="cross-entropy over 7 classes, unknown among them",
         why="not stated; seven output channels are printed, and the score does not ignore unknown",
+    ),
+    Assumption(
+        field="mask_images",
+        value="the first three of the validation split",
+        why="not stated; the pictures are lost (r4:404)",
     ),
 )
 

@@ -19,7 +19,7 @@ BYOL = Recipe(
     data="miniimagenet",
     model="byol_resnet50",
     model_args=(("bn_views", "joint"), ("target_buffers", "own")),
-    num_classes=1,
+    num_classes=64,
     image_size=128,
     init="scratch",
     loss="byol_loss",
@@ -170,4 +170,118 @@ FINETUNE_E = replace(
     title="Office-Home, setting E: BYOL backbone, classifier alone",
     init="run:r5-byol",
     model_args=(*FINETUNE_A.model_args, ("frozen", True)),
+)
+
+_SEGMENT_ASSUMPTIONS = (
+    Assumption(
+        field="optimizer",
+        value="SGD, momentum 0.9, weight decay 1e-4",
+        why="not stated; torchvision's segmentation reference",
+    ),
+    Assumption(
+        field="schedule",
+        value="polynomial decay (power 0.9) over the whole training",
+        why="not stated; torchvision's segmentation reference",
+    ),
+    Assumption(field="batch_size", value="8", why="not stated"),
+    Assumption(field="loss", value="cross-entropy", why="not stated; the usual one"),
+    Assumption(
+        field="unknown pixels",
+        value="a seventh class like the others",
+        why="not stated; seven outputs are printed (r5:121), and the score does not ignore unknown",
+    ),
+    Assumption(field="augment", value="horizontal flip", why="not stated"),
+    Assumption(
+        field="image_size",
+        value="512",
+        why="not stated; the size of the images, whose masks the score compares at full size",
+    ),
+    Assumption(
+        field="normalisation",
+        value="ImageNet mean and standard deviation",
+        why="not stated; what the pretrained networks were trained with",
+    ),
+    Assumption(
+        field="selection", value="best validation epoch", why="not stated; the report ends before its figures"
+    ),
+)
+
+SEG_A = Recipe(
+    slug="r5-seg-a",
+    report="r5",
+    title="VGG16-FCN32s with a ReLU after its scores",
+    task="segment",
+    data="landcover",
+    model="fcn32s",
+    model_args=(("padding", 100), ("channel_dropout", False), ("score_relu", True), ("deconv_bias", True)),
+    num_classes=7,
+    image_size=512,
+    init="vgg16",
+    loss="cross_entropy",
+    batch_size=8,
+    phases=(Phase(optimizer="sgd", lr=1e-3, epochs=50, weight_decay=1e-4, schedule="poly"),),
+    augment=("horizontal_flip",),
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    selection="best",
+    assumptions=(
+        *_SEGMENT_ASSUMPTIONS,
+        Assumption(
+            field="padding of the first convolution",
+            value="100",
+            why="cut off after its first digit (r5:78); with 1 the unpadded fc6 (r5:111) would leave 352 of"
+            " 512 pixels",
+        ),
+        Assumption(
+            field="crop",
+            value="to the image, where the grids meet",
+            why="not stated; the original's, without which the output is larger than the image",
+        ),
+        Assumption(
+            field="init",
+            value="torchvision's ImageNet VGG16 trunk",
+            why="not stated; as in the original FCN",
+        ),
+        Assumption(
+            field="lr",
+            value="1e-3",
+            why="not stated; R3's for such a network (r3:210); torchvision's 0.01 is for BatchNorm",
+        ),
+        Assumption(field="epochs", value="50", why="not stated; as R3 and R4 (r3:207, r4:410)"),
+    ),
+)
+
+SEG_B = Recipe(
+    slug="r5-seg-b",
+    report="r5",
+    title="DeepLabV3 over ResNet50",
+    task="segment",
+    data="landcover",
+    model="deeplabv3_resnet50",
+    num_classes=7,
+    image_size=512,
+    init="deeplabv3_resnet50_coco",
+    loss="cross_entropy",
+    batch_size=8,
+    phases=(Phase(optimizer="sgd", lr=0.01, epochs=80, weight_decay=1e-4, schedule="poly"),),
+    augment=("horizontal_flip",),
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    aux_weight=0.5,
+    aux_lr_factor=10.0,
+    selection="best",
+    assumptions=(
+        *_SEGMENT_ASSUMPTIONS,
+        Assumption(
+            field="init",
+            value="torchvision's DeepLabV3, pretrained on COCO",
+            why="not stated; as R1 and R3 with this network (r1:671, r3:214)",
+        ),
+        Assumption(field="lr", value="0.01", why="not stated; torchvision's segmentation reference"),
+        Assumption(field="epochs", value="80", why="not stated; R3's with this network (r3:225)"),
+        Assumption(
+            field="auxiliary loss", value="half of the main one", why="not stated; torchvision's reference"
+        ),
+        Assumption(field="aux_lr_factor", value="10", why="not stated; torchvision's reference"),
+    ),
 )

@@ -56,6 +56,7 @@ class Recipe:
         init: ``"scratch"``, the name of a weights file in ``reference.models.weights.WEIGHTS``, or
             ``"run:<slug>"`` for the weights that another recipe's run ends with.
         model: key of ``reference.models.MODELS``; ``model_args`` are further keyword arguments.
+        num_classes: outputs; of BYOL, which has none, the classes that its probe tells apart.
         width: channels of the first stage; 64 is the printed network.
         loss: key of the task's losses, with ``loss_args``.
         augment: names of ``reference.augment`` operations, applied in this order to training batches

@@ -24,8 +24,8 @@ from reference.training.evaluation import Batches, Evaluation, Metric
 
 PROBE_IMAGES = 2560
 """Most training images that are embedded each epoch: a fixed cost, whatever the data set's size."""
-QUERY_EVERY = 5
-"""Every fifth of them asks the others for its label."""
+QUERY_SHARE = 0.2
+"""How many of them ask the others for their label; always the same ones."""
 NEIGHBOURS = 20
 COLLAPSED_SHARE, COLLAPSED_EPOCHS = 0.01, 3
 """A run has collapsed when the spread stays below this share of 1/√d for so many epochs after warm-up."""
@@ -78,7 +78,9 @@ def evaluate(model: BYOL, batches: Batches, dataset: Dataset, recipe: Recipe, lo
         "effective_rank": Metric(embeddings.effective_rank(features)),
     }
     labels = batches.targets.cpu().long()
-    labelled, queries = bool((labels >= 0).all()), torch.arange(len(labels)) % QUERY_EVERY == 0
+    labelled = bool((labels >= 0).all())
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    queries = order < len(labels) * QUERY_SHARE  # any order of classes in the split
     votes, confusion, majority = torch.empty(0, dtype=torch.long), np.zeros((0, 0), np.int64), math.nan
     if labelled:
         k = min(NEIGHBOURS, int((~queries).sum()))

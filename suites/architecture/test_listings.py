@@ -186,6 +186,19 @@ def test_r2_fcn8s_sums_its_three_branches(randomised, images):
         torch.testing.assert_close(model(x), sum(parts), rtol=1e-9, atol=1e-9)
 
 
+def test_r2_fcn8s_without_skips_is_the_way_up_from_pool5(randomised, images):
+    whole = randomised(build("fcn8s_vgg16_bn", num_classes=3, width=1))
+    coarse = build("fcn8s_vgg16_bn", num_classes=3, width=1, skips=False).to(torch.float64).eval()
+    coarse.load_state_dict({key: whole.state_dict()[key] for key in coarse.state_dict()})
+    left = {key.partition(".")[0] for key in whole.state_dict() if key not in coarse.state_dict()}
+    assert left == {"score_pool3", *(f"{name}_{i}" for name in ("score_pool4", "bn4") for i in range(3))}
+    x = images(1, 464, 464)
+    with torch.inference_mode():
+        pool5 = whole.features5(whole.features4(whole.features3(x)))
+        expected = whole.upscore8(whole.upscore_pool4(whole.upscore2(whole.score(pool5))))
+        assert torch.equal(coarse(x), expected)
+
+
 def test_r2_fcn32s_is_cropped_as_the_original():
     assert on_meta("fcn32s_pad100", 7).offset == 19
     assert on_meta("fcn32s_pad100", 7, padding=1).offset == 16

@@ -40,6 +40,8 @@ VARIANTS = [
     ("fcn32s", {"score_relu": True, "deconv_bias": True, "channel_dropout": False}),
     ("fcn32s_pad100", {"padding": 1}),
     ("fcn8s_vgg16", {"batch_norm": True, "padding": 1}),
+    ("fcn8s_vgg16_bn", {"batch_norm": False}),
+    ("fcn8s_vgg16_bn", {"skips": False}),
     ("deeplabv3_resnet50", {"aux": False}),
 ]
 # Images of 64×96 pixels, but where the printed layers need another size.

@@ -323,13 +323,17 @@ def test_r2s_fcn32s_takes_the_features():
     assert set(found) == {key for key in model.state_dict() if key.startswith("features5.")}
 
 
-def test_r2s_fcn8s_takes_the_features_in_three_pieces():
-    model, found = translated("fcn8s_vgg16_bn", "vgg16_bn")
+@pytest.mark.parametrize(("weights", "batch_norm"), [("vgg16_bn", True), ("vgg16", False)])
+def test_r2s_fcn8s_takes_the_features_in_three_pieces(weights, batch_norm):
+    model, found = translated("fcn8s_vgg16_bn", weights, batch_norm=batch_norm)
     assert set(found) == {key for key in model.state_dict() if key.startswith("features")}
     assert found["features4.0.weight"].shape == (512, 256, 3, 3)
+    assert all(
+        isinstance(part[-1], nn.MaxPool2d) for part in (model.features3, model.features4, model.features5)
+    )
     with torch.device("meta"):
-        theirs = torchvision.models.vgg16_bn(weights=None)
-    keys = model.pretrained["vgg16_bn"]
+        theirs = getattr(torchvision.models, weights)(weights=None)
+    keys = model.pretrained[weights]
     # In the same order: no layer went to another one's place.
     ours = [keys.rename(key) for key in theirs.state_dict() if key.startswith("features.")]
     assert ours == [key for key in model.state_dict() if key.startswith("features")]

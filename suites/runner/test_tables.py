@@ -20,7 +20,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from bench import alignment, provenance, publish, records, tables, tiers
+from bench import alignment, markdown, provenance, publish, records, tables, tiers
 from bench.ledger import Claim, Ledger, load_ledgers
 from bench.records import Record
 from bench.verdicts import grade_all
@@ -33,7 +33,10 @@ R4_TEXT = ROOT.parent / "shared" / "reports" / "r4.txt"
 LEDGERS = load_ledgers()
 R4 = next(ledger for ledger in LEDGERS if ledger.report == "r4")
 CLASSIFY, SEG_A, SEG_B = "r4-classify", "r4-seg-a", "r4-seg-b"
-PAGES = {*(f"reports/r{n}.md" for n in range(1, 6)), "claims.md", "audit.md", "LEADERBOARD.md"}
+PAGES = {
+    *(f"reports/r{n}.md" for n in range(1, 6)),
+    *("claims.md", "audit.md", "LEADERBOARD.md", "settings.md"),
+}
 
 
 def put(
@@ -376,7 +379,7 @@ def test_any_text_is_shown_as_it_is(text: str) -> None:
     parsed = (
         MarkdownIt("commonmark")
         .enable(["table", "strikethrough"])
-        .parse(tables._table(["a", "b", "c"], [["1", tables._plain(text), "3"]]))
+        .parse(markdown.pipe_table(["a", "b", "c"], [["1", markdown.plain(text), "3"]]))
     )
     cells = [token for token in parsed if token.type == "inline"][3:]
     assert len(cells) == 3

@@ -590,9 +590,10 @@ def test_chains_and_ties(rival: str) -> None:
 
 
 def test_an_ordering_whose_member_has_no_recipe_is_named() -> None:
-    row = graded(runs(SEG_A, [0.6] * 3))["r3-order-depth"]
+    ordering = a_claim("ordering", metric="miou", order_recipes=(SEG_A, "ablation-of-no-one"))
+    row = graded(runs(SEG_A, [0.6] * 3), ordering)["x-claim"]
     assert row.label == "not run: no recipe"
-    assert "ablation-r3-classify-b-resnet50" in row.sentence
+    assert "ablation-of-no-one" in row.sentence
 
 
 # ---------------------------------------------------------------- pictures, processes and what code settles
@@ -658,6 +659,28 @@ def test_an_explanation_tells_what_became_of_its_tests() -> None:
     assert "x-order (directional)" in row.sentence
     assert "ablation-of-no-one (no recipe)" in row.sentence
     assert graded([], ordering, claim)["x-claim"].label == "not run: no recipe"
+
+
+def test_an_explanation_that_a_recipe_without_a_claim_tests() -> None:
+    ablation = "ablation-resnet34-fcn32s"
+    ordering = a_claim("ordering", "x-order", metric="miou", order_recipes=(SEG_B, SEG_A))
+    claim = a_claim("explanation", tested_by=("x-order", ablation))
+    row = graded([], ordering, claim)["x-claim"]
+    assert row.label == "not run: data"
+    assert f"{ablation} (not run)" in row.sentence
+    row = graded(runs(ablation, [0.6]), ordering, claim)["x-claim"]
+    assert row.label == "inconclusive"
+    assert f"{ablation} (run, full tier, official data, cpu)" in row.sentence
+    assert graded([], a_claim("explanation", tested_by=(ablation,)))["x-claim"].label == "not run: data"
+
+
+def test_a_record_from_before_a_field_of_recipes_is_of_the_present_one() -> None:
+    (record,) = runs(SEG_A, [0.6])
+    settings = {name: value for name, value in record.recipe.items() if name not in ("mixup", "tau")}
+    assert verdicts.is_of_present_recipe(replace(record, recipe=settings))
+    assert not verdicts.is_of_present_recipe(replace(record, recipe=settings | {"mixup": 0.2}))
+    shown = settings | {"embed_epochs": [3]}
+    assert verdicts.is_of_present_recipe(replace(record, recipe=shown))
 
 
 def test_flags_of_an_audit_are_passed_on() -> None:
