@@ -16,9 +16,9 @@ SMOKE_ARGS = {"leaky_vgg16": {"map_size": 2}}  # 60 to 91 pixels
 SMOKE_FIXED_SIZE = {"fcn8s_vgg16_bn": 464}
 # An image of so many pixels costs as much as ten of 128: a network as narrow as that, and half the epochs
 # with twice the steps.
-SMOKE_FIXED_WIDTH = {"fcn8s_vgg16_bn": 2}
+SMOKE_FIXED_WIDTH = {"fcn8s_vgg16_bn": 2, "leaky_vgg16": 16}
 SMOKE_FIXED_BATCH = {"fcn8s_vgg16_bn": 4}
-SMOKE_FIXED_EPOCHS = {"fcn8s_vgg16_bn": 10}
+SMOKE_FIXED_EPOCHS = {"fcn8s_vgg16_bn": 10, "leaky_vgg16": 12}
 GPU_EPOCHS = 10
 
 
