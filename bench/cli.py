@@ -267,6 +267,27 @@ def score(
         print(line)
 
 
+throughput_app = typer.Typer(help="Throughput results of suites/throughput.", rich_markup_mode=None)
+app.add_typer(throughput_app, name="throughput")
+
+
+@throughput_app.callback()
+def _of_throughput() -> None:
+    """Throughput results, as ``pytest suites/throughput --measure`` writes them."""
+
+
+@throughput_app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="The earlier result file.", metavar="A")],
+    b: Annotated[Path, typer.Argument(help="The later one, of the same machine.", metavar="B")],
+    output: FormatOption = Format.table,
+) -> None:
+    """Compare two sessions on one machine, row by row; B/A above 1 means that B is faster."""
+    from bench import throughput
+
+    _print_rows(throughput.compare(throughput.read(a), throughput.read(b)), output)
+
+
 def _recipes(slugs: list[str] | None, every: bool) -> list[Recipe]:
     from reference.recipes import RECIPES
 
