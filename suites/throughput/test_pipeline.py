@@ -83,7 +83,7 @@ def test_cost_of_a_step_as_the_data_grows(measuring: bool, rounds: int, note: Ca
 
         return train
 
-    few, many = (1000, 40_000) if measuring else (100, 400)
+    few, many = (1000, 40_000) if measuring else (64, 256)
     contenders = {f"ours, {many:,} images": over(many), f"ours, {few:,} images": over(few)}
     assert all(np.isfinite(train(0)).all() for train in contenders.values())
     for name, seconds in interleave(contenders, data=lambda number: number, rounds=rounds).items():
