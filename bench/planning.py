@@ -10,6 +10,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from bench import tiers
@@ -52,6 +53,11 @@ class Basis:
         if result is None:
             return cls(STATED_GPU, dtype, None, records)
         return cls(result.machine["gpu"] or result.machine["cpu"], dtype, result, records)
+
+
+def of_a_gpu(results: Iterable[Result]) -> Result | None:
+    """The first result of a machine with a GPU: what a plan is for where none is named."""
+    return next((result for result in results if result.machine["gpu"]), None)
 
 
 @dataclass(frozen=True)
@@ -214,14 +220,8 @@ def plan(
     ordered: list[str] = []
     settles: dict[str, tuple[str, ...]] = {}
     while wanted:
-        steps = {tuple(s for s in slugs if s not in ordered): name for name, slugs in wanted.items()}
-
-        def standing(step: tuple[str, ...]) -> tuple[float, float, tuple[str, ...]]:
-            gained = sum(set(slugs) <= {*ordered, *step} for slugs in wanted.values())
-            cost = sum(_known(hours[slug]) for slug in step)
-            return (-gained / cost if cost else -math.inf), cost, step
-
-        ordered += min(steps, key=standing)
+        steps = {tuple(slug for slug in slugs if slug not in ordered) for slugs in wanted.values()}
+        ordered += min(steps, key=partial(_standing, ordered=ordered, wanted=wanted, hours=hours))
         done = [name for name, slugs in wanted.items() if set(slugs) <= set(ordered)]
         settles[ordered[-1]] = tuple(done)
         wanted = {name: slugs for name, slugs in wanted.items() if name not in done}
@@ -239,6 +239,19 @@ def plan(
         )
         for slug in ordered
     ]
+
+
+def _standing(
+    step: tuple[str, ...],
+    *,
+    ordered: Sequence[str],
+    wanted: Mapping[str, Sequence[str]],
+    hours: Mapping[str, float | None],
+) -> tuple[float, float, tuple[str, ...]]:
+    """Sort key of a step: most claims an hour, then least hours, then names."""
+    gained = sum(set(slugs) <= {*ordered, *step} for slugs in wanted.values())
+    cost = sum(_known(hours[slug]) for slug in step)
+    return -gained / cost if cost else -math.inf, cost, step
 
 
 def _hours(images: tuple[int, int], price: Price) -> float | None:
@@ -266,11 +279,39 @@ def _with_starts(slugs: Sequence[str], recipes: Mapping[str, Recipe]) -> tuple[s
     return tuple(found)
 
 
+def seeds_to_settle(claim: Claim) -> int | None:
+    """Seeds with which a claim gets a grade other than for want of seeds, if our mean is the printed value.
+
+    None where no number of seeds would do.
+    """
+    from bench import grading
+
+    if claim.kind == "ordering":
+        return grading.MIN_SEEDS
+    if claim.kind != "number" or claim.value is None or claim.difference_of:
+        return 1
+    metric = claim.metric_name or ""
+    graded = metric == "miou" or metric.startswith("iou_") or (metric == "top1" and claim.n)
+    if not graded:
+        return 1
+    n, value, delta = claim.n, float(claim.fraction), float(claim.half_step)
+    sigma, _ = grading.prior_sigma(metric, n, value)
+    margin = float(grading.margin(claim.metric or metric, n, sigma, delta))
+    more = grading.seeds_until_reproduced(0.0, sigma, 1, delta, margin)
+    return None if more is None else 1 + more
+
+
 # ---------------------------------------------------------------- as a table
 
 
-def rows(jobs: Sequence[Job], *, seeds: int, budget: float | None) -> list[dict[str, Any]]:
-    """One row a job; with a budget in hours, whether the plan up to it fits."""
+def rows(
+    jobs: Sequence[Job], claims: Iterable[Claim], *, seeds: int, budget: float | None
+) -> list[dict[str, Any]]:
+    """One row a job; with a budget in hours, whether the plan up to it fits.
+
+    ``seeds needed`` is what the claims settled there need at most, whatever ``seeds`` is planned with.
+    """
+    needed = {claim.id: seeds_to_settle(claim) for claim in claims}
     table, total = [], 0.0
     for job in jobs:
         total += seeds * (job.hours or 0)
@@ -285,7 +326,8 @@ def rows(jobs: Sequence[Job], *, seeds: int, budget: float | None) -> list[dict[
         }
         if budget is not None:
             row["fits"] = "?" if job.hours is None else "yes" if total <= budget else "no"
-        table.append(row | {"settles": list(job.settles)})
+        most = max((needed[name] or 0 for name in job.settles), default=None)
+        table.append(row | {"seeds needed": most, "settles": list(job.settles)})
     return table
 
 
@@ -297,7 +339,8 @@ def closing(jobs: Sequence[Job], claims: Sequence[Claim], basis: Basis, *, tier:
     total = sum(job.hours or 0 for job in jobs)
     sources = [job.price.source.partition(":")[0] for job in jobs]
     told = [f"{sources.count(kind)} {kind}" for kind in dict.fromkeys(sources)]
-    lines = [f"On one {basis.gpu}, {basis.dtype}, {tier} tier, official counts; rates: {', '.join(told)}."]
+    counts = "the drawn data's counts" if tier == "smoke" else "official counts"
+    lines = [f"On one {basis.gpu}, {basis.dtype}, {tier} tier, {counts}; rates: {', '.join(told)}."]
     lines += [f"No estimate, so not in the hours: {job.recipe.slug}." for job in jobs if job.hours is None]
     left = len(asked) - len(settled)
     if left:
