@@ -24,6 +24,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--weights", default=None, type=Path, help="folder with pretrained weights")
     group.addoption("--device", default="auto", help="auto, cpu, cuda or mps")
     group.addoption("--out", default=None, type=Path, help="where records and tables go (a fresh folder)")
+    group.addoption(
+        "--measure",
+        action="store_true",
+        help="suites/throughput: time real sizes and write <out>/throughput/<machine>.json (out: runs)",
+    )
     group.addoption("--gpu-hours", default=None, type=float, help="stop starting runs after so many hours")
 
 
