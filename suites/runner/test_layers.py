@@ -11,7 +11,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LIBRARIES = {"torch", "torchvision", "numpy", "PIL"}
-ALSO_IN = {"visualize.py": {"matplotlib", "sklearn"}, "embeddings.py": {"sklearn"}}
+ALSO_IN = {
+    "visualize.py": {"matplotlib", "sklearn"},
+    "embeddings.py": {"sklearn"},
+    "automask.py": {"segment_anything"},
+}
 LIGHT = ("bench/__init__.py", "bench/__main__.py", "bench/cli.py", "bench/listing.py", "bench/ledger.py")
 HEAVY = {"torch", "torchvision", "numpy", "pandas", "scipy", "matplotlib", "sklearn"}
 
