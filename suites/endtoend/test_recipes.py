@@ -24,6 +24,8 @@ from reference.recipes import RECIPES
 # A smoke run is minutes of training: it must only show that the recipe learns what it is given, which
 # these margins above the majority class do (top-1 of 10 classes; mIoU of six).
 MARGIN = {"classify": 0.10, "segment": 0.05}
+TRAINED = [slug for slug, recipe in RECIPES.items() if recipe.task != "automask"]
+AUTOMASK = [slug for slug in RECIPES if slug not in TRAINED]
 CLAIMS = {claim.id: claim for ledger in load_ledgers() for claim in ledger.claims}
 
 
@@ -33,7 +35,7 @@ def out(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     return Path(chosen) if chosen else tmp_path_factory.mktemp("runs")
 
 
-@pytest.mark.parametrize("slug", RECIPES)
+@pytest.mark.parametrize("slug", TRAINED)
 def test_recipe_beats_the_majority_class(slug: str, out: Path, request: pytest.FixtureRequest) -> None:
     option = request.config.getoption
     if option("--tier") == "full":
@@ -53,7 +55,7 @@ def test_recipe_beats_the_majority_class(slug: str, out: Path, request: pytest.F
 
 
 @pytest.mark.fullrun
-@pytest.mark.parametrize("slug", RECIPES)
+@pytest.mark.parametrize("slug", TRAINED)
 def test_recipe_reaches_the_printed_figure(slug: str, out: Path, request: pytest.FixtureRequest) -> None:
     if request.config.getoption("--data") == "synthetic":
         pytest.skip("printed figures are of the official data: give --data DIR")
@@ -73,6 +75,17 @@ def test_recipe_reaches_the_printed_figure(slug: str, out: Path, request: pytest
     spread, nu = grading.pooled_sigma(values, sigma0)
     upper = statistics.fmean(values) + student.ppf(0.95, nu) * spread / math.sqrt(len(values))
     assert upper >= printed - margin, f"{values} against {claim.value}"
+
+
+@pytest.mark.parametrize("slug", [*AUTOMASK, *(pytest.param(s, marks=pytest.mark.fullrun) for s in AUTOMASK)])
+def test_automatic_masks_are_found(slug: str, out: Path, request: pytest.FixtureRequest) -> None:
+    """Published weights find some mask on every image, and are sure of it."""
+    for record in _run(slug, out, request):
+        counts = [m["value"] for n, m in record.metrics["final"]["metrics"].items() if n.startswith("masks_")]
+        assert counts
+        assert min(counts) >= 1
+        assert record.metric("predicted_iou") > dict(RECIPES[slug].model_args)["pred_iou_thresh"]
+        assert all((out / figure["file"]).stat().st_size > 0 for figure in record.figures)
 
 
 def test_tables_are_written_from_the_records(out: Path, request: pytest.FixtureRequest) -> None:
