@@ -15,12 +15,20 @@ SUITES = Path(__file__).parent / "suites"
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("bench", "what suites/endtoend runs")
     group.addoption("--tier", default="smoke", choices=("smoke", "gpu", "full"), help="what is scaled down")
+    group.addoption(
+        "--recipes", default="quick", choices=("quick", "all"), help="one for each network and task, or all"
+    )
     group.addoption("--data", default="synthetic", help="'synthetic' or a folder in the official layout")
     group.addoption("--seeds", default=1, type=int, help="seeds 0…k−1 of every recipe")
     group.addoption("--init", default=None, choices=("scratch",), help="instead of pretrained weights")
     group.addoption("--weights", default=None, type=Path, help="folder with pretrained weights")
     group.addoption("--device", default="auto", help="auto, cpu, cuda or mps")
     group.addoption("--out", default=None, type=Path, help="where records and tables go (a fresh folder)")
+    group.addoption(
+        "--measure",
+        action="store_true",
+        help="suites/throughput: time real sizes and write <out>/throughput/<machine>.json (out: runs)",
+    )
     group.addoption("--gpu-hours", default=None, type=float, help="stop starting runs after so many hours")
 
 

@@ -277,6 +277,54 @@ def score(
         print(line)
 
 
+@app.command("plan")
+def plan_(
+    gpu_hours: Annotated[float | None, typer.Option(min=0, help="Budget: which recipes fit.")] = None,
+    tier: Annotated[Tier, typer.Option(help="What is scaled down.")] = Tier.full,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of every recipe.")] = 1,
+    dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "bfloat16",
+    throughput: Annotated[Path | None, typer.Option(help="Result file of the machine to plan for.")] = None,
+    output: FormatOption = Format.table,
+    out: Annotated[Path, typer.Option("--out", help="Folder of records and throughput.")] = RESULTS,
+) -> None:
+    """Plan which claims runs can settle in how many hours, most claims an hour first."""
+    from bench import planning, records
+    from bench import throughput as measured
+    from bench.ledger import load_ledgers
+    from reference.recipes import RECIPES
+
+    if dtype not in ("float32", "bfloat16"):
+        _refuse("--dtype", dtype, ["float32", "bfloat16"])
+    result = measured.read(throughput) if throughput else planning.of_a_gpu(measured.read_all(out))
+    basis = planning.Basis.of(result, dtype, records.read_all(out))
+    claims = [claim for ledger in load_ledgers() for claim in ledger.claims]
+    jobs = planning.plan(RECIPES, claims, basis, tier=tier.value)
+    _print_rows(planning.rows(jobs, claims, seeds=seeds, budget=gpu_hours), output)
+    lines = planning.closing(jobs, claims, basis, tier=tier.value)
+    print("\n".join(["", *lines]), file=sys.stderr if output is Format.json else sys.stdout)
+
+
+throughput_app = typer.Typer(help="Throughput results of suites/throughput.", rich_markup_mode=None)
+app.add_typer(throughput_app, name="throughput")
+
+
+@throughput_app.callback()
+def _of_throughput() -> None:
+    """Throughput results, as ``pytest suites/throughput --measure`` writes them."""
+
+
+@throughput_app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="The earlier result file.", metavar="A")],
+    b: Annotated[Path, typer.Argument(help="The later one, of the same machine.", metavar="B")],
+    output: FormatOption = Format.table,
+) -> None:
+    """Compare two sessions on one machine, row by row; B/A above 1 means that B is faster."""
+    from bench import throughput
+
+    _print_rows(throughput.compare(throughput.read(a), throughput.read(b)), output)
+
+
 def _recipes(slugs: list[str] | None, every: bool) -> list[Recipe]:
     from reference.recipes import RECIPES
 

@@ -325,7 +325,7 @@ def grade_number(
         return float(halfwidth(probability, sigma_hat, nu=nu, k=k, m=runs, delta=delta))
 
     own = float(halfwidth(0.975, sigma_hat, nu=nu, k=k, m=math.inf, delta=0))
-    more = _seeds_until_reproduced(gain, sigma_hat, k, delta, margin) if grade == "consistent" else None
+    more = seeds_until_reproduced(gain, sigma_hat, k, delta, margin) if grade == "consistent" else None
     missing = _missing(k, alignment_green)
     side = "better" if gain > 0 else "worse" if gain < 0 else "off"
     return Verdict(
@@ -374,7 +374,9 @@ def _two_sided_p(difference: float, standard_error: float, nu: int) -> float:
     return float(2 * stdtr(nu, -abs(difference) / standard_error))
 
 
-def _seeds_until_reproduced(gain: float, sigma_hat: float, k: int, delta: float, margin: float) -> int | None:
+def seeds_until_reproduced(gain: float, sigma_hat: float, k: int, delta: float, margin: float) -> int | None:
+    """Seeds beyond k that would show the figure reproduced, did mean and spread stay; None if no number."""
+
     def reached(seeds: int) -> bool:
         half = halfwidth(0.95, sigma_hat, nu=NU0 + seeds - 1, k=seeds, m=math.inf, delta=delta)
         return bool(abs(gain) + half < margin)

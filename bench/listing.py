@@ -71,6 +71,13 @@ def models() -> Rows:
     return rows
 
 
+def model_names() -> list[str]:
+    """The registry's names."""
+    import reference
+
+    return list(_registry(Path(reference.__file__).parent / "models" / "__init__.py"))
+
+
 def runs(out: Path) -> Rows:
     """One row a record of a folder."""
     return [

@@ -27,7 +27,7 @@ def collect(device: str) -> dict[str, Any]:
         "packages": {name: version(name) for name in _VERSIONED},
         "cuda": torch.version.cuda if cuda else None,
         "driver": _driver() if cuda else None,
-        "device": torch.cuda.get_device_name(device) if cuda else _processor(),
+        "device": torch.cuda.get_device_name(device) if cuda else processor(),
         "device_count": torch.cuda.device_count() if cuda else 1,
         "world_size": 1,
         "threads": torch.get_num_threads(),
@@ -86,7 +86,7 @@ def _driver() -> str | None:
     return done.stdout.strip().splitlines()[0] if done.returncode == 0 and done.stdout.strip() else None
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's model name where the system tells, else its architecture."""
     info = Path("/proc/cpuinfo")
     if info.exists():

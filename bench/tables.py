@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import alignment, audit, grading, settings
+from bench import alignment, audit, grading, settings, throughput
 from bench.formats import FORMATS
 from bench.ledger import METRICS, Claim, Ledger
 from bench.markdown import digits, elsewhere, figure_text, named, pipe_table, plain, span
@@ -64,22 +64,25 @@ def render(folder: Path, ledgers: Iterable[Ledger]) -> dict[str, str]:
         flags=audit.flags(findings),
     )
     pages = {f"reports/{ledger.report}.md": report_page(ledger, rows, found) for ledger in known}
-    return pages | {
+    pages |= {
         "claims.md": claims_page(rows, known),
         "audit.md": audit.page(known, findings),
         "settings.md": settings.page(known, Runs(found), folder),
         "LEADERBOARD.md": leaderboard(rows, found, folder),
     }
+    measured = throughput.read_all(folder)
+    return pages | {"throughput.md": throughput.page(measured, folder)} if measured else pages
 
 
 def write_all(folder: Path, ledgers: Iterable[Ledger]) -> list[Path]:
     """Write every page into ``folder``; the files written. Pages of reports that are gone are removed."""
+    drawn = throughput.draw(throughput.read_all(folder), folder)  # first: its page names their hashes
     pages = render(folder, ledgers)
     for name, text in pages.items():
         write_atomically(folder / name, text.encode())
     for name in _surplus_pages(folder, pages):
         (folder / name).unlink()
-    return [folder / name for name in pages]
+    return [*drawn, *(folder / name for name in pages)]
 
 
 def check(folder: Path, ledgers: Iterable[Ledger]) -> list[str]:
@@ -92,18 +95,19 @@ def check(folder: Path, ledgers: Iterable[Ledger]) -> list[str]:
             wrong.append(f"{name}: missing")
         elif path.read_bytes() != text.encode():
             wrong.append(f"{name}: stale: differs from what the records give")
-    wrong += [f"{name}: surplus: no report of that name" for name in _surplus_pages(folder, pages)]
+    wrong += [f"{name}: surplus: nothing to write it from" for name in _surplus_pages(folder, pages)]
     return wrong + _check_figures(folder)
 
 
 def _surplus_pages(folder: Path, pages: Mapping[str, str]) -> list[str]:
-    there = (path.relative_to(folder).as_posix() for path in (folder / "reports").glob("*.md"))
+    written = [*(folder / "reports").glob("*.md"), *folder.glob("throughput.md")]
+    there = (path.relative_to(folder).as_posix() for path in written)
     return sorted(name for name in there if name not in pages)
 
 
 def _check_figures(folder: Path) -> list[str]:
-    """Pictures against the hashes in the records."""
-    wrong, known = [], set()
+    """Pictures against the hashes in the records; the page of throughput names those of its own."""
+    wrong, known = [], set(throughput.pictures(throughput.read_all(folder)))
     for record in read_all(folder):
         for figure in record.figures:
             known.add(figure["file"])

@@ -1,4 +1,4 @@
-"""Pictures of a run: mask strips, overlays, curves, per-class IoU, confusion.
+"""Pictures of a run: mask strips, overlays, curves, per-class IoU, confusion; and of a machine: its roofline.
 
 Every picture is a function of its arguments alone: matplotlib's own defaults whatever the user has set, its
 bundled font, no dates inside. The same numbers give the same bytes, so a stored hash tells a stale file.
@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -345,6 +345,76 @@ def confusion_picture(
         _save(figure, path)
 
 
+def roofline(
+    points: Mapping[str, tuple[float, float, str]],
+    *,
+    peaks: Mapping[str, float],
+    bandwidth: float,
+    title: str,
+    path: Path,
+) -> None:
+    """What networks reach beside what the machine allows, on two logarithmic axes (Williams et al. 2009).
+
+    Args:
+        points: by name: FLOPs a byte, FLOP/s reached, and the dtype of the operands.
+        peaks: FLOP/s of a large product by dtype; those of the points' dtypes are drawn.
+        bandwidth: bytes/s of a large copy.
+        title: what was measured, and on which machine.
+        path: PNG or SVG file to write.
+    """
+    used = {dtype: peaks[dtype] for dtype in peaks if dtype in {dtype for *_, dtype in points.values()}}
+    styles = dict(zip(used, ((BLUE, "-", "o"), (VERMILION, "--", "s")), strict=False))
+    intensities = [x for x, *_ in points.values()] + [peak / bandwidth for peak in used.values()]
+    left, right = min(intensities) / 3, max(intensities) * 3
+    low = min([y for _, y, _ in points.values()] + [left * bandwidth]) / 2
+    high = max([y for _, y, _ in points.values()] + [*used.values()]) * 2
+    with _defaults():
+        height = max(6.4, 1.6 + 0.34 * len(points))
+        figure = Figure(figsize=(WIDTH / _DPI, height), dpi=_DPI)
+        figure.suptitle(title, fontsize=16, weight="bold")
+        # the names stand in a column on the right, so that near points stay readable
+        axes = figure.add_axes((0.11, 0.75 / height, 0.54, 1 - 1.4 / height))
+        axes.set(xscale="log", yscale="log", xlim=(left, right), ylim=(low, high))
+        for dtype, peak in used.items():
+            colour, line, marker = styles[dtype]
+            ridge = peak / bandwidth
+            axes.plot(
+                (left, ridge, right), (left * bandwidth, peak, peak), line, color=colour, lw=2.2, label=dtype
+            )
+            at = [(x, y) for x, y, kind in points.values() if kind == dtype]
+            axes.plot(*zip(*at, strict=True), marker, color=colour, markeredgecolor="black", ms=8)
+        ranked = sorted(points.items(), key=lambda item: item[1][1])
+        fractions = [np.log(y / low) / np.log(high / low) for _, (_, y, _) in ranked]
+        for (name, (x, y, _)), place in zip(ranked, _apart(fractions, 0.26 / (height - 1.4)), strict=True):
+            axes.annotate(
+                name,
+                (x, y),
+                xytext=(1.03, place),
+                textcoords="axes fraction",
+                fontsize=12,
+                va="center",
+                arrowprops={
+                    "arrowstyle": "-",
+                    "color": GREY,
+                    "lw": 0.7,
+                    "relpos": (0, 0.5),
+                    "shrinkA": 2,
+                    "shrinkB": 4,
+                },
+            )
+        axes.set_xlabel("FLOPs for each byte moved", fontsize=15)
+        axes.set_ylabel("FLOP/s", fontsize=15)
+        for axis in (axes.yaxis, axes.xaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(EngFormatter())
+            axis.set_minor_formatter(NullFormatter())
+        axes.tick_params(labelsize=13)
+        axes.legend(title="ceiling and points", loc="upper left", fontsize=12, title_fontsize=12)
+        axes.grid(color="#DDDDDD", lw=0.8)
+        _clear(axes)
+        _save(figure, path)
+
+
 def _lines(
     axes: Axes, values: Mapping[str, Sequence[float]], label: str, selected: int | None, first: int = 0
 ) -> None:
@@ -363,6 +433,19 @@ def _lines(
         axes.legend(fontsize=15, framealpha=1)
     axes.grid(color="#DDDDDD", lw=0.8)
     _clear(axes)
+
+
+def _apart(places: Sequence[float], gap: float) -> list[float]:
+    """Ascending places in 0…1, moved as little as a sweep either way can so that none are nearer than gap."""
+    gap = min(gap, 1 / max(1, len(places)))
+    moved = list(places)
+    for i in range(1, len(moved)):
+        moved[i] = max(moved[i], moved[i - 1] + gap)
+    ceiling = 1.0
+    for i in reversed(range(len(moved))):
+        moved[i] = ceiling = min(moved[i], ceiling)
+        ceiling -= gap
+    return moved
 
 
 def _top(line: Sequence[float]) -> float:

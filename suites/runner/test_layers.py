@@ -15,6 +15,7 @@ ALSO_IN = {
     "visualize.py": {"matplotlib", "sklearn"},
     "embeddings.py": {"sklearn"},
     "automask.py": {"segment_anything"},
+    "weights.py": {"safetensors"},
 }
 LIGHT = ("bench/__init__.py", "bench/__main__.py", "bench/cli.py", "bench/listing.py", "bench/ledger.py")
 HEAVY = {"torch", "torchvision", "numpy", "pandas", "scipy", "matplotlib", "sklearn"}

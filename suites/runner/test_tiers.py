@@ -36,9 +36,9 @@ def test_gpu_keeps_network_and_image(recipe: Recipe) -> None:
 
 
 @pytest.mark.parametrize("recipe", TRAINED, ids=lambda r: r.slug)
-def test_smoke_starts_from_scratch_and_is_small(recipe: Recipe) -> None:
+def test_smoke_needs_no_pretrained_file_and_is_small(recipe: Recipe) -> None:
     scaled, _ = tiers.apply(recipe, "smoke")
-    assert scaled.init == "scratch"
+    assert scaled.init == (recipe.init if recipe.init.startswith("run:") else "scratch")
     assert scaled.width < recipe.width
     assert scaled.epochs <= 30
     assert dict(scaled.model_args).get("padding", 0) <= 1

@@ -209,6 +209,31 @@ def test_many_classes_get_no_numbers(tmp_path: Path) -> None:
     assert "c19" in words
 
 
+def test_roofline_names_every_network_and_draws_only_ceilings_in_use(tmp_path: Path) -> None:
+    points = {f"net{i} at 128 px": (20.0 * (i + 1), 1e14 + i, "bfloat16") for i in range(18)}
+    peaks = {"float32": 5e13, "bfloat16": 8e14}
+    for name in ("a.svg", "b.svg"):
+        path = tmp_path / name
+        visualize.roofline(points, peaks=peaks, bandwidth=4e12, title="H200", path=path)
+    words = words_of(path)
+    assert {"H200", "bfloat16", "FLOP/s", *points} <= set(words)
+    assert "float32" not in words
+    assert path.read_bytes() == (tmp_path / "a.svg").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("places", "moved"),
+    [
+        ([0.1, 0.5], [0.1, 0.5]),
+        ([0.5, 0.5, 0.5], [0.5, 0.6, 0.7]),
+        ([0.95, 0.97, 1.0], [0.8, 0.9, 1.0]),
+        ([0.0] * 20, [i / 20 for i in range(20)]),
+    ],
+)
+def test_names_of_near_points_are_moved_apart(places: list[float], moved: list[float]) -> None:
+    assert visualize._apart(places, 0.1) == pytest.approx(moved)
+
+
 # ---------------------------------------------------------------- overlays
 
 

@@ -1,4 +1,4 @@
-"""What each task makes of a batch and an answer: mixup, auxiliary outputs, frozen backbones, parts."""
+"""What each task makes of a batch and an answer: mixup, auxiliary heads, frozen backbones, views, parts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.stats import binomtest
 from sklearn.metrics import log_loss
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -23,7 +24,7 @@ from reference.mixup import draw_lambda
 from reference.models import build
 from reference.recipes import r4
 from reference.recipes.recipe import Recipe
-from reference.training import classify, segment
+from reference.training import byol, classify, segment
 from reference.training.evaluation import Batches
 from reference.training.loop import Numerics, train, train_step
 
@@ -181,6 +182,33 @@ def test_the_given_encoder_is_the_one_that_is_fine_tuned(dataset: Dataset, tmp_p
     for key, tensor in outcome.weights.items():
         if key.startswith("backbone."):
             assert torch.equal(tensor, encoder["encoder." + key.removeprefix("backbone.")])
+
+
+# --- BYOL's views ----------------------------------------------------------------------------------
+
+
+def test_the_two_views_of_an_image_are_drawn_apart() -> None:
+    """Flipped alone, each with probability ½, the views of half of the images are the same."""
+    images, labels = images_and_labels(1000)
+    recipe = replace(CLASSIFY, task="byol", augment=("horizontal_flip",))
+    (first, second), _ = byol.batch(images, labels, recipe, torch.Generator().manual_seed(0))
+    plain = normalised(images, recipe)
+    for view in (first, second):
+        flipped = (view - plain).abs().flatten(1).amax(dim=1) > 1e-5
+        torch.testing.assert_close(view, torch.where(flipped.view(-1, 1, 1, 1), plain.flip(-1), plain))
+    same = int((first == second).flatten(1).all(dim=1).sum())
+    assert binomtest(same, 1000, 0.5).pvalue > 0.001  # the seed is fixed
+
+
+def test_embedding_moves_no_statistics(dataset: Dataset) -> None:
+    model = build("byol_resnet50", num_classes=1, width=1).train()
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    batches = Batches.of(dataset.val, torch.device("cpu"))
+    features = byol.embed(model, batches, CLASSIFY)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
+    with torch.no_grad():
+        expected = model.eval().encoder(normalised(batches.images, CLASSIFY))
+    torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5)  # batches of another size
 
 
 # --- parts of a batch ------------------------------------------------------------------------------

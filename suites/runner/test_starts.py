@@ -1,0 +1,185 @@
+"""Runs that start from other runs' weights, or from a user's file: planned, reused, refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from bench import cli, records, runner, tiers
+from bench.runner import NotRun, Run
+from reference import models
+from reference.data import synthetic
+from reference.errors import InputError
+from reference.models.resnet import Bottleneck, ResNet
+from reference.recipes import RECIPES
+from reference.training import checkpoint
+from reference.training.loop import Numerics
+from reference.training.randomness import key
+
+Plan = Callable[..., tuple[list[Run], list[NotRun]]]
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One epoch of a few images: what is tested is who starts from whom."""
+    for name, value in {"classify": 1, "byol": 1}.items():
+        monkeypatch.setitem(tiers.SMOKE_EPOCHS, name, value)
+        monkeypatch.setitem(tiers.SMOKE_WIDTH, name, 2)
+    monkeypatch.setitem(synthetic.COUNTS, "miniimagenet", (40, 0))
+    monkeypatch.setitem(synthetic.COUNTS, "officehome", (20, 10))
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    def planned(*slugs: str, **options: object) -> tuple[list[Run], list[NotRun]]:
+        settings: dict[str, object] = {
+            "tier": "smoke",
+            "data": None,
+            "seeds": 1,
+            "init": None,
+            "weights": None,
+            "numerics": Numerics(),
+            "cache": tmp_path / "cache",
+        }
+        return runner.plan([RECIPES[slug] for slug in slugs], **(settings | options))
+
+    return planned
+
+
+def slugs(runs: list[Run]) -> list[str]:
+    return [run.printed.slug for run in runs]
+
+
+def test_a_fine_tuning_runs_its_pre_training_first_and_reuses_it(plan: Plan, tmp_path: Path) -> None:
+    runs, absent = plan("r3-finetune-c")
+    assert absent == []
+    assert slugs(runs) == ["r3-finetune-c"]
+    todo = runner.missing(runs, tmp_path)
+    assert slugs(todo) == ["r3-byol", "r3-finetune-c"]
+    byol, tuned = (runner.execute(run, tmp_path) for run in todo)
+    assert byol.status == tuned.status == "ok", (byol.reason, tuned.reason)
+    assert tuned.initial_weights["from"] == "run:r3-byol"
+    assert tuned.initial_weights["run_id"] == byol.run_id
+
+    assert runner.missing(runs, tmp_path) == []
+    both, _ = plan("r3-finetune-c", "r3-finetune-e")
+    assert slugs(runner.missing(both, tmp_path)) == ["r3-finetune-e"]
+    assert slugs(runner.missing(both, tmp_path, again=True)) == ["r3-finetune-c", "r3-finetune-e"]
+    todo[0].weights(tmp_path).unlink()
+    assert slugs(runner.missing(both, tmp_path)) == ["r3-byol", "r3-finetune-e"]
+
+
+def test_the_weights_that_it_starts_from_are_the_online_encoders(plan: Plan, tmp_path: Path) -> None:
+    runs, _ = plan("r3-finetune-c")
+    pre_training, tuning = runner.missing(runs, tmp_path)
+    runner.execute(pre_training, tmp_path)
+    record = runner.execute(tuning, tmp_path)
+    state = load_file(pre_training.weights(tmp_path))
+    recipe = tuning.recipe
+    with torch.random.fork_rng():
+        torch.manual_seed(key(0, "init"))
+        model = models.build(
+            recipe.model, num_classes=recipe.num_classes, width=recipe.width, **dict(recipe.model_args)
+        )
+    online = {name.removeprefix("encoder."): t for name, t in state.items() if name.startswith("encoder.")}
+    model.backbone.load_state_dict(online, strict=False)
+    assert checkpoint.weights_hash(model.state_dict()) == record.initial_weights["hash"]
+
+
+def test_runs_of_one_seed_share_their_start(plan: Plan, tmp_path: Path) -> None:
+    runs, _ = plan("r3-finetune-c", "r3-finetune-e", "r3-finetune-b", seeds=2)
+    todo = runner.missing(runs, tmp_path)
+    assert sorted(slugs(todo)) == sorted(
+        2 * ["r3-byol", "r3-finetune-c", "r3-finetune-e", "supervised", "r3-finetune-b"]
+    )
+    for position, run in enumerate(todo):
+        if run.start is not None:
+            assert run.start in todo[:position]
+            assert run.start.seed == run.seed
+
+
+def test_what_a_run_starts_from_is_part_of_its_identity(plan: Plan, tmp_path: Path) -> None:
+    (own,), _ = plan("r3-finetune-b")
+    files = []
+    for name in ("one", "two"):
+        files.append(tmp_path / f"{name}.safetensors")
+        torch.manual_seed(len(files))
+        encoder = ResNet("resnet50", Bottleneck, (3, 4, 6, 3), num_classes=None, width=2)
+        save_file(encoder.state_dict(), files[-1])
+    given = [plan("r3-finetune-b", backbone=file)[0][0] for file in files]
+    assert len({own.run_id, *(run.run_id for run in given)}) == 3
+    assert slugs(runner.missing(given, tmp_path)) == ["r3-finetune-b", "r3-finetune-b"]
+    record = runner.execute(given[0], tmp_path)
+    assert record.status == "ok", record.reason
+    assert record.initial_weights["from"] == "file one.safetensors"
+    # a file takes the supervised backbone's place, nobody else's
+    assert plan("r3-finetune-c", backbone=files[0])[0][0].start is not None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda state: state.pop("layer1.0.conv1.weight"), "'layer1.0.conv1.weight' is missing"),
+        (lambda state: state.update({"layer9.weight": torch.zeros(1)}), "'layer9.weight' is unexpected"),
+        (lambda state: state.update({"conv1.weight": torch.zeros(3, 3, 7, 7)}), "found (3, 3, 7, 7)"),
+    ],
+    ids=["missing", "extra", "shape"],
+)
+def test_a_backbone_that_does_not_fit_is_refused_before_any_training(
+    spoil: Callable[[dict[str, torch.Tensor]], object], said: str, plan: Plan, tmp_path: Path
+) -> None:
+    state = ResNet("resnet50", Bottleneck, (3, 4, 6, 3), num_classes=None, width=2).state_dict()
+    spoil(state)
+    file = tmp_path / "backbone.pth"
+    torch.save(state, file)
+    with pytest.raises(InputError) as caught:
+        plan("r3-finetune-b", backbone=file)
+    assert str(file) in str(caught.value)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights"], ids=["empty", "text"])
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+def test_a_damaged_backbone_is_refused(ending: str, content: bytes, plan: Plan, tmp_path: Path) -> None:
+    file = tmp_path / f"backbone{ending}"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=rf"backbone\{ending}: not a"):
+        plan("r3-finetune-b", backbone=file)
+
+
+def test_a_backbone_that_is_not_there_is_refused(plan: Plan, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        plan("r3-finetune-b", backbone=tmp_path / "gone.pth")
+
+
+def test_what_cannot_start_says_what_is_lacking(plan: Plan, tmp_path: Path) -> None:
+    (tmp_path / "p1_data/office").mkdir(parents=True)
+    runs, absent = plan("r3-finetune-c", data=tmp_path)
+    assert runs == []
+    assert absent[0].reason == "data"
+    assert "starts from r3-byol" in absent[0].cause
+
+
+def test_a_start_that_broke_starts_nothing(
+    plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs, _ = plan("r3-finetune-c")
+    assert cli._run_all(runs, tmp_path, None, resume=True) == ["not started"]
+    assert "not started: r3-byol left no weights" in capsys.readouterr().err
+    assert records.read_all(tmp_path) == []
+    with pytest.raises(InputError, match="starts from r3-byol, which left no weights"):
+        runner.execute(runs[0], tmp_path)
+
+
+def test_labels_without_a_validation_split_are_held_out(plan: Plan) -> None:
+    (run,), _ = plan("supervised")
+    train, val = run.dataset.train, run.dataset.val
+    assert len(train) + len(val) == 40
+    assert set(val.targets) == set(train.targets)
+    assert not {image.tobytes() for image in val.images} & {image.tobytes() for image in train.images}
+    assert "held out" in run.dataset.counts_note
