@@ -177,7 +177,7 @@ def curves(
     panels = [("loss", losses, 0)]
     for name in dict.fromkeys((primary, "probe_embedding_std", "probe_effective_rank")):
         if name in values:
-            split = "training images, unaugmented" if name.startswith("probe_") else "val"
+            split = "train" if name.startswith("probe_") else "val"
             label = _CURVES.get(name, name)
             panels.append((label, {f"{label} on {split}": values[name]}, 2))
     rows = -(-len(panels) // 2)

@@ -26,9 +26,9 @@ Plan = Callable[..., tuple[list[Run], list[NotRun]]]
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """One epoch of a few images: what is tested is who starts from whom."""
-    for name, value in {"classify": 1, "byol": 1}.items():
-        monkeypatch.setitem(tiers.SMOKE_EPOCHS, name, value)
-        monkeypatch.setitem(tiers.SMOKE_WIDTH, name, 2)
+    for role in ("miniimagenet", "officehome"):
+        monkeypatch.setitem(tiers.SMOKE, role, tiers.SMOKE[role] | {"epochs": 1, "image_size": 32})
+    monkeypatch.setattr(tiers, "SMOKE_WIDTH", 2)
     monkeypatch.setitem(synthetic.COUNTS, "miniimagenet", (40, 0))
     monkeypatch.setitem(synthetic.COUNTS, "officehome", (20, 10))
 

@@ -155,8 +155,8 @@ def test_killed_process_resumes_to_the_same_weights(tmp_path: Path) -> None:
     def command(out: str) -> list[str]:
         words = ["run", "r4-seg-b", "--tier", "smoke", "--device", "cpu", "--out", str(tmp_path / out)]
         program = (
-            "import bench.tiers as tiers; tiers.SMOKE_EPOCHS['segment'] = 6;"
-            "tiers.SMOKE_SIZE['segment'] = 32; tiers.SMOKE_WIDTH['segment'] = 4;"
+            "import bench.tiers as tiers; tiers.SMOKE_WIDTH = 4;"
+            "tiers.SMOKE['landcover'] |= {'epochs': 6, 'image_size': 32};"
             "import functools, bench.runner as runner;"
             "runner.execute = functools.partial(runner.execute, checkpoint_seconds=0.0);"
             f"import sys; sys.argv = ['bench', *{words!r}];"
