@@ -28,7 +28,7 @@ class RunProgress:
             self._bar = Bar(
                 TextColumn("{task.description}"),
                 BarColumn(),
-                TextColumn("epoch {task.fields[epoch]}  {task.fields[scores]}"),
+                TextColumn("{task.fields[where]}  {task.fields[scores]}"),
                 TimeRemainingColumn(),
                 console=console,
                 transient=True,
@@ -37,7 +37,7 @@ class RunProgress:
     def __enter__(self) -> Self:
         if self._bar is not None:
             self._bar.start()
-            self._task = self._bar.add_task(self._label, total=1.0, epoch="", scores="")
+            self._task = self._bar.add_task(self._label, total=1.0, where="", scores="")
         return self
 
     def __exit__(
@@ -47,14 +47,14 @@ class RunProgress:
             self._bar.stop()
 
     def __call__(self, progress: Progress) -> None:
-        where = f"{progress.epoch}/{progress.epochs}"
+        where = f"{progress.unit} {progress.epoch}/{progress.epochs}"
         scores = "  ".join(
             f"{name} {value:.4f}" for name, value in progress.scores.items() if "_iou_" not in name
         )
         if self._bar is not None:
             done = progress.epoch if progress.scores else progress.epoch + progress.step / progress.steps
             self._scores = scores or self._scores
-            self._bar.update(self._task, completed=done / progress.epochs, epoch=where, scores=self._scores)
+            self._bar.update(self._task, completed=done / progress.epochs, where=where, scores=self._scores)
         elif scores and time.monotonic() - self._printed_at >= PLAIN_SECONDS:
             self._printed_at = time.monotonic()
-            print(f"{self._label}: epoch {where}  {scores}", flush=True)
+            print(f"{self._label}: {where}  {scores}", flush=True)

@@ -36,7 +36,8 @@ class Record:
         confusion: rows truth, columns prediction, pooled over the validation split, at the best epoch.
         curves: one value an epoch, by name.
         throughput: training samples/s, forward and training FLOPs a sample.
-        figures: pictures of this run: kind, file (relative to the folder that holds ``records``), sha256.
+        figures: pictures of this run, and masks as JSON: kind, file (relative to the folder that holds
+            ``records``), sha256.
     """
 
     run_id: str

@@ -24,7 +24,7 @@ from safetensors.torch import load_file as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench import provenance, records, tiers
+from bench import automask, provenance, records, tiers
 from bench.ledger import load_ledgers
 from bench.pictures import draw
 from bench.records import Record
@@ -33,9 +33,11 @@ from reference.data import open_dataset
 from reference.data.dataset import Dataset, hold_out
 from reference.errors import InputError, WeightsMissingError
 from reference.files import write_atomically
+from reference.models.automask import flops_per_image
 from reference.models.weights import find_weights, read_state_dict
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Deviation, Recipe
+from reference.training.automask import segment_images
 from reference.training.evaluation import Evaluation
 from reference.training.loop import DivergedError, Numerics, Outcome, Progress, train
 
@@ -124,6 +126,8 @@ def plan(
         scaled, deviations = tiers.apply(printed, tier)
         comes_from = RECIPES.get(scaled.init.removeprefix("run:"))
         if init is not None and comes_from is None and scaled.init != init:
+            if scaled.task == "automask":
+                return NotRun(printed.slug, "weights", automask.NO_SCRATCH)
             chosen = replace(scaled, init=init)
             deviations += tiers.deviations(scaled, chosen, "asked for by --init")
             scaled = chosen
@@ -139,12 +143,15 @@ def plan(
             start = found
         elif scaled.init != "scratch":
             try:
-                find_weights(scaled.init, weights)
+                check: Callable[..., object] = (
+                    automask.check_weights if scaled.task == "automask" else find_weights
+                )
+                check(scaled.init, weights)
             except WeightsMissingError as error:
                 return NotRun(printed.slug, "weights", str(error))
         dataset = _open(scaled, printed, data, cache, opened)
         fitted = scaled
-        if dataset.classes and len(dataset.classes) != scaled.num_classes:
+        if dataset.classes and len(dataset.classes) != scaled.num_classes and scaled.task != "automask":
             fitted = replace(scaled, num_classes=len(dataset.classes))
             deviations += tiers.deviations(scaled, fitted, f"the classes of {dataset.name}")
         run = Run(
@@ -154,14 +161,15 @@ def plan(
             tier=tier,
             dataset=dataset,
             seed=seed,
-            numerics=numerics,
+            numerics=automask.usable(numerics) if scaled.task == "automask" else numerics,
             start=start,
             backbone=file,
         )
         planned[printed.slug, seed] = run
         return run
 
-    found = [[one(recipe, seed) for seed in range(seeds)] for recipe in recipes]
+    # nothing is drawn for automatic masks: one seed says all
+    found = [[one(r, seed) for seed in range(1 if r.task == "automask" else seeds)] for r in recipes]
     if backbone is not None:
         _check_backbone(backbone, [run for some in found for run in some if isinstance(run, Run)])
     runs = [run for some in found for run in some if isinstance(run, Run)]
@@ -272,8 +280,9 @@ def _execute_locked(
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     outcome, status, reason = None, "ok", ""
     interruption: BaseException | None = None
+    work: Callable[..., Outcome] = segment_images if run.recipe.task == "automask" else train
     try:
-        outcome = train(
+        outcome = work(
             run.recipe,
             run.dataset,
             seed=run.seed,
@@ -325,6 +334,8 @@ def _initial(run: Run, out: Path) -> dict[str, torch.Tensor] | None:
 
 def _keep_results(run: Run, out: Path, folder: Path, outcome: Outcome, record: Record) -> Record:
     """Weights, per-image results and pictures; the record with the pictures' hashes."""
+    if run.recipe.task == "automask":
+        return automask.keep_results(run.recipe, run.tier, run.dataset, outcome, folder, out, record)
     write_atomically(run.weights(out), save_safetensors(outcome.weights))
     selected = outcome.best if run.recipe.selection == "best" else outcome.final
     buffer = io.BytesIO()
@@ -423,7 +434,7 @@ def _selected(recipe: Recipe, outcome: Outcome) -> Evaluation:
 
 
 def _metrics(outcome: Outcome) -> dict[str, Any]:
-    epochs = len(outcome.curves["train_loss"])
+    epochs = len(outcome.curves.get("train_loss", ()))
     return {
         name: {
             "epoch": epoch,
@@ -461,6 +472,9 @@ def _finite(value: float) -> float | None:
 
 def flops_per_sample(recipe: Recipe) -> tuple[float, float]:
     """Forward and training FLOPs of one image (a multiply-add is 2), counted on shapes alone."""
+    if recipe.task == "automask":
+        points = int(dict(recipe.model_args)["points_per_side"]) ** 2
+        return flops_per_image(recipe.model, points=points), 0.0
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
         model = models.build(
             recipe.model,

@@ -234,6 +234,7 @@ _CAPTIONS = {
     "masks": "predicted masks",
     "tsne": "t-SNE of the penultimate layer",
     "pca": "PCA of the penultimate layer",
+    "overlay": "automatic masks",
     "curves": "losses and metric by epoch",
 }
 
@@ -241,7 +242,7 @@ _CAPTIONS = {
 def _pictures(runs: Runs) -> list[str]:
     """Mask strips and points, and folded away the curves, of every group's lowest seed that has them."""
     groups = sorted((g for of in runs.groups.values() for g in of), key=lambda g: (_evidence(g), g.slug))
-    open_ones = [_picture(group, kind) for group in groups for kind in ("masks", "tsne", "pca")]
+    open_ones = [_picture(group, kind) for group in groups for kind in ("masks", "tsne", "pca", "overlay")]
     curves = "\n\n".join(filter(None, (_picture(group, "curves") for group in groups)))
     folded = f"<details><summary>Losses and metric by epoch</summary>\n\n{curves}\n\n</details>"
     shown = [*filter(None, open_ones), *([folded] if curves else [])]
@@ -249,12 +250,13 @@ def _pictures(runs: Runs) -> list[str]:
 
 
 def _picture(group: Group, kind: str) -> str:
-    """A caption that names the data, and the picture; empty where no run of the group has one."""
+    """A caption that names the data, and a run's pictures; empty where no run of the group has one."""
+    said = f"{plain(RECIPES[group.slug].title)}: {_CAPTIONS[kind]}, {named(group)}"
     for record in group.runs:
-        for figure in record.figures:
-            if figure["kind"] == kind:
-                said = f"{plain(RECIPES[group.slug].title)}: {_CAPTIONS[kind]}, {named(group)}"
-                return f"`{group.slug}`, {said}, seed {record.seed}\n\n![{said}](../{figure['file']})"
+        files = [figure["file"] for figure in record.figures if figure["kind"] == kind]
+        if files:
+            pictures = (f"![{said}](../{file})" for file in files)
+            return "\n\n".join([f"`{group.slug}`, {said}, seed {record.seed}", *pictures])
     return ""
 
 
@@ -338,7 +340,10 @@ def _result(record: Record) -> list[str]:
     if entry is None:
         return ["–", "–"]
     value = record.metric(entry["primary"])
-    return [f"{entry['primary']} {'undefined' if value is None else f'{value:.4f}'}", str(entry["epoch"])]
+    return [
+        f"{entry['primary']} {'undefined' if value is None else f'{value:.4f}'}",
+        str(entry["epoch"] or "–"),
+    ]
 
 
 def _commit(record: Record) -> str:

@@ -39,7 +39,10 @@ def smoke(recipe: Recipe) -> Recipe:
     """Minutes on two cores: narrow network, small images, few classes, short schedule.
 
     Nothing starts from pretrained files; what starts from another run starts from that run's smoke tier.
+    Automatic masks alone stay as they are: nothing is trained, and random weights find none.
     """
+    if recipe.task == "automask":
+        return recipe
     most = {"width": SMOKE_WIDTH} | SMOKE[recipe.data] | SMOKE_NETWORKS.get(recipe.model, {})
     args = tuple((k, min(v, 1)) if k == "padding" else (k, v) for k, v in recipe.model_args)
     smaller = replace(

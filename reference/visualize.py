@@ -1,4 +1,4 @@
-"""Pictures of a run: mask strips, curves, per-class IoU, confusion; and of a machine: its roofline.
+"""Pictures of a run: mask strips, overlays, curves, per-class IoU, confusion; and of a machine: its roofline.
 
 Every picture is a function of its arguments alone: matplotlib's own defaults whatever the user has set, its
 bundled font, no dates inside. The same numbers give the same bytes, so a stored hash tells a stale file.
@@ -17,6 +17,7 @@ import matplotlib
 import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
@@ -106,6 +107,51 @@ def mask_strips(
             columnspacing=1.4,
             borderpad=0.2,
         )
+        _save(figure, path)
+
+
+def overlay(
+    image: NDArray[np.uint8],
+    masks: Sequence[NDArray[np.bool_]],
+    *,
+    title: str,
+    caption: str,
+    path: Path,
+) -> None:
+    """An image, and beside it the same with every mask in its own colour and outlined, small ones on top.
+
+    Args:
+        image: (H, W, 3) RGB; drawn as a square.
+        masks: (H, W) each; colours follow their order.
+        title: network, tier and source of the data.
+        caption: which image, and what was found on it.
+        path: PNG file to write.
+
+    Raises:
+        ValueError: a mask is not of the image's size.
+    """
+    for mask in masks:
+        if mask.shape != image.shape[:2]:
+            raise ValueError(f"mask {mask.shape}, expected the image's {image.shape[:2]}")
+    top, side = 96, (WIDTH - 3 * _GAP) // 2
+    height = top + side + _GAP
+    painted = _scaled(image, side, smooth=True).astype(np.float64)
+    hues = np.arange(len(masks)) * 0.618034 % 1  # steps of the golden ratio: neighbours in order differ most
+    colours = hsv_to_rgb(np.stack([hues, np.full(len(masks), 0.85), np.ones(len(masks))], axis=-1)) * 255
+    for at in sorted(range(len(masks)), key=lambda i: -int(masks[i].sum())):
+        tile = _scaled(masks[at].astype(np.uint8), side, smooth=False).astype(bool)
+        inner = _inside(_inside(tile))
+        painted[inner] = 0.5 * painted[inner] + 0.5 * colours[at]
+        painted[tile & ~inner] = colours[at] * 0.6
+    sheet = np.full((height, WIDTH, 3), 255, dtype=np.uint8)
+    for column, tile in enumerate((_scaled(image, side, smooth=True), painted.round().astype(np.uint8))):
+        x = _GAP + column * (side + _GAP)
+        sheet[top : top + side, x : x + side] = tile
+    with _defaults():
+        figure = Figure(figsize=(WIDTH / _DPI, height / _DPI), dpi=_DPI)
+        figure.figimage(sheet)
+        figure.text(_GAP / WIDTH, 1 - 12 / height, title, fontsize=16, weight="bold", va="top")
+        figure.text(_GAP / WIDTH, 1 - 50 / height, caption, fontsize=17, va="top")
         _save(figure, path)
 
 
@@ -414,6 +460,13 @@ def _clear(axes: Axes) -> None:
 def _scaled(tile: NDArray[np.uint8], side: int, *, smooth: bool) -> NDArray[np.uint8]:
     how = Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST
     return np.asarray(Image.fromarray(tile).resize((side, side), how))
+
+
+def _inside(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask without its pixels that have a neighbour outside it; the picture's border is no outside."""
+    wide = np.pad(mask, 1, constant_values=True)
+    inside: NDArray[np.bool_] = mask & wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
+    return inside
 
 
 def _check_strips(

@@ -17,6 +17,7 @@ RECIPES: dict[str, Recipe] = {
         r1.FINETUNE_E,
         r1.SEG_A,
         r1.SEG_B,
+        r1.SAM,
         r2.CLASSIFY,
         r2.SEG_A,
         r2.SEG_B,

@@ -4,7 +4,8 @@ Printed (R1, problem 1): top-1 of settings A to E 0.2438, 0.5172, 0.4483, 0.2241
 setting C within 400 epochs (r1:317-321, r1:327). Printed (R1, problem 2): mIoU 0.658093 of VGG16-FCN32s
 and 0.741293 of DeepLabV3 at epoch 585 (r1:681).
 R1 states its pre-training but for length, warm-up and target decay; of fine-tuning the backbones and epochs;
-of segmentation the networks and the epochs of its pictures.
+of segmentation the networks and the epochs of its pictures. Of SAM it states the weights and the call, and
+prints no figure: its masks over three images are shown (r1:740-748).
 """
 
 from __future__ import annotations
@@ -330,6 +331,48 @@ SEG_B = Recipe(
             field="aux_lr_factor",
             value="10",
             why="not stated; torchvision's reference, as everything else of this training",
+        ),
+    ),
+)
+
+SAM = Recipe(
+    slug="r1-sam",
+    report="r1",
+    title="SAM ViT-H automatic masks",
+    task="automask",
+    data="landcover",
+    model="sam_vit_h",
+    model_args=(
+        ("points_per_side", 32),
+        ("points_per_batch", 64),
+        ("pred_iou_thresh", 0.88),
+        ("stability_score_thresh", 0.95),
+        ("box_nms_thresh", 0.7),
+        ("crop_n_layers", 0),
+        ("min_mask_region_area", 0),
+    ),
+    num_classes=0,
+    image_size=512,
+    init="sam_vit_h",
+    loss="",
+    batch_size=1,
+    phases=(),
+    augment=(),
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    selection="final",
+    mask_images=("0013", "0062", "0104"),
+    assumptions=(
+        Assumption(
+            field="all settings of the mask generator",
+            value="32 points a side, 64 of them at once, predicted IoU above 0.88, stability at least 0.95,"
+            " duplicates removed at a box IoU of 0.7, no crops, no small regions removed",
+            why="not stated; the package's defaults, which the linked notebook takes for that call (r1:737)",
+        ),
+        Assumption(
+            field="image_size",
+            value="512",
+            why="not stated; the size of the images, which the package itself brings to its 1024",
         ),
     ),
 )

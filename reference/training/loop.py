@@ -65,6 +65,7 @@ class Progress:
     step: int
     steps: int
     scores: dict[str, float] = field(default_factory=dict)
+    unit: str = "epoch"
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def train(
     train_batches = Batches.of(dataset.train, device)
     val_batches = Batches.of(task.validation(dataset), device)
 
-    with _backend(numerics):
+    with backend(numerics):
         model = _initial_model(recipe, seed, weights, initial)
         initial_hash = checkpoint.weights_hash(model.state_dict())
         model = model.to(device).to(memory_format=_memory_format(numerics))
@@ -520,7 +521,7 @@ def _peak_memory(device: torch.device) -> int:
 
 
 @contextmanager
-def _backend(numerics: Numerics) -> Iterator[None]:
+def backend(numerics: Numerics) -> Iterator[None]:
     """Determinism and float32 products for the duration of a run; the caller's settings come back."""
     deterministic = torch.are_deterministic_algorithms_enabled()
     benchmark, precision = torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision()

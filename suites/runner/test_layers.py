@@ -14,6 +14,7 @@ LIBRARIES = {"torch", "torchvision", "numpy", "PIL"}
 ALSO_IN = {
     "visualize.py": {"matplotlib", "sklearn"},
     "embeddings.py": {"sklearn"},
+    "automask.py": {"segment_anything"},
     "weights.py": {"safetensors"},
 }
 LIGHT = ("bench/__init__.py", "bench/__main__.py", "bench/cli.py", "bench/listing.py", "bench/ledger.py")

@@ -12,7 +12,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from reference import augment, embeddings, losses, metrics, schedules
-from reference.models import MODELS, byol, deeplab, fcn, heads, resnet, vgg
+from reference.models import MODELS, automask, byol, deeplab, fcn, heads, resnet, vgg
 from reference.recipes.recipe import Phase, Recipe
 from reference.training.loop import OPTIMIZERS
 
@@ -34,6 +34,7 @@ def public(module: ModuleType) -> dict[str, Callable[..., object]]:
 # How many there are, the suite that tests them, and the words that name them there.
 ENTRIES: dict[str, tuple[int, str, list[str]]] = {
     "models": (18, "architecture", list(MODELS)),
+    "automatic masks": (3, "architecture", list(automask.BUILDERS)),
     "losses": (9, "losses", [loss.__name__ for task in losses.LOSSES.values() for loss in task.values()]),
     "optimizers": (3, "training", list(OPTIMIZERS)),
     "schedules": (4, "training", list(schedules.SCHEDULES)),

@@ -11,6 +11,7 @@ from reference.recipes import RECIPES, r4
 from reference.recipes.recipe import Phase, Recipe
 
 EVERY = list(RECIPES.values())
+TRAINED = [recipe for recipe in EVERY if recipe.task != "automask"]
 
 
 @pytest.mark.parametrize("recipe", EVERY, ids=lambda r: r.slug)
@@ -34,7 +35,7 @@ def test_gpu_keeps_network_and_image(recipe: Recipe) -> None:
     assert scaled.epochs == min(recipe.epochs, tiers.GPU_EPOCHS)
 
 
-@pytest.mark.parametrize("recipe", EVERY, ids=lambda r: r.slug)
+@pytest.mark.parametrize("recipe", TRAINED, ids=lambda r: r.slug)
 def test_smoke_needs_no_pretrained_file_and_is_small(recipe: Recipe) -> None:
     scaled, _ = tiers.apply(recipe, "smoke")
     assert scaled.init == (recipe.init if recipe.init.startswith("run:") else "scratch")
@@ -48,6 +49,12 @@ def test_smoke_needs_no_pretrained_file_and_is_small(recipe: Recipe) -> None:
         assert all(1 <= epoch <= scaled.epochs for epoch in shown)
         assert len(shown) == len(printed)
         assert (shown[-1:] == (scaled.epochs,)) or printed[-1:] != (recipe.epochs,)
+
+
+def test_automatic_masks_are_the_same_at_every_tier() -> None:
+    """There is nothing to shorten, and without the published weights nothing to see."""
+    (recipe,) = [recipe for recipe in EVERY if recipe.task == "automask"]
+    assert all(tiers.apply(recipe, tier) == (recipe, ()) for tier in tiers.TIERS)
 
 
 def test_shortened_phases_keep_their_order_and_share() -> None:

@@ -232,3 +232,56 @@ def test_roofline_names_every_network_and_draws_only_ceilings_in_use(tmp_path: P
 )
 def test_names_of_near_points_are_moved_apart(places: list[float], moved: list[float]) -> None:
     assert visualize._apart(places, 0.1) == pytest.approx(moved)
+
+
+# ---------------------------------------------------------------- overlays
+
+
+def overlay(path: Path, masks: list[np.ndarray]) -> np.ndarray:
+    image = np.full((64, 64, 3), 128, dtype=np.uint8)
+    visualize.overlay(image, masks, title=TITLE, caption="0013: 2 masks", path=path)
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def boxed(top: int, left: int, side: int) -> np.ndarray:
+    mask = np.zeros((64, 64), dtype=bool)
+    mask[top : top + side, left : left + side] = True
+    return mask
+
+
+def test_an_overlay_shows_the_image_and_beside_it_its_masks(tmp_path: Path) -> None:
+    large, small = boxed(8, 8, 40), boxed(16, 16, 8)
+    sheet = overlay(tmp_path / "a.png", [small, large])  # the small one is on top, whatever the order
+    assert sheet.shape[1] == visualize.WIDTH
+    side = (visualize.WIDTH - 18) // 2
+    left, right = sheet[96 : 96 + side, 6 : 6 + side], sheet[96 : 96 + side, 12 + side : 12 + 2 * side]
+    assert (left == 128).all()
+
+    def at(row: int, column: int) -> tuple[int, ...]:
+        scale = side / 64
+        return tuple(map(int, right[round((row + 0.5) * scale), round((column + 0.5) * scale)]))
+
+    colours = {at(40, 40), at(20, 20), at(4, 4), at(60, 60)}
+    assert at(4, 4) == at(60, 60) == (128, 128, 128)
+    assert len(colours) == 3
+    edge = tuple(map(int, right[round(8 * side / 64) + 1, side // 2]))
+    assert edge not in colours
+
+
+def test_an_overlay_without_masks_is_the_image_twice(tmp_path: Path) -> None:
+    sheet = overlay(tmp_path / "a.png", [])
+    side = (visualize.WIDTH - 18) // 2
+    assert (sheet[96 : 96 + side, 6 : 6 + side] == sheet[96 : 96 + side, 12 + side : 12 + 2 * side]).all()
+
+
+def test_an_overlay_refuses_a_mask_of_another_size(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected the image's"):
+        overlay(tmp_path / "a.png", [np.zeros((32, 64), dtype=bool)])
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_an_overlay_is_the_same_bytes_each_time(tmp_path: Path) -> None:
+    masks = [boxed(0, 0, 20), boxed(10, 10, 30)]
+    overlay(tmp_path / "a.png", masks)
+    overlay(tmp_path / "b.png", masks)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
