@@ -19,7 +19,7 @@ SMOKE: dict[Role, dict[str, int]] = {
 # image of 464 pixels costs as much as ten of 128, so the second is as narrow and trains as briefly as that.
 SMOKE_NETWORKS: dict[str, dict[str, int]] = {
     "leaky_vgg16": {"width": 16, "epochs": 12},
-    "fcn8s_vgg16_bn": {"width": 2, "epochs": 6, "image_size": 464, "batch_size": 4},
+    "fcn8s_vgg16_bn": {"width": 2, "epochs": 8, "image_size": 464, "batch_size": 4},
 }
 SMOKE_ARGS = {"leaky_vgg16": {"map_size": 2}}  # 60 to 91 pixels
 GPU_EPOCHS = 10

@@ -664,7 +664,7 @@ def test_the_schedule_is_sound(recipe: Recipe) -> None:
 @every_training
 def test_sizes_are_those_of_the_data(recipe: Recipe) -> None:
     classes = {"classification50": 50, "officehome": 65, "landcover": 7, "miniimagenet": 64}
-    assert recipe.num_classes == (1 if recipe.task == "byol" else classes[recipe.data])
+    assert recipe.num_classes == classes[recipe.data]  # of BYOL, those its probe tells apart
     assert recipe.batch_size >= 2
     assert all(0 < mean < 1 for mean in recipe.mean) or recipe.mean == (0, 0, 0)
     assert all(0 < std <= 1 for std in recipe.std)
