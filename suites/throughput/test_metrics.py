@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+import pytest
 import torch
 import torchmetrics.functional.classification as torchmetrics
 from numpy.typing import NDArray
@@ -46,6 +47,8 @@ CONTENDERS: dict[str, Callable[[Masks], NDArray[np.int64]]] = {
 }
 
 
+# One core: none of them gains from a second, and waiting for it would be timed where others work there.
+@pytest.mark.usefixtures("one_core")
 def test_pooled_confusion_matrix(measuring: bool, rounds: int, note: Callable[..., None]) -> None:
     count = 32 if measuring else 2
 

@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -50,9 +51,10 @@ def test_building_the_cache(
     note("cache build, 128 px JPEG", "ours", unit="images/s", items=number, seconds=seconds, image_size=128)
 
 
+@pytest.mark.usefixtures("one_core")
 def test_cost_of_a_step_as_the_data_grows(measuring: bool, rounds: int, note: Callable[..., None]) -> None:
     """Steps over 1,000 and over 40,000 images in turn; the ratio beside the rates tells what growth costs."""
-    size, batch, steps = 32, 32, 20 if measuring else 2
+    size, batch, steps = 32, 32, 10 if measuring else 2
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = build("resnet18", num_classes=CLASSES, width=8)
