@@ -299,7 +299,8 @@ def plan_(
     basis = planning.Basis.of(result, dtype, records.read_all(out))
     claims = [claim for ledger in load_ledgers() for claim in ledger.claims]
     jobs = planning.plan(RECIPES, claims, basis, tier=tier.value)
-    _print_rows(planning.rows(jobs, claims, seeds=seeds, budget=gpu_hours), output)
+    table = planning.rows(jobs, claims, seeds=seeds, budget=gpu_hours)
+    _print_rows(planning.brief(table) if output is Format.table else table, output)
     lines = planning.closing(jobs, claims, basis, tier=tier.value)
     print("\n".join(["", *lines]), file=sys.stderr if output is Format.json else sys.stdout)
 

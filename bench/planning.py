@@ -331,6 +331,11 @@ def rows(
     return table
 
 
+def brief(table: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The same rows, narrow enough for a terminal: where a rate comes from in a word, claims counted."""
+    return [{**row, "from": row["from"].partition(":")[0], "settles": len(row["settles"])} for row in table]
+
+
 def closing(jobs: Sequence[Job], claims: Sequence[Claim], basis: Basis, *, tier: str) -> list[str]:
     """What the table adds up to, in lines."""
     by_id = {claim.id: claim for claim in claims}
@@ -341,6 +346,7 @@ def closing(jobs: Sequence[Job], claims: Sequence[Claim], basis: Basis, *, tier:
     told = [f"{sources.count(kind)} {kind}" for kind in dict.fromkeys(sources)]
     counts = "the drawn data's counts" if tier == "smoke" else "official counts"
     lines = [f"On one {basis.gpu}, {basis.dtype}, {tier} tier, {counts}; rates: {', '.join(told)}."]
+    lines += [f"Rates {source}." for source in sorted({job.price.source for job in jobs if job.price.rate})]
     lines += [f"No estimate, so not in the hours: {job.recipe.slug}." for job in jobs if job.hours is None]
     left = len(asked) - len(settled)
     if left:
