@@ -88,6 +88,8 @@ def run(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16 (autocast).")] = "float32",
+    channels_last: Annotated[bool, typer.Option("--channels-last", help="Memory layout NHWC.")] = False,
+    compiled: Annotated[bool, typer.Option("--compile", help="torch.compile, eager where it fails.")] = False,
     resume: Annotated[bool, typer.Option(help="Go on from an unfinished run's checkpoint.")] = True,
     again: Annotated[bool, typer.Option("--again", help="Run even what has a record.")] = False,
     out: OutOption = RUNS,
@@ -114,7 +116,13 @@ def run(
         seeds=seeds,
         init=init,
         weights=weights,
-        numerics=Numerics(device=kind, dtype=dtype, deterministic=kind == "cpu"),
+        numerics=Numerics(
+            device=kind,
+            dtype=dtype,
+            channels_last=channels_last,
+            compiled=compiled,
+            deterministic=kind == "cpu",
+        ),
         cache=cache or out / "cache",
         backbone=backbone,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -52,7 +54,8 @@ class Evaluation:
 class Batches:
     """A split on the device where it fits, gathered by index; images stay uint8 until augmented.
 
-    A split larger than half of the device's free memory stays in host memory and is copied batch by batch.
+    A split larger than half of the device's free memory stays in host memory and is copied batch by batch,
+    from pinned memory and, by ``ahead``, while the step before is still at work.
     """
 
     images: Tensor  # (N, H, W, 3) uint8, or (N, E) float32 features of a frozen backbone
@@ -79,8 +82,29 @@ class Batches:
     def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Images (B, H, W, 3) uint8 (or features) and int64 targets of those indices, on the device."""
         at = indices.to(self.images.device)
-        images = self.images[at].to(self.device, non_blocking=True)
-        return images, self.targets[at].to(self.device, non_blocking=True).long()
+        images, targets = self.images[at], self.targets[at]
+        if self.streamed:
+            images, targets = images.pin_memory(), targets.pin_memory()
+        return (
+            images.to(self.device, non_blocking=True),
+            targets.to(self.device, non_blocking=True).long(),
+        )
+
+    @property
+    def streamed(self) -> bool:
+        """Whether batches are copied to a device that has not got the whole split."""
+        return self.device.type == "cuda" and self.images.device.type == "cpu"
+
+    def ahead(self, indices: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """``gather`` of each of ``indices`` in turn, the next one begun before the last is used."""
+        with ThreadPoolExecutor(max_workers=1) as helper:
+            waiting: deque[Future[tuple[Tensor, Tensor]]] = deque()
+            for at in indices:
+                waiting.append(helper.submit(self.gather, at))
+                if len(waiting) > 1:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
 
 
 def as_tensor(array: np.ndarray) -> Tensor:

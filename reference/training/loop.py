@@ -214,10 +214,11 @@ def _train_epoch(
     order = torch.randperm(len(batches), generator=generator(seed, "order", epoch))
     total = torch.zeros((), dtype=torch.float64, device=batches.device)
     started = time.perf_counter()
-    for step in range(steps):
-        indices = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
+    parts = torch.split(order, recipe.batch_size)[:steps]
+    gathered = batches.ahead(parts) if batches.streamed else map(batches.gather, parts)
+    for step, (indices, (images, labels)) in enumerate(zip(parts, gathered, strict=True)):
         draws = generator(seed, "augment", epoch, step)
-        inputs, targets = task.batch(*batches.gather(indices), recipe, draws)
+        inputs, targets = task.batch(images, labels, recipe, draws)
         for group in state.optimizer.param_groups:
             rate = schedules.learning_rate(phase, epoch - phase_start + step / steps)
             group["lr"] = rate * group["lr_factor"]

@@ -157,3 +157,15 @@ def test_predicted_masks_are_those_of_the_model_in_evaluation_mode() -> None:
     masks = segment.predict(Oracle(per_pixel=True).train(), batches, unscaled(r4.SEG_A))
     assert masks.dtype == np.uint8
     np.testing.assert_array_equal(masks, predicted)
+
+
+def test_batches_gathered_ahead_are_those_gathered_in_turn() -> None:
+    images = torch.arange(7 * 2 * 2 * 3, dtype=torch.uint8).view(7, 2, 2, 3)
+    batches = Batches(images=images, targets=torch.arange(7))
+    parts = torch.tensor([6, 0, 3, 5, 1, 2, 4]).split(3)
+    for (x, y), part in zip(batches.ahead(parts), parts, strict=True):
+        assert torch.equal(x, images[part])
+        assert torch.equal(y, part)
+    assert list(batches.ahead([])) == []
+    with pytest.raises(IndexError):
+        list(batches.ahead([torch.tensor([7])]))
