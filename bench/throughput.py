@@ -102,6 +102,7 @@ TARGETS: tuple[Target, ...] = (
     Target(work=CONFUSION, at_least=20, against=("torchmetrics",)),
     Target(work=CONFUSION, at_least=10, against=("torchvision's reference",)),
     Target(work=VIEWS, at_least=1, against=("torchvision on PIL", "torchvision v2 on tensors")),
+    Target(work=BYOL_STEP, at_least=1, against=("byol-pytorch",)),
     Target(work=VIEWS_GPU, at_least=40_000, gpu="H200"),
     Target(work=BYOL_STEP_GPU, at_least=6_600, gpu="H200"),
     Target(work=BYOL_STEP_GPU, at_least=2, against=("byol-pytorch",)),

@@ -23,10 +23,14 @@ from reference.augment import augment, normalise
 from reference.losses import byol_loss
 from reference.models import build
 from reference.models.byol import BYOL
+from reference.recipes import r3
 from reference.recipes.r4 import IMAGENET_MEAN, IMAGENET_STD
+from reference.training.loop import Numerics as LoopNumerics
+from reference.training.loop import train_step
 
 DECAY = 0.99
 CHAIN = ("color_jitter", "grayscale", "horizontal_flip", "gaussian_blur", "pad", "random_resized_crop")
+RECIPE = r3.BYOL
 Views = tuple[Tensor, Tensor]
 
 
@@ -88,12 +92,13 @@ class Ours:
             return byol_loss(*self.network(*self.numerics.views(views)))
 
     def step(self, views: Views) -> Tensor:
-        loss = self.loss(views)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        self.network.ema_update(DECAY)
-        return loss.detach()
+        """The training loop's own."""
+        how = self.numerics
+        settings = LoopNumerics(device=how.device, dtype=how.dtype, channels_last=how.channels_last)
+        nobodys = torch.zeros(len(views[0]), device=views[0].device)
+        return train_step(
+            self.network, self.optimizer, views, nobodys, byol_loss, RECIPE, settings, decay=DECAY
+        )
 
 
 class ReadyViews(nn.Module):
