@@ -130,7 +130,7 @@ def train(
         forward: Forward = model
         if getattr(model, "frozen", False):
             val_batches = classify.frozen_features(model, val_batches, recipe)
-            if not recipe.augment:
+            if not recipe.augment and not recipe.mixup:
                 train_batches = classify.frozen_features(model, train_batches, recipe)
                 forward = model.head  # type: ignore[assignment]
         if numerics.compiled:
@@ -164,7 +164,7 @@ def train(
                 _refuse_collapse(state, recipe, model)
             if recipe.task == "segment" and state.epoch in recipe.mask_epochs:
                 _keep_masks(model, dataset, recipe, state.epoch, folder / "masks", device)
-            scores = {name: values[-1] for name, values in state.curves.items()}
+            scores = {name: v[-1] for name, v in state.curves.items() if not math.isnan(v[-1])}
             steps = _steps(len(train_batches), recipe.batch_size)
             progress(Progress(state.epoch, recipe.epochs, steps, steps, scores))
             due = time.perf_counter() - saved_at >= checkpoint_seconds
