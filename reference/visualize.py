@@ -8,6 +8,7 @@ The title always says which recipe and which data, since figures travel without 
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -183,7 +184,7 @@ def curves(
     rows = -(-len(panels) // 2)
     with _defaults():
         figure = Figure(figsize=(WIDTH / _DPI, 4.4 * rows), dpi=_DPI, layout="constrained")
-        figure.suptitle(title, fontsize=16, weight="bold")
+        figure.suptitle(_wrapped(title), fontsize=16, weight="bold")
         axes = figure.subplots(rows, 2, squeeze=False).ravel()
         for place, (label, lines, first) in zip(axes, panels, strict=False):
             _lines(place, lines, label, selected, first=first)
@@ -232,7 +233,7 @@ def embeddings(
     with _defaults():
         height = 4.9 * rows + (1.1 if named else 0.3)
         figure = Figure(figsize=(WIDTH / _DPI, height), dpi=_DPI, layout="constrained")
-        figure.suptitle(f"{title}\n{name} of the penultimate layer", fontsize=15, weight="bold")
+        figure.suptitle(_wrapped(f"{title}, {name} of the penultimate layer"), fontsize=15, weight="bold")
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, epoch in zip(grid, sorted(points), strict=False):
             for label in range(len(classes)):
@@ -277,7 +278,7 @@ def per_class_iou(
     rows = np.arange(len(classes))
     with _defaults():
         figure = Figure(figsize=(WIDTH / _DPI, 1.7 + 0.5 * len(classes)), dpi=_DPI, layout="constrained")
-        figure.suptitle(title, fontsize=16, weight="bold")
+        figure.suptitle(_wrapped(title), fontsize=16, weight="bold")
         axes = figure.subplots()
         axes.barh(rows, np.nan_to_num(np.asarray(measured, dtype=float)), color=BLUE, label="measured")
         for row, value in enumerate(measured):
@@ -322,7 +323,7 @@ def confusion_picture(
     few = len(classes) <= _NAMED_CELLS
     with _defaults():
         figure = Figure(figsize=(WIDTH / _DPI, 8.6), dpi=_DPI, layout="constrained")
-        figure.suptitle(title, fontsize=15, weight="bold")
+        figure.suptitle(_wrapped(title), fontsize=15, weight="bold")
         axes = figure.subplots()
         # cividis runs from dark to light evenly for every kind of colour vision
         picture = axes.imshow(shares, vmin=0, vmax=1, cmap="cividis", interpolation="nearest")
@@ -371,7 +372,7 @@ def roofline(
     with _defaults():
         height = max(6.4, 1.6 + 0.34 * len(points))
         figure = Figure(figsize=(WIDTH / _DPI, height), dpi=_DPI)
-        figure.suptitle(title, fontsize=16, weight="bold")
+        figure.suptitle(_wrapped(title), fontsize=16, weight="bold")
         # the names stand in a column on the right, so that near points stay readable
         axes = figure.add_axes((0.11, 0.75 / height, 0.54, 1 - 1.4 / height))
         axes.set(xscale="log", yscale="log", xlim=(left, right), ylim=(low, high))
@@ -413,6 +414,11 @@ def roofline(
         axes.grid(color="#DDDDDD", lw=0.8)
         _clear(axes)
         _save(figure, path)
+
+
+def _wrapped(title: str) -> str:
+    """In lines that fit the width: what a title says last, the data, must never be cut off."""
+    return textwrap.fill(title, 72)
 
 
 def _lines(

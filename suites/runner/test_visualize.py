@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import re
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -285,3 +287,34 @@ def test_an_overlay_is_the_same_bytes_each_time(tmp_path: Path) -> None:
     overlay(tmp_path / "a.png", masks)
     overlay(tmp_path / "b.png", masks)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_points_are_drawn_the_same_way_every_time(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    points = {epoch: rng.normal(size=(40, 2)).astype(np.float32) for epoch in (1, 5)}
+    settings: dict[str, Any] = {
+        "labels": np.arange(40) % 5,
+        "classes": [f"class {i}" for i in range(5)],
+        "method": "tsne",
+        "curves": {"knn_purity": [0.1, *[math.nan] * 3, 0.5], "silhouette": [-0.1, *[math.nan] * 3, 0.2]},
+        "title": "a network, smoke tier, synthetic data",
+    }
+    written = []
+    for name in ("a.svg", "b.svg"):
+        visualize.embeddings(points, path=tmp_path / name, **settings)
+        written.append((tmp_path / name).read_bytes())
+    assert written[0] == written[1]
+    # every point of both epochs, each panel beside its legend's five
+    assert written[0].count(b"<use ") >= 80
+    visualize.embeddings({1: points[1]}, path=tmp_path / "c.svg", **settings)
+    assert (tmp_path / "c.svg").read_bytes() != written[0]
+
+
+def test_the_end_of_a_long_title_stays_in_the_picture() -> None:
+    """It names the data. 72 bold characters of this size fit the width; see the picture."""
+    title = (
+        "Office-Home, setting C to its first maximum: BYOL backbone, whole network, smoke tier, stand-in data"
+    )
+    lines = visualize._wrapped(title).splitlines()
+    assert " ".join(lines) == title
+    assert max(map(len, lines)) <= 72
