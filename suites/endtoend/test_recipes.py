@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from scipy.stats import t as student
 
-from bench import grading, records
+from bench import grading, planning, records
 from bench.ledger import load_ledgers
 from bench.records import Record
 from reference.recipes import RECIPES
@@ -41,8 +41,17 @@ CLAIMS = {claim.id: claim for ledger in load_ledgers() for claim in ledger.claim
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "slug" in metafunc.fixturenames:
-        metafunc.parametrize("slug", RECIPES if metafunc.config.getoption("--recipes") == "all" else QUICK)
+    if "slug" not in metafunc.fixturenames:
+        return
+    option = metafunc.config.getoption
+    slugs = list(RECIPES if option("--recipes") == "all" else QUICK)
+    if option("--gpu-hours") is not None:
+        # What settles most claims an hour first: the budget ends somewhere.
+        claims = [claim for ledger in load_ledgers() for claim in ledger.claims]
+        basis = planning.Basis.of(None, "float32", ())
+        order = [job.recipe.slug for job in planning.plan(RECIPES, claims, basis, tier=option("--tier"))]
+        slugs.sort(key=order.index)
+    metafunc.parametrize("slug", slugs)
 
 
 @pytest.fixture(scope="module")
