@@ -6,6 +6,7 @@ C, with the backbone frozen. Three reports rank them, and disagree.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -48,7 +49,27 @@ def page(ledgers: Sequence[Ledger], runs: Runs, folder: Path) -> str:
                 f"## {first} and {second}",
                 pipe_table(["report", "printed", "z", "one split could tell", "our runs"], rows),
             ]
+    reports = sorted({claim.report for claim in claims.values()})
+    against = [row for report in reports for row in _against_majority(report, runs)]
+    if against:
+        parts += [
+            "## Each setting and the majority class",
+            "Top-1 of our runs less that of always answering the class most frequent in training.",
+            pipe_table(["report", "setting", "our runs"], against),
+        ]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def _against_majority(report: str, runs: Runs) -> Iterator[list[str]]:
+    for name in SETTINGS:
+        said = []
+        for group in runs.groups[f"{report}-finetune-{name.lower()}"]:
+            figures = [value if (value := r.metric("top1")) is not None else math.nan for r in group.runs]
+            chance = [float(r.metrics[r.selected]["majority"]) for r in group.runs]
+            verdict = grading.grade_ordering(figures, chance)
+            said.append(f"{plain(verdict.sentence)}; *{named(group)}*")
+        if said:
+            yield [report.upper(), name, "<br>".join(said)]
 
 
 def _rows(

@@ -137,3 +137,13 @@ def test_runs_on_different_data_are_never_compared(tmp_path: Path) -> None:
     put(tmp_path, "r1-finetune-b", 0.5)
     put(tmp_path, "r1-finetune-c", 0.5, source="stand-in")
     assert rows(render(tmp_path, "settings.md"), "B and C")["R1"][3] == "–"
+
+
+def test_every_setting_is_held_against_the_majority_class(tmp_path: Path) -> None:
+    for seed, value in enumerate((0.2, 0.3, 0.4)):
+        put(tmp_path, "r1-finetune-e", value, seed=seed)  # its majority class has 0.1
+    section = render(tmp_path, "settings.md").split("## Each setting and the majority class\n")[1]
+    (line,) = [line for line in section.splitlines() if line.startswith("| R1 | E |")]
+    # t(.975, 2) 4.3027 · .1/√3 = .2484
+    assert "+0.2000 (95 % -0.0484 to +0.4484" in line
+    assert "synthetic data" in line
