@@ -32,7 +32,7 @@ Three reports pre-train a ResNet50, fine-tune it on Office-Home in five settings
 
 **Printed** is the first setting minus the second, in points of accuracy. **z** is the unpaired one, of two
 accuracies on 406 images each: below 1.96 one split cannot tell such settings apart, whatever was printed.
-**Our runs** are of the same report's recipes, the printed order tested at two sides: paired over three or
+**Our runs** are of the same report's recipes, the setting printed higher coming first: paired over three or
 more seeds, or by McNemar's exact test over the images that two single runs share. Runs on synthetic or
 stand-in data say nothing of the reports' accuracies.
 """
@@ -84,7 +84,7 @@ def _rows(
         yield [
             report.upper(),
             f"{apart.points} ({' > '.join(order)})",
-            f"{apart.z:+.2f}",
+            f"{apart.z:+.2f}".replace("-", "−"),
             "yes" if abs(apart.z) >= grading.Z_95 else f"no (needs {100 * apart.resolved:.1f})",
             "<br>".join(_say(str(higher.recipe), str(lower.recipe), runs, folder)) or "–",
         ]
