@@ -66,8 +66,10 @@ def _against_majority(report: str, runs: Runs) -> Iterator[list[str]]:
         for group in runs.groups[f"{report}-finetune-{name.lower()}"]:
             figures = [value if (value := r.metric("top1")) is not None else math.nan for r in group.runs]
             chance = [float(r.metrics[r.selected]["majority"]) for r in group.runs]
-            verdict = grading.grade_ordering(figures, chance)
-            said.append(f"{plain(verdict.sentence)}; *{named(group)}*")
+            sentence = grading.grade_ordering(figures, chance).sentence
+            if len(figures) == 1:
+                sentence = f"1 seed: {figures[0] - chance[0]:+.4f}, which one seed gives no spread of"
+            said.append(f"{plain(sentence)}; *{named(group)}*")
         if said:
             yield [report.upper(), name, "<br>".join(said)]
 
