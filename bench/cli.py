@@ -88,6 +88,9 @@ def run(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16 (autocast).")] = "float32",
+    micro_batch: Annotated[
+        int | None, typer.Option(min=2, help="Most images to train on at once; a deviation.")
+    ] = None,
     channels_last: Annotated[bool, typer.Option("--channels-last", help="Memory layout NHWC.")] = False,
     compiled: Annotated[bool, typer.Option("--compile", help="torch.compile, eager where it fails.")] = False,
     resume: Annotated[bool, typer.Option(help="Go on from an unfinished run's checkpoint.")] = True,
@@ -125,6 +128,7 @@ def run(
         ),
         cache=cache or out / "cache",
         backbone=backbone,
+        micro_batch=micro_batch,
     )
     for one in absent:
         print(f"{one.slug}: not run: {one.reason}: {one.cause}", file=sys.stderr)

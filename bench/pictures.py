@@ -41,29 +41,31 @@ def draw(
             path=path,
         )
         drawn.append(("masks", path))
-    if recipe.embed_epochs:
-        labels = embedded_images(dataset, recipe).targets
-        for method in recipe.embed_methods:
-            path = folder / f"{name}-{method}.png"
-            visualize.embeddings(
-                {e: np.load(work / "embeddings" / f"{method}-{e}.npy") for e in recipe.embed_epochs},
-                labels=labels,
-                classes=dataset.classes,
-                method=method,
-                curves=outcome.curves,
-                title=title,
-                path=path,
-            )
-            drawn.append((method, path))
-    path = folder / f"{name}-curves.png"
-    visualize.curves(
-        outcome.curves,
-        primary=f"{outcome.best.split}_{outcome.best.primary}",
-        title=title,
-        path=path,
-        selected=outcome.best_epoch if recipe.selection == "best" else recipe.epochs,
-    )
-    drawn.append(("curves", path))
+    # On a page the PNG, for print the SVG.
+    for ending, said in (("png", ""), ("svg", " (SVG)")):
+        if recipe.embed_epochs:
+            labels = embedded_images(dataset, recipe).targets
+            for method in recipe.embed_methods:
+                path = folder / f"{name}-{method}.{ending}"
+                visualize.embeddings(
+                    {e: np.load(work / "embeddings" / f"{method}-{e}.npy") for e in recipe.embed_epochs},
+                    labels=labels,
+                    classes=dataset.classes,
+                    method=method,
+                    curves=outcome.curves,
+                    title=title,
+                    path=path,
+                )
+                drawn.append((f"{method}{said}", path))
+        path = folder / f"{name}-curves.{ending}"
+        visualize.curves(
+            outcome.curves,
+            primary=f"{outcome.best.split}_{outcome.best.primary}",
+            title=title,
+            path=path,
+            selected=outcome.best_epoch if recipe.selection == "best" else recipe.epochs,
+        )
+        drawn.append((f"curves{said}", path))
     return [
         {
             "kind": kind,

@@ -346,11 +346,11 @@ def closing(jobs: Sequence[Job], claims: Sequence[Claim], basis: Basis, *, tier:
     told = [f"{sources.count(kind)} {kind}" for kind in dict.fromkeys(sources)]
     counts = "the drawn data's counts" if tier == "smoke" else "official counts"
     lines = [f"On one {basis.gpu}, {basis.dtype}, {tier} tier, {counts}; rates: {', '.join(told)}."]
-    lines += [f"Rates {source}." for source in sorted({job.price.source for job in jobs if job.price.rate})]
     lines += [f"No estimate, so not in the hours: {job.recipe.slug}." for job in jobs if job.hours is None]
     left = len(asked) - len(settled)
     if left:
         lines.append(f"{left} of {len(asked)} claims that runs would settle name a recipe that is not here.")
+    lines += [f"Rates {source}." for source in sorted({job.price.source for job in jobs if job.price.rate})]
     night = "fits" if total <= NIGHT_HOURS else "does not fit"
     three = "fit" if 3 * total <= THREE_SEEDS_HOURS else "do not fit"
     lines.append(

@@ -106,6 +106,7 @@ def plan(
     numerics: Numerics,
     cache: Path,
     backbone: Path | None = None,
+    micro_batch: int | None = None,
 ) -> tuple[list[Run], list[NotRun]]:
     """Every run of ``recipes``, its data opened and checked, and what cannot run here.
 
@@ -113,6 +114,7 @@ def plan(
 
     Args:
         backbone: file of a ResNet-50 that takes the place of the recipe ``supervised``.
+        micro_batch: most images to train on at once; a deviation, since batch statistics are each part's.
 
     Raises:
         InputError: bad data, for a folder that holds the role at all; or a backbone that does not fit.
@@ -130,6 +132,11 @@ def plan(
                 return NotRun(printed.slug, "weights", automask.NO_SCRATCH)
             chosen = replace(scaled, init=init)
             deviations += tiers.deviations(scaled, chosen, "asked for by --init")
+            scaled = chosen
+        if micro_batch is not None and micro_batch < scaled.batch_size and scaled.task != "automask":
+            chosen = replace(scaled, micro_batch=micro_batch)
+            why = "asked for by --micro-batch; BatchNorm sees each part by itself"
+            deviations += tiers.deviations(scaled, chosen, why)
             scaled = chosen
         if data is not None and not (data / _FOLDERS[scaled.data]).is_dir():
             return NotRun(printed.slug, "data", f"{data / _FOLDERS[scaled.data]}: no such folder")

@@ -231,7 +231,8 @@ def test_closing_lines_say_what_is_known_and_what_fits() -> None:
     assert "NVIDIA H200" in lines[0]
     assert lines[1] == "No estimate, so not in the hours: unpriced."
     assert lines[2] == "1 of 10 claims that runs would settle name a recipe that is not here."
-    assert lines[3] == (
+    assert lines[3].startswith("Rates measured: train vgg16_bn at 224 px")
+    assert lines[4] == (
         "9 claims at one seed: 0.5 h, which fits one night (8 h); three seeds: 1.4 h, which fit 24 h."
     )
     slow = Basis.of(measured(timed("vgg16_bn", RATE / 20)), "bfloat16", [])

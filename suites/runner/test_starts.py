@@ -183,3 +183,14 @@ def test_labels_without_a_validation_split_are_held_out(plan: Plan) -> None:
     assert set(val.targets) == set(train.targets)
     assert not {image.tobytes() for image in val.images} & {image.tobytes() for image in train.images}
     assert "held out" in run.dataset.counts_note
+
+
+def test_a_batch_in_parts_is_a_deviation_that_says_why(plan: Plan) -> None:
+    (whole,), _ = plan("r3-byol")
+    (same,), _ = plan("r3-byol", micro_batch=whole.recipe.batch_size)
+    (parts,), _ = plan("r3-byol", micro_batch=4)
+    assert same.run_id == whole.run_id
+    assert parts.run_id != whole.run_id
+    (said,) = [d for d in parts.deviations if d.field == "micro_batch"]
+    assert (said.printed, said.used) == ("0", "4")
+    assert "BatchNorm sees each part by itself" in said.why
