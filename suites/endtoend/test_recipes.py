@@ -17,6 +17,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from scipy.stats import t as student
@@ -40,6 +41,7 @@ SLOW_LEARNERS = {
     "r3-classify-b": "mixup, and a rate meant for pretrained weights, which smoke tier does without",
     "r3-finetune-a": "BYOL's crops and colours leave little of 260 small images in 20 epochs from scratch",
     "r5-finetune-a": "as r3-finetune-a",
+    "supervised": "380 steps on crops of 8 % and more of 64 px leave a ResNet50 at chance on 30 images",
 }
 CLAIMS = {claim.id: claim for ledger in load_ledgers() for claim in ledger.claims}
 
@@ -108,9 +110,19 @@ def _learnt(record: Record) -> None:
         assert spread is not None
         assert spread > 0.1 / math.sqrt(8 * 4 * recipe["width"])
     elif recipe["init"] == "scratch" and recipe["slug"] not in SLOW_LEARNERS:
-        value, chance = record.metric(entry["primary"]), 1 / len(record.data["classes"])
+        value = record.metric(entry["primary"])
         assert value is not None
-        assert value > max(chance, entry["majority"]) + MARGIN[recipe["task"]]
+        assert value > max(_chance(record), entry["majority"]) + MARGIN[recipe["task"]]
+
+
+def _chance(record: Record) -> float:
+    """The figure of answering every class equally often: top-1 1/C; IoU of a class of share p from that."""
+    q = 1 / len(record.data["classes"])
+    if record.recipe["task"] == "classify":
+        return q
+    truth = np.array(record.confusion).sum(axis=1)
+    p = (truth / truth.sum())[record.data["scored"]]
+    return float((p * q / (p + q - p * q)).mean())
 
 
 @pytest.mark.fullrun
