@@ -1,8 +1,10 @@
-"""Pictures of a finished run, beside its record: mask strips and curves."""
+"""Pictures of a finished run, beside its record: masks, IoU of each class, confusion, points, curves."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,8 @@ from reference import visualize
 from reference.data.dataset import Dataset
 from reference.recipes.recipe import Recipe
 from reference.training.loop import Outcome, embedded_images, shown_images
+
+Drawing = Callable[..., None]
 
 
 def draw(
@@ -28,7 +32,7 @@ def draw(
     drawn: list[tuple[str, Path]] = []
     if recipe.task == "segment" and recipe.mask_epochs and dataset.palette is not None:
         at = shown_images(dataset, recipe)
-        path = folder / f"{name}-masks.png"
+        path = folder / f"{name}-masks.png"  # photographs, which an SVG would only wrap
         visualize.mask_strips(
             images=np.array(dataset.val.images[at]),
             truth=np.array(dataset.val.targets[at]),
@@ -41,31 +45,12 @@ def draw(
             path=path,
         )
         drawn.append(("masks", path))
-    # On a page the PNG, for print the SVG.
-    for ending, said in (("png", ""), ("svg", " (SVG)")):
-        if recipe.embed_epochs:
-            labels = embedded_images(dataset, recipe).targets
-            for method in recipe.embed_methods:
-                path = folder / f"{name}-{method}.{ending}"
-                visualize.embeddings(
-                    {e: np.load(work / "embeddings" / f"{method}-{e}.npy") for e in recipe.embed_epochs},
-                    labels=labels,
-                    classes=dataset.classes,
-                    method=method,
-                    curves=outcome.curves,
-                    title=title,
-                    path=path,
-                )
-                drawn.append((f"{method}{said}", path))
-        path = folder / f"{name}-curves.{ending}"
-        visualize.curves(
-            outcome.curves,
-            primary=f"{outcome.best.split}_{outcome.best.primary}",
-            title=title,
-            path=path,
-            selected=outcome.best_epoch if recipe.selection == "best" else recipe.epochs,
-        )
-        drawn.append((f"curves{said}", path))
+    for kind, drawing in _drawings(recipe, dataset, outcome, work):
+        # on a page the PNG, for print the SVG
+        for ending, said in (("png", ""), ("svg", " (SVG)")):
+            path = folder / f"{name}-{kind}.{ending}"
+            drawing(title=title, path=path)
+            drawn.append((f"{kind}{said}", path))
     return [
         {
             "kind": kind,
@@ -74,3 +59,40 @@ def draw(
         }
         for kind, path in drawn
     ]
+
+
+def _drawings(
+    recipe: Recipe, dataset: Dataset, outcome: Outcome, work: Path
+) -> Iterator[tuple[str, Drawing]]:
+    """What is drawn of lines, points and numbers: its kind, and what draws it."""
+    best = recipe.selection == "best"
+    selected = outcome.best_epoch if best else recipe.epochs
+    evaluation = outcome.best if best else outcome.final
+    if recipe.embed_epochs:
+        labels = embedded_images(dataset, recipe).targets
+        for method in recipe.embed_methods:
+            points = {e: np.load(work / "embeddings" / f"{method}-{e}.npy") for e in recipe.embed_epochs}
+            yield (
+                method,
+                partial(
+                    visualize.embeddings,
+                    points,
+                    labels=labels,
+                    classes=dataset.classes,
+                    method=method,
+                    curves=outcome.curves,
+                ),
+            )
+    if recipe.task == "segment":
+        by_class = {dataset.classes[i]: outcome.curves[f"val_iou_{i}"] for i in dataset.scored}
+        yield (
+            "iou",
+            partial(visualize.class_iou_curves, by_class, mean=outcome.curves["val_miou"], selected=selected),
+        )
+    if recipe.task in ("classify", "segment"):
+        yield (
+            "confusion",
+            partial(visualize.confusion_picture, evaluation.confusion, classes=dataset.classes),
+        )
+    primary = f"{evaluation.split}_{evaluation.primary}"
+    yield "curves", partial(visualize.curves, outcome.curves, primary=primary, selected=selected)

@@ -27,7 +27,8 @@ def publish(
 ) -> list[Path]:
     """Copy records with their per-image results and pictures, then write the target's pages.
 
-    Runs that did not end well are copied too: every started run counts.
+    Runs that did not end well are copied too: every started run counts. Of several seeds the first one's
+    pictures are copied, which the pages show; the records hold all that the others would say.
 
     Args:
         source: folder that holds ``records`` and ``figures``.
@@ -50,13 +51,18 @@ def publish(
     ]
     if not chosen:
         raise InputError(f"{source}: no record of what was asked for; run it first or name another --from")
+    first: dict[tuple[str, str, str], int] = {}  # the seed whose pictures pages show
+    for record in (*records.read_all(target), *chosen):
+        if record.status == "ok":
+            kind = _kind(record)
+            first[kind] = min(record.seed, first.get(kind, record.seed))
     copies: dict[str, bytes] = {}
     for record in chosen:
         if record.provenance.get("dirty") and not allow_dirty:
             raise InputError(
                 f"{record.slug}/{record.name}: run of uncommitted code; commit and run it again, or --dirty"
             )
-        copies |= _files(source, record)
+        copies |= _files(source, record, pictures=first.get(_kind(record)) == record.seed)
     for name, content in copies.items():
         if (target / name).exists() and (target / name).read_bytes() != content:
             raise InputError(f"{target / name}: is there with other content; records are never overwritten")
@@ -70,12 +76,17 @@ def publish(
     return written + tables.write_all(target, load_ledgers())
 
 
-def _files(source: Path, record: Record) -> dict[str, bytes]:
+def _kind(record: Record) -> tuple[str, str, str]:
+    return record.slug, record.tier, str(record.data["source"])
+
+
+def _files(source: Path, record: Record, *, pictures: bool) -> dict[str, bytes]:
     """What belongs to a record, by its path below ``source``; the record itself last."""
     path = records.path_of(source, record)
     results = path.with_suffix(".npz")
-    files = {figure["file"]: _read(source / figure["file"], record) for figure in record.figures}
-    for figure in record.figures:
+    figures = record.figures if pictures else []
+    files = {figure["file"]: _read(source / figure["file"], record) for figure in figures}
+    for figure in figures:
         if hashlib.sha256(files[figure["file"]]).hexdigest() != figure["sha256"]:
             raise InputError(f"{source / figure['file']}: changed since its record was written; run it again")
     if record.status == "ok":

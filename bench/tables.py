@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ def check(folder: Path, ledgers: Iterable[Ledger]) -> list[str]:
         elif path.read_bytes() != text.encode():
             wrong.append(f"{name}: stale: differs from what the records give")
     wrong += [f"{name}: surplus: nothing to write it from" for name in _surplus_pages(folder, pages)]
-    return wrong + _check_figures(folder)
+    return wrong + _check_figures(folder, pages)
 
 
 def _surplus_pages(folder: Path, pages: Mapping[str, str]) -> list[str]:
@@ -105,15 +106,20 @@ def _surplus_pages(folder: Path, pages: Mapping[str, str]) -> list[str]:
     return sorted(name for name in there if name not in pages)
 
 
-def _check_figures(folder: Path) -> list[str]:
-    """Pictures against the hashes in the records; the page of throughput names those of its own."""
+def _check_figures(folder: Path, pages: Mapping[str, str]) -> list[str]:
+    """Pictures against the hashes in the records; the page of throughput names those of its own.
+
+    A picture that no page shows may be elsewhere: of several seeds only the first one's are published.
+    """
     wrong, known = [], set(throughput.pictures(throughput.read_all(folder)))
+    shown = {file for text in pages.values() for file in re.findall(r"\]\(\.\./(figures/[^)]*)\)", text)}
     for record in read_all(folder):
         for figure in record.figures:
             known.add(figure["file"])
             path = folder / figure["file"]
             if not path.exists():
-                wrong.append(f"{figure['file']}: missing: record {record.slug}/{record.name} names it")
+                if figure["file"] in shown:
+                    wrong.append(f"{figure['file']}: missing: record {record.slug}/{record.name} names it")
             elif hashlib.sha256(path.read_bytes()).hexdigest() != figure["sha256"]:
                 wrong.append(f"{figure['file']}: differs from the hash in record {record.slug}/{record.name}")
     there = (p.relative_to(folder).as_posix() for p in (folder / "figures").rglob("*") if p.is_file())
@@ -235,17 +241,26 @@ _CAPTIONS = {
     "tsne": "t-SNE of the penultimate layer",
     "pca": "PCA of the penultimate layer",
     "overlay": "automatic masks",
+    "iou": "IoU of each class by epoch",
+    "confusion": "confusion",
     "curves": "losses and metric by epoch",
+}
+_FOLDED = {
+    "iou": "IoU of each class by epoch",
+    "confusion": "Confusion of classes",
+    "curves": "Losses and metric by epoch",
 }
 
 
 def _pictures(runs: Runs) -> list[str]:
-    """Mask strips and points, and folded away the curves, of every group's lowest seed that has them."""
+    """Mask strips and points, and folded away what else there is, of every group's first seed that has it."""
     groups = sorted((g for of in runs.groups.values() for g in of), key=lambda g: (_evidence(g), g.slug))
     open_ones = [_picture(group, kind) for group in groups for kind in ("masks", "tsne", "pca", "overlay")]
-    curves = "\n\n".join(filter(None, (_picture(group, "curves") for group in groups)))
-    folded = f"<details><summary>Losses and metric by epoch</summary>\n\n{curves}\n\n</details>"
-    shown = [*filter(None, open_ones), *([folded] if curves else [])]
+    folded = []
+    for kind, said in _FOLDED.items():
+        if pictures := "\n\n".join(filter(None, (_picture(group, kind) for group in groups))):
+            folded.append(f"<details><summary>{said}</summary>\n\n{pictures}\n\n</details>")
+    shown = [*filter(None, open_ones), *folded]
     return ["## Pictures of our runs", *shown] if shown else []
 
 

@@ -258,50 +258,72 @@ def embeddings(
         _save(figure, path)
 
 
-def per_class_iou(
-    measured: Sequence[float],
+def class_iou_curves(
+    values: Mapping[str, Sequence[float]],
     *,
-    classes: Sequence[str],
+    mean: Sequence[float],
     title: str,
     path: Path,
-    printed: Sequence[float] | None = None,
+    selected: int | None = None,
 ) -> None:
-    """IoU of each class as bars with their values; what a report printed as diamonds on the same rows.
+    """IoU of each class by epoch, every line named at its end with its value there, and their mean.
 
     Args:
-        measured: one fraction a class; nan where the class occurs neither in truth nor in prediction.
-        classes: their names.
+        values: one fraction an epoch by class, epoch 1 first; nan where the class occurs neither in truth nor
+            in prediction.
+        mean: the mean IoU, one fraction an epoch.
         title: network, tier and source of the data.
         path: PNG or SVG file to write.
-        printed: the report's values, in the same order.
+        selected: epoch (from 1) that the reported figure is taken from; drawn as a dotted line.
     """
-    rows = np.arange(len(classes))
+    epochs = np.arange(1, len(mean) + 1)
+    at = (selected or len(mean)) - 1
     with _defaults():
-        figure = Figure(figsize=(WIDTH / _DPI, 1.7 + 0.5 * len(classes)), dpi=_DPI, layout="constrained")
+        figure = Figure(figsize=(WIDTH / _DPI, 6.2), dpi=_DPI)
         figure.suptitle(_wrapped(title), fontsize=16, weight="bold")
-        axes = figure.subplots()
-        axes.barh(rows, np.nan_to_num(np.asarray(measured, dtype=float)), color=BLUE, label="measured")
-        for row, value in enumerate(measured):
-            text = "absent" if value != value else f"{value:.3f}"
-            # inside a long bar, beside a short one: both ends stay clear of the diamonds' usual places
-            inside = value > 0.15
-            axes.text(
-                0.01 if inside else np.nan_to_num(value) + 0.01,
-                row,
-                text,
-                va="center",
+        # the names stand in a column on the right, where they cover no line
+        axes = figure.add_axes((0.085, 0.12, 0.6, 0.77))
+        for order, line in enumerate(values.values()):
+            colour, marker = _COLOURS[order % len(_COLOURS)], _MARKERS[order % len(_MARKERS)]
+            every = max(1, len(line) // 10)
+            axes.plot(epochs, line, color=colour, marker=marker, markevery=every, ms=7, lw=1.8)
+        axes.plot(epochs, mean, color="black", lw=3.4)
+        if selected is not None:
+            axes.axvline(selected, color=GREY, ls=":", lw=2)
+        top = min(1.0, max(_top(line) for line in (*values.values(), mean)) * 1.08 + 1e-3)
+        axes.set_ylim(0, top)
+        named = {**values, "mean": mean}
+        ranked = sorted(named, key=lambda name: (named[name][-1] == named[name][-1], named[name][-1]))
+        ends = [float(np.nan_to_num(named[name][-1])) / top for name in ranked]
+        for name, end, place in zip(ranked, ends, _apart(ends, 0.065), strict=True):
+            value = named[name][at]
+            colour = _COLOURS[list(values).index(name) % len(_COLOURS)] if name in values else "black"
+            axes.annotate(
+                f"{name} {'absent' if value != value else f'{value:.3f}'}",
+                (1, end),
+                xycoords="axes fraction",
+                xytext=(1.05, place),
+                textcoords="axes fraction",
                 fontsize=15,
-                color="white" if inside else "black",
+                va="center",
+                color="black",
+                weight="normal" if name in values else "bold",
+                arrowprops={
+                    "arrowstyle": "-",
+                    "color": colour,
+                    "lw": 1.8,
+                    "relpos": (0, 0.5),
+                    "shrinkA": 0,
+                    "shrinkB": 0,
+                },
             )
-        if printed is not None:
-            axes.plot(printed, rows, "D", color=VERMILION, markeredgecolor="black", ms=9, label="printed")
-        axes.set_yticks(rows, classes, fontsize=17)
-        axes.invert_yaxis()
-        axes.set_xlim(0, 1)
-        axes.set_xlabel("IoU", fontsize=17)
-        axes.tick_params(axis="x", labelsize=12)
-        if printed is not None:
-            figure.legend(loc="outside lower center", ncols=2, fontsize=15, frameon=False)
+        when = f"epoch {at + 1}, selected" if selected is not None else f"epoch {at + 1}"
+        axes.text(1.05, 1.03, f"IoU at {when}", transform=axes.transAxes, fontsize=13, color=GREY)
+        axes.set_xlabel("epoch", fontsize=17)
+        axes.set_ylabel("IoU on val", fontsize=17)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.tick_params(labelsize=14)
+        axes.grid(color="#DDDDDD", lw=0.8)
         _clear(axes)
         _save(figure, path)
 
@@ -315,7 +337,7 @@ def confusion_picture(
         confusion: (C, C) counts, rows truth, columns prediction.
         classes: C names.
         title: network, tier and source of the data.
-        path: PNG file to write.
+        path: PNG or SVG file to write.
     """
     counts = np.asarray(confusion, dtype=float)
     totals = counts.sum(axis=1, keepdims=True)

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from reference import visualize
-from reference.data.dataset import OFFICIAL_PALETTE, Palette
+from reference.data.dataset import Palette
 
 TITLE = "VGG16-FCN32s, smoke tier, stand-in data"
 SMALL = Palette(
@@ -181,16 +181,20 @@ def test_curves_of_next_to_nothing_are_drawn(tmp_path: Path, values: dict[str, l
     assert Image.open(tmp_path / "a.png").size[0] == visualize.WIDTH
 
 
-def test_per_class_iou_names_absent_classes_and_both_sides(tmp_path: Path) -> None:
-    path = tmp_path / "a.svg"
-    visualize.per_class_iou(
-        [0.5, float("nan"), 0.02],
-        classes=OFFICIAL_PALETTE.classes[:3],
-        title=TITLE,
-        path=path,
-        printed=[0.7, 0.8, 0.9],
-    )
-    assert {TITLE, "0.500", "absent", "0.020", "printed", "measured", "rangeland"} <= set(words_of(path))
+def test_iou_of_each_class_is_named_with_its_value_at_the_selected_epoch(tmp_path: Path) -> None:
+    nan = float("nan")
+    for name in ("a.svg", "a.png"):
+        visualize.class_iou_curves(
+            {"urban": [0.1, 0.5, 0.4], "agriculture": [nan, nan, nan], "rangeland": [0.0, 0.02, 0.41]},
+            mean=[0.05, 0.26, 0.405],
+            title=TITLE,
+            path=tmp_path / name,
+            selected=2,
+        )
+    words = set(words_of(tmp_path / "a.svg"))
+    assert {TITLE, "urban 0.500", "agriculture absent", "rangeland 0.020", "mean 0.260"} <= words
+    assert {"IoU at epoch 2, selected", "IoU on val", "epoch"} <= words
+    assert Image.open(tmp_path / "a.png").size[0] == visualize.WIDTH
 
 
 def test_confusion_is_shown_as_shares_of_each_true_class(tmp_path: Path) -> None:
