@@ -42,8 +42,10 @@ def figure_text(measured: Measured) -> str:
     return f"{digits(measured.mean, 4)}{bracket(measured)}, {seeds}"
 
 
-def digits(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}" if math.isfinite(value) else "undefined"
+def digits(value: float, digits: int, *, signed: bool = False) -> str:
+    """A fixed number of decimals; ``signed`` for differences."""
+    text = f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "−")
+    return text if math.isfinite(value) else "undefined"
 
 
 def bracket(measured: Measured) -> str:
@@ -52,5 +54,7 @@ def bracket(measured: Measured) -> str:
     return f" ({span(measured.interval)})"
 
 
-def span(interval: tuple[float, float]) -> str:
-    return f"{interval[0]:.4f}–{interval[1]:.4f}"
+def span(interval: tuple[float, float], *, signed: bool = False) -> str:
+    """``"0.6512–0.6762"``, or ``"−0.0100 to +0.0200"`` of a difference."""
+    low, high = (digits(end, 4, signed=signed) for end in interval)
+    return f"{low} to {high}" if signed else f"{low}–{high}"

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import alignment, audit, grading, settings, throughput
+from bench import ablations, alignment, audit, grading, settings, throughput
 from bench.formats import FORMATS
 from bench.ledger import METRICS, Claim, Ledger
 from bench.markdown import digits, elsewhere, figure_text, named, pipe_table, plain, span
@@ -69,6 +69,7 @@ def render(folder: Path, ledgers: Iterable[Ledger]) -> dict[str, str]:
         "claims.md": claims_page(rows, known),
         "audit.md": audit.page(known, findings),
         "settings.md": settings.page(known, Runs(found), folder),
+        "ablations.md": ablations.page(known, Runs(found)),
         "LEADERBOARD.md": leaderboard(rows, found, folder),
     }
     measured = throughput.read_all(folder)

@@ -59,13 +59,14 @@ def smoke(recipe: Recipe) -> Recipe:
 
 TIERS: dict[str, Callable[[Recipe], Recipe]] = {"smoke": smoke, "gpu": gpu, "full": full}
 
-_WHY = {"smoke": "smoke tier: minutes on two cores", "gpu": "gpu tier: a shorter schedule"}
+WHY = {"smoke": "smoke tier: minutes on two cores", "gpu": "gpu tier: a shorter schedule", "full": ""}
+"""The reason of a tier's own deviations."""
 
 
 def apply(recipe: Recipe, tier: str) -> tuple[Recipe, tuple[Deviation, ...]]:
     """The recipe that ``tier`` runs, and every field in which it departs from the printed one."""
     scaled = TIERS[tier](recipe)
-    return scaled, deviations(recipe, scaled, _WHY.get(tier, ""))
+    return scaled, deviations(recipe, scaled, WHY[tier])
 
 
 def deviations(printed: Recipe, used: Recipe, why: str) -> tuple[Deviation, ...]:

@@ -205,11 +205,11 @@ class Runs:
 
     def __init__(self, found: Iterable[Record]) -> None:
         self.all = sorted(found, key=lambda r: (r.slug, r.seed, r.run_id, r.attempt))
-        latest: dict[tuple[str, str], Record] = {}
-        for record in self.all:
+        latest: dict[tuple[object, ...], Record] = {}
+        for record in sorted(self.all, key=lambda r: r.started):
             # an interrupted attempt ended nothing: whatever finished before it still stands
             if record.status not in ("interrupted", "timeout") and is_of_present_recipe(record):
-                latest[record.slug, record.run_id] = record
+                latest[*_key(record), record.seed] = record
         self.latest = tuple(latest.values())
         standing = {id(record) for record in self.latest}
         self.superseded = tuple(r for r in self.all if r.status == "ok" and id(r) not in standing)
@@ -253,14 +253,14 @@ def preference(group: Group) -> tuple[object, ...]:
 def is_of_present_recipe(record: Record) -> bool:
     """Whether the recipe of that slug, at the record's tier, still computes what the record's run did.
 
-    Fields in which the run deviates for reasons of its own (its data, a user's option) are not compared.
+    Fields in which the run deviates for reasons of its own (its data, a user's option) are not compared; a
+    tier that scales otherwise than it did makes another recipe.
     """
     if record.slug not in RECIPES or record.tier not in tiers.TIERS:
         return False
-    scaled, deviations = tiers.apply(RECIPES[record.slug], record.tier)
+    scaled, _ = tiers.apply(RECIPES[record.slug], record.tier)
     present = json.loads(records.canonical(dataclasses.asdict(scaled)))
-    own = {d["field"] for d in record.deviations} - {d.field for d in deviations}
-    own |= {d["field"] for d in record.deviations if d["used"] != _used(d["field"], deviations)}
+    own = {d["field"] for d in record.deviations if d["why"] != tiers.WHY[record.tier]}
     compared = set(present) - _WORDS - own
     return all(record.recipe.get(name, _DEFAULTS.get(name)) == present[name] for name in compared)
 
@@ -353,13 +353,16 @@ def _iou_classes(metric: str, record: Record) -> list[int] | None:
 
 
 def _key(record: Record) -> tuple[str, ...]:
+    """What runs that differ in their seed alone have in common; what is shown of them does not count."""
+    deviations = [deviation for deviation in record.deviations if deviation["field"] not in _WORDS]
     return (
         record.slug,
         record.tier,
         record.data["source"],
         record.data["manifest"],
-        records.canonical(record.deviations),
+        records.canonical(deviations),
         records.canonical(record.numerics),
+        record.initial_weights["from"],
     )
 
 
@@ -382,10 +385,6 @@ def _numerics(numerics: Mapping[str, Any]) -> str:
     words += [numerics["dtype"]] if numerics["dtype"] != "float32" else []
     words += [name.replace("_", " ") for name in ("channels_last", "compiled") if numerics[name]]
     return ", ".join(words)
-
-
-def _used(field: str, deviations: Iterable[Any]) -> str | None:
-    return next((deviation.used for deviation in deviations if deviation.field == field), None)
 
 
 @dataclass(frozen=True)

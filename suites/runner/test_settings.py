@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from made_up import put
 from scipy.stats import binomtest, ttest_rel
 
 from bench import formats, tables
 from bench.ledger import load_ledgers
 from bench.records import path_of
-
-_SPEC = importlib.util.spec_from_file_location("put", Path(__file__).with_name("test_tables.py"))
-assert _SPEC is not None
-assert _SPEC.loader is not None
-_MODULE = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_MODULE)
-put: Any = _MODULE.put
 
 LEDGERS = load_ledgers()
 CLAIMS = {claim.id: claim for ledger in LEDGERS for claim in ledger.claims}

@@ -1,0 +1,113 @@
+"""Records of runs that never were, for suites about tables: every value is the test's own."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import provenance, records, tiers
+from bench.records import Record
+from reference.data.dataset import OFFICIAL_PALETTE
+from reference.recipes import RECIPES
+
+
+def put(
+    out: Path,
+    slug: str,
+    value: float | None,
+    *,
+    seed: int = 0,
+    tier: str = "smoke",
+    source: str = "synthetic",
+    attempt: int = 1,
+    status: str = "ok",
+    classes: Sequence[str] = (*OFFICIAL_PALETTE.classes, "unknown"),
+    **changes: Any,
+) -> Record:
+    """Write a record with its per-image results and a picture into ``out``."""
+    recipe, deviations = tiers.apply(RECIPES[slug], tier)
+    segment, n = recipe.task == "segment", 20
+    name, ok = "miou" if segment else "top1", status == "ok"
+    counts = (None, None) if segment or value is None else (round(value * n), n)
+    figures = {name: dict(zip(("value", "numerator", "denominator"), (value, *counts), strict=True))}
+    for index in range(6 if segment else 0):
+        figures[f"iou_{index}"] = {"value": value, "numerator": 1, "denominator": 2}
+    entry = {"epoch": 4, "loss": 0.5, "majority": 0.1, "primary": name, "metrics": figures}
+    run_id = hashlib.sha256(f"{slug} {tier} {source} {seed}".encode()).hexdigest()[:16]
+    picture = out / "figures" / slug / f"{run_id}-{attempt}-masks.png"
+    if ok and segment:
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        picture.write_bytes(f"picture of {run_id}".encode())
+    record = Record(
+        run_id=run_id,
+        attempt=attempt,
+        slug=slug,
+        claims=(slug,),
+        tier=tier,
+        status=status,
+        reason="" if ok else "loss is nan | in epoch 3",
+        seed=seed,
+        recipe=json.loads(records.canonical(dataclasses.asdict(recipe))),
+        recipe_hash="",
+        assumptions=[dataclasses.asdict(a) for a in recipe.assumptions],
+        deviations=[dataclasses.asdict(d) for d in deviations],
+        numerics={"device": "cpu", "dtype": "float32", "channels_last": False, "compiled": False},
+        data={
+            "role": recipe.data,
+            "source": source,
+            "name": "dubai" if source == "stand-in" else source,
+            "manifest": f"{source} {recipe.data} {recipe.image_size}",
+            "classes": list(classes) if segment else [f"c{i}" for i in range(10)],
+            "scored": list(range(6)),
+            "train": 64,
+            "val": n,
+            "unique_val": n,
+            "note": "as a test has it",
+        },
+        initial_weights={"from": recipe.init, "hash": ""},
+        provenance={
+            "commit": "0123456789abcdef",
+            "dirty": False,
+            "device": "a processor",
+            "reference_hash": provenance.reference_hash(),
+        },
+        metrics={"best": entry, "final": entry} if ok else {},
+        confusion=[],
+        curves={},
+        weights_hash=f"{run_id} {attempt}",
+        parameters=1_234_567,
+        throughput={"samples_per_second": 321.5},
+        peak_memory=1,
+        wall_seconds=1.0,
+        device_seconds=0.0,
+        segments=[],
+        figures=[
+            {
+                "kind": "masks",
+                "file": picture.relative_to(out).as_posix(),
+                "sha256": hashlib.sha256(picture.read_bytes()).hexdigest(),
+            }
+        ]
+        if ok and segment
+        else [],
+        notes=[],
+        started="2031-05-06T07:08:09+00:00",
+    )
+    record = replace(record, **changes)
+    path = records.path_of(out, record)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(records.dumps(record), encoding="utf-8")
+    if ok:
+        rng = np.random.default_rng(seed)
+        per_image = rng.integers(1, 9, (n, 7, 7)) if segment else np.arange(n)
+        np.savez_compressed(
+            path.with_suffix(".npz"), per_image=per_image, targets=np.arange(0), ids=np.arange(n).astype(str)
+        )
+    return record
