@@ -14,7 +14,12 @@ SUITES = Path(__file__).parent / "suites"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("bench", "what suites/endtoend runs")
-    group.addoption("--tier", default="smoke", choices=("smoke", "gpu", "full"), help="what is scaled down")
+    group.addoption(
+        "--tier",
+        default="smoke",
+        choices=("smoke", "gpu", "full", "auto"),
+        help="what is scaled down; auto: the fullest at which --gpu-hours are enough for anything",
+    )
     group.addoption(
         "--recipes", default="quick", choices=("quick", "all"), help="one for each network and task, or all"
     )
@@ -29,7 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="suites/throughput: time real sizes and write <out>/throughput/<machine>.json (out: runs)",
     )
-    group.addoption("--gpu-hours", default=None, type=float, help="stop starting runs after so many hours")
+    group.addoption(
+        "--gpu-hours", default=None, type=float, help="run what settles most claims in so many hours"
+    )
 
 
 def _asked(config: pytest.Config, marker: str) -> bool:

@@ -174,17 +174,19 @@ def _typical(basis: Basis, rows: Sequence[Row]) -> tuple[float, float, str]:
         if ceiling:
             shares = [row.median * (row.flops or 0) / ceiling for row in measured]
             return ceiling, statistics.median(shares), f"{ceiling / 1e12:.3g} TFLOP/s, both measured"
+    if not measured and basis.result is not None and basis.result.ceilings:
+        ceiling = max(limits[basis.dtype] for limits in basis.result.ceilings.values())
+        return ceiling, STATED_SHARES[basis.dtype], f"{ceiling / 1e12:.3g} TFLOP/s, measured"
     ceiling = STATED_CEILINGS[basis.dtype]
     return ceiling, STATED_SHARES[basis.dtype], f"{ceiling / 1e12:.3g} TFLOP/s ({STATED_GPU}, stated)"
 
 
 def image_counts(recipe: Recipe, tier: str) -> tuple[int, int]:
-    """Images trained on and evaluated over all epochs: of the official data, or of what smoke tier draws."""
+    """Training and validation images: of the official data, or of what smoke tier draws."""
     from reference.data import OFFICIAL_COUNTS, synthetic
 
     official = OFFICIAL_COUNTS[recipe.data]
-    train, val = (official["train"], official["val"]) if tier != "smoke" else synthetic.COUNTS[recipe.data]
-    return recipe.epochs * train, recipe.epochs * val
+    return (official["train"], official["val"]) if tier != "smoke" else synthetic.COUNTS[recipe.data]
 
 
 # ---------------------------------------------------------------- in which order
@@ -202,19 +204,30 @@ def needs(claim: Claim, claims: Mapping[str, Claim]) -> tuple[str, ...]:
 
 
 def plan(
-    recipes: Mapping[str, Recipe], claims: Iterable[Claim], basis: Basis, *, tier: str = "full"
+    recipes: Mapping[str, Recipe],
+    claims: Iterable[Claim],
+    basis: Basis,
+    *,
+    tier: str = "full",
+    counts: Mapping[str, tuple[int, int]] | None = None,
 ) -> list[Job]:
     """Every recipe with its hours, those that settle most claims an hour first.
 
     A step of the plan is a claim's recipes that are not planned yet, with the runs they start from; of all
     such steps the one with the most newly settled claims an hour is next. Recipes that settle nothing come
     last, those without an estimate after all others.
+
+    Args:
+        counts: training and validation images by recipe; else those of ``image_counts``.
     """
     by_id = {claim.id: claim for claim in claims}
     scaled = {slug: tiers.TIERS[tier](recipe) for slug, recipe in recipes.items()}
     prices = {slug: price(recipe, basis) for slug, recipe in scaled.items()}
-    counts = {slug: image_counts(recipe, tier) for slug, recipe in scaled.items()}
-    hours = {slug: _hours(counts[slug], prices[slug]) for slug in recipes}
+    images = {}
+    for slug, recipe in scaled.items():
+        train, val = counts[slug] if counts is not None else image_counts(recipe, tier)
+        images[slug] = recipe.epochs * train, recipe.epochs * val
+    hours = {slug: _hours(images[slug], prices[slug]) for slug in recipes}
     wanted = {claim.id: _with_starts(needs(claim, by_id), recipes) for claim in by_id.values()}
     wanted = {name: slugs for name, slugs in wanted.items() if slugs}
     ordered: list[str] = []
@@ -231,8 +244,8 @@ def plan(
     return [
         Job(
             recipe=scaled[slug],
-            images=counts[slug][0],
-            evaluated=counts[slug][1],
+            images=images[slug][0],
+            evaluated=images[slug][1],
             price=prices[slug],
             hours=hours[slug],
             settles=settles.get(slug, ()),
