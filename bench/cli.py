@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import shlex
 import signal
 import sys
@@ -109,38 +110,64 @@ def run(
         raise InputError(f"--weights {weights}: no such folder")
 
     from bench import runner
+    from reference.training import distributed
     from reference.training.loop import Numerics
 
     kind = runner.choose_device(device)
-    runs, absent = runner.plan(
-        chosen,
-        tier=tier.value,
-        data=source,
-        seeds=seeds,
-        init=init,
-        weights=weights,
-        numerics=Numerics(
-            device=kind,
-            dtype=dtype,
-            channels_last=channels_last,
-            compiled=compiled,
-            deterministic=kind == "cpu",
-        ),
-        cache=cache or out / "cache",
-        backbone=backbone,
-        micro_batch=micro_batch,
+    _join(kind)
+    runs, absent = distributed.rank0_first(
+        lambda: runner.plan(
+            chosen,
+            tier=tier.value,
+            data=source,
+            seeds=seeds,
+            init=init,
+            weights=weights,
+            numerics=Numerics(
+                device=kind,
+                dtype=dtype,
+                channels_last=channels_last,
+                compiled=compiled,
+                deterministic=kind == "cpu",
+            ),
+            cache=cache or out / "cache",
+            backbone=backbone,
+            micro_batch=micro_batch,
+        )
     )
     for one in absent:
         print(f"{one.slug}: not run: {one.reason}: {one.cause}", file=sys.stderr)
-    todo = runner.missing(runs, out, again=again)
+    todo = distributed.rank0_first(lambda: runner.missing(runs, out, again=again))
+    distributed.barrier()
     if not runs:
         raise InputError("nothing can run here; see the lines above")
     have = sum(all(run.run_id != one.run_id for one in todo) for run in runs)
     if have:
         print(f"{have} of {len(runs)} runs have a record already (--again runs them anew)")
     statuses = _run_all(todo, out, weights, resume=resume and not again)
+    distributed.leave()
     if any(status != "ok" for status in statuses):
         raise typer.Exit(1)
+
+
+def _join(kind: str) -> None:
+    """Meet the other processes of torchrun, if it started this one; all but rank 0 fall silent."""
+    from reference.training import distributed
+
+    world = distributed.join(kind)
+    if not world.main:
+        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    elif world.size > 1:
+        print(f"{world.size} processes divide each batch; if one is lost, go on with: {_command()}")
+
+
+def _command() -> str:
+    """What was typed to get here."""
+    from reference.training import distributed
+
+    size = distributed.world().size
+    launch = ["torchrun", "--nproc-per-node", str(size), "-m"] if size > 1 else []
+    return shlex.join([*launch, "bench", *sys.argv[1:]])
 
 
 def _run_all(todo: Sequence[Run], out: Path, weights: Path | None, *, resume: bool) -> list[str]:
@@ -165,8 +192,7 @@ def _run_all(todo: Sequence[Run], out: Path, weights: Path | None, *, resume: bo
             with RunProgress(label) as progress:
                 record = runner.execute(one, out, weights=weights, resume=resume, progress=progress)
         except (KeyboardInterrupt, SystemExit):
-            command = shlex.join(["bench", *sys.argv[1:]])
-            print(f"{label}: interrupted; go on with: {command}", file=sys.stderr)
+            print(f"{label}: interrupted; go on with: {_command()}", file=sys.stderr)
             raise
         print(f"{label}: {_summary(record)}", flush=True)
         statuses.append(record.status)
@@ -311,9 +337,9 @@ def plan_(
     basis = planning.Basis.of(result, dtype, records.read_all(out))
     claims = [claim for ledger in load_ledgers() for claim in ledger.claims]
     jobs = planning.plan(RECIPES, claims, basis, tier=tier.value)
+    lines = planning.closing(jobs, claims, basis, tier=tier.value)
     table = planning.rows(jobs, claims, seeds=seeds, budget=gpu_hours)
     _print_rows(planning.brief(table) if output is Format.table else table, output)
-    lines = planning.closing(jobs, claims, basis, tier=tier.value)
     print("\n".join(["", *lines]), file=sys.stderr if output is Format.json else sys.stdout)
 
 

@@ -116,6 +116,7 @@ def _is_run_of(record: Record, recipe: Recipe, basis: Basis) -> bool:
         record.status == "ok"
         and record.throughput.get("samples_per_second", 0) > 0
         and record.provenance.get("device") == basis.gpu
+        and record.provenance.get("world_size", 1) == 1  # else its rate is of several devices
         and record.numerics.get("dtype", "float32") == basis.dtype
         and record.recipe.get("task") == recipe.task
         and _network_of(record.recipe) == _network_of(vars(recipe))

@@ -29,7 +29,6 @@ def collect(device: str) -> dict[str, Any]:
         "driver": _driver() if cuda else None,
         "device": torch.cuda.get_device_name(device) if cuda else processor(),
         "device_count": torch.cuda.device_count() if cuda else 1,
-        "world_size": 1,
         "threads": torch.get_num_threads(),
         "system": f"{platform.system()} {platform.machine()}",
     }
@@ -55,7 +54,16 @@ def source() -> dict[str, Any]:
 @cache
 def reference_hash() -> str:
     """sha256 over the source files of ``reference``: which networks, losses and recipes graded a claim."""
-    folder = Path(reference.__file__).parent
+    return _hash_of(Path(reference.__file__).parent)
+
+
+@cache
+def code_hash() -> str:
+    """sha256 over the source files of ``reference`` and ``bench``: whether two machines run the same code."""
+    return hashlib.sha256(f"{reference_hash()} {_hash_of(Path(__file__).parent)}".encode()).hexdigest()
+
+
+def _hash_of(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         digest.update(f"{path.relative_to(folder).as_posix()}\n".encode() + path.read_bytes())

@@ -35,7 +35,8 @@ class Record:
             ``epoch``, ``loss`` and ``majority`` (the same metric of always answering the majority class).
         confusion: rows truth, columns prediction, pooled over the validation split, at the best epoch.
         curves: one value an epoch, by name.
-        throughput: training samples/s, forward and training FLOPs a sample.
+        throughput: training samples/s of all processes together, forward and training FLOPs a sample.
+            ``provenance`` has ``world_size``, and the samples/s of each in ``rank_samples_per_second``.
         figures: pictures of this run, and masks as JSON: kind, file (relative to the folder that holds
             ``records``), sha256.
     """

@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -37,6 +38,7 @@ from reference.models.automask import flops_per_image
 from reference.models.weights import find_weights, read_state_dict
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Deviation, Recipe
+from reference.training import distributed
 from reference.training.automask import segment_images
 from reference.training.evaluation import Evaluation
 from reference.training.loop import DivergedError, Numerics, Outcome, Progress, train
@@ -126,6 +128,8 @@ def plan(
         if (printed.slug, seed) in planned:
             return planned[printed.slug, seed]
         scaled, deviations = tiers.apply(printed, tier)
+        if scaled.task == "automask" and distributed.world().size > 1:
+            return NotRun(printed.slug, "hardware", "one process finds the masks: run it without torchrun")
         comes_from = RECIPES.get(scaled.init.removeprefix("run:"))
         if init is not None and comes_from is None and scaled.init != init:
             if scaled.task == "automask":
@@ -156,7 +160,7 @@ def plan(
                 check(scaled.init, weights)
             except WeightsMissingError as error:
                 return NotRun(printed.slug, "weights", str(error))
-        dataset = _open(scaled, printed, data, cache, opened)
+        dataset = open_data(scaled, printed, data, cache, opened)
         fitted = scaled
         if dataset.classes and len(dataset.classes) != scaled.num_classes and scaled.task != "automask":
             fitted = replace(scaled, num_classes=len(dataset.classes))
@@ -183,7 +187,7 @@ def plan(
     return runs, [some[0] for some in found if isinstance(some[0], NotRun)]
 
 
-def _open(
+def open_data(
     scaled: Recipe,
     printed: Recipe,
     data: Path | None,
@@ -264,7 +268,7 @@ def execute(
     folder = run.folder(out)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / "lock", timeout=0):
+        with _lock(folder):
             return _execute_locked(run, out, folder, weights, resume, checkpoint_seconds, progress)
     except Timeout as error:
         raise InputError(
@@ -281,7 +285,7 @@ def _execute_locked(
     checkpoint_seconds: float,
     progress: Callable[[Progress], None],
 ) -> Record:
-    if not resume:
+    if not resume and distributed.world().main:
         for stale in (*folder.glob("checkpoint*"), *folder.glob("*/*.npy")):
             stale.unlink()
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
@@ -313,15 +317,24 @@ def _execute_locked(
         status, reason = "failed", f"{type(error).__name__}: {error}".splitlines()[0]
         write_atomically(folder / "traceback.txt", traceback.format_exc().encode())
     record = _record(run, out, outcome, status, reason, started, time.perf_counter() - clock)
-    if outcome is not None:
-        record = _keep_results(run, out, folder, outcome, record)
-    write_atomically(records.path_of(out, record), records.dumps(record).encode())
-    if outcome is not None:
-        for stale in folder.glob("checkpoint*"):
-            stale.unlink()
+    if distributed.world().main:
+        if outcome is not None:
+            record = _keep_results(run, out, folder, outcome, record)
+        write_atomically(records.path_of(out, record), records.dumps(record).encode())
+        if outcome is not None:
+            for stale in folder.glob("checkpoint*"):
+                stale.unlink()
     if interruption is not None:
         raise interruption
+    if status in ("failed", "oom"):
+        distributed.give_up(f"{run.printed.slug} seed {run.seed}: {status}: {reason}")
+    distributed.barrier()
     return record
+
+
+def _lock(folder: Path) -> AbstractContextManager[object]:
+    """The lock on a run's folder, which rank 0 holds for all of its ranks."""
+    return FileLock(folder / "lock", timeout=0) if distributed.world().main else nullcontext()
 
 
 def _initial(run: Run, out: Path) -> dict[str, torch.Tensor] | None:
@@ -402,7 +415,7 @@ def _record(
             "note": dataset.counts_note,
         },
         initial_weights=_initial_weights(run, outcome),
-        provenance=provenance.collect(run.numerics.device),
+        provenance=provenance.collect(run.numerics.device) | _ranks(outcome),
         metrics=_metrics(outcome) if outcome else {},
         confusion=_selected(recipe, outcome).confusion.tolist() if outcome else [],
         curves={name: [_finite(v) for v in values] for name, values in outcome.curves.items()}
@@ -417,12 +430,18 @@ def _record(
         },
         peak_memory=outcome.peak_memory if outcome and outcome.peak_memory else _process_peak(),
         wall_seconds=wall,
-        device_seconds=wall if run.numerics.device.startswith("cuda") else 0.0,
+        device_seconds=wall * distributed.world().size if run.numerics.device.startswith("cuda") else 0.0,
         segments=list(outcome.segments) if outcome else [],
         figures=[],
         notes=list(outcome.notes) if outcome else [],
         started=started,
     )
+
+
+def _ranks(outcome: Outcome | None) -> dict[str, Any]:
+    """How many processes trained together, and the images that each of them trained on a second."""
+    rates = [] if outcome is None else list(outcome.rank_rates)
+    return {"world_size": distributed.world().size, "rank_samples_per_second": rates}
 
 
 def _initial_weights(run: Run, outcome: Outcome | None) -> dict[str, str]:

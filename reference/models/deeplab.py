@@ -89,7 +89,8 @@ class DeepLabV3(Trunk):
             )
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        if self.training and len(x) == 1:
+        alone = isinstance(self.classifier[2], nn.BatchNorm2d)  # else its statistics are of other ranks too
+        if self.training and len(x) == 1 and alone:
             raise ValueError("batch of 1 image: DeepLabV3 trains on 2 or more, it normalises pooled features")
         size = x.shape[-2:]
         *_, third, fourth = self.backbone.pyramid(x)  # (B, 16·width, H/8, W/8), (B, 32·width, H/8, W/8)

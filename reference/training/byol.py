@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from reference import embeddings, metrics
-from reference.augment import augment, normalise, to_float
+from reference.augment import normalise, to_float
 from reference.data.dataset import Dataset, Split
 from reference.models.byol import BYOL, Prediction
 from reference.recipes.recipe import Recipe
 from reference.schedules import byol_tau
+from reference.training.distributed import Rows, augment_rows, gather
 from reference.training.evaluation import Batches, Evaluation, Metric
 
 PROBE_IMAGES = 2560
@@ -46,11 +47,16 @@ def validation(dataset: Dataset) -> Split:
 
 
 def batch(
-    images: Tensor, labels: Tensor, recipe: Recipe, draws: torch.Generator
+    images: Tensor, labels: Tensor, recipe: Recipe, draws: torch.Generator, held: Rows | None = None
 ) -> tuple[tuple[Tensor, Tensor], Tensor]:
-    """Two views of each image, drawn apart, each (B, 3, H, W); and the labels, which nobody uses."""
+    """Two views of each image, drawn apart, each (B, 3, H, W); and the labels, which nobody uses.
+
+    ``held`` says which rows of a global batch these are; all of it if None.
+    """
+    held = held or Rows.whole(len(images))
     first, second = (
-        normalise(augment(images, None, recipe.augment, draws)[0], recipe.mean, recipe.std) for _ in range(2)
+        normalise(augment_rows(images, None, recipe.augment, draws, held)[0], recipe.mean, recipe.std)
+        for _ in range(2)
     )
     return (first, second), labels
 
@@ -106,12 +112,11 @@ def embed(model: BYOL, batches: Batches, recipe: Recipe) -> Tensor:
     """The online encoder's features of every image, (N, d) float32 on the CPU; leaves evaluation mode on."""
     model.eval()
     with torch.inference_mode():
-        return torch.cat(
-            [
-                model.embed(normalise(to_float(images), recipe.mean, recipe.std)).float().cpu()
-                for images, _ in batches.in_order(recipe.eval_batch_size)
-            ]
-        )
+        features = [
+            model.embed(normalise(to_float(images), recipe.mean, recipe.std)).float().cpu()
+            for images, _ in batches.in_order(recipe.eval_batch_size)
+        ]
+        return gather(features, len(batches))
 
 
 def collapsed(spread: Sequence[float], size: int, warmup_epochs: int) -> bool:

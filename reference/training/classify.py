@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from reference import losses, metrics
-from reference.augment import augment, normalise, to_float
+from reference.augment import normalise, to_float
 from reference.data.dataset import Dataset, Split
 from reference.mixup import mixup
 from reference.recipes.recipe import Recipe
+from reference.training.distributed import Rows, add_up, augment_rows, gather
 from reference.training.evaluation import Batches, Evaluation, Metric
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -25,12 +26,15 @@ def validation(dataset: Dataset) -> Split:
 
 
 def batch(
-    images: Tensor, labels: Tensor, recipe: Recipe, draws: torch.Generator
+    images: Tensor, labels: Tensor, recipe: Recipe, draws: torch.Generator, held: Rows | None = None
 ) -> tuple[tuple[Tensor], Tensor]:
-    """Augmented, normalised, mixed if the recipe says so: (B, 3, H, W), with labels or probabilities."""
+    """Augmented, normalised, mixed if the recipe says so: (B, 3, H, W), with labels or probabilities.
+
+    ``held`` says which rows of a global batch these are; all of it if None.
+    """
     if images.is_floating_point():
         return (images,), labels  # features of a frozen backbone
-    inputs, _ = augment(images, None, recipe.augment, draws)
+    inputs, _ = augment_rows(images, None, recipe.augment, draws, held or Rows.whole(len(images)))
     inputs = normalise(inputs, recipe.mean, recipe.std)
     if not recipe.mixup:
         return (inputs,), labels
@@ -59,19 +63,18 @@ def frozen_features(model: nn.Module, batches: Batches, recipe: Recipe) -> Batch
             model.features(normalise(to_float(images), recipe.mean, recipe.std))  # type: ignore[operator]
             for images, _ in batches.in_order(recipe.eval_batch_size)
         ]
-    return replace(batches, images=torch.cat(features))
+    return replace(batches, images=gather(features, len(batches)))
 
 
 def embed(model: nn.Module, batches: Batches, recipe: Recipe) -> Tensor:
     """The penultimate layer of every image, (N, d) float32 on the CPU; leaves evaluation mode on."""
     model.eval()
     with torch.inference_mode():
-        return torch.cat(
-            [
-                model.embed(normalise(to_float(images), recipe.mean, recipe.std)).float().cpu()  # type: ignore[operator]
-                for images, _ in batches.in_order(recipe.eval_batch_size)
-            ]
-        )
+        features = [
+            model.embed(normalise(to_float(images), recipe.mean, recipe.std)).float().cpu()  # type: ignore[operator]
+            for images, _ in batches.in_order(recipe.eval_batch_size)
+        ]
+        return gather(features, len(batches))
 
 
 def _logits(model: nn.Module, batches: Batches, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
@@ -93,11 +96,11 @@ def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recip
     """
     if recipe.loss == "soft_cross_entropy":
         loss = losses.cross_entropy  # the same on unmixed labels
-    predictions, total = [], 0.0
+    predictions, sums = [], []
     for logits, labels in _logits(model, batches, recipe):
-        total += float(loss(logits, labels)) * len(labels)
+        sums.append(float(loss(logits, labels)) * len(labels))
         predictions.append(logits.argmax(dim=1).cpu())
-    predicted = torch.cat(predictions).numpy()
+    predicted = gather(predictions, len(batches)).numpy()
     truth = batches.targets.cpu().numpy()
     confusion = metrics.confusion_matrix(predicted, truth, num_classes=len(dataset.classes))
     correct = int(np.trace(confusion))
@@ -105,7 +108,7 @@ def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recip
     return Evaluation(
         metrics={"top1": Metric(correct / len(truth), correct, len(truth))},
         primary="top1",
-        loss=total / len(truth),
+        loss=add_up(sums) / len(truth),
         confusion=confusion,
         per_image=predicted,
         majority=float((truth == most_frequent).mean()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from reference.data.dataset import Split
+from reference.training import distributed
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,9 @@ class Batches:
         return len(self.images)
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Every image once, in the split's order, with its target."""
-        for start in range(0, len(self), batch_size):
+        """Every image once, in the split's order, with its target; of several ranks each has its batches."""
+        for number in distributed.batches_here(math.ceil(len(self) / batch_size)):
+            start = number * batch_size
             yield self.gather(torch.arange(start, min(start + batch_size, len(self))))
 
     def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,10 +21,11 @@ from torch import Tensor, nn
 
 from reference import embeddings, losses, models, schedules
 from reference.data.dataset import Dataset, Split
+from reference.errors import InputError
 from reference.models.byol import BYOL
 from reference.models.weights import load_pretrained
 from reference.recipes.recipe import Phase, Recipe
-from reference.training import TASKS, byol, checkpoint, classify, segment
+from reference.training import TASKS, byol, checkpoint, classify, distributed, segment
 from reference.training.evaluation import Batches, Evaluation, Metric
 from reference.training.randomness import generator, key
 
@@ -85,6 +86,7 @@ class Outcome:
     peak_memory: int
     segments: tuple[dict[str, float], ...]
     notes: tuple[str, ...]
+    rank_rates: tuple[float, ...] = ()
 
 
 def train(
@@ -115,7 +117,8 @@ def train(
         WeightsMissingError: the recipe starts from pretrained weights that are not on this machine.
         DivergedError: the training loss is no longer finite, or a BYOL encoder has collapsed.
     """
-    device = torch.device(numerics.device)
+    _refuse_parts(recipe)
+    device = distributed.local_device(numerics.device)
     task = TASKS[recipe.task]
     loss = partial(losses.LOSSES[recipe.task][recipe.loss], **dict(recipe.loss_args))
     train_batches = Batches.of(dataset.train, device)
@@ -125,8 +128,11 @@ def train(
         model = _initial_model(recipe, seed, weights, initial)
         initial_hash = checkpoint.weights_hash(model.state_dict())
         model = model.to(device).to(memory_format=_memory_format(numerics))
-        saved, notes = checkpoint.load(folder) if resume else (None, [])
+        saved, notes = distributed.rank0_first(lambda: checkpoint.load(folder)) if resume else (None, [])
         state = _State.fresh() if saved is None else _State.restore(saved, model)
+        distributed.refuse_difference("start", partial(checkpoint.weights_hash, model.state_dict()))
+        model = distributed.synchronise(model)
+        gradients = distributed.GradientSum(model)
         forward: Forward = model
         if getattr(model, "frozen", False):
             val_batches = classify.frozen_features(model, val_batches, recipe)
@@ -147,6 +153,7 @@ def train(
             mean_loss = _train_epoch(
                 model,
                 forward,
+                gradients,
                 state,
                 recipe,
                 phase,
@@ -168,7 +175,7 @@ def train(
             steps = _steps(len(train_batches), recipe.batch_size)
             progress(Progress(state.epoch, recipe.epochs, steps, steps, scores))
             due = time.perf_counter() - saved_at >= checkpoint_seconds
-            if due or state.epoch == recipe.epochs:
+            if distributed.world().main and (due or state.epoch == recipe.epochs):
                 state.segment(first_epoch, time.perf_counter() - started)
                 checkpoint.save(folder, state.payload(model))
                 saved_at = time.perf_counter()
@@ -191,12 +198,14 @@ def train(
         peak_memory=_peak_memory(device),
         segments=tuple(state.segments),
         notes=tuple(notes),
+        rank_rates=distributed.figures(state.rows_here / max(state.seconds_here, 1e-9)),
     )
 
 
 def _train_epoch(
     model: nn.Module,
     forward: Forward,
+    gradients: distributed.GradientSum,
     state: _State,
     recipe: Recipe,
     phase: Phase,
@@ -214,24 +223,39 @@ def _train_epoch(
     order = torch.randperm(len(batches), generator=generator(seed, "order", epoch))
     total = torch.zeros((), dtype=torch.float64, device=batches.device)
     started = time.perf_counter()
-    parts = torch.split(order, recipe.batch_size)[:steps]
+    wholes = torch.split(order, recipe.batch_size)[:steps]
+    held = [distributed.rows(len(whole), mirrored=bool(recipe.mixup)) for whole in wholes]
+    parts = [whole[rows.at] for whole, rows in zip(wholes, held, strict=True)]
     gathered = batches.ahead(parts) if batches.streamed else map(batches.gather, parts)
-    for step, (indices, (images, labels)) in enumerate(zip(parts, gathered, strict=True)):
+    for step, (indices, rows, (images, labels)) in enumerate(zip(wholes, held, gathered, strict=True)):
         draws = generator(seed, "augment", epoch, step)
-        inputs, targets = task.batch(images, labels, recipe, draws)
+        inputs, targets = task.batch(images, labels, recipe, draws, rows)
         for group in state.optimizer.param_groups:
             rate = schedules.learning_rate(phase, epoch - phase_start + step / steps)
             group["lr"] = rate * group["lr_factor"]
-        torch.manual_seed(key(seed, "forward", epoch, step))  # dropout
+        torch.manual_seed(key(seed, distributed.stream("forward"), epoch, step))  # dropout
         decay = byol.decay(recipe, epoch * steps + step, recipe.epochs * steps)
         batch_loss = train_step(
-            model, state.optimizer, inputs, targets, loss, recipe, numerics, forward=forward, decay=decay
+            model,
+            state.optimizer,
+            inputs,
+            targets,
+            loss,
+            recipe,
+            numerics,
+            forward=forward,
+            decay=decay,
+            share=distributed.share(rows, targets, recipe),
+            gradients=gradients,
         )
         total += batch_loss * len(indices)
         state.samples += len(indices)
+        state.rows_here += len(rows)
         progress(Progress(epoch, recipe.epochs, step + 1, steps))
-    mean = float(total) / min(len(batches), steps * recipe.batch_size)  # waits for the device
+    counted = min(len(batches), steps * recipe.batch_size)
+    mean = float(distributed.total(total)) / counted  # waits for the device
     state.seconds += time.perf_counter() - started
+    state.seconds_here += time.perf_counter() - started
     if not math.isfinite(mean):
         raise DivergedError(f"training loss is {mean} in epoch {epoch + 1}")
     return mean
@@ -248,13 +272,19 @@ def train_step(
     *,
     forward: Forward | None = None,
     decay: float = 1.0,
+    share: float | Tensor = 1.0,
+    gradients: distributed.GradientSum | None = None,
 ) -> Tensor:
     """One optimiser step on one batch, and after it the step of BYOL's target; the mean loss, detached.
+
+    Of several ranks each has its part of the batch and returns its part of the mean.
 
     Args:
         inputs: what the network takes, each (B, …), as the task's ``batch`` makes them with ``targets``.
         forward: ``model`` itself, or its compiled form.
         decay: τ of this step.
+        share: of the global batch's mean loss that is this rank's.
+        gradients: what sums them over ranks.
     """
     optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=targets.device)
@@ -262,9 +292,14 @@ def train_step(
         images = (x.to(memory_format=_memory_format(numerics)) if x.ndim == 4 else x for x in part[:-1])
         with torch.autocast(targets.device.type, torch.bfloat16, enabled=numerics.dtype == "bfloat16"):
             output = (forward or model)(*images)
-            part_loss = TASKS[recipe.task].objective(output, part[-1], loss, recipe) * weight
+            if len(part[-1]) and float(share):
+                part_loss = TASKS[recipe.task].objective(output, part[-1], loss, recipe) * weight * share
+            else:
+                part_loss = distributed.nothing(output)
         part_loss.backward()
         total = total + part_loss.detach()
+    if gradients is not None:
+        gradients.finish()
     optimizer.step()
     if isinstance(model, BYOL):
         model.ema_update(decay)
@@ -276,9 +311,17 @@ def _parts(
 ) -> Iterator[tuple[tuple[Tensor, ...], float]]:
     """A batch in parts of ``size`` images (0: whole), each with its share of the batch."""
     whole, count = (*inputs, targets), len(targets)
-    for start in range(0, count, size or count):
+    for start in range(0, max(count, 1), size or max(count, 1)):
         part = tuple(tensor[start : start + (size or count)] for tensor in whole)
-        yield part, len(part[-1]) / count
+        yield part, len(part[-1]) / max(count, 1)
+
+
+def _refuse_parts(recipe: Recipe) -> None:
+    if recipe.micro_batch and distributed.world().size > 1:
+        raise InputError(
+            f"--micro-batch {recipe.micro_batch}: {distributed.world().size} processes divide each batch"
+            " already, with statistics of all of it; start more of them, or one with --micro-batch"
+        )
 
 
 def _initial_model(
@@ -334,6 +377,8 @@ class _State:
     samples: int
     seconds: float
     segments: list[dict[str, float]]
+    rows_here: int = 0  # of this process alone: not part of a checkpoint
+    seconds_here: float = 0.0
 
     @classmethod
     def fresh(cls) -> _State:
@@ -387,7 +432,8 @@ class _State:
     def segment(self, first_epoch: int, seconds: float) -> None:
         """Note what this process has done so far; later calls of the same process replace the note."""
         self.segments = [s for s in self.segments if s["first_epoch"] < first_epoch]
-        self.segments.append({"first_epoch": first_epoch, "last_epoch": self.epoch, "seconds": seconds})
+        here = {"first_epoch": first_epoch, "last_epoch": self.epoch, "seconds": seconds}
+        self.segments.append(here | {"world_size": distributed.world().size})
 
 
 def _pack(evaluation: Evaluation) -> dict[str, Any]:
@@ -506,6 +552,8 @@ def embedded_images(dataset: Dataset, recipe: Recipe) -> Split:
 
 
 def _save_array(path: Path, array: np.ndarray) -> None:
+    if not distributed.world().main:
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.tmp.npy")
     np.save(temporary, array)
@@ -527,7 +575,9 @@ def backend(numerics: Numerics) -> Iterator[None]:
     deterministic = torch.are_deterministic_algorithms_enabled()
     benchmark, precision = torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision()
     tf32 = torch.backends.cudnn.allow_tf32
-    with torch.random.fork_rng(enabled=True):
+    # of all GPUs only this process's own is touched
+    devices = [torch.cuda.current_device()] if numerics.device.startswith("cuda") else []
+    with torch.random.fork_rng(devices=devices):
         try:
             torch.use_deterministic_algorithms(numerics.deterministic)
             torch.backends.cudnn.benchmark = not numerics.deterministic

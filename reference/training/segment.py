@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from reference import metrics
-from reference.augment import augment, normalise, to_float
+from reference.augment import normalise, to_float
 from reference.data.dataset import Dataset, Split
 from reference.recipes.recipe import Recipe
+from reference.training.distributed import Rows, add_up, augment_rows, gather
 from reference.training.evaluation import Batches, Evaluation, Metric
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -23,10 +24,13 @@ def validation(dataset: Dataset) -> Split:
 
 
 def batch(
-    images: Tensor, masks: Tensor, recipe: Recipe, draws: torch.Generator
+    images: Tensor, masks: Tensor, recipe: Recipe, draws: torch.Generator, held: Rows | None = None
 ) -> tuple[tuple[Tensor], Tensor | None]:
-    """Augmented and normalised images (B, 3, H, W), and their masks (B, H, W)."""
-    inputs, targets = augment(images, masks, recipe.augment, draws)
+    """Augmented and normalised images (B, 3, H, W), and their masks (B, H, W).
+
+    ``held`` says which rows of a global batch these are; all of it if None.
+    """
+    inputs, targets = augment_rows(images, masks, recipe.augment, draws, held or Rows.whole(len(images)))
     return (normalise(inputs, recipe.mean, recipe.std),), targets
 
 
@@ -45,13 +49,13 @@ def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recip
     left in evaluation mode. ``per_image`` holds one confusion matrix an image.
     """
     num_classes = len(dataset.classes)
-    total, matrices = 0.0, []
+    sums, matrices = [], []
     for logits, masks in _forward(model, batches, recipe):
-        total += float(loss(logits, masks)) * len(masks)
+        sums.append(float(loss(logits, masks)) * len(masks))
         matrices.append(
             metrics.per_image_confusion(logits.argmax(dim=1), masks, num_classes=num_classes).cpu()
         )
-    per_image = torch.cat(matrices).numpy()  # (N, C, C)
+    per_image = gather(matrices, len(batches)).numpy()  # (N, C, C)
     confusion = per_image.sum(axis=0)
     iou = metrics.class_iou(confusion)
     mean = metrics.mean_iou(confusion, classes=dataset.scored)
@@ -63,7 +67,7 @@ def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recip
     return Evaluation(
         metrics=figures,
         primary="miou",
-        loss=total / len(batches),
+        loss=add_up(sums) / len(batches),
         confusion=confusion,
         per_image=per_image,
         majority=_majority(dataset, confusion),
@@ -73,7 +77,7 @@ def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recip
 def predict(model: nn.Module, batches: Batches, recipe: Recipe) -> np.ndarray:
     """Predicted classes, (N, H, W) uint8, of every image in ``batches``."""
     masks = [logits.argmax(dim=1).to(torch.uint8).cpu() for logits, _ in _forward(model, batches, recipe)]
-    return torch.cat(masks).numpy()
+    return gather(masks, len(batches)).numpy()
 
 
 def _forward(model: nn.Module, batches: Batches, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:

@@ -1,0 +1,504 @@
+"""One training on several processes: the same global batches, statistics and gradients as on one.
+
+``torchrun`` starts a process (a rank) for each GPU; ``join`` makes them a world. Every rank holds the whole
+model and the whole schedule, takes its rows of each global batch, and takes part in three sums: of the
+batch statistics (``synchronise``), of the gradients (``GradientSum``) and of the epoch's loss. Evaluation is
+divided by whole batches and gathered in order, so that each image counts once. Rank 0 alone writes.
+
+Alone, every function here is what it says without the others: nothing is sent, nothing changes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from reference.augment import augment, to_float
+from reference.errors import InputError
+from reference.recipes.recipe import Recipe
+
+Result = TypeVar("Result")
+
+BUCKET_BYTES = 32 * 2**20
+"""Gradients are summed in pieces of this size, each while the layers below it are still at work."""
+
+PATIENCE = timedelta(hours=4)
+"""How long ranks wait for one that decodes images or draws; one that has died is noticed at once."""
+
+_DTYPES = (torch.float32, torch.float64, torch.int64, torch.uint8, torch.bfloat16, torch.float16, torch.int32)
+
+
+class RankLostError(SystemExit):
+    """Another process of this training is gone. Ends this one too, as a signal would: it can go on later."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Which of how many processes this is; rank 0 writes the files and prints."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes and prints."""
+        return self.rank == 0
+
+
+def world() -> World:
+    """This process's place among those that train together; alone unless ``join`` said otherwise."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return World()
+    return World(dist.get_rank(), dist.get_world_size())
+
+
+def join(device: str) -> World:
+    """Meet the other processes that ``torchrun`` started, if any: over NCCL for CUDA, over gloo else.
+
+    Args:
+        device: kind of device to train on; each process takes the GPU of its local rank.
+
+    Raises:
+        InputError: more processes than GPUs on this machine.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return World()
+    cuda, local = device.startswith("cuda"), int(os.environ.get("LOCAL_RANK", "0"))
+    if cuda:
+        if local >= torch.cuda.device_count():
+            raise InputError(
+                f"torchrun --nproc-per-node: more than the {torch.cuda.device_count()} GPUs of this machine;"
+                " ask for at most that, or say --device cpu"
+            )
+        torch.cuda.set_device(local)
+    dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
+    return world()
+
+
+def leave() -> None:
+    """Part from the others once all work is done; after an error the process just ends."""
+    if world().size > 1:
+        dist.destroy_process_group()
+
+
+def local_device(name: str) -> torch.device:
+    """The device of this process: of kind ``name``, and on CUDA the one that ``join`` chose."""
+    if name.startswith("cuda") and world().size > 1:
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device(name)
+
+
+# ---------------------------------------------------------------- who does what
+
+
+def rank0_first(work: Callable[[], Result]) -> Result:
+    """``work`` on rank 0, then on all others: what one prepares on disk, the others find.
+
+    Where it fails on rank 0, the others end without a word, since rank 0 says why.
+    """
+    if world().size == 1:
+        return work()
+    if world().main:
+        done = False
+        try:
+            result = work()
+            done = True
+        finally:
+            total(torch.tensor(float(done)))
+        return result
+    if float(total(torch.tensor(0.0))) == 0:
+        raise SystemExit(2)
+    try:
+        return work()
+    except InputError as error:
+        print(f"rank {world().rank}: {error}", file=sys.__stderr__)
+        raise
+
+
+def refuse_difference(what: str, digest: Callable[[], str]) -> None:
+    """Make sure that all ranks hold the same, by a hexadecimal digest of it.
+
+    Raises:
+        InputError: they do not; names the lowest rank that differs from rank 0.
+    """
+    if world().size == 1:
+        return
+    own = digest()
+    first, *others = _all_gather(torch.tensor([int(own[i : i + 8], 16) for i in range(0, 32, 8)]))
+    for rank, theirs in enumerate(others, start=1):
+        if not torch.equal(theirs, first):
+            raise InputError(
+                f"rank {rank} has another {what} than rank 0; give every machine the same files and an --out"
+                " that all of them share"
+            )
+
+
+def give_up(reason: str) -> None:
+    """End this process where the others do not know that its work has failed; alone, go on.
+
+    Raises:
+        SystemExit: there are others; torchrun ends them too.
+    """
+    if world().size > 1:
+        print(f"rank {world().rank}: {reason}", file=sys.__stderr__)
+        raise SystemExit(1)
+
+
+def barrier() -> None:
+    """Wait until every rank is here."""
+    total(torch.zeros(()))
+
+
+# ---------------------------------------------------------------- a batch
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a global batch that a rank trains on.
+
+    Attributes:
+        pieces: ranges of rows, in the order in which the rank holds them.
+        total: rows of the global batch; ``trained`` is how many of them all ranks together train on.
+    """
+
+    pieces: tuple[range, ...]
+    total: int
+    trained: int
+
+    @classmethod
+    def whole(cls, total: int) -> Rows:
+        """All rows, in order."""
+        return cls((range(total),), total, total)
+
+    @property
+    def at(self) -> Tensor:
+        """(n,) int64: the rows, in the order in which the rank holds them."""
+        return torch.tensor([row for piece in self.pieces for row in piece], dtype=torch.int64)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.pieces))
+
+
+def rows(total: int, *, mirrored: bool) -> Rows:
+    """This rank's rows of a global batch of ``total``: as many as any other's, but for one.
+
+    Args:
+        mirrored: rows i and total − 1 − i meet (mixup), so a rank holds both, and its own rows mirrored are
+            their partners. The middle of an odd batch would meet itself and is left out.
+    """
+    here = world()
+    if here.size == 1:
+        return Rows.whole(total)
+    if not mirrored:
+        return Rows((_share(total, here),), total, total)
+    even = total // 2 * 2
+    first = _share(even // 2, here)
+    return Rows((first, range(even - first.stop, even - first.start)), total, even)
+
+
+def share(held: Rows, targets: Tensor, recipe: Recipe) -> float | Tensor:
+    """How much of the global batch's mean loss is this rank's: of its rows, or of the targets not ignored.
+
+    Args:
+        targets: of the rows that this rank holds.
+    """
+    ignored = dict(recipe.loss_args).get("ignore_index")
+    if ignored is None or world().size == 1:
+        return len(held) / held.trained
+    counted = targets.ne(int(ignored)).sum().double()
+    return counted / total(counted).clamp(min=1)
+
+
+def nothing(output: Any) -> Tensor:
+    """A loss of 0 in which every parameter has its part, so that a rank without images keeps step."""
+    outputs = [output] if isinstance(output, Tensor) else list(output)
+    return torch.stack([part.float().sum() * 0 for part in outputs if part.requires_grad]).sum()
+
+
+def stream(name: str) -> str:
+    """The stream that a rank's dropout draws from: its own, or all would drop the same units."""
+    return name if world().main else f"{name}-{world().rank}"
+
+
+def batches_here(count: int) -> range:
+    """Which of ``count`` evaluation batches this rank forwards: whole ones, so each is as on one process."""
+    return _share(count, world())
+
+
+def _share(count: int, here: World) -> range:
+    return range(count * here.rank // here.size, count * (here.rank + 1) // here.size)
+
+
+def augment_rows(
+    images: Tensor, targets: Tensor | None, names: Sequence[str], draws: torch.Generator, held: Rows
+) -> tuple[Tensor, Tensor | None]:
+    """``augment`` of the rows that a rank holds, with the draws that one process makes for them."""
+    if not len(held):
+        return to_float(images), targets
+    before, start = draws.get_state(), 0
+    done: list[tuple[Tensor, Tensor | None]] = []
+    for piece in held.pieces:
+        draws.set_state(before)
+        stop = start + len(piece)
+        of_piece = None if targets is None else targets[start:stop]
+        done.append(augment(images[start:stop], of_piece, names, draws, start=piece.start, total=held.total))
+        start = stop
+    if len(done) == 1:
+        return done[0]
+    inputs = torch.cat([one for one, _ in done])
+    return inputs, None if targets is None else torch.cat([t for _, t in done if t is not None])
+
+
+# ---------------------------------------------------------------- batch statistics
+
+
+def synchronise(model: nn.Module) -> nn.Module:
+    """``model`` with every BatchNorm taking its statistics over the batches of all ranks.
+
+    On CUDA torch's SyncBatchNorm, which has no form for the CPU; there ``GlobalBatchNorm``. Names and
+    content of the state dict stay as they were.
+    """
+    if world().size == 1:
+        return model
+    if next(model.parameters()).is_cuda:
+        return nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-any-return, no-untyped-call]
+    return _with_global_statistics(model)
+
+
+def _with_global_statistics(module: nn.Module) -> nn.Module:
+    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        return GlobalBatchNorm.of(module)
+    for name, child in module.named_children():
+        setattr(module, name, _with_global_statistics(child))
+    return module
+
+
+class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """BatchNorm whose mean and variance in training are those of all ranks' batches together.
+
+    A rank may hold no image at all.
+    """
+
+    @classmethod
+    def of(cls, layer: nn.modules.batchnorm._BatchNorm) -> GlobalBatchNorm:
+        """The same layer: its parameters and buffers themselves, its momentum and its mode."""
+        made = cls(layer.num_features, layer.eps, layer.momentum, affine=False)
+        made.affine, made.track_running_stats = layer.affine, layer.track_running_stats
+        made.weight, made.bias = layer.weight, layer.bias
+        made._buffers = layer._buffers
+        return made.train(layer.training)
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Any (N, C, …)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, …) → (N, C, …)."""
+        if not self.training:
+            return super().forward(input)
+        half = input.dtype in (torch.bfloat16, torch.float16)
+        normal, mean, variance, count = _Normalised.apply(input.float() if half else input, self.eps)
+        self._follow(mean, variance, float(count))
+        if self.affine:
+            shape = [1, -1] + [1] * (input.ndim - 2)
+            normal = normal * self.weight.view(shape) + self.bias.view(shape)
+        return normal.to(input.dtype)  # type: ignore[no-any-return]
+
+    def _follow(self, mean: Tensor, variance: Tensor, count: float) -> None:
+        """Move the running statistics, the variance with Bessel's correction as torch does."""
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked.add_(1)
+        rate = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), rate)
+        self.running_var.lerp_((variance * count / (count - 1)).to(self.running_var.dtype), rate)
+
+
+class _Normalised(torch.autograd.Function):
+    """(x − mean) / √(variance + ε) over all ranks' x, with that mean and variance and the number of values.
+
+    Each rank says its number, mean and squares about it, in one message; they combine without the loss of
+    digits that a sum of squares has (Chan et al. 1979). Backward sends one message too.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        dims, shape = [0, *range(2, x.ndim)], [1, -1] + [1] * (x.ndim - 2)
+        own = x.numel() // x.shape[1]
+        own_mean = x.sum(dims) / max(own, 1)
+        own_squares = (x - own_mean.view(shape)).square().sum(dims)
+        said = torch.cat([x.new_tensor([own], dtype=torch.float64), own_mean, own_squares])
+        every = torch.stack(_all_gather(said)) if world().size > 1 else said[None]
+        counts, (means, squares) = every[:, :1], every[:, 1:].chunk(2, dim=1)  # (R, 1), (R, C) each
+        count = counts.sum()
+        mean = (counts * means).sum(0) / count
+        variance = (squares.sum(0) + (counts * (means - mean).square()).sum(0)) / count
+        scale = (variance + eps).rsqrt().to(x.dtype)
+        normal = (x - mean.to(x.dtype).view(shape)) * scale.view(shape)
+        ctx.save_for_backward(normal, scale, count)
+        ctx.mark_non_differentiable(mean, variance, count)
+        return normal, mean, variance, count
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, None]:
+        normal, scale, count = ctx.saved_tensors
+        dims, shape = [0, *range(2, normal.ndim)], [1, -1] + [1] * (normal.ndim - 2)
+        sums = total(torch.stack([gradient.sum(dims), (gradient * normal).sum(dims)])) / count
+        constant, along = (each.to(normal.dtype).view(shape) for each in sums)
+        return (gradient - constant - normal * along) * scale.view(shape), None
+
+
+# ---------------------------------------------------------------- gradients
+
+
+class GradientSum:
+    """Sums gradients over ranks while backward is still at work, last layers first.
+
+    Each rank's loss is its part of the global batch's mean, so the sum of gradients is the gradient of that
+    mean, whatever the ranks' numbers of rows. Buckets are sent in one order on every rank.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        trained = [p for p in reversed(list(model.parameters())) if p.requires_grad]
+        self._buckets = list(_buckets(trained)) if world().size > 1 else []
+        self._sent: list[tuple[dist.Work, Tensor, list[Tensor]]] = []
+        self._missing = [len(bucket) for bucket in self._buckets]
+        for index, bucket in enumerate(self._buckets):
+            for parameter in bucket:
+                parameter.register_post_accumulate_grad_hook(partial(self._arrived, index))  # type: ignore[no-untyped-call]
+
+    def _arrived(self, index: int, parameter: Tensor) -> None:
+        self._missing[index] -= 1
+        while len(self._sent) < len(self._buckets) and self._missing[len(self._sent)] == 0:
+            self._send()
+
+    def _send(self) -> None:
+        gradients = [p.grad for p in self._buckets[len(self._sent)] if p.grad is not None]
+        empty = self._buckets[len(self._sent)][0].detach().new_zeros(1)
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients]) if gradients else empty
+        with _lost_if_it_fails():
+            self._sent.append((dist.all_reduce(flat, async_op=True), flat, gradients))
+
+    def finish(self) -> None:
+        """After backward: every parameter's ``grad`` is the sum over ranks."""
+        while len(self._sent) < len(self._buckets):  # some parameter had no part in this loss
+            self._send()
+        for work, flat, gradients in self._sent:
+            with _lost_if_it_fails():
+                work.wait()
+            start = 0
+            for gradient in gradients:
+                gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
+                start += gradient.numel()
+        self._sent = []
+        self._missing = [len(bucket) for bucket in self._buckets]
+
+
+def _buckets(parameters: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """The parameters in order, in lists of one dtype and at most ``BUCKET_BYTES``, or one that is larger."""
+    bucket: list[Tensor] = []
+    for parameter in parameters:
+        full = sum(p.nbytes for p in bucket) + parameter.nbytes > BUCKET_BYTES
+        if bucket and (full or parameter.dtype != bucket[0].dtype):
+            yield bucket
+            bucket = []
+        bucket.append(parameter)
+    if bucket:
+        yield bucket
+
+
+# ---------------------------------------------------------------- sums and gatherings
+
+
+def total(value: Tensor) -> Tensor:
+    """The sum of ``value`` over all ranks, on its device; ``value`` itself when alone."""
+    if world().size == 1:
+        return value
+    summed = value.detach().clone().to(_wire()).contiguous()
+    with _lost_if_it_fails():
+        dist.all_reduce(summed)
+    return summed.to(value.device)
+
+
+def gather(parts: Sequence[Tensor], count: int) -> Tensor:
+    """All ranks' rows in the order of ranks, (count, …), on the device of ``parts``.
+
+    Args:
+        parts: this rank's rows in order, each (n, …); none where it had nothing to do.
+        count: rows of all ranks together.
+
+    Raises:
+        RuntimeError: there are not ``count`` rows: an image was lost or counted twice.
+    """
+    if world().size == 1:
+        whole = torch.cat(list(parts))
+    else:
+        whole = _gathered(torch.cat(list(parts)) if parts else None)
+        whole = whole.to(parts[0].device) if parts else whole
+    if len(whole) != count:
+        raise RuntimeError(f"{len(whole)} rows were evaluated, expected {count}")
+    return whole
+
+
+def _gathered(own: Tensor | None) -> Tensor:
+    """All ranks' rows; ranks without any learn dtype and shape from the others."""
+    said = torch.zeros(8, dtype=torch.int64)
+    if own is not None:
+        shape = torch.tensor(own.shape[1:], dtype=torch.int64)
+        said[:3] = torch.tensor([len(own), _DTYPES.index(own.dtype), len(shape)])
+        said[3 : 3 + len(shape)] = shape
+    heads = [head.tolist() for head in _all_gather(said)]
+    _, dtype, ndim, *shape_of = max(heads)
+    tail = shape_of[:ndim]
+    padded = torch.zeros(max(head[0] for head in heads), *tail, dtype=_DTYPES[dtype])
+    if own is not None:
+        padded[: len(own)] = own
+    return torch.cat([rows[: head[0]] for rows, head in zip(_all_gather(padded), heads, strict=True)])
+
+
+def _all_gather(own: Tensor) -> list[Tensor]:
+    """Every rank's ``own``, all of one shape, on the CPU."""
+    sent = own.to(_wire()).contiguous()
+    found = [torch.empty_like(sent) for _ in range(world().size)]
+    with _lost_if_it_fails():
+        dist.all_gather(found, sent)
+    return [one.cpu() for one in found]
+
+
+def add_up(sums: Sequence[float]) -> float:
+    """The sum over all ranks' figures, added in the order in which one process adds them."""
+    if world().size == 1:
+        return sum(sums)
+    every: list[float] = _gathered(torch.tensor(sums, dtype=torch.float64)).tolist()
+    return sum(every)
+
+
+def figures(value: float) -> tuple[float, ...]:
+    """One figure of every rank, in the order of ranks."""
+    if world().size == 1:
+        return (value,)
+    return tuple(_gathered(torch.tensor([value], dtype=torch.float64)).tolist())
+
+
+def _wire() -> torch.device:
+    """Where a tensor must lie to be sent: NCCL knows only the GPU."""
+    return local_device("cuda" if dist.get_backend() == "nccl" else "cpu")
+
+
+@contextmanager
+def _lost_if_it_fails() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise RankLostError(
+            f"another process of this training is gone: {str(error).splitlines()[0]}"
+        ) from error
