@@ -18,6 +18,9 @@ import typer
 from reference.errors import InputError
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
+    from bench.cluster import Folders
     from bench.records import Record
     from bench.runner import Run
     from reference.recipes.recipe import Recipe
@@ -98,6 +101,12 @@ def run(
     again: Annotated[bool, typer.Option("--again", help="Run even what has a record.")] = False,
     out: OutOption = RUNS,
     cache: Annotated[Path | None, typer.Option(envvar="BENCH_CACHE", help="Decoded images.")] = None,
+    address: Annotated[
+        str | None, typer.Option("--cluster", metavar="ADDRESS", help="Ray cluster to run on.")
+    ] = None,
+    shared: Annotated[
+        Path | None, typer.Option(help="Folder all nodes see, for checkpoints; else the driver keeps them.")
+    ] = None,
 ) -> None:
     """Run what is missing, one record for each recipe and seed."""
     chosen = _recipes(slugs, every)
@@ -113,7 +122,14 @@ def run(
     from reference.training import distributed
     from reference.training.loop import Numerics
 
-    kind = runner.choose_device(device)
+    ray = None
+    if address is not None:
+        from bench import cluster
+
+        if "WORLD_SIZE" in os.environ:
+            raise InputError("--cluster: a run there is one process; give the command without torchrun")
+        ray = cluster.connect(address)
+    kind = runner.choose_device(device) if ray is None else cluster.choose_device(ray, device)
     _join(kind)
     runs, absent = distributed.rank0_first(
         lambda: runner.plan(
@@ -144,7 +160,12 @@ def run(
     have = sum(all(run.run_id != one.run_id for one in todo) for run in runs)
     if have:
         print(f"{have} of {len(runs)} runs have a record already (--again runs them anew)")
-    statuses = _run_all(todo, out, weights, resume=resume and not again)
+    if ray is None:
+        statuses = _run_all(todo, out, weights, resume=resume and not again)
+    else:
+        seen = (folder and folder.absolute() for folder in (source, weights, cache, shared))
+        places = cluster.Folders(*seen)
+        statuses = _run_on_cluster(ray, todo, out, places, resume=resume and not again)
     distributed.leave()
     if any(status != "ok" for status in statuses):
         raise typer.Exit(1)
@@ -168,6 +189,21 @@ def _command() -> str:
     size = distributed.world().size
     launch = ["torchrun", "--nproc-per-node", str(size), "-m"] if size > 1 else []
     return shlex.join([*launch, "bench", *sys.argv[1:]])
+
+
+def _run_on_cluster(
+    ray: ModuleType, todo: Sequence[Run], out: Path, places: Folders, *, resume: bool
+) -> list[str]:
+    """Run what can run at once, all in one table; the status of each."""
+    from bench import cluster
+
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
+    try:
+        with cluster.Board(todo, _summary) as board:
+            return cluster.run_all(ray, todo, out, places, resume=resume, say=board)
+    except (KeyboardInterrupt, SystemExit):
+        print(f"interrupted; go on with: {_command()}", file=sys.stderr)
+        raise
 
 
 def _run_all(todo: Sequence[Run], out: Path, weights: Path | None, *, resume: bool) -> list[str]:
