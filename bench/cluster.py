@@ -258,6 +258,8 @@ def run_all(
         InputError: a worker refused its run; the others are cancelled, their checkpoints written.
         KeyboardInterrupt: all runs are cancelled, their checkpoints written.
     """
+    if not todo:
+        return []
     driver = _Driver(ray, out, where, resume=resume, say=say)
     try:
         return driver.run(todo)

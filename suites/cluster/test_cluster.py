@@ -6,6 +6,7 @@ The records that come back are those of a local run: metrics, curves and weights
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -30,7 +31,7 @@ from bench import cluster, tiers
 tiers.SMOKE_WIDTH = 4
 tiers.SMOKE["miniimagenet"] |= {"epochs": 2, "image_size": 32, "num_classes": 4}
 tiers.SMOKE["officehome"] |= {"epochs": 2, "image_size": 32, "num_classes": 4}
-tiers.SMOKE["classification50"] |= {"epochs": 5, "image_size": 32}
+tiers.SMOKE["classification50"] |= {"epochs": 20, "image_size": 32}
 cluster.CHECKPOINT_SECONDS = 0.0
 from bench.__main__ import main
 
@@ -116,6 +117,7 @@ def by_slug(out: Path) -> dict[str, Record]:
     return {record.slug: record for record in found}
 
 
+@pytest.mark.slow
 def test_a_cluster_that_loses_a_node_leaves_the_records_of_a_local_run(
     two_nodes: Cluster, tmp_path: Path
 ) -> None:
@@ -161,6 +163,29 @@ def test_a_cluster_that_loses_a_node_leaves_the_records_of_a_local_run(
     assert again.returncode == 0, errors
     assert "3 of 3 runs have a record already" in printed
     assert "submitted" not in printed
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_the_checkpoints_that_the_same_command_goes_on_from(
+    two_nodes: Cluster, tmp_path: Path
+) -> None:
+    out = ("--cluster", two_nodes.address, "--out", str(tmp_path / "ray"))
+    job = started(two_nodes, tmp_path / "short.py", *out)
+    assert job.stdout is not None
+    for line in job.stdout:
+        if re.match(r"r4-classify seed 0: epoch [2-9]", line):
+            job.send_signal(signal.SIGINT)
+            break
+    _, errors = job.communicate()
+    assert job.returncode == 130
+    assert "interrupted; go on with: bench run r3-byol" in errors
+    assert records.read_all(tmp_path / "ray") == []
+    assert list((tmp_path / "ray").glob("work/r4-classify/*/checkpoint.pt"))
+
+    job = started(two_nodes, tmp_path / "short.py", *out)
+    _, errors = job.communicate()
+    assert job.returncode == 0, errors
+    assert len(by_slug(tmp_path / "ray")["r4-classify"].segments) == 2
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "here"])
