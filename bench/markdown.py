@@ -33,6 +33,7 @@ def named(group: Group) -> str:
     words = [group.where, *([] if group.tier == "full" else [f"{group.tier} tier"])]
     words += [] if group.eager_float32 else [group.numerics]
     own = [why for why in group.whys if not why.startswith(f"{group.tier} tier")]
+    own += [f"from {group.origin}"] if group.origin.startswith("file ") else []
     return plain("; ".join([", ".join(words), *own]))
 
 

@@ -53,7 +53,11 @@ _DEFAULTS = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Group:
-    """Finished runs that differ in their seed alone, ordered by it; the latest attempt of each."""
+    """Finished runs that differ in their seed alone, ordered by it; the latest attempt of each.
+
+    Attributes:
+        origin: what they start from: ``"scratch"``, a file of weights, or another run's recipe.
+    """
 
     slug: str
     tier: str
@@ -62,6 +66,7 @@ class Group:
     deviations: tuple[dict[str, str], ...]
     numerics: str
     runs: tuple[Record, ...]
+    origin: str
 
     @property
     def whys(self) -> tuple[str, ...]:
@@ -376,6 +381,7 @@ def _group(runs: Sequence[Record]) -> Group:
         deviations=tuple(first.deviations),
         numerics=_numerics(first.numerics),
         runs=tuple(sorted(runs, key=lambda r: r.seed)),
+        origin=first.initial_weights["from"],
     )
 
 
