@@ -13,7 +13,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -29,7 +29,7 @@ from bench.records import Record
 from reference.data.dataset import OFFICIAL_PALETTE
 from reference.errors import InputError
 from reference.recipes import RECIPES
-from reference.recipes.recipe import Assumption, Recipe
+from reference.recipes.recipe import Assumption, Deviation, Recipe
 
 CHECKS: dict[str, Callable[[], tuple[Any, Any]]] = {**listings.CHECKS}
 """Deterministic claims that code settles: claim id → (what is printed, what we find)."""
@@ -257,12 +257,18 @@ def is_of_present_recipe(record: Record) -> bool:
     """
     if record.slug not in RECIPES or record.tier not in tiers.TIERS:
         return False
-    scaled, deviations = tiers.apply(RECIPES[record.slug], record.tier)
-    present = json.loads(records.canonical(dataclasses.asdict(scaled)))
+    present, deviations = _present(RECIPES[record.slug], record.tier)
     own = {d["field"] for d in record.deviations} - {d.field for d in deviations}
     own |= {d["field"] for d in record.deviations if d["used"] != _used(d["field"], deviations)}
     compared = set(present) - _WORDS - own
     return all(record.recipe.get(name, _DEFAULTS.get(name)) == present[name] for name in compared)
+
+
+@cache
+def _present(recipe: Recipe, tier: str) -> tuple[dict[str, Any], tuple[Deviation, ...]]:
+    """A recipe at a tier as a record would hold it, and its deviations; the same for all of its records."""
+    scaled, deviations = tiers.apply(recipe, tier)
+    return json.loads(records.canonical(dataclasses.asdict(scaled))), deviations
 
 
 def per_image(record: Record, folder: Path | None) -> PerImage | None:
