@@ -51,6 +51,10 @@ _PLURAL: dict[str, tuple[str, str]] = {
 }
 
 
+_COUNTED_ONLY = ("figure", "explanation")
+"""Kinds that no run can confirm or refute: a picture is redrawn, an explanation rests on other claims."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """Claims of one kind with one grade.
@@ -74,6 +78,11 @@ class Share:
     heading: str
     total: int
     parts: tuple[Part, ...]
+
+
+def standing(row: Row) -> str:
+    """Key of ``STANDINGS`` that a claim's grade belongs to."""
+    return _STANDING[row.grade]
 
 
 def shares(rows: Iterable[Row]) -> list[Share]:
@@ -121,6 +130,8 @@ def sentences(ledger: Ledger, rows: Iterable[Row], findings: Iterable[Finding]) 
         return [f"{name} makes no claim that is listed here."]
     said = [_opening(name, own)]
     for share in shares(own):
+        if share.kind in _COUNTED_ONLY:
+            continue
         of_kind = [row for row in own if row.claim.kind == share.kind]
         if any(part.standing != "no run" for part in share.parts) or share.kind == "number":
             said.append(_of_kind(share, of_kind))

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from bench import alignment, audit, grading, leaderboard, settings, summary, throughput, wording
+from bench import alignment, audit, grading, leaderboard, page, settings, summary, throughput, wording
 from bench.audit import Finding
 from bench.formats import FORMATS, in_markdown
 from bench.ledger import Ledger
@@ -51,6 +51,7 @@ def render(folder: Path, ledgers: Iterable[Ledger]) -> dict[str, str]:
         "claims.md": claims_page(rows, known),
         "audit.md": audit.page(known, findings),
         "settings.md": settings.page(known, Runs(found), folder),
+        "index.html": page.page(known, rows, found, findings, folder),
         "LEADERBOARD.md": leaderboard.page(leaderboard.boards(rows, found, folder)),
     }
     measured = throughput.read_all(folder)
@@ -120,7 +121,7 @@ kind of run, which its heading names.
 def report_page(
     ledger: Ledger, rows: Sequence[Row], found: Sequence[Record], findings: Sequence[Finding] = ()
 ) -> str:
-    """The page of one report: its verdict, its figures beside ours, every claim with its grade, and what the runs were.
+    """The page of one report: its verdict, its figures beside ours, every claim with its grade, its runs.
 
     Args:
         rows: graded claims, of this report and perhaps others.
