@@ -280,7 +280,7 @@ class _Site:
         self.claims = {row.claim.id: row.claim for row in rows}
         self.superseded = {id(record) for record in self.runs.superseded}
         self.images: dict[int, PerImage | None] = {}
-        self.homes = _homes(rows)
+        self.homes = self._homes()
 
     # where it stands, and what the report says of it
 
@@ -308,6 +308,14 @@ class _Site:
         named = [claim.recipe, *claim.order_recipes, *claim.difference_of]
         named += [self.claims[name].recipe for name in claim.order if name in self.claims]
         return [slug for slug in dict.fromkeys(named) if slug in RECIPES]
+
+    def _homes(self) -> dict[str, str]:
+        """By recipe, the claim that shows it in full: its namesake, or the first that runs decide."""
+        homes: dict[str, str] = {}
+        for claim in sorted(self.claims.values(), key=lambda claim: claim.kind not in _RUN_KINDS):
+            for slug in self.slugs(claim):
+                homes.setdefault(slug, claim.id)
+        return homes | {slug: slug for slug in homes if slug in self.claims}
 
     def is_home(self, row: Row, slug: str) -> bool:
         """Whether a recipe's settings and runs are shown in full at this claim."""
@@ -390,6 +398,8 @@ class _Site:
     def pictures(self, row: Row) -> list[Picture]:
         """Of every group of the claim's runs, the first run's pictures that lie in the folder."""
         claim = row.claim
+        if claim.recipe is None:
+            return []
         kinds: Iterable[str] = ()
         if claim.kind == "figure" and claim.shows:
             kinds = (claim.shows,)
@@ -397,10 +407,8 @@ class _Site:
             kinds = ("curves",)
         elif claim.kind == "number" and claim.metric == "iou":
             kinds = ("iou", "confusion")
-        elif claim.recipe in RECIPES and self.is_home(row, str(claim.recipe)):
+        elif self.is_home(row, claim.recipe):
             kinds = wording.CAPTIONS
-        if claim.recipe is None:
-            return []
         groups = self.runs.groups.get(claim.recipe, [])
         labels = _told_apart(groups)
         return [
@@ -487,16 +495,6 @@ _KNOWN = {
 }
 
 
-def _homes(rows: Iterable[Row]) -> dict[str, str]:
-    """By recipe, the claim that shows its settings in full: the one of its name, else the first on it."""
-    homes: dict[str, str] = {}
-    known = list(rows)
-    for row in known:
-        if row.claim.recipe and row.claim.kind in _RUN_KINDS:
-            homes.setdefault(row.claim.recipe, row.claim.id)
-    return homes | {row.claim.id: row.claim.id for row in known if row.claim.recipe == row.claim.id}
-
-
 def _told_apart(groups: Sequence[Group]) -> list[tuple[Group, str]]:
     """Groups in words; those of the same words with the settings that they differ in."""
     same: dict[str, list[Group]] = {}
@@ -552,10 +550,10 @@ def _placed(points: Sequence[_Point], metric: str) -> Plot:
 
 
 def _ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Three to six round numbers between two others."""
-    raw = (high - low) / 4
-    power = math.pow(10, math.floor(math.log10(raw)))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw)
+    """Three to eight round numbers between two others."""
+    most = (high - low) / 3
+    power = math.pow(10, math.floor(math.log10(most)))
+    step = next(power * factor for factor in (5, 2, 1) if power * factor <= most)
     places = max(0, -math.floor(math.log10(step) + 1e-9))
     first = math.ceil(low / step)
     return [(i * step, f"{i * step:.{places}f}") for i in range(first, math.floor(high / step) + 1)]
