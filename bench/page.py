@@ -25,7 +25,7 @@ from bench.audit import Finding
 from bench.formats import FORMATS, Filled, Printout
 from bench.ledger import METRICS, Claim, Ledger
 from bench.markdown import digits, figure_text, in_words, span
-from bench.records import Record
+from bench.records import Record, canonical
 from bench.verdicts import (
     SOURCES,
     TIER_RANK,
@@ -344,10 +344,13 @@ class _Site:
         }
         return [(name, value) for name, value in told.items() if value]
 
-    def deviations(self, slug: str) -> list[tuple[str, list[dict[str, str]]]]:
-        """What each group of a recipe's runs did otherwise, by the group in words."""
-        labels = _told_apart(self.runs.groups.get(slug, []))
-        return [(label, list(group.deviations)) for group, label in labels if group.deviations]
+    def deviations(self, slug: str) -> list[tuple[str, Sequence[Mapping[str, str]]]]:
+        """What a recipe's runs did otherwise, by the groups in words that did so alike."""
+        alike: dict[str, tuple[list[str], Group]] = {}
+        for group, label in _told_apart(self.runs.groups.get(slug, [])):
+            if group.deviations:
+                alike.setdefault(canonical(group.deviations), ([], group))[0].append(label)
+        return [(" and on ".join(labels), group.deviations) for labels, group in alike.values()]
 
     # figures
 
@@ -448,7 +451,7 @@ class _Site:
     def listed(self, row: Row) -> tuple[list[Run], int]:
         """Runs of the claim's recipes, and how many more there are than are listed."""
         slugs = set(self.slugs(row.claim))
-        records = [record for record in self.runs.all if record.slug in slugs]
+        records = sorted((record for record in self.runs.all if record.slug in slugs), key=_place)
         return [self._run(record, row.claim) for record in records[:MOST_RUNS]], max(
             0, len(records) - MOST_RUNS
         )
@@ -471,20 +474,30 @@ class _Site:
 
     def _figure(self, record: Record, claim: Claim) -> str:
         """What a run says of a claim, with its interval over images where the run keeps what it takes."""
-        if claim.kind != "number" or claim.difference_of or not is_recipes_own(claim):
-            return wording.result(record)[0]
-        metric = str(claim.metric_name)
+        if claim.kind == "number" and not claim.difference_of and is_recipes_own(claim):
+            metric, name = str(claim.metric_name), ""
+        else:
+            metric = record.metrics.get(record.selected, {}).get("primary", "")
+            name = f"{metric} "
         value = record.metric(metric)
         if value is None:
             return "–"
         interval, _ = image_interval(metric, record, self._images)
-        return digits(value, 4) + (f" ({span(interval)})" if interval else "")
+        return f"{name}{digits(value, 4)}" + (f" ({span(interval)})" if interval else "")
 
     def _images(self, record: Record) -> PerImage | None:
         """Read once, since each class's claim asks for the same run."""
         if id(record) not in self.images:
             self.images[id(record)] = per_image(record, self.folder)
         return self.images[id(record)]
+
+
+def _place(record: Record) -> tuple[object, ...]:
+    """Runs of one kind stand together, by seed."""
+    source = record.data["source"]
+    known = SOURCES.index(source) if source in SOURCES else len(SOURCES)
+    numbers = (record.seed, record.run_id, record.attempt)
+    return (record.slug, known, record.data["name"], record.tier, record.recipe_hash, *numbers)
 
 
 _KNOWN = {
