@@ -11,7 +11,6 @@ from pathlib import Path
 from bench import grading
 from bench.ledger import METRICS, Claim
 from bench.markdown import digits, pipe_table, plain, span
-from bench.records import Record
 from bench.verdicts import Group, Row, Runs, measure
 from bench.wording import AS_PRINTED, evidence
 from reference.recipes import RECIPES
@@ -106,15 +105,14 @@ class Board:
     rankings: tuple[Ranking, ...]
 
 
-def boards(rows: Sequence[Row], found: Sequence[Record], folder: Path | None = None) -> list[Board]:
+def boards(rows: Sequence[Row], runs: Runs, folder: Path | None = None) -> list[Board]:
     """One board for each task that anything is known of.
 
     Args:
         rows: graded claims, whose printed figures are ranked too.
-        found: records; the latest finished ones are ranked.
-        folder: where they lie, for intervals over images.
+        runs: the latest finished ones are ranked.
+        folder: where their records lie, for intervals over images.
     """
-    runs = Runs(found)
     graded = {row.claim.id: row for row in rows}
     groups = sorted((g for gs in runs.groups.values() for g in gs), key=evidence)
     made = []

@@ -59,8 +59,9 @@ _RUN_KINDS = ("number", "ordering", "process", "figure")
 def page(
     ledgers: Sequence[Ledger],
     rows: Sequence[Row],
-    found: Sequence[Record],
+    runs: Runs,
     findings: Sequence[Finding],
+    boards: Sequence[leaderboard.Board],
     folder: Path,
 ) -> str:
     """The page as HTML, the same bytes for the same ledgers and records.
@@ -68,6 +69,7 @@ def page(
     Args:
         rows: every ledger's graded claims.
         findings: the audit's.
+        boards: the leaderboard.
         folder: where the records lie; only pictures that lie there too are shown.
     """
     environment = Environment(
@@ -79,8 +81,7 @@ def page(
     )
     linked = partial(_linked, claims={row.claim.id for row in rows})
     environment.filters |= {"linked": linked, "capital": lambda text: text[:1].upper() + text[1:]}
-    site = _Site(rows, found, folder)
-    boards = leaderboard.boards(rows, found, folder)
+    site = _Site(rows, runs, folder)
     rankings = [ranking for board in boards for ranking in board.rankings]
     entries = [entry for ranking in rankings for _, entry in ranking.entries]
     claims = [claim for ledger in ledgers for claim in ledger.claims]
@@ -106,7 +107,7 @@ def page(
         size=lambda file: _png_size(folder / file),
         grades=grades(),
         wording=wording,
-        records=len(found),
+        records=len(runs.all),
     )
     return text.rstrip("\n") + "\n"
 
@@ -274,8 +275,8 @@ class _Site:
 
     run_kinds = _RUN_KINDS
 
-    def __init__(self, rows: Sequence[Row], found: Sequence[Record], folder: Path) -> None:
-        self.runs = Runs(found)
+    def __init__(self, rows: Sequence[Row], runs: Runs, folder: Path) -> None:
+        self.runs = runs
         self.folder = folder
         self.claims = {row.claim.id: row.claim for row in rows}
         self.superseded = {id(record) for record in self.runs.superseded}

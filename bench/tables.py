@@ -46,13 +46,15 @@ def render(folder: Path, ledgers: Iterable[Ledger]) -> dict[str, str]:
         folder=folder,
         flags=audit.flags(findings),
     )
+    runs = Runs(found)
+    boards = leaderboard.boards(rows, runs, folder)
     pages = {f"reports/{ledger.report}.md": report_page(ledger, rows, found, findings) for ledger in known}
     pages |= {
         "claims.md": claims_page(rows, known),
         "audit.md": audit.page(known, findings),
-        "settings.md": settings.page(known, Runs(found), folder),
-        "index.html": page.page(known, rows, found, findings, folder),
-        "LEADERBOARD.md": leaderboard.page(leaderboard.boards(rows, found, folder)),
+        "settings.md": settings.page(known, runs, folder),
+        "index.html": page.page(known, rows, runs, findings, boards, folder),
+        "LEADERBOARD.md": leaderboard.page(boards),
     }
     measured = throughput.read_all(folder)
     return pages | {"throughput.md": throughput.page(measured, folder)} if measured else pages

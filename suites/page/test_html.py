@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import binomtest
 
-from bench import audit, page, records, tables
+from bench import audit, leaderboard, page, records, tables
 from bench.ledger import Claim, Ledger, load_ledgers
+from bench.records import Record
 from bench.verdicts import Row, Runs, grade_all
 from reference.data.dataset import OFFICIAL_PALETTE
 
@@ -181,9 +182,9 @@ def test_no_string_of_a_claim_or_record_becomes_markup(put: Callable[..., Any], 
     rows = grade_all(
         [ledger], found, alignment_green=False, folder=tmp_path, flags={"x-odd": (audit_flag(),)}
     )
-    text = page.page([ledger], rows, found, [], tmp_path)
+    text = rendered(ledger, rows, found, tmp_path)
     tree = parsed(text)
-    clean = parsed(page.page([Ledger("x", "t", 2020, claims[:0], "x.toml")], [], [], [], tmp_path))
+    clean = parsed(rendered(Ledger("x", "t", 2020, (), "x.toml"), [], [], tmp_path))
     assert (
         Counter(e.tag for e in tree.iter())["script"] == Counter(e.tag for e in clean.iter())["script"] == 1
     )
@@ -192,6 +193,11 @@ def test_no_string_of_a_claim_or_record_becomes_markup(put: Callable[..., Any], 
     assert text_of(tree).count("alert(2)") >= 8  # shown as what it is
     assert "49" not in text_of(next(tree.iter("h2")))
     assert "{{ 7 * 7 }}" in text_of(tree)
+
+
+def rendered(ledger: Ledger, rows: Sequence[Row], found: Sequence[Record], folder: Path) -> str:
+    runs = Runs(found)
+    return page.page([ledger], rows, runs, [], leaderboard.boards(rows, runs, folder), folder)
 
 
 def audit_flag() -> str:
@@ -204,7 +210,7 @@ def test_a_report_without_layout_runs_or_findings_has_a_page(tmp_path: Path) -> 
     )
     ledger = Ledger("mine", "Mine", None, (claim,), "mine.toml")
     rows = grade_all([ledger], [], alignment_green=False)
-    tree = parsed(page.page([ledger], rows, [], [], tmp_path))
+    tree = parsed(rendered(ledger, rows, [], tmp_path))
     assert list(claims_of(tree)) == ["mine-acc"]
     assert "throughput" not in set(attributes(tree, "id"))
 

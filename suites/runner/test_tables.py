@@ -295,6 +295,7 @@ def test_failures_stand_beside_the_grade(out: Path) -> None:
 
 
 def test_flags_stand_beside_grades(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(tables.audit.FLAGS, "inconsistent: a | b", "as a test has it")
     monkeypatch.setattr(tables.audit, "flags", lambda findings: {SEG_A: ("inconsistent: a | b",)})
     pages = tables.render(out, LEDGERS)
     (flag,) = (cell for row, cell in column(pages["claims.md"], "flags") if row[0] == f"`{SEG_A}`")

@@ -38,9 +38,10 @@ def many(measuring: bool, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _built(folder: Path) -> str:
     """The leaderboard from the records' files, as Markdown and as a page."""
-    found = records.read_all(folder)
-    leaderboard.page(leaderboard.boards([], found, folder))
-    return page.page([], [], found, [], folder)
+    runs = Runs(records.read_all(folder))
+    boards = leaderboard.boards([], runs, folder)
+    leaderboard.page(boards)
+    return page.page([], [], runs, [], boards, folder)
 
 
 def test_leaderboard_of_many_records(
