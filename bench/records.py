@@ -7,9 +7,11 @@ on. Beside it lies ``<name>.npz`` with the per-image results of its selected epo
 from __future__ import annotations
 
 import dataclasses
+import gc
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,8 +139,21 @@ def read(path: Path) -> Record:
 
 def read_all(folder: Path) -> list[Record]:
     """Every record under ``folder/records``, ordered by slug, seed and file name."""
-    found = [read(path) for path in paths(folder)]
+    with _no_collection():
+        found = [read(path) for path in paths(folder)]
     return sorted(found, key=lambda r: (r.slug, r.tier, r.data["source"], r.seed, r.run_id, r.attempt))
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Millions of objects that all stay would be searched for garbage again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def paths(folder: Path) -> Iterator[Path]:

@@ -13,7 +13,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -38,11 +38,12 @@ SOURCES = ("official", "stand-in", "synthetic")
 TIER_RANK = ("full", "gpu", "smoke")
 BROKEN = ("failed", "diverged", "oom")
 
-# Fields that say something about a recipe and change nothing that it computes.
-_WORDS = {
+WORDS = {
     "title", "report", "assumptions", "mask_epochs", "mask_images", "eval_batch_size", "embed_epochs",
     "embed_split", "embed_methods",
 }  # fmt: skip
+"""Fields that say something about a recipe and change nothing that it computes."""
+
 _DEFAULTS = {
     field.name: field.default
     for field in dataclasses.fields(Recipe)
@@ -263,11 +264,18 @@ def is_of_present_recipe(record: Record) -> bool:
     """
     if record.slug not in RECIPES or record.tier not in tiers.TIERS:
         return False
-    scaled, _ = tiers.apply(RECIPES[record.slug], record.tier)
-    present = json.loads(records.canonical(dataclasses.asdict(scaled)))
+    present = _present(RECIPES[record.slug], record.tier)
     own = {d["field"] for d in record.deviations if d["why"] != tiers.WHY[record.tier]}
-    compared = set(present) - _WORDS - own
+    compared = set(present) - WORDS - own
     return all(record.recipe.get(name, _DEFAULTS.get(name)) == present[name] for name in compared)
+
+
+@cache
+def _present(recipe: Recipe, tier: str) -> dict[str, Any]:
+    """A recipe at a tier as a record would hold it; the same for all of its records."""
+    scaled, _ = tiers.apply(recipe, tier)
+    settings: dict[str, Any] = json.loads(records.canonical(dataclasses.asdict(scaled)))
+    return settings
 
 
 def per_image(record: Record, folder: Path | None) -> PerImage | None:
@@ -296,14 +304,14 @@ def figure_of(claim: Claim, record: Record) -> float | None:
     same run that names an epoch, or the last one, is about the validation curve at that epoch.
     """
     assert claim.metric_name is not None
-    if _is_recipes_own(claim):
+    if is_recipes_own(claim):
         return record.metric(claim.metric_name)
     curve = record.curves.get(f"val_{claim.metric_name}", [])
     epoch = len(curve) if claim.epoch is None else claim.epoch
     return curve[epoch - 1] if 0 < epoch <= len(curve) else None
 
 
-def _is_recipes_own(claim: Claim) -> bool:
+def is_recipes_own(claim: Claim) -> bool:
     """Whether a claim is about the epoch that the recipe selects."""
     last = claim.selection.startswith("last epoch")
     return claim.id == claim.recipe or (claim.epoch is None and not last)
@@ -340,12 +348,23 @@ def _interval(
             0.975, spread, nu=len(values) - 1, k=len(values), m=math.inf, delta=0
         ))  # fmt: skip
         return (mean - half, mean + half), f"t over {len(values)} seeds"
-    record = group.runs[0]
-    counts = record.counts(metric) if own else None
+    if not own:
+        return None, ""
+    return image_interval(metric, group.runs[0], lambda record: per_image(record, folder))
+
+
+def image_interval(
+    metric: str, record: Record, images_of: Callable[[Record], PerImage | None]
+) -> tuple[tuple[float, float] | None, str]:
+    """95 % interval of one run's figure over the images of its evaluation, and how it was made.
+
+    Exact for an accuracy, a bootstrap for an IoU or their mean; None where the run keeps too little.
+    """
+    counts = record.counts(metric)
     if metric == "top1" and counts is not None:
         return grading.accuracy_interval(*counts), f"Clopper–Pearson, {counts[1]} images"
     classes = _iou_classes(metric, record)
-    images = per_image(record, folder) if own and classes else None
+    images = images_of(record) if classes else None
     if images is None or classes is None:
         return None, ""
     return grading.bootstrap_miou(images.results, classes, seed=0), f"bootstrap, {len(images.ids)} images"
@@ -359,7 +378,7 @@ def _iou_classes(metric: str, record: Record) -> list[int] | None:
 
 def _key(record: Record) -> tuple[str, ...]:
     """What runs that differ in their seed alone have in common; what is shown of them does not count."""
-    deviations = [deviation for deviation in record.deviations if deviation["field"] not in _WORDS]
+    deviations = [deviation for deviation in record.deviations if deviation["field"] not in WORDS]
     return (
         record.slug,
         record.tier,
@@ -503,7 +522,7 @@ class _Grader:
     def _number(self, claim: Claim, row: Callable[..., Row]) -> Row:
         assert claim.recipe is not None
         assert claim.metric_name is not None
-        own = None if _is_recipes_own(claim) else partial(figure_of, claim)
+        own = None if is_recipes_own(claim) else partial(figure_of, claim)
         with_figure = [g for g in self.runs.groups[claim.recipe] if any(_recorded(claim, r) for r in g.runs)]
         measured = [measure(claim.metric_name, group, self.folder, own) for group in with_figure]
         counting = [m for m in measured if m.group.counts_for(claim)]
@@ -652,7 +671,7 @@ class _Grader:
 
     def _correct(self, pairing: _Pairing, claim: Claim) -> list[Sequence[bool]] | None:
         """Which images each side has right at the one common seed; None where that cannot be compared."""
-        if claim.metric != "top1" or not all(_is_recipes_own(self.claims[name]) for name in claim.order):
+        if claim.metric != "top1" or not all(is_recipes_own(self.claims[name]) for name in claim.order):
             return None
         sides = [
             self._images(record)
@@ -783,7 +802,7 @@ def _recorded(claim: Claim, record: Record) -> bool:
     index = claim.class_index
     if index is not None and names[index : index + 1] != [OFFICIAL_PALETTE.classes[index]]:
         return False
-    if _is_recipes_own(claim):
+    if is_recipes_own(claim):
         return claim.metric_name in record.metrics.get(record.selected, {}).get("metrics", {})
     return len(record.curves.get(f"val_{claim.metric_name}", [])) >= (claim.epoch or 1)
 
