@@ -258,7 +258,7 @@ def is_of_present_recipe(record: Record) -> bool:
     if record.slug not in RECIPES or record.tier not in tiers.TIERS:
         return False
     scaled, deviations = tiers.apply(RECIPES[record.slug], record.tier)
-    present = json.loads(records.canonical(dataclasses.asdict(scaled)))
+    present = json.loads(records.canonical(dataclasses.asdict(scaled) | tiers.network_source(scaled)))
     own = {d["field"] for d in record.deviations} - {d.field for d in deviations}
     own |= {d["field"] for d in record.deviations if d["used"] != _used(d["field"], deviations)}
     compared = set(present) - _WORDS - own
