@@ -28,6 +28,7 @@ from bench.predicates import PREDICATES
 from bench.records import Record
 from reference.data.dataset import OFFICIAL_PALETTE
 from reference.errors import InputError
+from reference.outside import is_import_path
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Assumption, Recipe
 
@@ -513,7 +514,7 @@ class _Grader:
         )
         verdict = self._by_number_rule(claim, claim.metric_name, list(chosen.values), chosen.group.runs, 1.0)
         broken = self.runs.broken(claim.recipe, claim)
-        return _judged(row, verdict, _broken_beside(broken))
+        return _judged(row, verdict, _broken_beside(broken) + _of_outside(RECIPES[claim.recipe]))
 
     def _no_number(self, claim: Claim, row: Callable[..., Row]) -> Row:
         """Why no run counts for a number: all broke, they deviate, or they are on other data or not there."""
@@ -744,6 +745,13 @@ def _broken_beside(broken: Sequence[Record]) -> str:
     if not broken:
         return ""
     return "; left out, since they broke: " + ", ".join(f"seed {r.seed} ({r.status})" for r in broken)
+
+
+def _of_outside(recipe: Recipe) -> str:
+    """Suites hold the networks of ``reference`` to outside oracles, and no others."""
+    if not is_import_path(recipe.model):
+        return ""
+    return f"; no suite here vouches for its network, {recipe.model}"
 
 
 def _on(group: Group, claim: Claim) -> str:
