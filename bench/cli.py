@@ -8,7 +8,9 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from bench.records import Record
     from bench.runner import Run
     from reference.recipes.recipe import Recipe
+    from reference.training.loop import Progress
 
 app = typer.Typer(
     name="bench",
@@ -54,6 +57,10 @@ class Tier(StrEnum):
 
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print it.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder that holds the records.")]
+ClaimsOption = Annotated[
+    list[Path] | None,
+    typer.Option("--claims", envvar="BENCH_CLAIMS", help="Claims file of a report of your own; repeatable."),
+]
 
 
 @app.command("list")
@@ -61,8 +68,10 @@ def list_(
     what: Annotated[What, typer.Argument(help="What to list.")] = What.recipes,
     output: FormatOption = Format.table,
     out: OutOption = RUNS,
+    own: ClaimsOption = None,
 ) -> None:
     """List what there is: recipes, claims, models or runs."""
+    _add(own)
     from bench import listing
 
     listings: dict[What, Callable[[], listing.Rows]] = {
@@ -97,8 +106,14 @@ def run(
     again: Annotated[bool, typer.Option("--again", help="Run even what has a record.")] = False,
     out: OutOption = RUNS,
     cache: Annotated[Path | None, typer.Option(envvar="BENCH_CACHE", help="Decoded images.")] = None,
+    own: ClaimsOption = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", help="Also TensorBoard events, in OUT/tensorboard."),
+    ] = False,
 ) -> None:
     """Run what is missing, one record for each recipe and seed."""
+    _add(own)
     chosen = _recipes(slugs, every)
     source = _data_folder(data)
     if init not in (None, "scratch"):
@@ -107,6 +122,12 @@ def run(
         _refuse("--dtype", dtype, ["float32", "bfloat16"])
     if weights is not None and not weights.is_dir():
         raise InputError(f"--weights {weights}: no such folder")
+    if tensorboard:
+        from bench import events
+
+        events.check_installed()
+    if own:
+        _check_runnable(chosen, tier.value)
 
     from bench import runner
     from reference.training.loop import Numerics
@@ -138,12 +159,31 @@ def run(
     have = sum(all(run.run_id != one.run_id for one in todo) for run in runs)
     if have:
         print(f"{have} of {len(runs)} runs have a record already (--again runs them anew)")
-    statuses = _run_all(todo, out, weights, resume=resume and not again)
+    statuses = _run_all(todo, out, weights, resume=resume and not again, tensorboard=tensorboard)
     if any(status != "ok" for status in statuses):
         raise typer.Exit(1)
 
 
-def _run_all(todo: Sequence[Run], out: Path, weights: Path | None, *, resume: bool) -> list[str]:
+def _check_runnable(chosen: Iterable[Recipe], tier: str) -> None:
+    """Recipes of one's own, and those that they start from, before anything is trained."""
+    from dataclasses import replace
+
+    from bench import own, tiers
+    from reference.recipes import RECIPES
+
+    recipes = {recipe.slug: recipe for recipe in chosen}
+    for recipe in chosen:
+        start = recipe.init.removeprefix("run:")
+        recipes |= {start: RECIPES[start]} if start in RECIPES else {}
+    for slug, recipe in recipes.items():
+        if slug in own.SLUGS:
+            scaled, _ = tiers.apply(recipe, tier)
+            own.check_runnable(replace(scaled, init=recipe.init))  # as printed, though a tier may do without
+
+
+def _run_all(
+    todo: Sequence[Run], out: Path, weights: Path | None, *, resume: bool, tensorboard: bool
+) -> list[str]:
     """Run one after another, showing progress; the status of each."""
     from bench import runner
     from bench.progress import RunProgress
@@ -162,8 +202,15 @@ def _run_all(todo: Sequence[Run], out: Path, weights: Path | None, *, resume: bo
             statuses.append("not started")
             continue
         try:
-            with RunProgress(label) as progress:
-                record = runner.execute(one, out, weights=weights, resume=resume, progress=progress)
+            with ExitStack() as stack:
+                shown: list[Callable[[Progress], None]] = [stack.enter_context(RunProgress(label))]
+                if tensorboard:
+                    from bench.events import EpochEvents
+
+                    shown.append(stack.enter_context(EpochEvents(one, out)))
+                record = runner.execute(
+                    one, out, weights=weights, resume=resume, progress=partial(_tell, shown)
+                )
         except (KeyboardInterrupt, SystemExit):
             command = shlex.join(["bench", *sys.argv[1:]])
             print(f"{label}: interrupted; go on with: {command}", file=sys.stderr)
@@ -171,6 +218,11 @@ def _run_all(todo: Sequence[Run], out: Path, weights: Path | None, *, resume: bo
         print(f"{label}: {_summary(record)}", flush=True)
         statuses.append(record.status)
     return statuses
+
+
+def _tell(listeners: Sequence[Callable[[Progress], None]], progress: Progress) -> None:
+    for listener in listeners:
+        listener(progress)
 
 
 def _summary(record: Record) -> str:
@@ -187,21 +239,30 @@ def _summary(record: Record) -> str:
 
 @app.command()
 def grade(
-    claims: Annotated[list[str] | None, typer.Argument(help="Claims to grade.", metavar="CLAIM…")] = None,
+    claims: Annotated[
+        list[str] | None, typer.Argument(help="Claims to grade, or reports.", metavar="CLAIM…")
+    ] = None,
     output: FormatOption = Format.table,
     out: OutOption = RUNS,
+    own: ClaimsOption = None,
 ) -> None:
     """Grade claims from the records of a folder."""
-    from bench import listing
+    _add(own)
+    from bench import alignment, listing
+    from bench.ledger import load_ledgers
 
     rows = listing.grades(out)
     if claims:
-        known = {str(row["claim"]) for row in rows}
+        of = {ledger.report: [claim.id for claim in ledger.claims] for ledger in load_ledgers()}
+        known = {*of, *(str(row["claim"]) for row in rows)}
         for claim in claims:
             if claim not in known:
                 _refuse("claim", claim, known)
-        rows = [row for row in rows if row["claim"] in claims]
+        wanted = {name for claim in claims for name in (claim, *of.get(claim, ()))}
+        rows = [row for row in rows if row["claim"] in wanted]
     _print_rows(rows, output)
+    if any(alignment.WANTED in str(row["why"]) for row in rows):
+        print(alignment.how_to(out), file=sys.stderr)
 
 
 @app.command()
@@ -210,15 +271,17 @@ def audit(
         list[str] | None, typer.Argument(help="r1 … r5, or claims files of your own.", metavar="REPORT…")
     ] = None,
     output: FormatOption = Format.table,
+    own: ClaimsOption = None,
 ) -> None:
     """Check reports against themselves and each other; trains nothing."""
     from bench import audit as auditing
-    from bench.ledger import load_ledgers
+    from bench.ledger import load_ledger, load_ledgers
 
     names = reports or []
     files = [name for name in names if name.endswith(".toml")]
-    ledgers = {ledger.report: ledger for ledger in load_ledgers(files)}
-    wanted = list(ledgers)[-len(files) :] if files else []
+    # a claims file's recipes are not run for this: trains nothing, executes nothing
+    ledgers = {ledger.report: ledger for ledger in load_ledgers([*files, *(own or ())])}
+    wanted = [load_ledger(file).report for file in files]
     for name in names:
         if name not in ledgers and name not in files:
             _refuse("report", name, ledgers)
@@ -242,8 +305,10 @@ def audit(
 def report(
     out: Annotated[Path, typer.Option("--out", help="Folder that holds the records.")] = RESULTS,
     check: Annotated[bool, typer.Option("--check", help="Only say whether the tables are stale.")] = False,
+    own: ClaimsOption = None,
 ) -> None:
     """Write tables and pages from the records of a folder."""
+    _add(own)
     from bench import tables
     from bench.ledger import load_ledgers
 
@@ -267,13 +332,14 @@ def publish(
     source: Annotated[Path, typer.Option("--from", help="Folder of the runs.")] = RUNS,
     out: Annotated[Path, typer.Option("--out", help="Tracked results.")] = RESULTS,
     dirty: Annotated[bool, typer.Option("--dirty", help="Also runs of uncommitted code.")] = False,
+    own: ClaimsOption = None,
 ) -> None:
     """Copy chosen records and figures into the tracked results and write its tables anew."""
+    _add(own)
     from bench.publish import publish as copy
 
-    if slugs:
-        _recipes(slugs, every=False)
-    for path in copy(source, out, slugs=slugs or None, tier=tier and tier.value, allow_dirty=dirty):
+    chosen = [recipe.slug for recipe in _recipes(slugs, every=False)] if slugs else None
+    for path in copy(source, out, slugs=chosen, tier=tier and tier.value, allow_dirty=dirty):
         print(path)
 
 
@@ -298,8 +364,10 @@ def plan_(
     throughput: Annotated[Path | None, typer.Option(help="Result file of the machine to plan for.")] = None,
     output: FormatOption = Format.table,
     out: Annotated[Path, typer.Option("--out", help="Folder of records and throughput.")] = RESULTS,
+    own: ClaimsOption = None,
 ) -> None:
     """Plan which claims runs can settle in how many hours, most claims an hour first."""
+    _add(own)
     from bench import planning, records
     from bench import throughput as measured
     from bench.ledger import load_ledgers
@@ -338,7 +406,28 @@ def compare(
     _print_rows(throughput.compare(throughput.read(a), throughput.read(b)), output)
 
 
+@app.command("new-report")
+def new_report(
+    name: Annotated[str, typer.Argument(help="What to call it: lower-case letters, digits, hyphens.")],
+) -> None:
+    """Begin to grade another report: write NAME.toml and NAME.py into this folder."""
+    from bench import own
+
+    for path in own.start(name, Path()):
+        print(path)
+    print(f"next: bench list claims --claims {name}.toml, and docs/add-a-report.md")
+
+
+def _add(own: list[Path] | None) -> None:
+    """Make reports of one's own known to this process."""
+    if own:
+        from bench.own import add
+
+        add(own)
+
+
 def _recipes(slugs: list[str] | None, every: bool) -> list[Recipe]:
+    """The recipes of those names, each once; a report's name stands for all of its recipes."""
     from reference.recipes import RECIPES
 
     if every:
@@ -347,10 +436,13 @@ def _recipes(slugs: list[str] | None, every: bool) -> list[Recipe]:
         return list(RECIPES.values())
     if not slugs:
         raise InputError("no recipe named; name some (bench list recipes) or say --all")
+    of: dict[str, list[str]] = {slug: [slug] for slug in RECIPES}
+    for slug, recipe in RECIPES.items():
+        of.setdefault(recipe.report, []).append(slug)
     for slug in slugs:
-        if slug not in RECIPES:
-            _refuse("recipe", slug, RECIPES)
-    return [RECIPES[slug] for slug in dict.fromkeys(slugs)]
+        if slug not in of:
+            _refuse("recipe", slug, of)
+    return [RECIPES[slug] for slug in dict.fromkeys(one for name in slugs for one in of[name])]
 
 
 def _data_folder(data: str) -> Path | None:

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import bdtr, betaincinv, ndtri, stdtr, stdtrit
 
+from bench.alignment import WANTED
 from reference.errors import InputError
 
 Array = npt.NDArray[np.float64]
@@ -395,7 +396,7 @@ def _more(more_seeds: int | None) -> str:
 
 def _missing(k: int, alignment_green: bool) -> str:
     missing = [f"{MIN_SEEDS} seeds"] if k < MIN_SEEDS else []
-    missing += [] if alignment_green else ["green alignment suites"]
+    missing += [] if alignment_green else [WANTED]
     return " and ".join(missing)
 
 

@@ -151,10 +151,11 @@ def page(made: Sequence[Board]) -> str:
 
 
 def _is_ranked(claim: Claim, role: str) -> bool:
-    """A printed figure of the whole validation split, not about some epoch, class or gain."""
+    """A printed figure of the whole official validation split, not about some epoch, class or gain."""
     return (
         claim.kind == "number"
         and claim.data == role
+        and claim.source == "official"
         and claim.metric in ("top1", "miou")
         and claim.split == "val"
     )

@@ -29,7 +29,7 @@ from bench.ledger import load_ledgers
 from bench.pictures import draw
 from bench.records import Record
 from reference import models
-from reference.data import open_dataset
+from reference.data import open_dataset, synthetic
 from reference.data.dataset import Dataset, hold_out
 from reference.errors import InputError, WeightsMissingError
 from reference.files import write_atomically
@@ -192,6 +192,8 @@ def _open(
 ) -> Dataset:
     """The data of a recipe, once for all runs that share it."""
     classes = scaled.num_classes if scaled.num_classes < printed.num_classes else None
+    if data is None and scaled.num_classes < synthetic.CLASSES.get(scaled.data, 0):
+        classes = scaled.num_classes  # as many kinds of things are drawn as the recipe tells apart
     if scaled.task == "byol" and data is not None and not (data / "p1_data/mini/train.csv").exists():
         classes = None  # without labels there are no classes to choose from
     place = (scaled.data, scaled.image_size, classes)
@@ -465,9 +467,13 @@ def _metrics(outcome: Outcome) -> dict[str, Any]:
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as JSON holds it, without its words: rewording an assumption does not make a new run."""
+    """The recipe as JSON holds it, without its words: rewording an assumption does not make a new run.
+
+    A network from elsewhere is told by its source too, so that a changed one makes a new run.
+    """
     fields = dataclasses.asdict(recipe)
     del fields["assumptions"], fields["title"]
+    fields |= tiers.network_source(recipe)
     settings: dict[str, Any] = json.loads(records.canonical(fields))
     return settings
 
@@ -482,14 +488,14 @@ def flops_per_sample(recipe: Recipe) -> tuple[float, float]:
     if recipe.task == "automask":
         points = int(dict(recipe.model_args)["points_per_side"]) ** 2
         return flops_per_image(recipe.model, points=points), 0.0
-    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+    with torch.device(models.counting_device(recipe.model)), torch.random.fork_rng(devices=[]):
         model = models.build(
             recipe.model,
             num_classes=recipe.num_classes,
             width=recipe.width,
             **dict(recipe.model_args),
         )
-        images = torch.empty(2, 3, recipe.image_size, recipe.image_size)
+        images = torch.zeros(2, 3, recipe.image_size, recipe.image_size)
     views = (images, images) if recipe.task == "byol" else (images,)
     with FlopCounterMode(display=False) as forward:
         output = model(*views)

@@ -28,6 +28,7 @@ from bench.predicates import PREDICATES
 from bench.records import Record
 from reference.data.dataset import OFFICIAL_PALETTE
 from reference.errors import InputError
+from reference.outside import is_import_path
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Assumption, Recipe
 
@@ -274,7 +275,8 @@ def is_of_present_recipe(record: Record) -> bool:
 def _present(recipe: Recipe, tier: str) -> dict[str, Any]:
     """A recipe at a tier as a record would hold it; the same for all of its records."""
     scaled, _ = tiers.apply(recipe, tier)
-    settings: dict[str, Any] = json.loads(records.canonical(dataclasses.asdict(scaled)))
+    whole = dataclasses.asdict(scaled) | tiers.network_source(scaled)
+    settings: dict[str, Any] = json.loads(records.canonical(whole))
     return settings
 
 
@@ -537,7 +539,7 @@ class _Grader:
         )
         verdict = self._by_number_rule(claim, claim.metric_name, list(chosen.values), chosen.group.runs, 1.0)
         broken = self.runs.broken(claim.recipe, claim)
-        return _judged(row, verdict, _broken_beside(broken))
+        return _judged(row, verdict, _broken_beside(broken) + _of_outside(RECIPES[claim.recipe]))
 
     def _no_number(self, claim: Claim, row: Callable[..., Row]) -> Row:
         """Why no run counts for a number: all broke, they deviate, or they are on other data or not there."""
@@ -768,6 +770,13 @@ def _broken_beside(broken: Sequence[Record]) -> str:
     if not broken:
         return ""
     return "; left out, since they broke: " + ", ".join(f"seed {r.seed} ({r.status})" for r in broken)
+
+
+def _of_outside(recipe: Recipe) -> str:
+    """Suites hold the networks of ``reference`` to outside oracles, and no others."""
+    if not is_import_path(recipe.model):
+        return ""
+    return f"; no suite here vouches for its network, {recipe.model}"
 
 
 def _on(group: Group, claim: Claim) -> str:

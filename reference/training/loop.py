@@ -138,7 +138,7 @@ def train(
 
         first_epoch, started, saved_at = state.epoch, time.perf_counter(), time.perf_counter()
         while state.epoch < recipe.epochs:
-            phase, phase_start = _phase_at(recipe, state.epoch)
+            phase, phase_start = phase_at(recipe, state.epoch)
             if state.optimizer is None or state.epoch == phase_start:
                 state.optimizer = _optimizer(phase, model, recipe.aux_lr_factor)
                 if saved is not None and state.epoch != phase_start:
@@ -415,7 +415,7 @@ def _unpack(saved: dict[str, Any]) -> Evaluation:
     )
 
 
-def _phase_at(recipe: Recipe, epoch: int) -> tuple[Phase, int]:
+def phase_at(recipe: Recipe, epoch: int) -> tuple[Phase, int]:
     """The phase that ``epoch`` (0-based) lies in, and the epoch that it starts with."""
     start = 0
     for phase in recipe.phases:
