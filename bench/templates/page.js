@@ -69,7 +69,7 @@
 
   function key(row, column, kind) {
     const text = row.cells[column].textContent.trim();
-    return kind === "number" ? Number.parseFloat(text.replaceAll(",", "")) : text;
+    return kind === "number" ? Number.parseFloat(text.replaceAll(",", "").replace("−", "-")) : text;
   }
 
   function compare(a, b) {

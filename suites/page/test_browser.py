@@ -83,6 +83,16 @@ def test_what_has_no_number_sorts_last_both_ways(visit: Open) -> None:
         assert column(tab, 3, "official")[-1] == "–"
 
 
+def test_a_negative_figure_is_a_number_too(visit: Open) -> None:
+    tab = visit()
+    tab.locator(OFFICE).first.evaluate(
+        "table => { table.querySelector('tbody[data-source=official] tr[data-grade]').cells[2].textContent"
+        " = '−0.5' }"
+    )
+    head(tab, "value").get_by_role("button").click()
+    assert column(tab, 3, "official")[0] == "−0.5"
+
+
 @pytest.mark.parametrize(
     ("choices", "expected"),
     [
