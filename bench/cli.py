@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import shlex
-import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from bench.interruption import interruptible
 from reference.errors import InputError
 
 if TYPE_CHECKING:
@@ -75,6 +74,7 @@ def list_(
 
 
 @app.command()
+@interruptible()
 def run(
     slugs: Annotated[list[str] | None, typer.Argument(help="Recipes to run.", metavar="SLUG…")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every recipe that can run here.")] = False,
@@ -148,8 +148,6 @@ def _run_all(todo: Sequence[Run], out: Path, weights: Path | None, *, resume: bo
     from bench import runner
     from bench.progress import RunProgress
 
-    # SIGTERM ends a run as Ctrl-C does: with a record and its checkpoint.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     statuses = []
     for position, one in enumerate(todo, start=1):
         label = f"[{position}/{len(todo)}] {one.recipe.slug} seed {one.seed}"
@@ -161,13 +159,14 @@ def _run_all(todo: Sequence[Run], out: Path, weights: Path | None, *, resume: bo
             print(f"{label}: not started: {one.start.printed.slug} left no weights", file=sys.stderr)
             statuses.append("not started")
             continue
-        try:
-            with RunProgress(label) as progress:
-                record = runner.execute(one, out, weights=weights, resume=resume, progress=progress)
-        except (KeyboardInterrupt, SystemExit):
-            command = shlex.join(["bench", *sys.argv[1:]])
-            print(f"{label}: interrupted; go on with: {command}", file=sys.stderr)
-            raise
+
+        def notice(line: str, label: str = label) -> None:
+            print(f"{label}: {line}", file=sys.stderr, flush=True)
+
+        with RunProgress(label) as progress:
+            record = runner.execute(
+                one, out, weights=weights, resume=resume, progress=progress, notice=notice
+            )
         print(f"{label}: {_summary(record)}", flush=True)
         statuses.append(record.status)
     return statuses
