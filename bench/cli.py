@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from bench.interruption import interruptible
+from bench import interruption
 from reference.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,10 +71,12 @@ def list_(
         What.runs: lambda: listing.runs(out),
     }
     _print_rows(listings[what](), output)
+    if what is What.runs:
+        _warn_of_unreadable(out)
 
 
 @app.command()
-@interruptible()
+@interruption.interruptible()
 def run(
     slugs: Annotated[list[str] | None, typer.Argument(help="Recipes to run.", metavar="SLUG…")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every recipe that can run here.")] = False,
@@ -150,6 +152,7 @@ def _run_all(todo: Sequence[Run], out: Path, weights: Path | None, *, resume: bo
 
     statuses = []
     for position, one in enumerate(todo, start=1):
+        interruption.check()
         label = f"[{position}/{len(todo)}] {one.recipe.slug} seed {one.seed}"
         data = one.dataset
         kind = data.source if data.source == "synthetic" else f"{data.source} data {data.name}"
@@ -201,6 +204,7 @@ def grade(
                 _refuse("claim", claim, known)
         rows = [row for row in rows if row["claim"] in claims]
     _print_rows(rows, output)
+    _warn_of_unreadable(out)
 
 
 @app.command()
@@ -257,6 +261,15 @@ def report(
         return
     for path in tables.write_all(out, load_ledgers()):
         print(path)
+    _warn_of_unreadable(out)
+
+
+def _warn_of_unreadable(out: Path) -> None:
+    """A line for each record that cannot be read, which no table counts."""
+    from bench import records
+
+    for line in records.unreadable(out):
+        print(f"warning: not counted: {line}", file=sys.stderr)
 
 
 @app.command()

@@ -20,7 +20,7 @@ def held(folder: Path, what: str) -> Iterator[None]:
     """Hold ``folder``'s lock; it names its owner's process and host to whoever comes second.
 
     Args:
-        what: the owner's work in words, for the message.
+        what: the work in words, which is the owner's too.
 
     Raises:
         InputError: another process holds it.
@@ -28,13 +28,13 @@ def held(folder: Path, what: str) -> Iterator[None]:
     """
     make_folder(folder)
     lock, owner = FileLock(folder / "lock"), folder / "owner.json"
-    try:
-        with named_in_errors(folder):
+    with named_in_errors(folder):
+        try:
             lock.acquire(timeout=0)
-    except Timeout:
-        raise InputError(
-            f"{folder}: {_said(owner)} is at {what}; wait until it has ended, or use another --out"
-        ) from None
+        except Timeout:  # an OSError too
+            raise InputError(
+                f"{folder}: {_said(owner)} is at {what}; wait until it has ended, or use another --out"
+            ) from None
     try:
         content = {"pid": os.getpid(), "host": platform.node()}
         write_atomically(owner, (json.dumps(content) + "\n").encode())

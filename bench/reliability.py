@@ -14,11 +14,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import bench
+from bench.markdown import pipe_table, plain
 from bench.provenance import reference_hash
 from reference.errors import InputError
 from reference.files import write_atomically
 
-FILE = "reliability.json"
+FILE, PAGE = "reliability.json", "reliability.md"
 
 SECTIONS: dict[str, str] = {
     "kills": "Runs that were killed and went on: the same weights, metrics and record as unbroken",
@@ -80,9 +81,9 @@ def read(folder: Path) -> tuple[str, list[Row]]:
         code = str(body["code_hash"])
         if unknown := {row.section for row in rows} - set(SECTIONS):
             raise ValueError(f"section {', '.join(sorted(unknown))}")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
-            f"{path}: no note of the durability suites: {error!r}; run pytest suites/durability"
+            f"{path}: no note of the durability suites: {error!r:.200}; run pytest suites/durability"
         ) from error
     return code, rows
 
@@ -106,8 +107,6 @@ on the CPU. Rows marked `slow` come from `tox -e soak`.
 
 def page(folder: Path) -> str:
     """What was tried and what held, as Markdown."""
-    from bench.markdown import pipe_table, plain
-
     code, rows = read(folder)
     parts = ["# What it withstands", NOTE, f"Of the code with hash `{code[:16]}`."]
     for section, title in SECTIONS.items():

@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import save as save_safetensors
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench import automask, lock, provenance, records, tiers
+from bench import automask, interruption, lock, provenance, records, tiers
 from bench.ledger import load_ledgers
 from bench.pictures import draw
 from bench.records import Record
@@ -280,6 +280,10 @@ def execute(
                 stale.unlink()
         noted: list[str] = []
 
+        def went_on(where: Progress) -> None:
+            progress(where)
+            interruption.check()
+
         def note(line: str) -> None:
             noted.append(line)
             notice(line)
@@ -296,7 +300,7 @@ def execute(
             initial=_initial(run, out),
             resume=resume,
             checkpoint_seconds=checkpoint_seconds,
-            progress=progress,
+            progress=went_on,
             notice=note,
         )
         return _execute_locked(run, out, folder, train_it, noted)
@@ -328,7 +332,11 @@ def _execute_locked(
     except InputError:
         raise
     except Exception as error:
-        status, reason = "failed", f"{type(error).__name__}: {error}".splitlines()[0]
+        if interruption.asked():  # which broke off what cannot be broken off
+            stop = interruption.error()
+            status, reason = "interrupted", type(stop).__name__
+        else:
+            status, reason = "failed", f"{type(error).__name__}: {error}".splitlines()[0]
         write_atomically(folder / "traceback.txt", traceback.format_exc().encode())
     if len(_attempts(run, out)) > earlier:  # the record was written before the interruption came
         assert stop is not None

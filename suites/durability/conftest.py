@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import os
 import subprocess
@@ -16,7 +18,8 @@ import pytest
 from PIL import Image
 
 import bench
-from bench import reliability
+from bench import records, reliability
+from bench.records import Record
 from reference.data import OFFICIAL_PALETTE
 
 ROOT = Path(bench.__file__).parents[1]
@@ -124,6 +127,45 @@ def run(command: Commands, data: Path) -> Callable[..., Ended]:
         return command("run", slug, "--data", data, "--device", "cpu", "--out", out, **job)
 
     return started
+
+
+@pytest.fixture(scope="session")
+def comparable() -> Callable[[Path], dict[str, Any]]:
+    """``comparable(out)``: by slug, what its finished runs left and an unbroken run must equal."""
+    return _comparable_runs
+
+
+@pytest.fixture(scope="session")
+def leftovers() -> Callable[[Path], list[str]]:
+    """``leftovers(out)``: parts of files that nobody will clear away."""
+    return _leftovers
+
+
+def _comparable_runs(out: Path) -> dict[str, Any]:
+    """All that a run left, but for times, throughput, memory, segments and the attempt."""
+    finished = [record for record in records.read_all(out) if record.status == "ok"]
+    return {record.slug: _comparable(out, record) for record in finished} | {"parts": _leftovers(out)}
+
+
+def _comparable(out: Path, record: Record) -> dict[str, Any]:
+    fields = dataclasses.asdict(record)
+    for name in ("started", "wall_seconds", "device_seconds", "peak_memory", "segments", "attempt"):
+        del fields[name]
+    del fields["throughput"]["samples_per_second"]
+    for figure in fields["figures"]:
+        content = (out / figure["file"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == figure["sha256"]
+        del figure["file"]  # named after the attempt
+    results = records.path_of(out, record).with_suffix(".npz").read_bytes()
+    weights = out / "work" / record.slug / record.run_id / "weights.safetensors"
+    hashes = [hashlib.sha256(content).hexdigest() for content in (results, weights.read_bytes())]
+    return fields | {"hashes": hashes}
+
+
+def _leftovers(out: Path) -> list[str]:
+    """Parts of files that nobody will clear away; those of a cache are, after a day."""
+    found = [*out.rglob(".*.tmp"), *out.rglob("*.probe"), *out.rglob("owner.json")]
+    return [path.name for path in found if path.parent.name != "cache"]
 
 
 ROWS = pytest.StashKey[list[reliability.Row]]()
