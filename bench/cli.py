@@ -329,6 +329,56 @@ def plan_(
     print("\n".join(["", *lines]), file=sys.stderr if output is Format.json else sys.stdout)
 
 
+@app.command()
+def doctor(
+    data: Annotated[Path | None, typer.Option(help="Data folder to look into.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Folder with pretrained weights.")] = None,
+    output: FormatOption = Format.table,
+    out: OutOption = RUNS,
+    cache: Annotated[Path | None, typer.Option(envvar="BENCH_CACHE", help="Decoded images.")] = None,
+) -> None:
+    """Check torch, GPU, disk, folders, data and weights, and say what this machine can run."""
+    from dataclasses import asdict
+
+    from bench import doctor as examining
+
+    findings = examining.examine(out, cache or out / "cache", data, weights)
+    _print_rows([asdict(finding) for finding in findings], output)
+    if findings[-1].verdict == examining.BROKEN:
+        raise typer.Exit(1)
+
+
+data_app = typer.Typer(help="Data in the official layout.", rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+
+@data_app.callback()
+def _of_data() -> None:
+    """Data in the official layout."""
+
+
+@data_app.command("check")
+def data_check(
+    source: Annotated[Path, typer.Argument(help="Folder that holds p1_data or p2_data.", metavar="DIR")],
+    manifest: Annotated[Path, typer.Option(help="Where the hashes of all files go.")] = RUNS
+    / "manifest.json",
+) -> None:
+    """Count, decode and hash every file, list every fault and write a manifest."""
+    from bench import datacheck
+    from bench.progress import files_shown
+
+    with files_shown("reading") as progress:
+        checked = datacheck.check(source, progress)
+    for fault in checked.faults:
+        print(fault)
+    for line in datacheck.lines(checked):
+        print(line)
+    datacheck.write_manifest(checked, manifest)
+    print(manifest)
+    if checked.faults:
+        raise typer.Exit(1)
+
+
 throughput_app = typer.Typer(help="Throughput results of suites/throughput.", rich_markup_mode=None)
 app.add_typer(throughput_app, name="throughput")
 
