@@ -225,6 +225,13 @@ def _finite(value: Any) -> bool:
     return _number(value) and math.isfinite(value)
 
 
+def _lines(value: Any) -> bool:
+    """A table whose texts are one line each: they stand in preformatted text, where nothing is escaped."""
+    return isinstance(value, dict) and all(
+        item.isprintable() for item in value.values() if isinstance(item, str)
+    )
+
+
 _anything: _Shape = lambda value: True  # noqa: E731
 _text, _whole, _number = _is(str), _is(int), _is(int, float)
 _count: _Shape = lambda value: _whole(value) and 0 <= value < 2**63  # noqa: E731
@@ -260,10 +267,10 @@ _SHAPES: dict[str, _Shape] = {
     "recipe_hash": _hash,
     "assumptions": _listed(_mapped(_text)),
     "deviations": _listed(_mapped(_text, field=_text, printed=_text, used=_text, why=_text)),
-    "numerics": _mapped(_anything),
-    "data": _mapped(_anything, source=_slug),
+    "numerics": _lines,
+    "data": lambda value: _lines(value) and _slug(value.get("source")),
     "initial_weights": _mapped(_text),
-    "provenance": _mapped(_anything),
+    "provenance": _mapped(_anything, commit=_or_none(_named("[0-9a-f]{40,64}"))),
     "metrics": _mapped(_evaluated),
     "confusion": _listed(_listed(_count)),
     "curves": _mapped(_listed(_rate)),

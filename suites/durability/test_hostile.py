@@ -310,6 +310,8 @@ FORGERIES: dict[str, dict[str, Any]] = {
     "metrics of text": {"metrics": {"best": "0.99"}},
     "a negative count": {"confusion": [[-1]]},
     "no selection": {"recipe": {}},
+    "a name over lines": {"data": {"source": "official", "name": "x\n```\n# y"}},
+    "a commit of markup": {"provenance": {"commit": "`|<b>"}},
     "a curve of text": {"curves": {"train_loss": ["low"]}},
 }
 
@@ -358,20 +360,23 @@ def test_markup_in_records_and_claims_is_shown_as_text(tmp_path: Path, note: Com
     body = a_record()
     kept = ("run_id", "slug", "tier", "status", "recipe", "recipe_hash", "weights_hash", "metrics", "curves")
     hostile = {key: value if key in kept else marked(value) for key, value in body.items()}
-    hostile["data"] |= {"source": "stand-in", "role": body["data"]["role"], "manifest": "0"}
-    hostile["figures"] = []
+    line = HTML.replace("\n", " ")
+    hostile["data"] = body["data"] | {"source": "stand-in", "name": line, "note": line}
+    hostile["numerics"] = body["numerics"] | {"device": line, "dtype": line}
+    hostile["provenance"]["commit"] = None
     written(tmp_path, hostile)
     written(tmp_path, hostile | {"run_id": "0" * 16, "status": "failed"}, "0" * 16)
     assert len(records.read_all(tmp_path)) == 2, records.unreadable(tmp_path)
     claims = tmp_path / "r9.toml"
-    markup = json.dumps(HTML.replace("\n", " "))
+    markup = json.dumps(line)
     claims.write_text(
         f"[report]\nid = 'r9'\ntitle = {markup}\n[[claim]]\nid = 'r9-a'\nkind = 'explanation'\nline = 3\n"
         f"text = {markup}\nnote = {markup}\ntested_by = ['r4-classify']\n"
     )
     pages = tables.render(tmp_path, load_ledgers([claims]))
     held = {}
-    for name, page in pages.items():
+    for name, text in pages.items():
+        page = re.sub(r"^```text\n.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
         raw = re.findall(r"(?<!\\)<img", page)
         rows = [line for line in page.splitlines() if line.startswith("| ") and "img src" in line]
         widths = {len(re.findall(r"(?<!\\)\|", line)) for line in rows}
