@@ -337,7 +337,7 @@ def _execute_locked(
             status, reason = "interrupted", type(stop).__name__
         else:
             status, reason = "failed", f"{type(error).__name__}: {error}".splitlines()[0]
-        write_atomically(folder / "traceback.txt", traceback.format_exc().encode())
+            write_atomically(folder / "traceback.txt", traceback.format_exc().encode())
     if len(_attempts(run, out)) > earlier:  # the record was written before the interruption came
         assert stop is not None
         raise stop

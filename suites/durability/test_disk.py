@@ -23,7 +23,7 @@ REFUSALS: list[dict[str, Any]] = [
     {"kind": "checkpoint", "nth": 2, "errno": errno.ENOSPC},
     {"kind": "checkpoint", "nth": 1, "errno": errno.EDQUOT, "only": True},
     {"kind": "cache", "nth": 3, "errno": errno.ENOSPC},
-    {"kind": "figure", "nth": 2, "errno": errno.EIO},
+    {"kind": "figure", "nth": 1, "errno": errno.EIO},
     {"kind": "record", "nth": 1, "errno": errno.ENOSPC},
 ]
 MORE: list[dict[str, Any]] = [

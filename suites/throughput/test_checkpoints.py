@@ -1,8 +1,8 @@
 """What it costs that a run can be killed at any instant: training with and without checkpoints, in turn.
 
 At the default cadence, one in 30 s, every other epoch's state is copied aside in memory, to be saved if the
-run is interrupted; the kill suite's cadence writes and syncs a checkpoint after every epoch. The contender that
-keeps nothing is no option of the product: its saving and copying are taken away here.
+run is interrupted; the kill suite's cadence writes and syncs a checkpoint after every epoch. The contender
+that keeps nothing is no option of the product: its saving and copying are taken away here.
 """
 
 from __future__ import annotations
