@@ -68,7 +68,7 @@ def _is_green(path: Path) -> bool:
         body = json.loads(path.read_text(encoding="utf-8"))
         counts = {suite: (int(passed), int(failed)) for suite, (passed, failed) in body["suites"].items()}
         noted = body["reference_hash"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: no note of the alignment suites: {error!r}; run pytest suites/") from error
     return noted == reference_hash() and _green(counts)
 

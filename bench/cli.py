@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import shlex
-import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from bench import interruption
 from reference.errors import InputError
 
 if TYPE_CHECKING:
@@ -81,9 +80,12 @@ def list_(
         What.runs: lambda: listing.runs(out),
     }
     _print_rows(listings[what](), output)
+    if what is What.runs:
+        _warn_of_unreadable(out)
 
 
 @app.command()
+@interruption.interruptible()
 def run(
     slugs: Annotated[list[str] | None, typer.Argument(help="Recipes to run.", metavar="SLUG…")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every recipe that can run here.")] = False,
@@ -188,10 +190,9 @@ def _run_all(
     from bench import runner
     from bench.progress import RunProgress
 
-    # SIGTERM ends a run as Ctrl-C does: with a record and its checkpoint.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     statuses = []
     for position, one in enumerate(todo, start=1):
+        interruption.check()
         label = f"[{position}/{len(todo)}] {one.recipe.slug} seed {one.seed}"
         data = one.dataset
         kind = data.source if data.source == "synthetic" else f"{data.source} data {data.name}"
@@ -201,20 +202,19 @@ def _run_all(
             print(f"{label}: not started: {one.start.printed.slug} left no weights", file=sys.stderr)
             statuses.append("not started")
             continue
-        try:
-            with ExitStack() as stack:
-                shown: list[Callable[[Progress], None]] = [stack.enter_context(RunProgress(label))]
-                if tensorboard:
-                    from bench.events import EpochEvents
 
-                    shown.append(stack.enter_context(EpochEvents(one, out)))
-                record = runner.execute(
-                    one, out, weights=weights, resume=resume, progress=partial(_tell, shown)
-                )
-        except (KeyboardInterrupt, SystemExit):
-            command = shlex.join(["bench", *sys.argv[1:]])
-            print(f"{label}: interrupted; go on with: {command}", file=sys.stderr)
-            raise
+        def notice(line: str, label: str = label) -> None:
+            print(f"{label}: {line}", file=sys.stderr, flush=True)
+
+        with ExitStack() as stack:
+            shown: list[Callable[[Progress], None]] = [stack.enter_context(RunProgress(label))]
+            if tensorboard:
+                from bench.events import EpochEvents
+
+                shown.append(stack.enter_context(EpochEvents(one, out)))
+            record = runner.execute(
+                one, out, weights=weights, resume=resume, progress=partial(_tell, shown), notice=notice
+            )
         print(f"{label}: {_summary(record)}", flush=True)
         statuses.append(record.status)
     return statuses
@@ -263,6 +263,7 @@ def grade(
     _print_rows(rows, output)
     if any(alignment.WANTED in str(row["why"]) for row in rows):
         print(alignment.how_to(out), file=sys.stderr)
+    _warn_of_unreadable(out)
 
 
 @app.command()
@@ -323,6 +324,15 @@ def report(
         return
     for path in tables.write_all(out, load_ledgers()):
         print(path)
+    _warn_of_unreadable(out)
+
+
+def _warn_of_unreadable(out: Path) -> None:
+    """A line for each record that cannot be read, which no table counts."""
+    from bench import records
+
+    for line in records.unreadable(out):
+        print(f"warning: not counted: {line}", file=sys.stderr)
 
 
 @app.command()
@@ -383,6 +393,56 @@ def plan_(
     _print_rows(planning.brief(table) if output is Format.table else table, output)
     lines = planning.closing(jobs, claims, basis, tier=tier.value)
     print("\n".join(["", *lines]), file=sys.stderr if output is Format.json else sys.stdout)
+
+
+@app.command()
+def doctor(
+    data: Annotated[Path | None, typer.Option(help="Data folder to look into.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Folder with pretrained weights.")] = None,
+    output: FormatOption = Format.table,
+    out: OutOption = RUNS,
+    cache: Annotated[Path | None, typer.Option(envvar="BENCH_CACHE", help="Decoded images.")] = None,
+) -> None:
+    """Check torch, GPU, disk, folders, data and weights, and say what this machine can run."""
+    from dataclasses import asdict
+
+    from bench import doctor as examining
+
+    findings = examining.examine(out, cache or out / "cache", data, weights)
+    _print_rows([asdict(finding) for finding in findings], output)
+    if findings[-1].verdict == examining.BROKEN:
+        raise typer.Exit(1)
+
+
+data_app = typer.Typer(help="Data in the official layout.", rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+
+@data_app.callback()
+def _of_data() -> None:
+    """Data in the official layout."""
+
+
+@data_app.command("check")
+def data_check(
+    source: Annotated[Path, typer.Argument(help="Folder that holds p1_data or p2_data.", metavar="DIR")],
+    manifest: Annotated[Path, typer.Option(help="Where the hashes of all files go.")] = RUNS
+    / "manifest.json",
+) -> None:
+    """Count, decode and hash every file, list every fault and write a manifest."""
+    from bench import datacheck
+    from bench.progress import files_shown
+
+    with files_shown("reading") as progress:
+        checked = datacheck.check(source, progress)
+    for fault in checked.faults:
+        print(fault)
+    for line in datacheck.lines(checked):
+        print(line)
+    datacheck.write_manifest(checked, manifest)
+    print(manifest)
+    if checked.faults:
+        raise typer.Exit(1)
 
 
 throughput_app = typer.Typer(help="Throughput results of suites/throughput.", rich_markup_mode=None)

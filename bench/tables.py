@@ -19,6 +19,8 @@ from bench import (
     grading,
     leaderboard,
     page,
+    records,
+    reliability,
     settings,
     summary,
     throughput,
@@ -30,7 +32,7 @@ from bench.ledger import Ledger
 from bench.markdown import elsewhere, figure_text, named, pipe_table, plain
 from bench.records import Record, read_all
 from bench.verdicts import Group, Row, Runs, grade_all
-from reference.files import write_atomically
+from reference.files import STALE_SECONDS, remove_leftovers, write_atomically
 from reference.recipes import RECIPES
 
 HOW_TO_READ = """\
@@ -61,19 +63,32 @@ def render(folder: Path, ledgers: Iterable[Ledger]) -> dict[str, str]:
     boards = leaderboard.boards(rows, runs, folder)
     pages = {f"reports/{ledger.report}.md": report_page(ledger, rows, found, findings) for ledger in known}
     pages |= {
-        "claims.md": claims_page(rows, known),
+        "claims.md": claims_page(rows, known) + _unreadable(folder),
         "audit.md": audit.page(known, findings),
         "settings.md": settings.page(known, runs, folder),
         "ablations.md": ablations.page(known, runs),
         "index.html": page.page(known, rows, runs, findings, boards, folder),
         "LEADERBOARD.md": leaderboard.page(boards),
     }
+    if (folder / reliability.FILE).exists():
+        pages[reliability.PAGE] = reliability.page(folder)
     measured = throughput.read_all(folder)
     return pages | {"throughput.md": throughput.page(measured, folder)} if measured else pages
 
 
+def _unreadable(folder: Path) -> str:
+    """The records that could not be read, which no grade counts; nothing where all can."""
+    lines = records.unreadable(folder)
+    if not lines:
+        return ""
+    listed = "\n".join(f"- {plain(line)}" for line in lines)
+    return f"\n## Records that cannot be read: {len(lines)}\n\nNo grade counts them.\n\n{listed}\n"
+
+
 def write_all(folder: Path, ledgers: Iterable[Ledger]) -> list[Path]:
     """Write every page into ``folder``; the files written. Pages of reports that are gone are removed."""
+    for place in (folder, folder / "reports"):
+        remove_leftovers(place, older_than=STALE_SECONDS)
     drawn = throughput.draw(throughput.read_all(folder), folder)  # first: its page names their hashes
     pages = render(folder, ledgers)
     for name, text in pages.items():
@@ -94,11 +109,16 @@ def check(folder: Path, ledgers: Iterable[Ledger]) -> list[str]:
         elif path.read_bytes() != text.encode():
             wrong.append(f"{name}: stale: differs from what the records give")
     wrong += [f"{name}: surplus: nothing to write it from" for name in _surplus_pages(folder, pages)]
+    wrong += [f"unreadable: {line}" for line in records.unreadable(folder)]
     return wrong + _check_figures(folder, pages)
 
 
 def _surplus_pages(folder: Path, pages: Mapping[str, str]) -> list[str]:
-    written = [*(folder / "reports").glob("*.md"), *folder.glob("throughput.md")]
+    written = [
+        *(folder / "reports").glob("*.md"),
+        *folder.glob("throughput.md"),
+        *folder.glob(reliability.PAGE),
+    ]
     there = (path.relative_to(folder).as_posix() for path in written)
     return sorted(name for name in there if name not in pages)
 
