@@ -41,7 +41,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     path = f"{folder.parent / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    # one thread: on a busy machine several for so small a network spend minutes waiting for each other
+    # several threads for so small a network spend a busy machine's time waiting for each other
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     environment.pop("BENCH_CLAIMS", None)
     done = subprocess.run(
