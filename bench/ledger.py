@@ -433,7 +433,7 @@ _KIND_KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "process": (("predicate",), ("args",)),
     "explanation": (("tested_by",), ()),
     "figure": (("shows",), ("epochs", "images", "stages")),
-    "protocol": (("stated",), ("code",)),
+    "protocol": (("stated",), ("code", "damage")),
 }  # fmt: skip
 """Kind: the keys it must have besides the common ones, and those it may have."""
 

@@ -21,7 +21,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from bench import grading, listings, provenance, records, tiers
+from bench import checks, grading, listings, provenance, records, tiers
 from bench.grading import Verdict
 from bench.ledger import METRICS, Claim, Ledger
 from bench.predicates import PREDICATES
@@ -32,7 +32,7 @@ from reference.outside import is_import_path
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Assumption, Recipe
 
-CHECKS: dict[str, Callable[[], tuple[Any, Any]]] = {**listings.CHECKS}
+CHECKS: dict[str, Callable[[], tuple[Any, Any]]] = {**listings.CHECKS, **checks.CHECKS}
 """Deterministic claims that code settles: claim id → (what is printed, what we find)."""
 
 SOURCES = ("official", "stand-in", "synthetic")
