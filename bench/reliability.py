@@ -51,8 +51,14 @@ class Row:
 
 
 def note(folder: Path, rows: Iterable[Row]) -> Path:
-    """Add rows to the note of ``folder``, in place of those of the same test and of all of other code."""
+    """Add rows to the note of ``folder``, in place of those of the same test and of all of other code.
+
+    Raises:
+        ValueError: a section that is not one of ``SECTIONS``.
+    """
     new = list(rows)
+    if odd := next((row.section for row in new if row.section not in SECTIONS), None):
+        raise ValueError(f"no section {odd!r}; sections are {', '.join(SECTIONS)}")
     known, code = read(folder), code_hash()
     replaced = {(row.where, row.what) for row in new}
     kept = [row for row in known[1] if (row.where, row.what) not in replaced] if known[0] == code else []
