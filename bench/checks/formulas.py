@@ -320,7 +320,11 @@ def poly_loss(claim: Claim) -> Finding:
             else _loss_at(losses.poly_loss, epsilons=EPSILONS[:count])
         )
         names.append(f"Poly-{count}")
-        printed.append(statement.sides[-1](_column() | {"N": count, "eps": lambda j, e=epsilons: e[j - 1]}))
+        printed.append(
+            statement.sides[-1](
+                _column() | {"N": count, "eps": lambda j, e=epsilons: e[np.asarray(j, int) - 1]}
+            )
+        )
         found.append(loss)
     return _compared(names, printed, found)
 

@@ -130,9 +130,10 @@ class _Parser:
             raise self.wrong("terms are left out of a sum that is not a_1 + ... + a_N + b_N + ...")
 
         def value(names: Names) -> Any:
-            if not np.allclose(first(names), last({**names, "N": 1}), rtol=1e-12, atol=0):
-                return math.nan  # the first term is not what the last one is for N = 1
-            return _series(last, names, "N", 1, names["N"]) + _series(tail, names, "N", names["N"], None)
+            same = np.allclose(first(names), last({**names, "N": 1}), rtol=1e-12, atol=0)
+            doubt = 0 if same else math.nan  # the first term is to be what the last one is for N = 1
+            sums = _series(last, names, "N", 1, names["N"]), _series(tail, names, "N", names["N"], None)
+            return sums[0] + sums[1] + doubt
 
         return value
 
@@ -186,7 +187,7 @@ class _Parser:
             self.norms -= 1
             return lambda names: (inside(names) ** 2).sum() ** 0.5
         if token.isdecimal():
-            return lambda names: int(token)
+            return lambda names: float(token)
         if token.startswith("sum_"):
             return self.series(token)
         if token in _PREFIXED:
@@ -239,9 +240,11 @@ class _Parser:
 def _lookup(names: Names, name: str) -> Any:
     if name in names:
         return names[name]
+    if name.isdecimal():
+        return int(name)
     base, _, subscript = name.partition("_")
     if base in names and callable(names[base]):
-        return names[base](int(subscript) if subscript.isdecimal() else names[subscript])
+        return names[base](_lookup(names, subscript))
     raise InputError(f"formula: {name!r} is unknown; known are {', '.join(sorted(names))}")
 
 
@@ -258,13 +261,15 @@ def _series(body: Expression, names: Names, index: str, first: int, last: int | 
     The names hold numbers, or columns (P, 1) of them: the terms stand side by side.
     """
     count = TERMS if last is None else last - first + 1
-    over = np.arange(first, first + count)
-    values = np.asarray(body({**names, index: over}), np.float64)
+    over = np.arange(first, first + count, dtype=np.float64)
+    with np.errstate(all="ignore"):  # a term that is too large is one that does not settle
+        values = np.asarray(body({**names, index: over}), np.float64)
     values = values + np.zeros(count)  # a term without the index stands for all of them
     total = values.sum(-1, keepdims=True)
     if last is not None:
         return total
     end, before = np.abs(values[..., -1:]), np.abs(values[..., -2:-1])
-    ratio = np.divide(end, before, out=np.zeros_like(end), where=before > 0)
-    rest = np.divide(2 * end * ratio, 1 - ratio, out=np.full_like(end, np.inf), where=ratio < 1)
-    return np.where(rest <= REMAINDER, total, np.nan)
+    # Twice what a geometric series with the last ratio would still bring; the ratio may yet rise a little.
+    with np.errstate(all="ignore"):
+        rest = np.where(end == 0, 0, 2 * end * end / (before - end))
+    return np.where((rest >= 0) & (rest <= REMAINDER), total, np.nan)

@@ -181,7 +181,13 @@ def deeplab(recipe: Recipe, printed: str) -> str:
 def deeplab_version(recipe: Recipe, printed: str) -> str:
     """DeepLabv3, or DeepLabv3+ where there is a decoder."""
     decoder = networks.has_decoder(networks.network_of(recipe), recipe.image_size)
-    return "DeepLabv3+" if decoder else "DeepLabv3, which has no decoder"
+    return _decoder("DeepLabv3+" if decoder else "DeepLabv3")
+
+
+def _decoder(name: str) -> str:
+    """The name, and what it says."""
+    said = {"DeepLabv3": "DeepLabv3, without a decoder", "DeepLabv3+": "DeepLabv3+, with a decoder"}
+    return said.get(name, name)
 
 
 def _linear(row: Row) -> str:
@@ -319,7 +325,7 @@ BY_CLAIM: dict[tuple[str, str], tuple[Read, Find]] = {
     ("r3-finetune-protocol", "model"): (_same, with_head),
     ("r3-finetune-classes", "num_classes"): (_same, last_linear),
     ("r3-seg-b-protocol", "model"): (_same, deeplab),
-    ("r3-seg-b-name", "model"): (_same, deeplab_version),
+    ("r3-seg-b-name", "model"): (_decoder, deeplab_version),
     ("r4-classify-classes", "num_classes"): (_same, out_features),
     ("r4-seg-b-protocol", "model"): (_same, fcn),
     ("r4-seg-classes", "num_classes"): (_same, scores),
@@ -368,7 +374,7 @@ def _augment(claim: Claim) -> tuple[dict[str, Any], dict[str, Any]]:
     printed, found = augmentation.compared(chain, recipe)
     for key in ("mean", "std"):
         if key in claim.stated:
-            printed[key], found[key] = ast.literal_eval(claim.stated[key]), list(getattr(recipe, key))
+            printed[key], found[key] = _numbers(claim.stated[key]), list(getattr(recipe, key))
     others = [
         r.slug
         for r in recipes_of(claim)
@@ -377,6 +383,11 @@ def _augment(claim: Claim) -> tuple[dict[str, Any], dict[str, Any]]:
     if others:
         found["operations"] = f"other ones in {', '.join(others)}"
     return printed, found
+
+
+def _numbers(text: str) -> Any:
+    """A printed list of numbers; any other text stays as it is."""
+    return ast.literal_eval(text) if re.fullmatch(r"\[[-\d., ]+\]", text) else text
 
 
 def reused(claim: Claim) -> Finding:
@@ -392,18 +403,16 @@ def reused(claim: Claim) -> Finding:
 
 
 def byol_optimizer(claim: Claim) -> Finding:
-    """Whose parameters the optimiser of the pre-training gets, by the printed call."""
+    """Which network's parameters the optimiser of the pre-training gets, by the printed call."""
     recipe = RECIPES[claim.recipe or ""]
     (statement,) = ast.parse(claim.code or "").body
     assert isinstance(statement, ast.Assign)
     call = statement.value
     assert isinstance(call, ast.Call)
     printed = {"optimizer": ast.unparse(call.func), "parameters": ast.unparse(call.args[0])}
-    model = networks.network_of(recipe)
-    parts = dict.fromkeys(name.partition(".")[0] for name, p in model.named_parameters() if p.requires_grad)
     found = {
         "optimizer": optimizer(recipe, printed["optimizer"]),
-        "parameters": f"those of BYOL's {', '.join(parts)}",
+        "parameters": f"{recipe.model}.parameters()",
     }
     return {"stated": dict(claim.stated)} | printed, {"stated": printed} | found
 
@@ -524,6 +533,11 @@ def automatic_masks(claim: Claim) -> Finding:
     return {"text": claim.text} | dict(claim.stated) | {"code": (claim.code or "").strip()}, found
 
 
+def _decimals(line: str) -> int:
+    match = re.search(r"\.(\d+)$", line)
+    return len(match[1]) if match else 0
+
+
 def score_lines(claim: Claim) -> Finding:
     """The lines that ``bench score`` prints for the printed figures, and how many there are."""
     import numpy as np
@@ -531,20 +545,19 @@ def score_lines(claim: Claim) -> Finding:
     from bench.score import Score, lines
     from reference.data.dataset import OFFICIAL_PALETTE
 
-    first, mean = (re.search(r"[\d.]+$", claim.stated[key]) for key in ("first", "mean"))
-    assert first is not None
-    assert mean is not None
+    ends = (claim.stated[key].rpartition(" ")[2] for key in ("first", "mean"))
+    first, mean = (float(end) if re.fullmatch(r"\d*\.\d+", end) else math.nan for end in ends)
     classes = OFFICIAL_PALETTE.classes
     printed = lines(
         Score(
             images=1,
             classes=classes,
-            iou=(float(first[0]),) * len(classes),
-            mean_iou=float(mean[0]),
+            iou=(first,) * len(classes),
+            mean_iou=mean,
             confusion=np.zeros((len(classes) + 1,) * 2, np.int64),
         )
     )
-    digits = [NUMBERS[len(line.rpartition(".")[2])] for line in (printed[0], printed[-1])]
+    digits = [NUMBERS[_decimals(line)] for line in (printed[0], printed[-1])]
     count = NUMBERS[len(printed) - 1]
     each, mean_digits = digits
     text = (
