@@ -109,7 +109,7 @@ def mask_strips(
     with _defaults():
         figure = Figure(figsize=(WIDTH / _DPI, height / _DPI), dpi=_DPI)
         figure.figimage(sheet)
-        figure.text(left / WIDTH, 1 - 12 / height, title, fontsize=16, weight="bold", va="top")
+        figure.text(left / WIDTH, 1 - 4 / height, _wrapped(title, 60), fontsize=16, weight="bold", va="top")
         for column, name in enumerate(["image", "truth", *(f"epoch {epoch}" for epoch in epochs)]):
             middle = left + column * (side + _GAP) + side / 2
             figure.text(middle / WIDTH, 1 - (top - 8) / height, name, fontsize=18, ha="center", va="bottom")
@@ -175,8 +175,8 @@ def overlay(
     with _defaults():
         figure = Figure(figsize=(WIDTH / _DPI, height / _DPI), dpi=_DPI)
         figure.figimage(sheet)
-        figure.text(_GAP / WIDTH, 1 - 12 / height, title, fontsize=16, weight="bold", va="top")
-        figure.text(_GAP / WIDTH, 1 - 50 / height, caption, fontsize=17, va="top")
+        figure.text(_GAP / WIDTH, 1 - 4 / height, _wrapped(title, 64), fontsize=16, weight="bold", va="top")
+        figure.text(_GAP / WIDTH, 1 - 58 / height, caption, fontsize=17, va="top")
         _save(figure, path)
 
 
@@ -462,9 +462,9 @@ def roofline(
         _save(figure, path)
 
 
-def _wrapped(title: str) -> str:
+def _wrapped(title: str, width: int = 72) -> str:
     """In lines that fit the width: what a title says last, the data, must never be cut off."""
-    return textwrap.fill(title, 72)
+    return textwrap.fill(title, width)
 
 
 def _lines(
