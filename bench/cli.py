@@ -184,7 +184,7 @@ def _check_runnable(chosen: Iterable[Recipe], tier: str) -> None:
 
 
 def _run_all(
-    todo: Sequence[Run], out: Path, weights: Path | None, *, resume: bool, tensorboard: bool
+    todo: Sequence[Run], out: Path, weights: Path | None, *, resume: bool, tensorboard: bool = False
 ) -> list[str]:
     """Run one after another, showing progress; the status of each."""
     from bench import runner
