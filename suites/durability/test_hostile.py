@@ -374,7 +374,9 @@ def test_markup_in_records_and_claims_is_shown_as_text(tmp_path: Path, note: Com
         f"text = {markup}\nnote = {markup}\ntested_by = ['r4-classify']\n"
     )
     pages = tables.render(tmp_path, load_ledgers([claims]))
-    held = {}
+    # the page in HTML has pictures of its own; what it makes of hostile text, suites/page asks a parser
+    html = pages.pop("index.html")
+    held = {"index.html": line not in html and "<img src=x" not in html}
     for name, text in pages.items():
         page = re.sub(r"^```text\n.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
         raw = re.findall(r"(?<!\\)<img", page)
