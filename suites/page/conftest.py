@@ -79,7 +79,7 @@ def _put(
             },
             initial_weights={"from": recipe.init, "hash": ""},
             provenance={
-                "commit": "0123456789abcdef",
+                "commit": "0123456789abcdef" * 3,
                 "dirty": False,
                 "device": "a processor",
                 "reference_hash": provenance.reference_hash(),
@@ -87,7 +87,7 @@ def _put(
             metrics={"best": entry, "final": entry},
             confusion=[],
             curves={"val_loss": [0.9, 0.5], f"val_{metric}": [value, value]},
-            weights_hash=run_id,
+            weights_hash=hashlib.sha256(run_id.encode()).hexdigest(),
             parameters=1_234_567,
             throughput={"samples_per_second": 321.5},
             peak_memory=1,

@@ -438,7 +438,7 @@ def test_a_published_record_is_never_overwritten(out: Path, tmp_path: Path) -> N
 
 
 def test_uncommitted_code_stays_out_unless_asked_for(out: Path, tmp_path: Path) -> None:
-    dirty = {"commit": "0123456789abcdef", "dirty": True, "reference_hash": ""}
+    dirty = {"commit": "0123456789abcdef" * 3, "dirty": True, "reference_hash": ""}
     put(out, CLASSIFY, 0.5, seed=4, provenance=dirty)
     assert "uncommitted" in refused(out, tmp_path / "results")
     publish.publish(out, tmp_path / "results", slugs=[SEG_A])
