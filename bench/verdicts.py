@@ -265,7 +265,8 @@ def is_of_present_recipe(record: Record) -> bool:
     """
     if record.slug not in RECIPES or record.tier not in tiers.TIERS:
         return False
-    present = _present(RECIPES[record.slug], record.tier)
+    recipe = RECIPES[record.slug]
+    present = _present(recipe, record.tier) | tiers.network_source(recipe)
     own = {d["field"] for d in record.deviations if d["why"] != tiers.WHY[record.tier]}
     compared = set(present) - WORDS - own
     return all(record.recipe.get(name, _DEFAULTS.get(name)) == present[name] for name in compared)
@@ -275,8 +276,7 @@ def is_of_present_recipe(record: Record) -> bool:
 def _present(recipe: Recipe, tier: str) -> dict[str, Any]:
     """A recipe at a tier as a record would hold it; the same for all of its records."""
     scaled, _ = tiers.apply(recipe, tier)
-    whole = dataclasses.asdict(scaled) | tiers.network_source(scaled)
-    settings: dict[str, Any] = json.loads(records.canonical(whole))
+    settings: dict[str, Any] = json.loads(records.canonical(dataclasses.asdict(scaled)))
     return settings
 
 

@@ -125,7 +125,7 @@ def test_new_report_writes_two_files_of_its_name(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["smith-2024.py", "smith-2024.toml"]
     own.add([tmp_path / "smith-2024.toml"])
     assert set(RECIPES) - set(PACKAGED) == {"smith-2024-small"} == own.SLUGS
-    assert not any(own.STARTER_NAME in path.read_text(encoding="utf-8") for path in tmp_path.iterdir())
+    assert not any(own.STARTER_NAME in p.read_text(encoding="utf-8") for p in tmp_path.glob("smith*"))
 
 
 @pytest.mark.parametrize(
