@@ -370,6 +370,7 @@ def plan_(
     gpu_hours: Annotated[float | None, typer.Option(min=0, help="Budget: which recipes fit.")] = None,
     tier: Annotated[Tier, typer.Option(help="What is scaled down.")] = Tier.full,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of every recipe.")] = 1,
+    gpus: Annotated[int | None, typer.Option(min=1, help="Place the runs on so many GPUs.")] = None,
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "bfloat16",
     throughput: Annotated[Path | None, typer.Option(help="Result file of the machine to plan for.")] = None,
     output: FormatOption = Format.table,
@@ -389,9 +390,17 @@ def plan_(
     basis = planning.Basis.of(result, dtype, records.read_all(out))
     claims = [claim for ledger in load_ledgers() for claim in ledger.claims]
     jobs = planning.plan(RECIPES, claims, basis, tier=tier.value)
-    table = planning.rows(jobs, claims, seeds=seeds, budget=gpu_hours)
-    _print_rows(planning.brief(table) if output is Format.table else table, output)
     lines = planning.closing(jobs, claims, basis, tier=tier.value)
+    if gpus is not None:
+        from bench import makespan
+
+        tasks = makespan.tasks_of(jobs, seeds)
+        placed = makespan.schedule(tasks, gpus)
+        _print_rows(makespan.rows(placed, gpus), output)
+        lines = [*lines[:-1], *makespan.closing(tasks, placed, gpus)]
+    else:
+        table = planning.rows(jobs, claims, seeds=seeds, budget=gpu_hours)
+        _print_rows(planning.brief(table) if output is Format.table else table, output)
     print("\n".join(["", *lines]), file=sys.stderr if output is Format.json else sys.stdout)
 
 
