@@ -252,7 +252,7 @@ _text, _whole, _number = _is(str), _is(int), _is(int, float)
 _count: _Shape = lambda value: _whole(value) and 0 <= value < 2**63  # noqa: E731
 _rate = _or_none(_number)
 _hash = _named("[0-9a-f]{64}|")
-_table, _commit = _is(dict), _or_none(_named("[0-9a-f]{40,64}"))
+_table, _commit = _is(dict), _or_none(_named("[0-9a-f]{7,64}"))
 _slug = _named(r"[a-z0-9][a-z0-9.-]*")
 _figure = _mapped(
     _text,
@@ -290,7 +290,7 @@ _SHAPES: dict[str, _Shape] = {
     "metrics": _mapped(_evaluated),
     "confusion": _listed(_listed(_count)),
     "curves": _mapped(_listed(_rate)),
-    "weights_hash": _hash,
+    "weights_hash": _text,
     "parameters": _count,
     "throughput": _mapped(_finite),
     "peak_memory": _count,

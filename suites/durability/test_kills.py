@@ -16,7 +16,6 @@ import pytest
 
 from bench import records, tables
 from bench.ledger import load_ledgers
-from bench.records import Record
 from reference.training import checkpoint
 
 TASKS = {
@@ -176,14 +175,17 @@ def test_a_report_killed_while_it_is_written_is_written_whole_the_next_time(
 
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
 def test_an_interrupted_run_keeps_its_last_finished_epoch(
-    number: str, run: Command, tmp_path: Path, note: Callable[..., None]
+    number: str, run: Command, comparable: Command, tmp_path: Path, note: Callable[..., None]
 ) -> None:
     """At a cadence that has written nothing yet: what would be lost is saved on the way out."""
-    kill = Kill(signal.Signals[number], "step", nth=8)
-    struck = run("r4-classify", tmp_path, checkpoint_seconds=1e9, **kill.job)
-    (record,) = records.read_all(tmp_path)
-    (folder,) = (tmp_path / "work" / "r4-classify").iterdir()
+    assert run("r4-classify", tmp_path / "unbroken").code == 0
+    out, kill = tmp_path / "out", Kill(signal.Signals[number], "step", nth=8)
+    struck = run("r4-classify", out, checkpoint_seconds=1e9, **kill.job)
+    (record,) = records.read_all(out)
+    (folder,) = (out / "work" / "r4-classify").iterdir()
     payload, damaged = checkpoint.load(folder)
+    done = run("r4-classify", out)
+    finished = next(r for r in records.read_all(out) if r.status == "ok")
     held = (
         struck.code == ENDS[kill.number]
         and record.status == "interrupted"
@@ -191,17 +193,12 @@ def test_an_interrupted_run_keeps_its_last_finished_epoch(
         and payload is not None
         and payload["epoch"] == 2  # the third was under way
         and "go on with: bench run r4-classify" in struck.said
+        and done.code == 0
+        and [segment["first_epoch"] for segment in finished.segments] == [0, 2]
+        and comparable(out) == comparable(tmp_path / "unbroken")  # no step of the third is in what was saved
     )
     note("kills", f"{number} with nothing saved yet", int(held), 1)
-    assert held, (struck, record, payload and payload["epoch"])
-    (finished,) = (r for r in _after(run, tmp_path) if r.status == "ok")
-    assert [segment["first_epoch"] for segment in finished.segments] == [0, 2]
-
-
-def _after(run: Command, out: Path) -> list[Record]:
-    done = run("r4-classify", out)
-    assert done.code == 0, done.said
-    return records.read_all(out)
+    assert held, (struck, record, payload and payload["epoch"], done)
 
 
 def _cut(content: bytes) -> bytes:
