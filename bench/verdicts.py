@@ -266,17 +266,16 @@ def is_of_present_recipe(record: Record) -> bool:
     if record.slug not in RECIPES or record.tier not in tiers.TIERS:
         return False
     recipe = RECIPES[record.slug]
-    present = _present(recipe, record.tier) | tiers.network_source(recipe)
+    present = _as_recorded(tiers.TIERS[record.tier](recipe)) | tiers.network_source(recipe)
     own = {d["field"] for d in record.deviations if d["why"] != tiers.WHY[record.tier]}
     compared = set(present) - WORDS - own
     return all(record.recipe.get(name, _DEFAULTS.get(name)) == present[name] for name in compared)
 
 
 @cache
-def _present(recipe: Recipe, tier: str) -> dict[str, Any]:
-    """A recipe at a tier as a record would hold it; the same for all of its records."""
-    scaled, _ = tiers.apply(recipe, tier)
-    settings: dict[str, Any] = json.loads(records.canonical(dataclasses.asdict(scaled)))
+def _as_recorded(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as a record would hold it."""
+    settings: dict[str, Any] = json.loads(records.canonical(dataclasses.asdict(recipe)))
     return settings
 
 

@@ -716,6 +716,15 @@ def test_an_explanation_that_a_recipe_without_a_claim_tests() -> None:
     assert graded([], a_claim("explanation", tested_by=(ablation,)))["x-claim"].label == "not run: data"
 
 
+def test_a_tier_that_scales_otherwise_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = a_run(CLASSIFY, tier="smoke")
+    assert verdicts.is_of_present_recipe(record)
+    with monkeypatch.context() as patch:
+        patch.setitem(tiers.TIERS, "smoke", lambda recipe: replace(recipe, width=3))
+        assert not verdicts.is_of_present_recipe(record)
+    assert verdicts.is_of_present_recipe(record)
+
+
 def test_a_record_from_before_a_field_of_recipes_is_of_the_present_one() -> None:
     (record,) = runs(SEG_A, [0.6])
     settings = {name: value for name, value in record.recipe.items() if name not in ("mixup", "tau")}
