@@ -195,14 +195,19 @@ def _steps(table: Table, groups: Mapping[str, Group], claims: Mapping[str, Claim
         for step in table.steps
         if step.weights.keys() <= groups.keys()
     }
-    tested = [name for name, verdict in verdicts.items() if verdict is not None and verdict.p is not None]
+    remarks = {step.name: _remark(step, groups) for step in table.steps if step.name in verdicts}
+    tested = [
+        name
+        for name, verdict in verdicts.items()
+        if verdict is not None and verdict.p is not None and not remarks[name].startswith(_SAME)
+    ]
     adjusted = dict(zip(tested, grading.holm([_p(verdicts[name]) for name in tested]), strict=True))
     rows = []
     for step in table.steps:
         cells = ["–"] * 4 if step.name not in verdicts else _figures(verdicts[step.name])
         holm = f"{adjusted[step.name]:.2g}" if step.name in adjusted else "–"
-        remark = _remark(step, groups) if step.name in verdicts else "not run"
-        rows.append([plain(step.name), _printed(step, claims), *cells, holm, plain(remark)])
+        remark = plain(remarks.get(step.name, "not run"))
+        rows.append([plain(step.name), _printed(step, claims), *cells, holm, remark])
     heads = ["change", "printed", "difference", "95 %", "seeds", "p", "Holm", "remark"]
     return pipe_table(heads, rows, right=(1, 2, 4, 5, 6))
 
@@ -271,6 +276,7 @@ def _signed(value: float) -> str:
     return digits(value, 4, signed=True)
 
 
+_SAME = "the same training"
 _WORDS = {"slug", "title", "report", "assumptions", "mask_epochs", "mask_images", "embed_epochs"}
 
 
@@ -281,7 +287,7 @@ def _remark(step: Step, groups: Mapping[str, Group]) -> str:
     after, before = (groups[slug].runs[0] for slug in step.weights)
     used = _unequal(after.recipe, before.recipe)
     if not used:
-        return f"the same training at {after.tier} tier, which has scaled the step away"
+        return f"{_SAME} at {after.tier} tier, which has scaled the step away"
     printed = _unequal(*(_settings_as_printed(record) for record in (after, before)))
     more = sorted(used - printed)
     said = [f"{name} {_value(after, name)} and {_value(before, name)}" for name in more]

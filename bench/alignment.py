@@ -17,6 +17,10 @@ from reference.files import write_atomically
 
 SUITES = ("architecture", "losses", "metrics", "augment", "data", "training")
 FILE = "alignment.json"
+SHIPPED = Path(__file__).parent / FILE
+"""The note that a wheel brings, where it was built from a checkout whose suites had passed (CONTRIBUTING)."""
+WANTED = "green alignment suites"
+"""How a sentence beside a grade says that they are what it lacks."""
 
 
 def note(folder: Path, counts: Mapping[str, tuple[int, int]]) -> Path:
@@ -40,17 +44,31 @@ def note(folder: Path, counts: Mapping[str, tuple[int, int]]) -> Path:
 def is_green(folder: Path) -> bool:
     """Whether every suite ran and passed for ``reference/`` as it is now; False where nothing was noted.
 
+    A note lies in ``folder``, or came with the installed package.
+
     Raises:
-        InputError: the note cannot be read.
+        InputError: a note cannot be read.
     """
-    path = folder / FILE
+    return _is_green(folder / FILE) or _is_green(SHIPPED)
+
+
+def how_to(folder: Path) -> str:
+    """What to do where the note is missing or of other code, in one line."""
+    return (
+        f"{folder / FILE}: no note that the alignment suites passed for this reference/"
+        f" ({reference_hash()[:12]}); run tox in a checkout of the same version, then copy its"
+        f" runs/{FILE} there"
+    )
+
+
+def _is_green(path: Path) -> bool:
     if not path.exists():
         return False
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
         counts = {suite: (int(passed), int(failed)) for suite, (passed, failed) in body["suites"].items()}
         noted = body["reference_hash"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: no note of the alignment suites: {error!r}; run pytest suites/") from error
     return noted == reference_hash() and _green(counts)
 

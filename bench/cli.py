@@ -5,25 +5,24 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import shlex
-import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from bench import interruption
 from reference.errors import InputError
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
-    from bench.cluster import Folders
     from bench.records import Record
     from bench.runner import Run
     from reference.recipes.recipe import Recipe
+    from reference.training.loop import Progress
 
 app = typer.Typer(
     name="bench",
@@ -58,6 +57,10 @@ class Tier(StrEnum):
 
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print it.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder that holds the records.")]
+ClaimsOption = Annotated[
+    list[Path] | None,
+    typer.Option("--claims", envvar="BENCH_CLAIMS", help="Claims file of a report of your own; repeatable."),
+]
 
 
 @app.command("list")
@@ -65,8 +68,10 @@ def list_(
     what: Annotated[What, typer.Argument(help="What to list.")] = What.recipes,
     output: FormatOption = Format.table,
     out: OutOption = RUNS,
+    own: ClaimsOption = None,
 ) -> None:
     """List what there is: recipes, claims, models or runs."""
+    _add(own)
     from bench import listing
 
     listings: dict[What, Callable[[], listing.Rows]] = {
@@ -76,9 +81,12 @@ def list_(
         What.runs: lambda: listing.runs(out),
     }
     _print_rows(listings[what](), output)
+    if what is What.runs:
+        _warn_of_unreadable(out)
 
 
 @app.command()
+@interruption.interruptible()
 def run(
     slugs: Annotated[list[str] | None, typer.Argument(help="Recipes to run.", metavar="SLUG…")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every recipe that can run here.")] = False,
@@ -101,6 +109,11 @@ def run(
     again: Annotated[bool, typer.Option("--again", help="Run even what has a record.")] = False,
     out: OutOption = RUNS,
     cache: Annotated[Path | None, typer.Option(envvar="BENCH_CACHE", help="Decoded images.")] = None,
+    own: ClaimsOption = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", help="Also TensorBoard events, in OUT/tensorboard."),
+    ] = False,
     address: Annotated[
         str | None, typer.Option("--cluster", metavar="ADDRESS", help="Ray cluster to run on.")
     ] = None,
@@ -109,6 +122,7 @@ def run(
     ] = None,
 ) -> None:
     """Run what is missing, one record for each recipe and seed."""
+    _add(own)
     chosen = _recipes(slugs, every)
     source = _data_folder(data)
     if init not in (None, "scratch"):
@@ -117,6 +131,16 @@ def run(
         _refuse("--dtype", dtype, ["float32", "bfloat16"])
     if weights is not None and not weights.is_dir():
         raise InputError(f"--weights {weights}: no such folder")
+    if tensorboard:
+        from bench import events
+
+        events.check_installed()
+    if own:
+        _check_runnable(chosen, tier.value)
+    if shared is not None and address is None:
+        raise InputError("--shared: a folder for the nodes of a cluster; name that with --cluster")
+    if address is not None:
+        _check_for_cluster(own, tensorboard)
 
     from bench import runner
     from reference.training import distributed
@@ -126,8 +150,6 @@ def run(
     if address is not None:
         from bench import cluster
 
-        if "WORLD_SIZE" in os.environ:
-            raise InputError("--cluster: a run there is one process; give the command without torchrun")
         ray = cluster.connect(address)
     kind = runner.choose_device(device) if ray is None else cluster.choose_device(ray, device)
     _join(kind)
@@ -161,14 +183,25 @@ def run(
     if have:
         print(f"{have} of {len(runs)} runs have a record already (--again runs them anew)")
     if ray is None:
-        statuses = _run_all(todo, out, weights, resume=resume and not again)
+        statuses = _run_all(todo, out, weights, resume=resume and not again, tensorboard=tensorboard)
     else:
         seen = (folder and folder.absolute() for folder in (source, weights, cache, shared))
         places = cluster.Folders(*seen)
-        statuses = _run_on_cluster(ray, todo, out, places, resume=resume and not again)
+        with cluster.Board(todo, _summary) as board:
+            statuses = cluster.run_all(ray, todo, out, places, resume=resume and not again, say=board)
     distributed.leave()
     if any(status != "ok" for status in statuses):
         raise typer.Exit(1)
+
+
+def _check_for_cluster(own: Sequence[Path] | None, tensorboard: bool) -> None:
+    """Refuse what a cluster's workers cannot do."""
+    if "WORLD_SIZE" in os.environ:
+        raise InputError("--cluster: a run there is one process; give the command without torchrun")
+    if own:
+        raise InputError(f"--claims {own[0]}: its recipes are only here; run them without --cluster")
+    if tensorboard:
+        raise InputError("--tensorboard: events are written where a run is; use it without --cluster")
 
 
 def _join(kind: str) -> None:
@@ -179,42 +212,38 @@ def _join(kind: str) -> None:
     if not world.main:
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     elif world.size > 1:
-        print(f"{world.size} processes divide each batch; if one is lost, go on with: {_command()}")
+        command = interruption.command()
+        print(f"{world.size} processes divide each batch; if one is lost, go on with: {command}", flush=True)
 
 
-def _command() -> str:
-    """What was typed to get here."""
-    from reference.training import distributed
+def _check_runnable(chosen: Iterable[Recipe], tier: str) -> None:
+    """Recipes of one's own, and those that they start from, before anything is trained."""
+    from dataclasses import replace
 
-    size = distributed.world().size
-    launch = ["torchrun", "--nproc-per-node", str(size), "-m"] if size > 1 else []
-    return shlex.join([*launch, "bench", *sys.argv[1:]])
+    from bench import own, tiers
+    from reference.recipes import RECIPES
+
+    recipes = {recipe.slug: recipe for recipe in chosen}
+    for recipe in chosen:
+        start = recipe.init.removeprefix("run:")
+        recipes |= {start: RECIPES[start]} if start in RECIPES else {}
+    for slug, recipe in recipes.items():
+        if slug in own.SLUGS:
+            scaled, _ = tiers.apply(recipe, tier)
+            own.check_runnable(replace(scaled, init=recipe.init))  # as printed, though a tier may do without
 
 
-def _run_on_cluster(
-    ray: ModuleType, todo: Sequence[Run], out: Path, places: Folders, *, resume: bool
+def _run_all(
+    todo: Sequence[Run], out: Path, weights: Path | None, *, resume: bool, tensorboard: bool = False
 ) -> list[str]:
-    """Run what can run at once, all in one table; the status of each."""
-    from bench import cluster
-
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
-    try:
-        with cluster.Board(todo, _summary) as board:
-            return cluster.run_all(ray, todo, out, places, resume=resume, say=board)
-    except (KeyboardInterrupt, SystemExit):
-        print(f"interrupted; go on with: {_command()}", file=sys.stderr)
-        raise
-
-
-def _run_all(todo: Sequence[Run], out: Path, weights: Path | None, *, resume: bool) -> list[str]:
     """Run one after another, showing progress; the status of each."""
     from bench import runner
     from bench.progress import RunProgress
+    from reference.training import distributed
 
-    # SIGTERM ends a run as Ctrl-C does: with a record and its checkpoint.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     statuses = []
     for position, one in enumerate(todo, start=1):
+        interruption.check()
         label = f"[{position}/{len(todo)}] {one.recipe.slug} seed {one.seed}"
         data = one.dataset
         kind = data.source if data.source == "synthetic" else f"{data.source} data {data.name}"
@@ -224,15 +253,27 @@ def _run_all(todo: Sequence[Run], out: Path, weights: Path | None, *, resume: bo
             print(f"{label}: not started: {one.start.printed.slug} left no weights", file=sys.stderr)
             statuses.append("not started")
             continue
-        try:
-            with RunProgress(label) as progress:
-                record = runner.execute(one, out, weights=weights, resume=resume, progress=progress)
-        except (KeyboardInterrupt, SystemExit):
-            print(f"{label}: interrupted; go on with: {_command()}", file=sys.stderr)
-            raise
+
+        def notice(line: str, label: str = label) -> None:
+            print(f"{label}: {line}", file=sys.stderr, flush=True)
+
+        with ExitStack() as stack:
+            shown: list[Callable[[Progress], None]] = [stack.enter_context(RunProgress(label))]
+            if tensorboard and distributed.world().main:
+                from bench.events import EpochEvents
+
+                shown.append(stack.enter_context(EpochEvents(one, out)))
+            record = runner.execute(
+                one, out, weights=weights, resume=resume, progress=partial(_tell, shown), notice=notice
+            )
         print(f"{label}: {_summary(record)}", flush=True)
         statuses.append(record.status)
     return statuses
+
+
+def _tell(listeners: Sequence[Callable[[Progress], None]], progress: Progress) -> None:
+    for listener in listeners:
+        listener(progress)
 
 
 def _summary(record: Record) -> str:
@@ -249,21 +290,31 @@ def _summary(record: Record) -> str:
 
 @app.command()
 def grade(
-    claims: Annotated[list[str] | None, typer.Argument(help="Claims to grade.", metavar="CLAIM…")] = None,
+    claims: Annotated[
+        list[str] | None, typer.Argument(help="Claims to grade, or reports.", metavar="CLAIM…")
+    ] = None,
     output: FormatOption = Format.table,
     out: OutOption = RUNS,
+    own: ClaimsOption = None,
 ) -> None:
     """Grade claims from the records of a folder."""
-    from bench import listing
+    _add(own)
+    from bench import alignment, listing
+    from bench.ledger import load_ledgers
 
     rows = listing.grades(out)
     if claims:
-        known = {str(row["claim"]) for row in rows}
+        of = {ledger.report: [claim.id for claim in ledger.claims] for ledger in load_ledgers()}
+        known = {*of, *(str(row["claim"]) for row in rows)}
         for claim in claims:
             if claim not in known:
                 _refuse("claim", claim, known)
-        rows = [row for row in rows if row["claim"] in claims]
+        wanted = {name for claim in claims for name in (claim, *of.get(claim, ()))}
+        rows = [row for row in rows if row["claim"] in wanted]
     _print_rows(rows, output)
+    if any(alignment.WANTED in str(row["why"]) for row in rows):
+        print(alignment.how_to(out), file=sys.stderr)
+    _warn_of_unreadable(out)
 
 
 @app.command()
@@ -272,15 +323,17 @@ def audit(
         list[str] | None, typer.Argument(help="r1 … r5, or claims files of your own.", metavar="REPORT…")
     ] = None,
     output: FormatOption = Format.table,
+    own: ClaimsOption = None,
 ) -> None:
     """Check reports against themselves and each other; trains nothing."""
     from bench import audit as auditing
-    from bench.ledger import load_ledgers
+    from bench.ledger import load_ledger, load_ledgers
 
     names = reports or []
     files = [name for name in names if name.endswith(".toml")]
-    ledgers = {ledger.report: ledger for ledger in load_ledgers(files)}
-    wanted = list(ledgers)[-len(files) :] if files else []
+    # a claims file's recipes are not run for this: trains nothing, executes nothing
+    ledgers = {ledger.report: ledger for ledger in load_ledgers([*files, *(own or ())])}
+    wanted = [load_ledger(file).report for file in files]
     for name in names:
         if name not in ledgers and name not in files:
             _refuse("report", name, ledgers)
@@ -304,8 +357,10 @@ def audit(
 def report(
     out: Annotated[Path, typer.Option("--out", help="Folder that holds the records.")] = RESULTS,
     check: Annotated[bool, typer.Option("--check", help="Only say whether the tables are stale.")] = False,
+    own: ClaimsOption = None,
 ) -> None:
     """Write tables and pages from the records of a folder."""
+    _add(own)
     from bench import tables
     from bench.ledger import load_ledgers
 
@@ -320,6 +375,15 @@ def report(
         return
     for path in tables.write_all(out, load_ledgers()):
         print(path)
+    _warn_of_unreadable(out)
+
+
+def _warn_of_unreadable(out: Path) -> None:
+    """A line for each record that cannot be read, which no table counts."""
+    from bench import records
+
+    for line in records.unreadable(out):
+        print(f"warning: not counted: {line}", file=sys.stderr)
 
 
 @app.command()
@@ -329,13 +393,14 @@ def publish(
     source: Annotated[Path, typer.Option("--from", help="Folder of the runs.")] = RUNS,
     out: Annotated[Path, typer.Option("--out", help="Tracked results.")] = RESULTS,
     dirty: Annotated[bool, typer.Option("--dirty", help="Also runs of uncommitted code.")] = False,
+    own: ClaimsOption = None,
 ) -> None:
     """Copy chosen records and figures into the tracked results and write its tables anew."""
+    _add(own)
     from bench.publish import publish as copy
 
-    if slugs:
-        _recipes(slugs, every=False)
-    for path in copy(source, out, slugs=slugs or None, tier=tier and tier.value, allow_dirty=dirty):
+    chosen = [recipe.slug for recipe in _recipes(slugs, every=False)] if slugs else None
+    for path in copy(source, out, slugs=chosen, tier=tier and tier.value, allow_dirty=dirty):
         print(path)
 
 
@@ -361,8 +426,10 @@ def plan_(
     throughput: Annotated[Path | None, typer.Option(help="Result file of the machine to plan for.")] = None,
     output: FormatOption = Format.table,
     out: Annotated[Path, typer.Option("--out", help="Folder of records and throughput.")] = RESULTS,
+    own: ClaimsOption = None,
 ) -> None:
     """Plan which claims runs can settle in how many hours, most claims an hour first."""
+    _add(own)
     from bench import planning, records
     from bench import throughput as measured
     from bench.ledger import load_ledgers
@@ -388,6 +455,56 @@ def plan_(
     print("\n".join(["", *lines]), file=sys.stderr if output is Format.json else sys.stdout)
 
 
+@app.command()
+def doctor(
+    data: Annotated[Path | None, typer.Option(help="Data folder to look into.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Folder with pretrained weights.")] = None,
+    output: FormatOption = Format.table,
+    out: OutOption = RUNS,
+    cache: Annotated[Path | None, typer.Option(envvar="BENCH_CACHE", help="Decoded images.")] = None,
+) -> None:
+    """Check torch, GPU, disk, folders, data and weights, and say what this machine can run."""
+    from dataclasses import asdict
+
+    from bench import doctor as examining
+
+    findings = examining.examine(out, cache or out / "cache", data, weights)
+    _print_rows([asdict(finding) for finding in findings], output)
+    if findings[-1].verdict == examining.BROKEN:
+        raise typer.Exit(1)
+
+
+data_app = typer.Typer(help="Data in the official layout.", rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+
+@data_app.callback()
+def _of_data() -> None:
+    """Data in the official layout."""
+
+
+@data_app.command("check")
+def data_check(
+    source: Annotated[Path, typer.Argument(help="Folder that holds p1_data or p2_data.", metavar="DIR")],
+    manifest: Annotated[Path, typer.Option(help="Where the hashes of all files go.")] = RUNS
+    / "manifest.json",
+) -> None:
+    """Count, decode and hash every file, list every fault and write a manifest."""
+    from bench import datacheck
+    from bench.progress import files_shown
+
+    with files_shown("reading") as progress:
+        checked = datacheck.check(source, progress)
+    for fault in checked.faults:
+        print(fault)
+    for line in datacheck.lines(checked):
+        print(line)
+    datacheck.write_manifest(checked, manifest)
+    print(manifest)
+    if checked.faults:
+        raise typer.Exit(1)
+
+
 throughput_app = typer.Typer(help="Throughput results of suites/throughput.", rich_markup_mode=None)
 app.add_typer(throughput_app, name="throughput")
 
@@ -409,7 +526,28 @@ def compare(
     _print_rows(throughput.compare(throughput.read(a), throughput.read(b)), output)
 
 
+@app.command("new-report")
+def new_report(
+    name: Annotated[str, typer.Argument(help="What to call it: lower-case letters, digits, hyphens.")],
+) -> None:
+    """Begin to grade another report: write NAME.toml and NAME.py into this folder."""
+    from bench import own
+
+    for path in own.start(name, Path()):
+        print(path)
+    print(f"next: bench list claims --claims {name}.toml, and docs/add-a-report.md")
+
+
+def _add(own: list[Path] | None) -> None:
+    """Make reports of one's own known to this process."""
+    if own:
+        from bench.own import add
+
+        add(own)
+
+
 def _recipes(slugs: list[str] | None, every: bool) -> list[Recipe]:
+    """The recipes of those names, each once; a report's name stands for all of its recipes."""
     from reference.recipes import RECIPES
 
     if every:
@@ -418,10 +556,13 @@ def _recipes(slugs: list[str] | None, every: bool) -> list[Recipe]:
         return list(RECIPES.values())
     if not slugs:
         raise InputError("no recipe named; name some (bench list recipes) or say --all")
+    of: dict[str, list[str]] = {slug: [slug] for slug in RECIPES}
+    for slug, recipe in RECIPES.items():
+        of.setdefault(recipe.report, []).append(slug)
     for slug in slugs:
-        if slug not in RECIPES:
-            _refuse("recipe", slug, RECIPES)
-    return [RECIPES[slug] for slug in dict.fromkeys(slugs)]
+        if slug not in of:
+            _refuse("recipe", slug, of)
+    return [RECIPES[slug] for slug in dict.fromkeys(one for name in slugs for one in of[name])]
 
 
 def _data_folder(data: str) -> Path | None:

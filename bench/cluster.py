@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import tempfile
 import time
@@ -23,12 +24,13 @@ from typing import Any
 
 import numpy as np
 
-from bench import provenance, records, runner
+from bench import interruption, provenance, records, runner
 from bench.records import Record
 from bench.runner import Run
 from reference.data.dataset import Dataset, Split
 from reference.errors import InputError
 from reference.files import write_atomically
+from reference.training import checkpoint
 from reference.training.loop import Progress
 
 RETRIES = 3
@@ -74,8 +76,10 @@ def connect(address: str) -> ModuleType:
             f"--cluster {address}: nothing answers there ({error}); give HOST:PORT of 'ray start --head'"
         ) from None
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of runs that are cancelled after a refusal
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray takes it for itself
     except (ConnectionError, RuntimeError, ValueError) as error:
         cause = str(error).strip().splitlines()[0]
         raise InputError(
@@ -119,7 +123,12 @@ class Keeper:
         self._standing: dict[str, tuple[str, str]] = {}
 
     def keep(self, run_id: str, files: dict[str, bytes]) -> None:
-        self._kept.setdefault(run_id, {}).update(files)
+        """Keep what is new of a run; its newest checkpoint until now becomes the one before."""
+        kept = self._kept.setdefault(run_id, {})
+        newest, before = checkpoint.NAMES
+        if newest in files and newest in kept:
+            kept[before] = kept[newest]
+        kept.update(files)
 
     def kept(self, run_id: str) -> dict[str, bytes]:
         return self._kept.get(run_id, {})
@@ -149,7 +158,7 @@ def work(
     Args:
         run: without its images, which are opened here.
         code: ``provenance.code_hash`` of the driver.
-        files: records of earlier attempts, by path.
+        files: records of earlier attempts and of the run that this one starts from, by path.
         start: weights that the run starts from.
 
     Raises:
@@ -188,14 +197,11 @@ def work(
         return _left_by(here, out)
 
 
-CHECKPOINT = "checkpoint.pt"
-
-
 def _goes_on_from(folder: Path) -> dict[str, bytes]:
-    """The checkpoint in a run's folder with the masks and embeddings drawn until then; none without one."""
-    if not (folder / CHECKPOINT).exists():
-        return {}
-    found = [folder / CHECKPOINT, *folder.glob("*/*.npy")]
+    """The checkpoints in a run's folder with the masks and embeddings drawn until then; none without one."""
+    found = [folder / name for name in checkpoint.NAMES if (folder / name).exists()]
+    if found:
+        found += folder.glob("*/*.npy")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
@@ -222,11 +228,12 @@ class _Reporter:
             self._sent_of = self._written()
             found = _goes_on_from(self._folder)
             new = {name: content for name, content in found.items() if self._sent.get(name) != content}
+            new.pop(checkpoint.NAMES[1], None)  # the keeper has it as the newest until now
             self._keeper.keep.remote(self._run_id, new)
             self._sent = found
 
     def _written(self) -> int:
-        file = self._folder / CHECKPOINT
+        file = self._folder / checkpoint.NAMES[0]
         return file.stat().st_mtime_ns if file.exists() else 0
 
 
@@ -256,7 +263,7 @@ def run_all(
 
     Raises:
         InputError: a worker refused its run; the others are cancelled, their checkpoints written.
-        KeyboardInterrupt: all runs are cancelled, their checkpoints written.
+        KeyboardInterrupt, SystemExit: asked to end; all runs are cancelled, their checkpoints written.
     """
     if not todo:
         return []
@@ -292,6 +299,7 @@ class _Driver:
                     self._tell(run, f"not started: {start.printed.slug} left no weights", "not started")
                 else:
                     self._submit(run)
+            interruption.check()
             done, _ = self._ray.wait(list(self._running), timeout=POLL_SECONDS) if self._running else ([], [])
             for reference in done:
                 self._receive(reference, self._running.pop(reference))
@@ -302,13 +310,18 @@ class _Driver:
         return {run.run_id: run for run in self._running.values()}
 
     def _submit(self, run: Run) -> None:
-        last = run.folder(self._where.shared or self._out) / CHECKPOINT
-        if last.exists() and not self._resume:
-            last.unlink()
-        if last.exists() and self._where.shared is None:
-            self._keeper.keep.remote(run.run_id, _goes_on_from(last.parent))
-        before = (self._out / "records" / run.printed.slug).glob(f"{run.run_id}*.json")
-        files = {path.relative_to(self._out).as_posix(): path.read_bytes() for path in before}
+        folder = run.folder(self._where.shared or self._out)
+        if not self._resume:
+            checkpoint.remove(folder)
+        elif self._where.shared is None:
+            self._keeper.keep.remote(run.run_id, _goes_on_from(folder))
+        recorded = [
+            path
+            for one in (run, run.start)
+            if one is not None
+            for path in (self._out / "records" / one.printed.slug).glob(f"{one.run_id}*.json")
+        ]
+        files = {path.relative_to(self._out).as_posix(): path.read_bytes() for path in recorded}
         start = None if run.start is None else self._ray.put(run.start.weights(self._out).read_bytes())
         task = self._ray.remote(work).options(max_retries=RETRIES, name=_label(run), **needs(run))
         reference = task.remote(
@@ -332,14 +345,16 @@ class _Driver:
                 raise InputError(f"{_label(run)}: {error.cause}") from None
             cause = str(error).strip().splitlines()[-1]
             self._tell(run, f"failed on its node: {cause}", "failed")
-        except (errors.WorkerCrashedError, errors.NodeDiedError, errors.ObjectLostError) as error:
+        except errors.RayError as error:  # its worker crashed, ran out of memory or went with its node
             cause = str(error).strip().splitlines()[0]
-            self._tell(run, f"lost with its node {RETRIES + 1} times: {cause}", "lost")
+            self._tell(run, f"lost: {cause}", "lost")
         else:
             record = self._write(files)
+            if record.status == "ok":
+                checkpoint.remove(run.folder(self._out))
+            else:
+                self._write_kept(run)
             self._keeper.forget.remote(run.run_id)
-            for stale in run.folder(self._out).glob("checkpoint*"):
-                stale.unlink()
             self._statuses[run.run_id] = record.status
             self._say(run, "", record)
 
@@ -365,8 +380,11 @@ class _Driver:
         """Stop every run and write its last checkpoint, so that the same command goes on from there."""
         for reference, run in self._running.items():
             self._ray.cancel(reference, force=False)
-            if self._where.shared is None:
-                _write(run.folder(self._out), self._ray.get(self._keeper.kept.remote(run.run_id)))
+            self._write_kept(run)
+
+    def _write_kept(self, run: Run) -> None:
+        if self._where.shared is None:
+            _write(run.folder(self._out), self._ray.get(self._keeper.kept.remote(run.run_id)))
 
 
 def _attempt(name: str) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from bench.ledger import Claim
-from bench.markdown import bracket, digits, figure_text, named, pipe_table, plain
+from bench.markdown import bracket, digits, figure_text, in_words, pipe_table, plain
 from bench.verdicts import Group, Measured, Row
 from reference.data.dataset import OFFICIAL_PALETTE
 
@@ -120,38 +120,65 @@ TABLES: dict[str, tuple[_Table, ...]] = {
 }
 
 
-def table_format(tables: Sequence[_Table], rows: Sequence[Row]) -> str:
+@dataclass(frozen=True)
+class Filled:
+    """A report's table with ours beside: its heading, its column heads and its cells.
+
+    Attributes:
+        graded: (row, column) of every cell that is a grade.
+    """
+
+    heading: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    graded: frozenset[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Printout:
+    """A report's printed output with ours beside, as lines of fixed width, under its heading."""
+
+    heading: str
+    claim: str
+    grade: str
+    text: str
+
+
+def tables_of(tables: Sequence[_Table], rows: Sequence[Row]) -> list[Filled | Printout]:
     """A report's tables, with a column for each kind of our runs; a row where models stand in columns."""
     of = {row.claim.id: row for row in rows}
-    return "\n\n".join(f"**{plain(one.heading)}**\n\n{_filled(one, of)}" for one in tables)
+    return [_filled(one, of) for one in tables]
 
 
-def _filled(one: _Table, of: Mapping[str, Row]) -> str:
+def _filled(one: _Table, of: Mapping[str, Row]) -> Filled:
     shown = [of[claim] for _, claim in one.rows]
     figures = [{m.group.named: m for m in _all_measured(row)} for row in shown]
     groups: dict[str, Group] = {}
     for row in shown:
         groups |= {m.group.named: m.group for m in _all_measured(row) if m.group.named not in groups}
     ours = {
-        f"measured, {named(group)}": [figure_text(f[key]) if key in f else "–" for f in figures]
+        f"measured, {in_words(group)}": [figure_text(f[key]) if key in f else "–" for f in figures]
         for key, group in groups.items()
     } or {"measured": ["no run yet" for _ in shown]}
     printed = [_printed(one, row.claim) for row in shown]
-    grades = [f"**{row.label}**" for row in shown]
+    grades = [row.label for row in shown]
     if not one.across:
-        heads = [*one.columns, "printed", *ours, "grade"]
-        cells = [
-            [*map(plain, names), printed[i], *(column[i] for column in ours.values()), grades[i]]
+        heads = (*one.columns, "printed", *ours, "grade")
+        cells = tuple(
+            (*names, printed[i], *(column[i] for column in ours.values()), grades[i])
             for i, (names, _) in enumerate(one.rows)
-        ]
-        return pipe_table(heads, cells)
+        )
+        graded = frozenset((i, len(heads) - 1) for i in range(len(cells)))
+        return Filled(one.heading, heads, cells, graded)
     label = one.rows[0][0][0]
     lines = {
         f"{label}, printed": printed,
-        **{f"{label}, {head}": c for head, c in ours.items()},
+        **{f"{label}, {name}": column for name, column in ours.items()},
         "grade": grades,
     }
-    return pipe_table(one.columns, [[head, *cells] for head, cells in lines.items()])
+    cells = tuple((head, *column) for head, column in lines.items())
+    graded = frozenset((len(cells) - 1, i + 1) for i in range(len(grades)))
+    return Filled(one.heading, one.columns, cells, graded)
 
 
 def _printed(one: _Table, claim: Claim) -> str:
@@ -181,13 +208,13 @@ R4_LISTINGS = (
 )
 
 
-def r4_format(rows: Sequence[Row]) -> str:
+def r4_printouts(rows: Sequence[Row]) -> list[Filled | Printout]:
     """R4's validation output, line for line as printed, with a column for each group of our runs."""
     of = {row.claim.id: row for row in rows}
-    return "\n\n".join(_r4_listing(listing, of) for listing in R4_LISTINGS)
+    return [_printout(listing, of) for listing in R4_LISTINGS]
 
 
-def _r4_listing(listing: _Listing, of: Mapping[str, Row]) -> str:
+def _printout(listing: _Listing, of: Mapping[str, Row]) -> Printout:
     rows = [of[claim] for _, claim in listing.lines]
     figures = [{m.group: m for m in _all_measured(row)} for row in rows]
     printed = [f"{label}{of[claim].claim.value}" for label, claim in listing.lines]
@@ -207,8 +234,7 @@ def _r4_listing(listing: _Listing, of: Mapping[str, Row]) -> str:
         for line in zip(*columns, strict=True)
     ]
     main = rows[-1]
-    title = f"**{plain(listing.heading)}**: `{main.claim.id}`, graded **{main.label}**"
-    return "\n".join([title, "", "```text", *lines, "```"])
+    return Printout(listing.heading, main.claim.id, main.label, "\n".join(lines))
 
 
 def _r4_cell(measured: Measured | None, claim: Claim) -> str:
@@ -226,8 +252,28 @@ def _seeds(group: Group) -> str:
     return f"{len(group.runs)} seed{'s' if len(group.runs) > 1 else ''}, {group.numerics}"
 
 
-FORMATS: dict[str, Callable[[Sequence[Row]], str]] = {
-    **{report: partial(table_format, tables) for report, tables in TABLES.items()},
-    "r4": r4_format,
+FORMATS: dict[str, Callable[[Sequence[Row]], list[Filled | Printout]]] = {
+    **{report: partial(tables_of, tables) for report, tables in TABLES.items()},
+    "r4": r4_printouts,
 }
 """How each report prints its results."""
+
+
+def in_markdown(results: Sequence[Filled | Printout]) -> str:
+    """A report's results, as Markdown."""
+    return "\n\n".join(
+        _table_in_markdown(one) if isinstance(one, Filled) else _printout_in_markdown(one) for one in results
+    )
+
+
+def _table_in_markdown(one: Filled) -> str:
+    cells = [
+        [f"**{cell}**" if (i, j) in one.graded else plain(cell) for j, cell in enumerate(row)]
+        for i, row in enumerate(one.rows)
+    ]
+    return f"**{plain(one.heading)}**\n\n{pipe_table([*map(plain, one.heads)], cells)}"
+
+
+def _printout_in_markdown(one: Printout) -> str:
+    title = f"**{plain(one.heading)}**: `{one.claim}`, graded **{one.grade}**"
+    return f"{title}\n\n```text\n{one.text}\n```"

@@ -15,6 +15,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from itertools import combinations
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import bdtr, betaincinv, ndtri, stdtr, stdtrit
 
+from bench.alignment import WANTED
 from reference.errors import InputError
 
 Array = npt.NDArray[np.float64]
@@ -394,7 +396,7 @@ def _more(more_seeds: int | None) -> str:
 
 def _missing(k: int, alignment_green: bool) -> str:
     missing = [f"{MIN_SEEDS} seeds"] if k < MIN_SEEDS else []
-    missing += [] if alignment_green else ["green alignment suites"]
+    missing += [] if alignment_green else [WANTED]
     return " and ".join(missing)
 
 
@@ -740,9 +742,7 @@ def bootstrap_miou(
     truth, predicted = matrices.sum(axis=2)[:, chosen], matrices.sum(axis=1)[:, chosen]
     union = truth + predicted - overlap  # (N, K)
     images = len(matrices)
-    generator = np.random.default_rng(seed)
-    # How often each image is drawn, (draws, N): the same resampling, and pooling becomes one product.
-    weights = generator.multinomial(images, np.full(images, 1 / images), size=draws).astype(np.float64)
+    weights = _resampled(images, draws, seed)
     unions = weights @ union  # (draws, K)
     whole = (unions > 0).all(axis=1)
     if not whole.any():
@@ -750,6 +750,15 @@ def bootstrap_miou(
     scores = ((weights @ overlap)[whole] / unions[whole]).mean(axis=1)
     low, high = np.quantile(scores, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+@lru_cache(maxsize=4)  # 4 MB each, and all evaluations of one split share theirs
+def _resampled(images: int, draws: int, seed: int) -> Array:
+    """How often each image is drawn, (draws, images): pooling over a resample becomes one product."""
+    counts = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=draws)
+    weights = counts.astype(np.float64)
+    weights.flags.writeable = False
+    return weights
 
 
 def two_proportion_z(p_a: float, p_b: float, n_a: int, n_b: int) -> float:

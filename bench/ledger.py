@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CLAIMS = Path(__file__).parent / "claims"
 DATA_FILE = "data.toml"
+ADDED: list[Path] = []
+"""Claims files of one's own that this process reads beside the packaged ones; ``bench.own`` adds to it."""
 
 
 class Metric(NamedTuple):
@@ -200,13 +202,14 @@ class Claim:
 
 @dataclass(frozen=True)
 class Ledger:
-    """All claims of one report, in the file's order."""
+    """All claims of one report, in the file's order; ``recipes`` is the recipe file that it names, if any."""
 
     report: str
     title: str
     year: int | None
     claims: tuple[Claim, ...]
     file: str
+    recipes: str | None = None
 
     def claim(self, claim_id: str) -> Claim:
         """The claim of that id. Raises KeyError."""
@@ -294,11 +297,14 @@ def load_ledger(path: str | Path) -> Ledger:
 def load_ledgers(more: Iterable[str | Path] = ()) -> tuple[Ledger, ...]:
     """The packaged ledgers in name order, then those of further claims files, checked together.
 
+    Further ones are those of ``ADDED``, then ``more``; one that is named twice is read once.
+
     Raises:
         InputError: as ``load_ledger``; or an id is used in two files, or a conflict names a missing claim.
     """
     packaged = sorted(file for file in CLAIMS.glob("*.toml") if file.name != DATA_FILE)
-    ledgers = [load_ledger(path) for path in (*packaged, *more)]
+    further = {Path(path).resolve(): path for path in (*ADDED, *more)}
+    ledgers = [load_ledger(path) for path in (*packaged, *further.values())]
     _check_together(ledgers)
     return tuple(ledgers)
 
@@ -427,7 +433,7 @@ _KIND_KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "process": (("predicate",), ("args",)),
     "explanation": (("tested_by",), ()),
     "figure": (("shows",), ("epochs", "images", "stages")),
-    "protocol": (("stated",), ("code",)),
+    "protocol": (("stated",), ("code", "damage")),
 }  # fmt: skip
 """Kind: the keys it must have besides the common ones, and those it may have."""
 
@@ -461,21 +467,24 @@ def _parse(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read ({error.strerror}); name a claims file") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers and brackets beyond all measure
         raise InputError(f"{path}: not TOML: {error}; mend that place") from error
 
 
 def _ledger(document: dict[str, Any], file: str) -> Ledger:
     _known_keys(document, ("report", "claim"), file)
     head = _only(document.get("report"), file, "[report]")
-    _check_types(head, {"id": _SLUG, "title": _TEXT, "year": _COUNT}, ("id", "title"), f"{file}: [report]")
+    types = {"id": _SLUG, "title": _TEXT, "year": _COUNT, "recipes": _TEXT}
+    _check_types(head, types, ("id", "title"), f"{file}: [report]")
     claims: dict[str, Claim] = {}
     for position, table in enumerate(_several(document.get("claim"), file, "[[claim]]"), 1):
         claim = _claim(table, head["id"], file, position)
         if claim.id in claims:
             raise InputError(f"{file}: {claim.id}: id is used twice; give one of the two another")
         claims[claim.id] = claim
-    ledger = Ledger(head["id"], head["title"], head.get("year"), tuple(claims.values()), file)
+    ledger = Ledger(
+        head["id"], head["title"], head.get("year"), tuple(claims.values()), file, head.get("recipes")
+    )
     for claim in ledger.claims:
         _check_references(claim, claims, file)
     return ledger
@@ -487,7 +496,7 @@ def _claim(table: dict[str, Any], report: str, file: str, position: int) -> Clai
     if kind is None:
         _check_types(table, _KEYS, _REQUIRED, where)
     if not isinstance(kind, str) or kind not in KINDS:
-        raise InputError(f"{where}: unknown kind {kind!r} ({_hint(kind, KINDS)})")
+        raise InputError(f"{where}: unknown kind {kind!r} ({hint(kind, KINDS)})")
     types, (required, _) = _KIND_TYPES[kind], _KIND_KEYS[kind]
     for key in table:
         if key not in types and key in _KEYS:
@@ -533,16 +542,16 @@ def _check_types(
         if not types[key].holds(value):
             raise InputError(f"{where}: {key} is {value!r}; expected {types[key].said}")
         if key in CHOICES and value not in CHOICES[key]:
-            raise InputError(f"{where}: unknown {key} {value!r} ({_hint(value, CHOICES[key])})")
+            raise InputError(f"{where}: unknown {key} {value!r} ({hint(value, CHOICES[key])})")
 
 
 def _known_keys(table: Mapping[str, Any], valid: Iterable[str], where: str) -> None:
     for key in table:
         if key not in valid:
-            raise InputError(f"{where}: unknown key {key!r} ({_hint(key, valid)})")
+            raise InputError(f"{where}: unknown key {key!r} ({hint(key, valid)})")
 
 
-def _hint(word: object, valid: Iterable[str]) -> str:
+def hint(word: object, valid: Iterable[str]) -> str:
     """The nearest valid name, or all of them where none is near."""
     # Imported here: needed only after a mistake, and slow for a command that answers at once.
     from difflib import get_close_matches
@@ -604,7 +613,7 @@ def _check_class_index(table: dict[str, Any], where: str) -> None:
 def _check_process(table: dict[str, Any], where: str) -> None:
     name = table["predicate"]
     if name not in PREDICATES:
-        raise InputError(f"{where}: unknown predicate {name!r} ({_hint(name, PREDICATES)})")
+        raise InputError(f"{where}: unknown predicate {name!r} ({hint(name, PREDICATES)})")
     args, defaults = table.get("args", {}), PREDICATES[name].__kwdefaults__ or {}
     types = {key: _ARGS[said] for key, said in PREDICATES[name].__annotations__.items() if said in _ARGS}
     _check_types(args, types, [key for key in types if key not in defaults], f"{where}: args of {name}")
@@ -629,7 +638,7 @@ def _check_references(claim: Claim, claims: Mapping[str, Claim], file: str) -> N
     for other in claim.order:
         if other not in claims:
             raise InputError(
-                f"{file}: {claim.id}: orders {other!r}, which is no claim ({_hint(other, claims)})"
+                f"{file}: {claim.id}: orders {other!r}, which is no claim ({hint(other, claims)})"
             )
         if claims[other].metric_name != claim.metric_name or claims[other].kind != "number":
             raise InputError(
@@ -638,23 +647,30 @@ def _check_references(claim: Claim, claims: Mapping[str, Claim], file: str) -> N
     for other in claim.conflicts_with:
         if other.startswith(f"{claim.report}-") and other not in claims:
             raise InputError(
-                f"{file}: {claim.id}: conflicts with {other!r}, which is no claim ({_hint(other, claims)})"
+                f"{file}: {claim.id}: conflicts with {other!r}, which is no claim ({hint(other, claims)})"
             )
 
 
 def _check_together(ledgers: Sequence[Ledger]) -> None:
-    """No id in two files, and every conflict names a claim of some file."""
+    """No id in two files, no report in two files, and every conflict names a claim of some file."""
     seen: dict[str, str] = {}
+    reports: dict[str, str] = {}
     for ledger in ledgers:
         for claim in ledger.claims:
             if claim.id in seen:
                 raise InputError(f"{ledger.file}: {claim.id}: id is used in {seen[claim.id]} too; rename it")
             seen[claim.id] = ledger.file
+        if ledger.report in reports:
+            other = reports[ledger.report]
+            raise InputError(
+                f"{ledger.file}: [report]: id {ledger.report!r} is that of {other} too; rename it"
+            )
+        reports[ledger.report] = ledger.file
     for ledger in ledgers:
         for claim in ledger.claims:
             for other in claim.conflicts_with:
                 if other not in seen:
                     raise InputError(
                         f"{ledger.file}: {claim.id}: conflicts with {other!r}, which is no claim"
-                        f" ({_hint(other, seen)})"
+                        f" ({hint(other, seen)})"
                     )

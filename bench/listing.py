@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench import records
 from bench.ledger import load_ledgers
+from reference.outside import is_import_path
 from reference.recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -68,6 +69,10 @@ def models() -> Rows:
         file, what = docstrings.get(builder, ("", ""))
         used = [slug for slug, recipe in RECIPES.items() if recipe.model == name]
         rows.append({"model": name, "file": f"reference/models/{file}", "what": what, "recipes": used})
+    elsewhere = dict.fromkeys(r.model for r in RECIPES.values() if is_import_path(r.model))
+    for name in elsewhere:
+        used = [slug for slug, recipe in RECIPES.items() if recipe.model == name]
+        rows.append({"model": name, "file": None, "what": "from elsewhere", "recipes": used})
     return rows
 
 
@@ -97,16 +102,23 @@ def runs(out: Path) -> Rows:
 
 
 def grades(out: Path) -> Rows:
-    """One row a claim with its grade from the records of a folder."""
-    from bench import alignment, verdicts
+    """One row a claim: its grade from the records of a folder, and what the audit flags beside it."""
+    from bench import alignment, audit, verdicts
 
-    found = records.read_all(out)
-    rows = verdicts.grade_all(load_ledgers(), found, alignment_green=alignment.is_green(out), folder=out)
+    found, ledgers = records.read_all(out), load_ledgers()
+    rows = verdicts.grade_all(
+        ledgers,
+        found,
+        alignment_green=alignment.is_green(out),
+        folder=out,
+        flags=audit.flags(audit.audit(ledgers)),
+    )
     return [
         {
             "claim": row.claim.id,
             "printed": row.claim.value,
             "grade": row.label,
+            "flags": row.flags,
             "measured": [_said(measured) for measured in (row.measured, *row.elsewhere) if measured],
             "why": row.sentence,
         }

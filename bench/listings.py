@@ -950,7 +950,7 @@ def read_listing(text: str, file: str) -> Listing:
     """
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: not TOML: {error}; mend that place") from error
     known = {"network", "names", "damage", "ours", "listing"}
     if unknown := sorted(set(document) - known):

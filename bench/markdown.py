@@ -29,11 +29,17 @@ def elsewhere(measured: Measured) -> str:
 
 
 def named(group: Group) -> str:
+    """A group in words, fit for Markdown."""
+    return plain(in_words(group))
+
+
+def in_words(group: Group) -> str:
     """``"synthetic data, smoke tier"``; numerics and a user's own deviations where there are any."""
     words = [group.where, *([] if group.tier == "full" else [f"{group.tier} tier"])]
     words += [] if group.eager_float32 else [group.numerics]
     own = [why for why in group.whys if not why.startswith(f"{group.tier} tier")]
-    return plain("; ".join([", ".join(words), *own]))
+    own += [f"from {group.origin}"] if group.origin.startswith("file ") else []
+    return "; ".join([", ".join(words), *own])
 
 
 def figure_text(measured: Measured) -> str:

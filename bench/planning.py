@@ -17,6 +17,7 @@ from bench import tiers
 from bench.ledger import Claim
 from bench.records import Record
 from bench.throughput import Result, Row
+from reference.outside import is_import_path
 from reference.recipes.recipe import Recipe
 
 NIGHT_HOURS, THREE_SEEDS_HOURS = 8.0, 24.0
@@ -151,7 +152,7 @@ def _training_flops(recipe: Recipe, records: Iterable[Record]) -> float | None:
             return counted
     from bench.listing import model_names
 
-    if recipe.model not in model_names():
+    if recipe.model not in model_names() and not is_import_path(recipe.model):
         return None
     from bench import cost
 
@@ -182,12 +183,16 @@ def _typical(basis: Basis, rows: Sequence[Row]) -> tuple[float, float, str]:
     return ceiling, STATED_SHARES[basis.dtype], f"{ceiling / 1e12:.3g} TFLOP/s ({STATED_GPU}, stated)"
 
 
-def image_counts(recipe: Recipe, tier: str) -> tuple[int, int]:
-    """Training and validation images: of the official data, or of what smoke tier draws."""
+def image_counts(recipe: Recipe, tier: str, *, drawn: bool = False) -> tuple[int, int]:
+    """Training and validation images: of the official data, or of what code draws.
+
+    Smoke tier is run on drawn data; ``drawn``: so is this recipe, whose claims are about such data.
+    """
     from reference.data import OFFICIAL_COUNTS, synthetic
 
     official = OFFICIAL_COUNTS[recipe.data]
-    return (official["train"], official["val"]) if tier != "smoke" else synthetic.COUNTS[recipe.data]
+    own = tier == "smoke" or drawn
+    return synthetic.COUNTS[recipe.data] if own else (official["train"], official["val"])
 
 
 # ---------------------------------------------------------------- in which order
@@ -202,6 +207,15 @@ def needs(claim: Claim, claims: Mapping[str, Claim]) -> tuple[str, ...]:
     if claim.order_recipes or claim.difference_of:
         return claim.order_recipes or claim.difference_of
     return (claim.recipe,) if claim.recipe else ()
+
+
+def _on_drawn_data(claims: Mapping[str, Claim]) -> set[str]:
+    """Recipes that claims on synthetic data need, and no other claim."""
+    sources: dict[str, set[str]] = {}
+    for claim in claims.values():
+        for slug in needs(claim, claims):
+            sources.setdefault(slug, set()).add(claim.source)
+    return {slug for slug, found in sources.items() if found == {"synthetic"}}
 
 
 def plan(
@@ -224,9 +238,10 @@ def plan(
     by_id = {claim.id: claim for claim in claims}
     scaled = {slug: tiers.TIERS[tier](recipe) for slug, recipe in recipes.items()}
     prices = {slug: price(recipe, basis) for slug, recipe in scaled.items()}
-    images = {}
+    drawn, images = _on_drawn_data(by_id), {}
     for slug, recipe in scaled.items():
-        train, val = counts[slug] if counts is not None else image_counts(recipe, tier)
+        own = None if counts is None else counts[slug]
+        train, val = own or image_counts(recipe, tier, drawn=slug in drawn)
         images[slug] = recipe.epochs * train, recipe.epochs * val
     hours = {slug: _hours(images[slug], prices[slug]) for slug in recipes}
     wanted = {claim.id: _with_starts(needs(claim, by_id), recipes) for claim in by_id.values()}
@@ -359,6 +374,7 @@ def closing(jobs: Sequence[Job], claims: Sequence[Claim], basis: Basis, *, tier:
     sources = [job.price.source.partition(":")[0] for job in jobs]
     told = [f"{sources.count(kind)} {kind}" for kind in dict.fromkeys(sources)]
     counts = "the drawn data's counts" if tier == "smoke" else "official counts"
+    counts += ", drawn data's where claims are about it" if tier != "smoke" and _on_drawn_data(by_id) else ""
     lines = [f"On one {basis.gpu}, {basis.dtype}, {tier} tier, {counts}; rates: {', '.join(told)}."]
     lines += [f"No estimate, so not in the hours: {job.recipe.slug}." for job in jobs if job.hours is None]
     left = len(asked) - len(settled)

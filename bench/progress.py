@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from reference.training.loop import Progress
@@ -58,3 +60,16 @@ class RunProgress:
         elif scores and time.monotonic() - self._printed_at >= PLAIN_SECONDS:
             self._printed_at = time.monotonic()
             print(f"{self._label}: {where}  {scores}", flush=True)
+
+
+@contextmanager
+def files_shown(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal for work that counts (files done, files); nothing elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda done, count: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(label)
+        yield lambda done, count: bar.update(task, completed=done, total=count)

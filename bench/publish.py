@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Collection
 from pathlib import Path
 
-from bench import alignment, records, tables
+from bench import alignment, records, reliability, tables
 from bench.ledger import load_ledgers
 from bench.records import Record
 from reference.errors import InputError
@@ -41,9 +41,13 @@ def publish(
         The files that were written: copies that were not there yet, then the pages.
 
     Raises:
-        InputError: nothing to copy, a run of uncommitted code, a file missing or changed since its record was
-            written, or another file in its place in ``target``. Nothing has been copied then.
+        InputError: nothing to copy, a record that cannot be read, a run of uncommitted code, a file missing
+            or changed since its record was written, or another file in its place in ``target``. Nothing is
+            copied then.
     """
+    for folder in (source, target):
+        if damaged := records.unreadable(folder):
+            raise InputError(f"{folder}: {damaged[0]}")
     chosen = [
         record
         for record in records.read_all(source)
@@ -71,8 +75,9 @@ def publish(
         if not (target / name).exists():
             write_atomically(target / name, content)
             written.append(target / name)
-    if (source / alignment.FILE).exists():
-        write_atomically(target / alignment.FILE, (source / alignment.FILE).read_bytes())
+    for note in (alignment.FILE, reliability.FILE):
+        if (source / note).exists():
+            write_atomically(target / note, (source / note).read_bytes())
     return written + tables.write_all(target, load_ledgers())
 
 

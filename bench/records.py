@@ -7,9 +7,13 @@ on. Beside it lies ``<name>.npz`` with the per-image results of its selected epo
 from __future__ import annotations
 
 import dataclasses
+import gc
 import hashlib
 import json
-from collections.abc import Iterator
+import math
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,30 +120,68 @@ def read(path: Path) -> Record:
     """One record.
 
     Raises:
-        InputError: not JSON, another schema, keys missing or unknown, or edited by hand (hash).
+        InputError: not JSON, another schema, keys missing or unknown, edited by hand (hash), or a value
+            that no run writes.
     """
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a record: {error}; move it away and run again") from error
-    if not isinstance(body, dict) or body.get("schema") != SCHEMA:
+        readable = isinstance(body, dict) and body.get("schema") == SCHEMA
+        declared = body.pop("content_hash", None) if readable else None
+        content_hash = hash_of(body) if readable else ""
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); expected a record") from error
+    except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8, and absurd numbers
+        cause = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: not a record: {cause}; move it away and run again") from error
+    if not readable:
         found = body.get("schema") if isinstance(body, dict) else type(body).__name__
-        raise InputError(f"{path}: record schema {found!r}, this version reads {SCHEMA}; update bench")
-    declared = body.pop("content_hash", None)
-    if declared != hash_of(body):
+        raise InputError(f"{path}: record schema {found!r:.80}, this version reads {SCHEMA}; update bench")
+    if declared != content_hash:
         raise InputError(f"{path}: content does not match its hash; a record is never edited: restore it")
     names = {field.name for field in dataclasses.fields(Record)}
     odd = sorted(names ^ set(body))
     if odd:
         raise InputError(f"{path}: record keys missing or unknown: {', '.join(odd)}; restore the file")
+    if (wrong := _wrong(body)) is not None:
+        raise InputError(f"{path}: key {wrong!r} holds what no run writes; restore the file")
     body["claims"] = tuple(body["claims"])
     return Record(**body)
 
 
 def read_all(folder: Path) -> list[Record]:
-    """Every record under ``folder/records``, ordered by slug, seed and file name."""
-    found = [read(path) for path in paths(folder)]
+    """Every readable record under ``folder/records``, ordered by slug, seed and file name.
+
+    One that cannot be read must not take all others with it: ``unreadable`` names those.
+    """
+    with _no_collection():
+        found = [record for record in _each(folder) if isinstance(record, Record)]
     return sorted(found, key=lambda r: (r.slug, r.tier, r.data["source"], r.seed, r.run_id, r.attempt))
+
+
+def unreadable(folder: Path) -> list[str]:
+    """One line for each record under ``folder/records`` that ``read`` refuses: its path below and why."""
+    lines = (str(error) for error in _each(folder) if isinstance(error, InputError))
+    return [line.removeprefix(f"{folder}/") for line in lines]
+
+
+def _each(folder: Path) -> Iterator[Record | InputError]:
+    for path in paths(folder):
+        try:
+            yield read(path)
+        except InputError as error:
+            yield error
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Millions of objects that all stay would be searched for garbage again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def paths(folder: Path) -> Iterator[Path]:
@@ -150,3 +192,114 @@ def paths(folder: Path) -> Iterator[Path]:
 def path_of(folder: Path, record: Record) -> Path:
     """Where a record lies under ``folder``."""
     return folder / "records" / record.slug / f"{record.name}.json"
+
+
+# ---------------------------------------------------------------- what a run writes
+
+_Shape = Callable[[Any], bool]
+
+
+def _wrong(body: dict[str, Any]) -> str | None:
+    """The first key whose value is not of the kind that a run writes: hashes show edits, not intent."""
+    return next((name for name, shape in _SHAPES.items() if not shape(body[name])), None)
+
+
+def _is(*kinds: type) -> _Shape:
+    return lambda value: isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds)
+
+
+def _listed(shape: _Shape) -> _Shape:
+    return lambda value: isinstance(value, list) and all(map(shape, value))
+
+
+def _mapped(shape: _Shape, **needed: _Shape) -> _Shape:
+    """A table whose values all have one shape, and that has the ``needed`` keys."""
+
+    def fits(value: Any) -> bool:
+        return (
+            isinstance(value, dict)
+            and all(map(shape, value.values()))
+            and all(name in value and part(value[name]) for name, part in needed.items())
+        )
+
+    return fits
+
+
+def _named(pattern: str) -> _Shape:
+    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
+
+
+def _one_of(*values: str) -> _Shape:
+    return lambda value: isinstance(value, str) and value in values
+
+
+def _or_none(shape: _Shape) -> _Shape:
+    return lambda value: value is None or shape(value)
+
+
+def _finite(value: Any) -> bool:
+    return _number(value) and math.isfinite(value)
+
+
+def _lines(value: Any) -> bool:
+    """A table whose texts are one line each: they stand in preformatted text, where nothing is escaped."""
+    return isinstance(value, dict) and all(
+        item.isprintable() for item in value.values() if isinstance(item, str)
+    )
+
+
+_anything: _Shape = lambda value: True  # noqa: E731
+_text, _whole, _number = _is(str), _is(int), _is(int, float)
+_count: _Shape = lambda value: _whole(value) and 0 <= value < 2**63  # noqa: E731
+_rate = _or_none(_number)
+_hash = _named("[0-9a-f]{64}|")
+_table, _commit = _is(dict), _or_none(_named("[0-9a-f]{7,64}"))
+_slug = _named(r"[a-z0-9][a-z0-9.-]*")
+_figure = _mapped(
+    _text,
+    kind=_text,
+    # below the folder itself, since publishing copies what stands here
+    file=_named(r"figures/[a-z0-9][a-z0-9.-]*/[^/\\\x00]+"),
+    sha256=_hash,
+)
+_metric = _mapped(_rate, value=_rate, numerator=_or_none(_count), denominator=_or_none(_count))
+_evaluated = _mapped(
+    _anything,
+    epoch=_count,
+    loss=_rate,
+    majority=_rate,
+    primary=_text,
+    metrics=_mapped(_metric),
+)
+_SHAPES: dict[str, _Shape] = {
+    "run_id": _named("[0-9a-f]{16}"),
+    "attempt": _count,
+    "slug": _slug,
+    "claims": _listed(_text),
+    "tier": _slug,
+    "status": _one_of(*STATUSES),
+    "reason": _text,
+    "seed": _count,
+    "recipe": _mapped(_anything, selection=_one_of("best", "final")),
+    "recipe_hash": _hash,
+    "assumptions": _listed(_mapped(_text)),
+    "deviations": _listed(_mapped(_text, field=_text, printed=_text, used=_text, why=_text)),
+    "numerics": _lines,
+    "data": lambda value: _lines(value) and _slug(value.get("source")),
+    "initial_weights": _mapped(_text),
+    "provenance": lambda value: _table(value) and _commit(value.get("commit")),
+    "metrics": _mapped(_evaluated),
+    "confusion": _listed(_listed(_count)),
+    "curves": _mapped(_listed(_rate)),
+    "weights_hash": _text,
+    "parameters": _count,
+    "throughput": _mapped(_finite),
+    "peak_memory": _count,
+    "wall_seconds": _finite,
+    "device_seconds": _finite,
+    "segments": _listed(_mapped(_number)),
+    "figures": _listed(_figure),
+    "notes": _listed(_text),
+    "started": _text,
+    "schema": _whole,
+}

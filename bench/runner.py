@@ -11,37 +11,35 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
-from safetensors.torch import load_file as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench import automask, provenance, records, tiers
+from bench import automask, interruption, lock, provenance, records, tiers
 from bench.ledger import load_ledgers
 from bench.pictures import draw
 from bench.records import Record
 from reference import models
-from reference.data import open_dataset
+from reference.data import open_dataset, synthetic
 from reference.data.dataset import Dataset, hold_out
-from reference.errors import InputError, WeightsMissingError
-from reference.files import write_atomically
+from reference.errors import DiskError, InputError, WeightsMissingError
+from reference.files import check_writable, remove_leftovers, write_atomically
 from reference.models.automask import flops_per_image
 from reference.models.weights import find_weights, read_state_dict
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Deviation, Recipe
-from reference.training import distributed
+from reference.training import checkpoint, distributed
 from reference.training.automask import segment_images
 from reference.training.evaluation import Evaluation
-from reference.training.loop import DivergedError, Numerics, Outcome, Progress, train
+from reference.training.loop import DeviceMemoryError, DivergedError, Numerics, Outcome, Progress, train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +194,8 @@ def open_data(
 ) -> Dataset:
     """The data of a recipe, once for all runs that share it."""
     classes = scaled.num_classes if scaled.num_classes < printed.num_classes else None
+    if data is None and scaled.num_classes < synthetic.CLASSES.get(scaled.data, 0):
+        classes = scaled.num_classes  # as many kinds of things are drawn as the recipe tells apart
     if scaled.task == "byol" and data is not None and not (data / "p1_data/mini/train.csv").exists():
         classes = None  # without labels there are no classes to choose from
     place = (scaled.data, scaled.image_size, classes)
@@ -237,13 +237,15 @@ _FOLDERS = {
 def missing(runs: Sequence[Run], out: Path, *, again: bool = False) -> list[Run]:
     """Those of ``runs`` that have no ok record under ``out`` (all if ``again``), what they start from first.
 
-    A run is started from weights: one that is recorded but whose weights are gone is trained anew.
+    A run is started from weights: one that is recorded but whose weights are gone is trained anew, and so is
+    one that was killed after its weights and before its record.
     """
     todo: dict[str, Run] = {}
     for run in runs:
-        if again or not any(r.status == "ok" for r in _attempts(run, out)):
-            if run.start is not None and not run.start.weights(out).exists():
-                todo[run.start.run_id] = run.start
+        if again or _finished(run, out) is None:
+            start = run.start
+            if start is not None and not (start.weights(out).exists() and _finished(start, out)):
+                todo[start.run_id] = start
             todo[run.run_id] = run
     return list(todo.values())
 
@@ -256,44 +258,36 @@ def execute(
     resume: bool = True,
     checkpoint_seconds: float = 30.0,
     progress: Callable[[Progress], None] = lambda _: None,
+    notice: Callable[[str], None] = lambda _: None,
 ) -> Record:
     """Train one run and write its record, whatever becomes of it.
 
-    A run that is interrupted (Ctrl-C, SIGTERM) leaves its checkpoint and a record ``interrupted``, and
-    the interruption goes on to the caller.
+    A run that is interrupted (Ctrl-C, SIGTERM, a full disk) leaves its checkpoint and a record
+    ``interrupted``, and the interruption goes on to the caller.
+
+    Args:
+        notice: called with a line for each damaged checkpoint, which is in the record's notes too.
 
     Raises:
         InputError: another process works on this very run, or what it starts from has left no weights.
+        DiskError: a file cannot be written.
     """
     folder = run.folder(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with _lock(folder):
-            return _execute_locked(run, out, folder, weights, resume, checkpoint_seconds, progress)
-    except Timeout as error:
-        raise InputError(
-            f"{folder}: another process runs {run.printed.slug} seed {run.seed}; wait or use another --out"
-        ) from error
+    noted: list[str] = []
 
+    def went_on(where: Progress) -> None:
+        progress(where)
+        interruption.check()
 
-def _execute_locked(
-    run: Run,
-    out: Path,
-    folder: Path,
-    weights: Path | None,
-    resume: bool,
-    checkpoint_seconds: float,
-    progress: Callable[[Progress], None],
-) -> Record:
-    if not resume and distributed.world().main:
-        for stale in (*folder.glob("checkpoint*"), *folder.glob("*/*.npy")):
-            stale.unlink()
-    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-    outcome, status, reason = None, "ok", ""
-    interruption: BaseException | None = None
-    work: Callable[..., Outcome] = segment_images if run.recipe.task == "automask" else train
-    try:
-        outcome = work(
+    def note(line: str) -> None:
+        noted.append(line)
+        notice(line)
+
+    with ExitStack() as held:
+        distributed.rank0_first(lambda: _make_ready(run, out, folder, held, resume=resume))
+        work: Callable[..., Outcome] = segment_images if run.recipe.task == "automask" else train
+        train_it = partial(
+            work,
             run.recipe,
             run.dataset,
             seed=run.seed,
@@ -303,38 +297,86 @@ def _execute_locked(
             initial=_initial(run, out),
             resume=resume,
             checkpoint_seconds=checkpoint_seconds,
-            progress=progress,
+            progress=went_on,
+            notice=note,
         )
-    except DivergedError as error:
-        status, reason = "diverged", str(error)
-    except torch.OutOfMemoryError as error:
-        status, reason = "oom", str(error).splitlines()[0]
-    except (KeyboardInterrupt, SystemExit) as error:
-        status, reason, interruption = "interrupted", type(error).__name__, error
-    except InputError:
-        raise
-    except Exception as error:
-        status, reason = "failed", f"{type(error).__name__}: {error}".splitlines()[0]
-        write_atomically(folder / "traceback.txt", traceback.format_exc().encode())
-    record = _record(run, out, outcome, status, reason, started, time.perf_counter() - clock)
-    if distributed.world().main:
-        if outcome is not None:
-            record = _keep_results(run, out, folder, outcome, record)
-        write_atomically(records.path_of(out, record), records.dumps(record).encode())
-        if outcome is not None:
-            for stale in folder.glob("checkpoint*"):
-                stale.unlink()
-    if interruption is not None:
-        raise interruption
-    if status in ("failed", "oom"):
-        distributed.give_up(f"{run.printed.slug} seed {run.seed}: {status}: {reason}")
+        record = _execute_locked(run, out, folder, train_it, noted)
+    if record.status in ("failed", "oom"):
+        distributed.give_up(f"{run.printed.slug} seed {run.seed}: {record.status}: {record.reason}")
     distributed.barrier()
     return record
 
 
-def _lock(folder: Path) -> AbstractContextManager[object]:
-    """The lock on a run's folder, which rank 0 holds for all of its ranks."""
-    return FileLock(folder / "lock", timeout=0) if distributed.world().main else nullcontext()
+def _make_ready(run: Run, out: Path, folder: Path, held: ExitStack, *, resume: bool) -> None:
+    """Lock the run's folder until ``held`` is closed and clear what is stale in it; rank 0 does, for all."""
+    if not distributed.world().main:
+        return
+    held.enter_context(lock.held(folder, f"{run.printed.slug} seed {run.seed}"))
+    for place in (folder, folder / "masks", folder / "embeddings"):
+        remove_leftovers(place)
+    for place in (out / "records" / run.printed.slug, out / "figures" / run.printed.slug):
+        remove_leftovers(place, f".{run.run_id}*.tmp")
+    check_writable(out / "records" / run.printed.slug / f"{run.run_id}.probe")
+    if not resume:
+        checkpoint.remove(folder)
+        for stale in folder.glob("*/*.npy"):
+            stale.unlink()
+
+
+def _execute_locked(
+    run: Run, out: Path, folder: Path, train_it: Callable[[], Outcome], noted: list[str]
+) -> Record:
+    """The record of a training, written by rank 0."""
+    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+    earlier, main = len(_attempts(run, out)), distributed.world().main
+    stop: BaseException | None = None
+    try:
+        outcome = train_it()
+        record = _record(run, out, outcome, "ok", "", started, time.perf_counter() - clock)
+        if main:
+            record = _keep_results(run, out, folder, outcome, record)
+            write_atomically(records.path_of(out, record), records.dumps(record).encode())
+            checkpoint.remove(folder)
+        return record
+    except DivergedError as error:
+        status, reason = "diverged", str(error)
+    except DeviceMemoryError as error:
+        status, reason = "oom", str(error)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        status, reason = "oom", str(error).partition("\n")[0] or type(error).__name__
+    except distributed.RankLostError as error:
+        status, reason, stop = "interrupted", str(error), error
+    except (KeyboardInterrupt, SystemExit) as error:
+        status, reason, stop = "interrupted", type(error).__name__, error
+    except DiskError as error:
+        status, reason, stop = "interrupted", str(error), error
+    except InputError:
+        raise
+    except Exception as error:
+        if interruption.asked():  # which broke off what cannot be broken off
+            stop = interruption.error()
+            status, reason = "interrupted", type(stop).__name__
+        else:
+            status, reason = "failed", f"{type(error).__name__}: {error}".splitlines()[0]
+            write_atomically(folder / "traceback.txt", traceback.format_exc().encode())
+    if main and len(_attempts(run, out)) > earlier:  # it was written before the interruption came
+        assert stop is not None
+        raise stop
+    wall = time.perf_counter() - clock
+    record = replace(_record(run, out, None, status, reason, started, wall), notes=noted)
+    try:
+        if main:
+            write_atomically(records.path_of(out, record), records.dumps(record).encode())
+    except DiskError as error:
+        raise DiskError(f"{stop or reason}; nor can its record: {error}") from error
+    if stop is not None:
+        raise stop
+    return record
+
+
+def _finished(run: Run, out: Path) -> Record | None:
+    """The latest record of a run that ended well."""
+    return next((r for r in reversed(_attempts(run, out)) if r.status == "ok"), None)
 
 
 def _initial(run: Run, out: Path) -> dict[str, torch.Tensor] | None:
@@ -343,13 +385,19 @@ def _initial(run: Run, out: Path) -> dict[str, torch.Tensor] | None:
         return read_state_dict(run.backbone)
     if run.start is None:
         return None
-    file = run.start.weights(out)
-    if not file.exists():
+    file, finished = run.start.weights(out), _finished(run.start, out)
+    if not file.exists() or finished is None:
         raise InputError(
             f"{run.printed.slug} seed {run.seed} starts from {run.start.printed.slug}, which left no weights"
             f" at {file}; run that first"
         )
-    return load_safetensors(file)
+    state = read_state_dict(file)
+    if checkpoint.weights_hash(state) != finished.weights_hash:
+        raise InputError(
+            f"{file}: not the weights of record {finished.slug}/{finished.name}, which has their hash;"
+            " remove the file and run again"
+        )
+    return state
 
 
 def _keep_results(run: Run, out: Path, folder: Path, outcome: Outcome, record: Record) -> Record:
@@ -375,7 +423,8 @@ def _labels(run: Run) -> np.ndarray:
 
 def _attempts(run: Run, out: Path) -> list[Record]:
     folder = out / "records" / run.printed.slug
-    return [records.read(path) for path in sorted(folder.glob(f"{run.run_id}*.json"))]
+    found = [records.read(path) for path in folder.glob(f"{run.run_id}*.json")]
+    return sorted(found, key=lambda record: record.attempt)
 
 
 def _record(
@@ -484,9 +533,13 @@ def _metrics(outcome: Outcome) -> dict[str, Any]:
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as JSON holds it, without its words: rewording an assumption does not make a new run."""
+    """The recipe as JSON holds it, without its words: rewording an assumption does not make a new run.
+
+    A network from elsewhere is told by its source too, so that a changed one makes a new run.
+    """
     fields = dataclasses.asdict(recipe)
     del fields["assumptions"], fields["title"]
+    fields |= tiers.network_source(recipe)
     settings: dict[str, Any] = json.loads(records.canonical(fields))
     return settings
 
@@ -501,14 +554,14 @@ def flops_per_sample(recipe: Recipe) -> tuple[float, float]:
     if recipe.task == "automask":
         points = int(dict(recipe.model_args)["points_per_side"]) ** 2
         return flops_per_image(recipe.model, points=points), 0.0
-    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+    with torch.device(models.counting_device(recipe.model)), torch.random.fork_rng(devices=[]):
         model = models.build(
             recipe.model,
             num_classes=recipe.num_classes,
             width=recipe.width,
             **dict(recipe.model_args),
         )
-        images = torch.empty(2, 3, recipe.image_size, recipe.image_size)
+        images = torch.zeros(2, 3, recipe.image_size, recipe.image_size)
     views = (images, images) if recipe.task == "byol" else (images,)
     with FlopCounterMode(display=False) as forward:
         output = model(*views)

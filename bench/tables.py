@@ -7,38 +7,33 @@ no order of a file system. So a page that differs from its rendering is stale, a
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from bench import ablations, alignment, audit, grading, settings, throughput
-from bench.formats import FORMATS
-from bench.ledger import METRICS, Claim, Ledger
-from bench.markdown import digits, elsewhere, figure_text, named, pipe_table, plain, span
+from bench import (
+    ablations,
+    alignment,
+    audit,
+    grading,
+    leaderboard,
+    page,
+    records,
+    reliability,
+    settings,
+    summary,
+    throughput,
+    wording,
+)
+from bench.audit import Finding
+from bench.formats import FORMATS, in_markdown
+from bench.ledger import Ledger
+from bench.markdown import elsewhere, figure_text, named, pipe_table, plain
 from bench.records import Record, read_all
-from bench.verdicts import SOURCES, Group, Row, Runs, grade_all, measure
-from reference.files import write_atomically
+from bench.verdicts import Group, Row, Runs, grade_all
+from reference.files import STALE_SECONDS, remove_leftovers, write_atomically
 from reference.recipes import RECIPES
-
-TASKS: dict[str, str] = {
-    "classification50": "50-class classification, top-1 on the validation split",
-    "officehome": "Fine-tuning on Office-Home, 65 classes, top-1 on the validation split",
-    "landcover": "Land-cover segmentation, mean IoU of six classes on the validation split",
-}
-
-HEADINGS: dict[str, str] = {
-    "number": "Figures",
-    "ordering": "Orderings",
-    "process": "Processes",
-    "figure": "Pictures",
-    "architecture": "Networks",
-    "formula": "Formulas",
-    "protocol": "Settings and code",
-    "explanation": "Explanations",
-}
 
 HOW_TO_READ = """\
 *How to read this page.* **Printed** is what the report says, digit for digit; **measured** is our mean over
@@ -64,20 +59,36 @@ def render(folder: Path, ledgers: Iterable[Ledger]) -> dict[str, str]:
         folder=folder,
         flags=audit.flags(findings),
     )
-    pages = {f"reports/{ledger.report}.md": report_page(ledger, rows, found) for ledger in known}
+    runs = Runs(found)
+    boards = leaderboard.boards(rows, runs, folder)
+    pages = {f"reports/{ledger.report}.md": report_page(ledger, rows, found, findings) for ledger in known}
     pages |= {
-        "claims.md": claims_page(rows, known),
+        "claims.md": claims_page(rows, known) + _unreadable(folder),
         "audit.md": audit.page(known, findings),
-        "settings.md": settings.page(known, Runs(found), folder),
-        "ablations.md": ablations.page(known, Runs(found)),
-        "LEADERBOARD.md": leaderboard(rows, found, folder),
+        "settings.md": settings.page(known, runs, folder),
+        "ablations.md": ablations.page(known, runs),
+        "index.html": page.page(known, rows, runs, findings, boards, folder),
+        "LEADERBOARD.md": leaderboard.page(boards),
     }
+    if (folder / reliability.FILE).exists():
+        pages[reliability.PAGE] = reliability.page(folder)
     measured = throughput.read_all(folder)
     return pages | {"throughput.md": throughput.page(measured, folder)} if measured else pages
 
 
+def _unreadable(folder: Path) -> str:
+    """The records that could not be read, which no grade counts; nothing where all can."""
+    lines = records.unreadable(folder)
+    if not lines:
+        return ""
+    listed = "\n".join(f"- {plain(line)}" for line in lines)
+    return f"\n## Records that cannot be read: {len(lines)}\n\nNo grade counts them.\n\n{listed}\n"
+
+
 def write_all(folder: Path, ledgers: Iterable[Ledger]) -> list[Path]:
     """Write every page into ``folder``; the files written. Pages of reports that are gone are removed."""
+    for place in (folder, folder / "reports"):
+        remove_leftovers(place, older_than=STALE_SECONDS)
     drawn = throughput.draw(throughput.read_all(folder), folder)  # first: its page names their hashes
     pages = render(folder, ledgers)
     for name, text in pages.items():
@@ -98,11 +109,16 @@ def check(folder: Path, ledgers: Iterable[Ledger]) -> list[str]:
         elif path.read_bytes() != text.encode():
             wrong.append(f"{name}: stale: differs from what the records give")
     wrong += [f"{name}: surplus: nothing to write it from" for name in _surplus_pages(folder, pages)]
+    wrong += [f"unreadable: {line}" for line in records.unreadable(folder)]
     return wrong + _check_figures(folder, pages)
 
 
 def _surplus_pages(folder: Path, pages: Mapping[str, str]) -> list[str]:
-    written = [*(folder / "reports").glob("*.md"), *folder.glob("throughput.md")]
+    written = [
+        *(folder / "reports").glob("*.md"),
+        *folder.glob("throughput.md"),
+        *folder.glob(reliability.PAGE),
+    ]
     there = (path.relative_to(folder).as_posix() for path in written)
     return sorted(name for name in there if name not in pages)
 
@@ -136,24 +152,33 @@ kind of run, which its heading names.
 """
 
 
-def report_page(ledger: Ledger, rows: Sequence[Row], found: Sequence[Record]) -> str:
-    """The page of one report: its figures beside ours, every claim with its grade, and what the runs were.
+def report_page(
+    ledger: Ledger, rows: Sequence[Row], found: Sequence[Record], findings: Sequence[Finding] = ()
+) -> str:
+    """The page of one report: its verdict, its figures beside ours, every claim with its grade, its runs.
 
     Args:
         rows: graded claims, of this report and perhaps others.
         found: records, of this report's recipes and perhaps others.
+        findings: the audit's, of this report and perhaps others.
     """
     own = [row for row in rows if row.claim.report == ledger.report]
-    slugs = _slugs(own)
+    slugs = wording.recipes_of(own)
     runs = Runs(record for record in found if record.slug in slugs)
     year = f" ({ledger.year})" if ledger.year else ""
-    parts = [f"# {ledger.report.upper()}{year}: {plain(ledger.title)}", HOW_TO_READ, _summary(own)]
+    verdict = summary.sentences(ledger, own, findings)
+    parts = [f"# {ledger.report.upper()}{year}: {plain(ledger.title)}", _in_code(verdict, own)]
+    parts += [HOW_TO_READ, _summary(own)]
     own_format = FORMATS.get(ledger.report)
     if own_format is not None:
-        parts += ["## The results as the report prints them, with ours beside", OWN_FORMAT, own_format(own)]
+        parts += [
+            "## The results as the report prints them, with ours beside",
+            OWN_FORMAT,
+            in_markdown(own_format(own)),
+        ]
     parts += _pictures(runs)
     parts += ["## Every claim"]
-    for kind, heading in HEADINGS.items():
+    for kind, heading in wording.HEADINGS.items():
         of_kind = [row for row in own if row.claim.kind == kind]
         if of_kind:
             parts += [f"### {heading}", _claim_table(kind, of_kind)]
@@ -161,14 +186,12 @@ def report_page(ledger: Ledger, rows: Sequence[Row], found: Sequence[Record]) ->
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
-def _slugs(rows: Iterable[Row]) -> list[str]:
-    """The recipes that exist among those that claims name, in the claims' order."""
-    named: list[str] = []
-    for row in rows:
-        claim = row.claim
-        named += [*([claim.recipe] if claim.recipe else []), *claim.order_recipes, *claim.difference_of]
-        named += [name for name in claim.tested_by if name in RECIPES]
-    return [slug for slug in dict.fromkeys(named) if slug in RECIPES]
+def _in_code(sentences: Iterable[str], rows: Iterable[Row]) -> str:
+    """Sentences as one paragraph, claims' ids in it as code."""
+    ids = {row.claim.id for row in rows}
+    return re.sub(
+        r"[\w.-]*\w", lambda word: f"`{word[0]}`" if word[0] in ids else word[0], plain(" ".join(sentences))
+    )
 
 
 def _summary(rows: Sequence[Row]) -> str:
@@ -177,24 +200,29 @@ def _summary(rows: Sequence[Row]) -> str:
     order = {grade: position for position, grade in enumerate(reversed(grading.GRADES))}
     grade_of = {row.label: (row.grade, row.reason) for row in rows}
     listed = sorted(counts, key=lambda label: (order[grade_of[label][0]], label))
-    table = [[f"**{label}**", str(counts[label]), _meaning(*grade_of[label])] for label in listed]
+    table = [
+        [f"**{label}**", str(counts[label]), plain(wording.meaning(*grade_of[label]))] for label in listed
+    ]
     return pipe_table(["grade", "claims", "meaning"], table, right=(1,))
-
-
-def _meaning(grade: str, reason: str) -> str:
-    return plain(grading.NOT_RUN_REASONS[reason] if reason else grading.GRADES[grade])
 
 
 def _claim_table(kind: str, rows: Sequence[Row]) -> str:
     if kind != "number":
         return pipe_table(
             ["claim", "what it says", "grade", "where"],
-            [[_id(row), plain(row.claim.text), _grade(row), _where(row)] for row in rows],
+            [[_id(row), plain(row.claim.text), _grade(row), wording.where(row)] for row in rows],
         )
     return pipe_table(
         ["claim", "what it says", "printed", "measured", "grade", "where"],
         [
-            [_id(row), plain(row.claim.text), _printed(row.claim), _measured(row), _grade(row), _where(row)]
+            [
+                _id(row),
+                plain(row.claim.text),
+                wording.printed(row.claim),
+                _measured(row),
+                _grade(row),
+                wording.where(row),
+            ]
             for row in rows
         ],
     )
@@ -204,26 +232,9 @@ def _id(row: Row) -> str:
     return f"`{row.claim.id}`"
 
 
-def _where(row: Row) -> str:
-    return f"{row.claim.report}:{', '.join(map(str, row.claim.lines))}"
-
-
-def _printed(claim: Claim) -> str:
-    if claim.value is None:
-        return "–"
-    about = "about " if claim.approx else ""
-    return f"{about}{claim.value}{' %' if claim.unit == 'percent' else ''}"
-
-
 def _grade(row: Row) -> str:
     """The grade, the sentence that gives its reason, and what else must be known beside it."""
-    # the meaning of a reason stands in the summary; here is what it is due to
-    said = row.sentence.partition("; ")[2] if row.reason else row.sentence
-    parts = [f"**{row.label}**", *([plain(said)] if said else [])]
-    if row.holm_p is not None and row.grade in ("contradicted", grading.NOT_REACHED, "exceeded"):
-        parts.append(f"p = {row.holm_p:.2g} after Holm's adjustment over the report's figures")
-    if row.failures:
-        parts.append(f"runs that did not end well: {len(row.failures)}")
+    parts = [f"**{row.label}**", *map(plain, wording.remarks(row))]
     parts += [f"flag: {plain(flag)}" for flag in row.flags]
     return "<br>".join(parts)
 
@@ -237,15 +248,6 @@ def _measured(row: Row) -> str:
 
 # ---------------------------------------------------------------- pictures, assumptions, deviations, runs
 
-_CAPTIONS = {
-    "masks": "predicted masks",
-    "tsne": "t-SNE of the penultimate layer",
-    "pca": "PCA of the penultimate layer",
-    "overlay": "automatic masks",
-    "iou": "IoU of each class by epoch",
-    "confusion": "confusion",
-    "curves": "losses and metric by epoch",
-}
 _FOLDED = {
     "iou": "IoU of each class by epoch",
     "confusion": "Confusion of classes",
@@ -255,7 +257,9 @@ _FOLDED = {
 
 def _pictures(runs: Runs) -> list[str]:
     """Mask strips and points, and folded away what else there is, of every group's first seed that has it."""
-    groups = sorted((g for of in runs.groups.values() for g in of), key=lambda g: (_evidence(g), g.slug))
+    groups = sorted(
+        (g for of in runs.groups.values() for g in of), key=lambda g: (wording.evidence(g), g.slug)
+    )
     open_ones = [_picture(group, kind) for group in groups for kind in ("masks", "tsne", "pca", "overlay")]
     folded = []
     for kind, said in _FOLDED.items():
@@ -267,12 +271,11 @@ def _pictures(runs: Runs) -> list[str]:
 
 def _picture(group: Group, kind: str) -> str:
     """A caption that names the data, and a run's pictures; empty where no run of the group has one."""
-    said = f"{plain(RECIPES[group.slug].title)}: {_CAPTIONS[kind]}, {named(group)}"
-    for record in group.runs:
-        files = [figure["file"] for figure in record.figures if figure["kind"] == kind]
-        if files:
-            pictures = (f"![{said}](../{file})" for file in files)
-            return "\n\n".join([f"`{group.slug}`, {said}, seed {record.seed}", *pictures])
+    said = f"{plain(RECIPES[group.slug].title)}: {wording.CAPTIONS[kind]}, {named(group)}"
+    if (drawn := wording.first_pictures(group, kind)) is not None:
+        record, files = drawn
+        pictures = (f"![{said}](../{file})" for file in files)
+        return "\n\n".join([f"`{group.slug}`, {said}, seed {record.seed}", *pictures])
     return ""
 
 
@@ -326,8 +329,8 @@ def _runs(runs: Runs) -> list[str]:
             str(record.seed),
             record.tier,
             record.data["source"],
-            "superseded" if id(record) in superseded else _status(record),
-            *_result(record),
+            "superseded" if id(record) in superseded else plain(wording.status(record)),
+            *wording.result(record),
             _commit(record),
             plain(str(record.provenance.get("device", ""))),
         ]
@@ -346,27 +349,9 @@ def _runs(runs: Runs) -> list[str]:
     return [*parts, "\n".join(f"- {plain(note)}" for note in sorted(notes))]
 
 
-def _status(record: Record) -> str:
-    return plain(f"{record.status}: {record.reason}" if record.reason else record.status)
-
-
-def _result(record: Record) -> list[str]:
-    """The primary figure and its epoch, as two cells."""
-    entry = record.metrics.get(record.selected)
-    if entry is None:
-        return ["–", "–"]
-    value = record.metric(entry["primary"])
-    return [
-        f"{entry['primary']} {'undefined' if value is None else f'{value:.4f}'}",
-        str(entry["epoch"] or "–"),
-    ]
-
-
 def _commit(record: Record) -> str:
-    commit = record.provenance.get("commit")
-    if commit is None:
-        return "not in a checkout"
-    return f"`{commit[:9]}`{' with changes' if record.provenance.get('dirty') else ''}"
+    commit, dirty = wording.commit(record)
+    return f"`{commit}`{' with changes' if dirty else ''}" if commit else "not in a checkout"
 
 
 # ---------------------------------------------------------------- all claims
@@ -389,138 +374,14 @@ def claims_page(rows: Sequence[Row], ledgers: Sequence[Ledger] = ()) -> str:
                     [
                         _id(row),
                         plain(row.claim.text),
-                        _printed(row.claim),
+                        wording.printed(row.claim),
                         _measured(row),
                         f"**{row.label}**",
                         plain("; ".join(row.flags)),
-                        _where(row),
+                        wording.where(row),
                     ]
                     for row in own
                 ],
             ),
         ]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
-
-
-# ---------------------------------------------------------------- rankings
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """One line of a ranking."""
-
-    value: float
-    cells: tuple[str, ...]
-
-
-LEADERBOARD_NOTE = """\
-*How to read this page.* One section a task, one table for each kind of evidence; figures of different tables
-are not comparable, so nothing is ranked across them. The 95 % interval is over seeds (Student's t) where
-there are two or more; for one seed, and for printed accuracies, it is over the images of the validation split
-(Clopper–Pearson for top-1, bootstrap for mean IoU), which leaves the spread between seeds out. **Synthetic**
-images are drawn by code and **stand-in** images are other pictures in the same folders: their figures say
-nothing about the official data. Samples/s are of training, on the device named.
-"""
-
-_RANKED = ["rank", "entry", "", "value", "95 %", "seeds", "parameters", "samples/s", "device", "grade"]
-
-
-def leaderboard(rows: Sequence[Row], found: Sequence[Record], folder: Path | None = None) -> str:
-    """One ranking for each task and each kind of evidence (data, tier, deviations).
-
-    Args:
-        rows: graded claims, whose printed figures are ranked too.
-        found: records; the latest finished ones are ranked.
-        folder: where they lie, for intervals over images.
-    """
-    runs = Runs(found)
-    graded = {row.claim.id: row for row in rows}
-    parts = ["# Leaderboard", LEADERBOARD_NOTE]
-    for role, title in TASKS.items():
-        tables: dict[str, list[_Entry]] = {}
-        printed = [_printed_entry(row) for row in rows if _is_ranked(row.claim, role)]
-        if printed:
-            tables[AS_PRINTED] = printed
-        for group in sorted((g for gs in runs.groups.values() for g in gs), key=_evidence):
-            entry = _measured_entry(group, role, graded, folder)
-            if entry is not None:
-                tables.setdefault(_evidence(group)[1], []).append(entry)
-        if tables:
-            parts += [f"## {title}"]
-        for heading, entries in tables.items():
-            parts += [f"### {heading[0].upper()}{heading[1:]}", _ranking(entries)]
-    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
-
-
-def _is_ranked(claim: Claim, role: str) -> bool:
-    """A printed figure of the whole validation split, not about some epoch, class or gain."""
-    return (
-        claim.kind == "number"
-        and claim.data == role
-        and claim.metric in ("top1", "miou")
-        and claim.split == "val"
-    )
-
-
-AS_PRINTED = "Official data, every setting as printed"
-
-
-def _evidence(group: Group) -> tuple[int, str]:
-    """What a ranking's entries share, and its place among the rankings."""
-    if group.source == "official" and not group.deviations and group.eager_float32:
-        return 0, AS_PRINTED
-    place = SOURCES.index(group.source) + 1
-    return place, named(group)
-
-
-def _printed_entry(row: Row) -> _Entry:
-    claim = row.claim
-    value = float(claim.fraction)
-    interval = "–"
-    if claim.metric == "top1" and claim.n:
-        interval = span(grading.accuracy_interval(round(value * claim.n), claim.n))
-    cells = (f"`{claim.id}`", "printed", str(claim.fraction), interval, str(claim.runs), "–", "–", "–")
-    return _Entry(value, (*cells, f"**{row.label}**"))
-
-
-def _measured_entry(group: Group, role: str, graded: Mapping[str, Row], folder: Path | None) -> _Entry | None:
-    first = group.runs[0]
-    primary = first.metrics.get(first.selected, {}).get("primary")
-    if first.data["role"] != role or primary not in METRICS:
-        return None
-    measured = measure(primary, group, folder)
-    rate = math.fsum(record.throughput["samples_per_second"] for record in group.runs) / len(group.runs)
-    cells = (
-        f"`{group.slug}`, {plain(RECIPES[group.slug].title)}",
-        "measured",
-        digits(measured.mean, 4),
-        span(measured.interval) if measured.interval else "–",
-        str(measured.k),
-        f"{first.parameters:,}",
-        f"{rate:,.1f}",
-        plain(str(first.provenance.get("device", "")) + f", {group.numerics}"),
-        _standing(group, graded.get(group.slug)),
-    )
-    return _Entry(measured.mean, cells)
-
-
-def _standing(group: Group, row: Row | None) -> str:
-    """The grade that a group's figure led to, or why it led to none."""
-    if row is None:
-        return "no claim"
-    if row.measured is not None and row.measured.group.runs[0] is group.runs[0]:
-        return f"**{row.label}**"
-    return "counts for no claim: " + ("deviation" if group.source == row.claim.source else "data")
-
-
-def _ranking(entries: Sequence[_Entry]) -> str:
-    """Best first; equal values share a rank; undefined ones come last without one."""
-    ranked = sorted(
-        entries,
-        key=lambda e: (not math.isfinite(e.value), -e.value if math.isfinite(e.value) else 0, e.cells),
-    )
-    rows = []
-    for entry in ranked:
-        better = sum(other.value > entry.value for other in ranked if math.isfinite(other.value))
-        rows.append([str(better + 1) if math.isfinite(entry.value) else "–", *entry.cells])
-    return pipe_table(_RANKED, rows, right=(0, 5, 6, 7))

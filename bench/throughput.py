@@ -247,7 +247,7 @@ def read(path: Path) -> Result:
         body = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); name a result file") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a throughput result: {error}; measure again") from error
     if not isinstance(body, dict) or body.get("schema") != SCHEMA:
         found = body.get("schema") if isinstance(body, dict) else type(body).__name__
@@ -364,21 +364,31 @@ def _machine_part(result: Result, folder: Path) -> list[str]:
     ]
     if result.failed:
         parts.append(f"**Failed, so not below:** {', '.join(f'`{name}`' for name in result.failed)}.")
-    ceilings = [
-        [where, *(_si(limits.get(name)) for name in ("float32", "bfloat16", "copy"))]
-        for where, limits in result.ceilings.items()
-    ]
-    parts.append(_table(["ceilings", "float32 FLOP/s", "bfloat16 FLOP/s", "copy B/s"], ceilings))
+    parts.append(_table(*ceilings_table(result)))
     if roofline_points(result):
-        picture = folder / _picture_file(result)
+        picture = folder / picture_file(result)
         content = picture.read_bytes() if picture.exists() else b""
-        parts.append(f"![Roofline of {result.machine_name}]({_picture_file(result)})")
+        parts.append(f"![Roofline of {result.machine_name}]({picture_file(result)})")
         parts.append(f"<!-- sha256 of the picture: {hashlib.sha256(content).hexdigest()} -->")
-    parts += [_targets_table(result), _rows_table(result)]
+    parts += [_table(*targets_table(result)), _table(*rows_table(result))]
     return parts
 
 
-def _targets_table(result: Result) -> str:
+Cells = tuple[list[str], list[list[str]]]
+"""A table's heads and its rows; a line break in a cell parts what stands below each other."""
+
+
+def ceilings_table(result: Result) -> Cells:
+    """What the machine reaches at most, in each place that work was done."""
+    rows = [
+        [where, *(_si(limits.get(name)) for name in ("float32", "bfloat16", "copy"))]
+        for where, limits in result.ceilings.items()
+    ]
+    return ["ceilings", "float32 FLOP/s", "bfloat16 FLOP/s", "copy B/s"], rows
+
+
+def targets_table(result: Result) -> Cells:
+    """Every target, and what this session reached of it."""
     rows = []
     for target in TARGETS:
         hit = reached(target, result)
@@ -386,10 +396,11 @@ def _targets_table(result: Result) -> str:
             rows.append([target.work, target.said, "–", "not measured here"])
         else:
             rows.append([target.work, target.said, _si(hit[1]), "yes" if hit[1] >= target.at_least else "no"])
-    return _table(["target", "at least", "reached", "met"], rows)
+    return ["target", "at least", "reached", "met"], rows
 
 
-def _rows_table(result: Result) -> str:
+def rows_table(result: Result) -> Cells:
+    """Everything that was timed."""
     rows = []
     for row in result.rows:
         part = share(row, result)
@@ -404,17 +415,18 @@ def _rows_table(result: Result) -> str:
                 _si(row.flops),
                 _si(row.bytes),
                 "–" if part is None else f"{part:.0%}",
-                "<br>".join(own) or "–",
+                "\n".join(own) or "–",
             ]
         )
     heads = ["work", "contender", "rate", "rounds", "FLOPs/item", "bytes/item", "share", "against the others"]
-    return _table(heads, rows)
+    return heads, rows
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     from tabulate import tabulate
 
-    return tabulate(rows, headers=heads, tablefmt="github", disable_numparse=True)
+    lines = [[cell.replace("\n", "<br>") for cell in row] for row in rows]
+    return tabulate(lines, headers=heads, tablefmt="github", disable_numparse=True)
 
 
 def _si(value: float | None) -> str:
@@ -433,7 +445,7 @@ def _digits(value: float) -> str:
 
 def pictures(results: Iterable[Result]) -> list[str]:
     """The files, below the results' folder, that ``draw`` writes."""
-    return [_picture_file(result) for result in results if roofline_points(result)]
+    return [picture_file(result) for result in results if roofline_points(result)]
 
 
 def draw(results: Iterable[Result], folder: Path) -> list[Path]:
@@ -456,9 +468,9 @@ def draw(results: Iterable[Result], folder: Path) -> list[Path]:
             peaks={name: peak for name, peak in limits.items() if name != "copy"},
             bandwidth=limits["copy"],
             title=f"Training steps on {result.machine['gpu'] or result.machine_name}",
-            path=folder / _picture_file(result),
+            path=folder / picture_file(result),
         )
-        drawn.append(folder / _picture_file(result))
+        drawn.append(folder / picture_file(result))
     return drawn
 
 
@@ -476,5 +488,6 @@ def roofline_points(result: Result) -> dict[str, Row]:
     return points if points and place(next(iter(points.values())).settings) in result.ceilings else {}
 
 
-def _picture_file(result: Result) -> str:
+def picture_file(result: Result) -> str:
+    """Where the roofline lies below the results' folder."""
     return f"figures/throughput/{result.slug}-roofline.png"

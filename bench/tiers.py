@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from reference.outside import is_import_path, source_hash
 from reference.recipes.recipe import Deviation, Phase, Recipe, Role
 
 SMOKE_WIDTH = 8
@@ -39,7 +40,8 @@ def smoke(recipe: Recipe) -> Recipe:
     """Minutes on two cores: narrow network, small images, few classes, short schedule.
 
     Nothing starts from pretrained files; what starts from another run starts from that run's smoke tier.
-    Automatic masks alone stay as they are: nothing is trained, and random weights find none.
+    Automatic masks alone stay as they are: nothing is trained, and random weights find none. A network from
+    elsewhere keeps its width, since nobody knows whether it has one.
     """
     if recipe.task == "automask":
         return recipe
@@ -47,7 +49,7 @@ def smoke(recipe: Recipe) -> Recipe:
     args = tuple((k, min(v, 1)) if k == "padding" else (k, v) for k, v in recipe.model_args)
     smaller = replace(
         recipe,
-        width=min(recipe.width, most["width"]),
+        width=recipe.width if is_import_path(recipe.model) else min(recipe.width, most["width"]),
         image_size=min(recipe.image_size, most["image_size"]),
         batch_size=min(recipe.batch_size, most["batch_size"]),
         num_classes=min(recipe.num_classes, most["num_classes"]),
@@ -67,6 +69,11 @@ def apply(recipe: Recipe, tier: str) -> tuple[Recipe, tuple[Deviation, ...]]:
     """The recipe that ``tier`` runs, and every field in which it departs from the printed one."""
     scaled = TIERS[tier](recipe)
     return scaled, deviations(recipe, scaled, WHY[tier])
+
+
+def network_source(recipe: Recipe) -> dict[str, str]:
+    """What a recipe's settings hold besides its fields: the source of a network from elsewhere."""
+    return {"model_source": source_hash(recipe.model)} if is_import_path(recipe.model) else {}
 
 
 def deviations(printed: Recipe, used: Recipe, why: str) -> tuple[Deviation, ...]:

@@ -13,7 +13,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,28 +21,30 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from bench import grading, listings, provenance, records, tiers
+from bench import checks, grading, listings, provenance, records, tiers
 from bench.grading import Verdict
 from bench.ledger import METRICS, Claim, Ledger
 from bench.predicates import PREDICATES
 from bench.records import Record
 from reference.data.dataset import OFFICIAL_PALETTE
 from reference.errors import InputError
+from reference.outside import is_import_path
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Assumption, Recipe
 
-CHECKS: dict[str, Callable[[], tuple[Any, Any]]] = {**listings.CHECKS}
+CHECKS: dict[str, Callable[[], tuple[Any, Any]]] = {**listings.CHECKS, **checks.CHECKS}
 """Deterministic claims that code settles: claim id → (what is printed, what we find)."""
 
 SOURCES = ("official", "stand-in", "synthetic")
 TIER_RANK = ("full", "gpu", "smoke")
 BROKEN = ("failed", "diverged", "oom")
 
-# Fields that say something about a recipe and change nothing that it computes.
-_WORDS = {
+WORDS = {
     "title", "report", "assumptions", "mask_epochs", "mask_images", "eval_batch_size", "embed_epochs",
     "embed_split", "embed_methods",
 }  # fmt: skip
+"""Fields that say something about a recipe and change nothing that it computes."""
+
 _DEFAULTS = {
     field.name: field.default
     for field in dataclasses.fields(Recipe)
@@ -53,7 +55,11 @@ _DEFAULTS = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Group:
-    """Finished runs that differ in their seed alone, ordered by it; the latest attempt of each."""
+    """Finished runs that differ in their seed alone, ordered by it; the latest attempt of each.
+
+    Attributes:
+        origin: what they start from: ``"scratch"``, a file of weights, or another run's recipe.
+    """
 
     slug: str
     tier: str
@@ -62,6 +68,7 @@ class Group:
     deviations: tuple[dict[str, str], ...]
     numerics: str
     runs: tuple[Record, ...]
+    origin: str
 
     @property
     def whys(self) -> tuple[str, ...]:
@@ -258,11 +265,18 @@ def is_of_present_recipe(record: Record) -> bool:
     """
     if record.slug not in RECIPES or record.tier not in tiers.TIERS:
         return False
-    scaled, _ = tiers.apply(RECIPES[record.slug], record.tier)
-    present = json.loads(records.canonical(dataclasses.asdict(scaled)))
+    recipe = RECIPES[record.slug]
+    present = _as_recorded(tiers.TIERS[record.tier](recipe)) | tiers.network_source(recipe)
     own = {d["field"] for d in record.deviations if d["why"] != tiers.WHY[record.tier]}
-    compared = set(present) - _WORDS - own
+    compared = set(present) - WORDS - own
     return all(record.recipe.get(name, _DEFAULTS.get(name)) == present[name] for name in compared)
+
+
+@cache
+def _as_recorded(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as a record would hold it."""
+    settings: dict[str, Any] = json.loads(records.canonical(dataclasses.asdict(recipe)))
+    return settings
 
 
 def per_image(record: Record, folder: Path | None) -> PerImage | None:
@@ -291,14 +305,14 @@ def figure_of(claim: Claim, record: Record) -> float | None:
     same run that names an epoch, or the last one, is about the validation curve at that epoch.
     """
     assert claim.metric_name is not None
-    if _is_recipes_own(claim):
+    if is_recipes_own(claim):
         return record.metric(claim.metric_name)
     curve = record.curves.get(f"val_{claim.metric_name}", [])
     epoch = len(curve) if claim.epoch is None else claim.epoch
     return curve[epoch - 1] if 0 < epoch <= len(curve) else None
 
 
-def _is_recipes_own(claim: Claim) -> bool:
+def is_recipes_own(claim: Claim) -> bool:
     """Whether a claim is about the epoch that the recipe selects."""
     last = claim.selection.startswith("last epoch")
     return claim.id == claim.recipe or (claim.epoch is None and not last)
@@ -335,12 +349,23 @@ def _interval(
             0.975, spread, nu=len(values) - 1, k=len(values), m=math.inf, delta=0
         ))  # fmt: skip
         return (mean - half, mean + half), f"t over {len(values)} seeds"
-    record = group.runs[0]
-    counts = record.counts(metric) if own else None
+    if not own:
+        return None, ""
+    return image_interval(metric, group.runs[0], lambda record: per_image(record, folder))
+
+
+def image_interval(
+    metric: str, record: Record, images_of: Callable[[Record], PerImage | None]
+) -> tuple[tuple[float, float] | None, str]:
+    """95 % interval of one run's figure over the images of its evaluation, and how it was made.
+
+    Exact for an accuracy, a bootstrap for an IoU or their mean; None where the run keeps too little.
+    """
+    counts = record.counts(metric)
     if metric == "top1" and counts is not None:
         return grading.accuracy_interval(*counts), f"Clopper–Pearson, {counts[1]} images"
     classes = _iou_classes(metric, record)
-    images = per_image(record, folder) if own and classes else None
+    images = images_of(record) if classes else None
     if images is None or classes is None:
         return None, ""
     return grading.bootstrap_miou(images.results, classes, seed=0), f"bootstrap, {len(images.ids)} images"
@@ -354,7 +379,7 @@ def _iou_classes(metric: str, record: Record) -> list[int] | None:
 
 def _key(record: Record) -> tuple[str, ...]:
     """What runs that differ in their seed alone have in common; what is shown of them does not count."""
-    deviations = [deviation for deviation in record.deviations if deviation["field"] not in _WORDS]
+    deviations = [deviation for deviation in record.deviations if deviation["field"] not in WORDS]
     return (
         record.slug,
         record.tier,
@@ -376,6 +401,7 @@ def _group(runs: Sequence[Record]) -> Group:
         deviations=tuple(first.deviations),
         numerics=_numerics(first.numerics),
         runs=tuple(sorted(runs, key=lambda r: r.seed)),
+        origin=first.initial_weights["from"],
     )
 
 
@@ -497,7 +523,7 @@ class _Grader:
     def _number(self, claim: Claim, row: Callable[..., Row]) -> Row:
         assert claim.recipe is not None
         assert claim.metric_name is not None
-        own = None if _is_recipes_own(claim) else partial(figure_of, claim)
+        own = None if is_recipes_own(claim) else partial(figure_of, claim)
         with_figure = [g for g in self.runs.groups[claim.recipe] if any(_recorded(claim, r) for r in g.runs)]
         measured = [measure(claim.metric_name, group, self.folder, own) for group in with_figure]
         counting = [m for m in measured if m.group.counts_for(claim)]
@@ -512,7 +538,7 @@ class _Grader:
         )
         verdict = self._by_number_rule(claim, claim.metric_name, list(chosen.values), chosen.group.runs, 1.0)
         broken = self.runs.broken(claim.recipe, claim)
-        return _judged(row, verdict, _broken_beside(broken))
+        return _judged(row, verdict, _broken_beside(broken) + _of_outside(RECIPES[claim.recipe]))
 
     def _no_number(self, claim: Claim, row: Callable[..., Row]) -> Row:
         """Why no run counts for a number: all broke, they deviate, or they are on other data or not there."""
@@ -646,7 +672,7 @@ class _Grader:
 
     def _correct(self, pairing: _Pairing, claim: Claim) -> list[Sequence[bool]] | None:
         """Which images each side has right at the one common seed; None where that cannot be compared."""
-        if claim.metric != "top1" or not all(_is_recipes_own(self.claims[name]) for name in claim.order):
+        if claim.metric != "top1" or not all(is_recipes_own(self.claims[name]) for name in claim.order):
             return None
         sides = [
             self._images(record)
@@ -745,6 +771,13 @@ def _broken_beside(broken: Sequence[Record]) -> str:
     return "; left out, since they broke: " + ", ".join(f"seed {r.seed} ({r.status})" for r in broken)
 
 
+def _of_outside(recipe: Recipe) -> str:
+    """Suites hold the networks of ``reference`` to outside oracles, and no others."""
+    if not is_import_path(recipe.model):
+        return ""
+    return f"; no suite here vouches for its network, {recipe.model}"
+
+
 def _on(group: Group, claim: Claim) -> str:
     """How a grade is called that does not rest on the claim's own data as printed."""
     if group.source != claim.source:
@@ -777,7 +810,7 @@ def _recorded(claim: Claim, record: Record) -> bool:
     index = claim.class_index
     if index is not None and names[index : index + 1] != [OFFICIAL_PALETTE.classes[index]]:
         return False
-    if _is_recipes_own(claim):
+    if is_recipes_own(claim):
         return claim.metric_name in record.metrics.get(record.selected, {}).get("metrics", {})
     return len(record.curves.get(f"val_{claim.metric_name}", [])) >= (claim.epoch or 1)
 

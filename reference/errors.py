@@ -10,3 +10,7 @@ class InputError(Exception):
 
 class WeightsMissingError(InputError):
     """Pretrained weights that a recipe starts from are not on this machine (``not run: weights``)."""
+
+
+class DiskError(InputError):
+    """A file cannot be written: a full disk, a quota, no permission. What was there before is as it was."""

@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import matplotlib.style
@@ -38,6 +38,33 @@ WIDTH = 1000  # pixels of every picture; text is sized to survive a phone, which
 _DPI = 100
 _GAP = 6
 _NAMED_CELLS = 12  # more classes than this leave no room for a number in each cell
+
+
+class StripGrid(NamedTuple):
+    """Where the tiles of a mask strip lie, in pixels: the first at (left, top), the next a pitch further."""
+
+    left: int
+    top: int
+    side: int
+    pitch: int
+    legend_rows: int
+
+    @property
+    def legend(self) -> int:
+        """Height of the legend, at the foot."""
+        return self.legend_rows * 40 + 16
+
+    def height(self, rows: int) -> int:
+        """Of the whole picture."""
+        return self.top + rows * self.pitch + self.legend
+
+
+def strip_grid(columns: int, classes: Sequence[str]) -> StripGrid:
+    """The grid of ``mask_strips`` with so many columns of tiles, for whoever cuts the picture up again."""
+    left = 46
+    side = (WIDTH - left - columns * _GAP) // columns
+    legend_rows = -(-sum(len(name) + 6 for name in classes) // 56)
+    return StripGrid(left=left, top=90, side=side, pitch=side + _GAP, legend_rows=legend_rows)
 
 
 def mask_strips(
@@ -69,11 +96,8 @@ def mask_strips(
     epochs = sorted(predictions)
     masks = [truth, *(predictions[epoch] for epoch in epochs)]
     _check_strips(images, masks, ids)
-    left, top, line = 46, 90, 40
-    columns = 1 + len(masks)
-    side = (WIDTH - left - columns * _GAP) // columns
-    legend_rows = -(-sum(len(name) + 6 for name in classes) // 56)
-    height = top + len(ids) * (side + _GAP) + legend_rows * line + 16
+    grid = strip_grid(1 + len(masks), classes)
+    left, top, side, height = grid.left, grid.top, grid.side, grid.height(len(ids))
     sheet = np.full((height, WIDTH, 3), 255, dtype=np.uint8)
     for row in range(len(ids)):
         tiles = [_scaled(images[row], side, smooth=True)]
@@ -85,7 +109,7 @@ def mask_strips(
     with _defaults():
         figure = Figure(figsize=(WIDTH / _DPI, height / _DPI), dpi=_DPI)
         figure.figimage(sheet)
-        figure.text(left / WIDTH, 1 - 12 / height, title, fontsize=16, weight="bold", va="top")
+        figure.text(left / WIDTH, 1 - 4 / height, _wrapped(title, 60), fontsize=16, weight="bold", va="top")
         for column, name in enumerate(["image", "truth", *(f"epoch {epoch}" for epoch in epochs)]):
             middle = left + column * (side + _GAP) + side / 2
             figure.text(middle / WIDTH, 1 - (top - 8) / height, name, fontsize=18, ha="center", va="bottom")
@@ -100,7 +124,7 @@ def mask_strips(
                 for name, colour in zip(classes, colours, strict=True)
             ],
             loc="lower center",
-            ncols=-(-len(classes) // legend_rows),
+            ncols=-(-len(classes) // grid.legend_rows),
             frameon=False,
             fontsize=17,
             handlelength=1.2,
@@ -151,8 +175,8 @@ def overlay(
     with _defaults():
         figure = Figure(figsize=(WIDTH / _DPI, height / _DPI), dpi=_DPI)
         figure.figimage(sheet)
-        figure.text(_GAP / WIDTH, 1 - 12 / height, title, fontsize=16, weight="bold", va="top")
-        figure.text(_GAP / WIDTH, 1 - 50 / height, caption, fontsize=17, va="top")
+        figure.text(_GAP / WIDTH, 1 - 4 / height, _wrapped(title, 64), fontsize=16, weight="bold", va="top")
+        figure.text(_GAP / WIDTH, 1 - 58 / height, caption, fontsize=17, va="top")
         _save(figure, path)
 
 
@@ -438,9 +462,9 @@ def roofline(
         _save(figure, path)
 
 
-def _wrapped(title: str) -> str:
+def _wrapped(title: str, width: int = 72) -> str:
     """In lines that fit the width: what a title says last, the data, must never be cut off."""
-    return textwrap.fill(title, 72)
+    return textwrap.fill(title, width)
 
 
 def _lines(

@@ -73,7 +73,7 @@ def put(
         },
         initial_weights={"from": recipe.init, "hash": ""},
         provenance={
-            "commit": "0123456789abcdef",
+            "commit": "0123456789abcdef" * 3,
             "dirty": False,
             "device": "a processor",
             "reference_hash": provenance.reference_hash(),
@@ -81,7 +81,7 @@ def put(
         metrics={"best": entry, "final": entry} if ok else {},
         confusion=[],
         curves={},
-        weights_hash=f"{run_id} {attempt}",
+        weights_hash=hashlib.sha256(f"{run_id} {attempt}".encode()).hexdigest(),
         parameters=1_234_567,
         throughput={"samples_per_second": 321.5},
         peak_memory=1,

@@ -110,7 +110,7 @@ def _parses(code: str) -> bool:
 
 def _bracket(code: str) -> tuple[int, str] | None:
     """The one bracket without which the code parses, or the one that is missing at its end."""
-    at = _mismatch(code)
+    at = unmatched_bracket(code)
     if at is None:
         return None
     if code[at] in _OPEN:
@@ -120,7 +120,7 @@ def _bracket(code: str) -> tuple[int, str] | None:
     return (_line(code, at), f"one closing {code[at]!r} too many") if _parses(left_out) else None
 
 
-def _mismatch(code: str) -> int | None:
+def unmatched_bracket(code: str) -> int | None:
     """Where a bracket closes another one than is open or none, or is never closed; outside strings."""
     stack: list[int] = []
     for token in re.finditer(_STRINGS + r"|[()\[\]{}]", code, re.DOTALL):

@@ -101,7 +101,7 @@ def page(ledgers: Iterable[Ledger], findings: Iterable[Finding]) -> str:
     ]
     for ledger in ledgers:
         own = [found for found in every if found.reports == (ledger.report,)]
-        lines += [f"## {ledger.report.upper()}: {ledger.title}", "", paragraph(ledger, every), ""]
+        lines += [f"## {ledger.report.upper()}: {_cell(ledger.title)}", "", paragraph(ledger, every), ""]
         lines += _tables(own)
     between = [found for found in every if len(found.reports) > 1]
     if between:
@@ -125,7 +125,8 @@ def _table(findings: Sequence[Finding]) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+    """One line without markup: sentences quote what a claims file says."""
+    return re.sub(r"[|<]|\](?=\()", lambda special: f"\\{special[0]}", " ".join(text.split()))
 
 
 def _by_strength(findings: Sequence[Finding]) -> list[Finding]:

@@ -7,25 +7,21 @@ the last one wins, with the same content. A file that is torn or altered fails i
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import math
 import os
-import secrets
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from reference.data.listing import shown
-from reference.errors import InputError
-from reference.files import sync_folder
+from reference.errors import DiskError
+from reference.files import STALE_SECONDS, remove_leftovers, replaced_when_whole, write_at
 
 Shape = tuple[int, ...]
 Fill = Callable[[int], np.ndarray]
@@ -34,7 +30,6 @@ Progress = Callable[[int, int], None]
 # Part of every key: raise it when decoding or resizing changes.
 VERSION = 1
 TRAILER = 32
-STALE_SECONDS = 24 * 3600.0
 RUN = 16
 
 Result = TypeVar("Result")
@@ -56,7 +51,7 @@ def cached_array(
         A read-only array, a memory map where there is a folder.
 
     Raises:
-        InputError: ``fill`` raised it, or the cache cannot be written.
+        DiskError: the cache cannot be written.
     """
     if folder is None or shape[0] == 0:
         return _in_memory(shape, fill, progress)
@@ -67,9 +62,10 @@ def cached_array(
     try:
         _build(path, shape, fill, progress)
         return _map(path, shape)
-    except OSError as error:
-        raise InputError(
-            f"{shown(path)}: cannot write the cache ({error.strerror}); it needs "
+    except (DiskError, OSError) as error:
+        cause = error.__cause__ if isinstance(error, DiskError) else error
+        raise DiskError(
+            f"{shown(path)}: cannot write the cache ({getattr(cause, 'strerror', cause)}); it needs "
             f"{math.prod(shape) / 1e6:.0f} MB; free space or name another folder"
         ) from None
 
@@ -101,10 +97,14 @@ def in_threads(
         return [work(i) for i in range(start, min(start + RUN, count))]
 
     with ThreadPoolExecutor(max_workers=min(16, available_cores())) as pool:
-        for start, results in zip(range(0, count, RUN), pool.map(several, range(0, count, RUN)), strict=True):
-            yield from results
-            if progress is not None:
-                progress(min(start + RUN, count), count)
+        try:
+            runs = pool.map(several, range(0, count, RUN))
+            for start, results in zip(range(0, count, RUN), runs, strict=True):
+                yield from results
+                if progress is not None:
+                    progress(min(start + RUN, count), count)
+        finally:
+            pool.shutdown(cancel_futures=True)  # an interruption waits for what is under way, not for all
 
 
 def available_cores() -> int:
@@ -127,49 +127,22 @@ def _in_memory(shape: Shape, fill: Fill, progress: Progress | None) -> np.ndarra
 
 
 def _build(path: Path, shape: Shape, fill: Fill, progress: Progress | None) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale(path.parent)
+    # a day old, so no builder can still be at it
+    remove_leftovers(path.parent, ".*.npy.*.tmp", older_than=STALE_SECONDS)
     header = _header(shape)
     item_bytes = math.prod(shape[1:])
-    with _renamed_when_whole(path) as file:
+    with replaced_when_whole(path) as file:
 
         def put(index: int) -> int:
             item = np.ascontiguousarray(fill(index))
             if item.shape != shape[1:] or item.dtype != np.uint8:
                 raise ValueError(f"item {index} is {item.shape} {item.dtype}, expected {shape[1:]} uint8")
-            _write_at(file, item.data.cast("B"), len(header) + index * item_bytes)
+            write_at(file, item.data, len(header) + index * item_bytes)
             return zlib.crc32(item.data)
 
-        _write_at(file, memoryview(header), 0)
+        write_at(file, memoryview(header), 0)
         digest = _digest(in_threads(put, shape[0], progress))
-        _write_at(file, memoryview(digest), len(header) + math.prod(shape))
-
-
-@contextmanager
-def _renamed_when_whole(path: Path) -> Iterator[int]:
-    """A file descriptor to write to; the file takes its name when the block ends, or vanishes."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        try:
-            yield file
-            os.fsync(file)
-        finally:
-            os.close(file)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def _write_at(file: int, data: memoryview, offset: int) -> None:
-    # pwrite and not a writable memory map: on a full disk this raises, where the map kills the process.
-    while data:
-        written = os.pwrite(file, data, offset)
-        if written == 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        data, offset = data[written:], offset + written
+        write_at(file, memoryview(digest), len(header) + math.prod(shape))
 
 
 def _header(shape: Shape) -> bytes:
@@ -184,13 +157,3 @@ def _map(path: Path, shape: Shape) -> np.ndarray:
 
 def _digest(crcs: Iterator[int]) -> bytes:
     return hashlib.sha256(b"".join(crc.to_bytes(4, "little") for crc in crcs)).digest()
-
-
-def _remove_stale(folder: Path) -> None:
-    """Remove what builders that were killed left behind; a day old, so no builder can still be at it."""
-    for temporary in folder.glob(".*.npy.*.tmp"):
-        try:
-            if time.time() - temporary.stat().st_mtime > STALE_SECONDS:
-                temporary.unlink()
-        except FileNotFoundError:  # another process removed or renamed it first
-            continue

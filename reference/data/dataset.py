@@ -10,6 +10,8 @@ from typing import Literal
 
 import numpy as np
 
+from reference.errors import InputError
+
 Source = Literal["official", "stand-in", "synthetic"]
 
 
@@ -114,11 +116,20 @@ HELD_OUT = 20
 
 
 def hold_out(dataset: Dataset) -> Dataset:
-    """A labelled data set without a validation split, the last twentieth of each class held out as one."""
+    """A labelled data set without a validation split, the last twentieth of each class held out as one.
+
+    Raises:
+        InputError: a class has one image only, which cannot be in both splits.
+    """
     labels = np.asarray(dataset.train.targets)
     kept, held = [], []
     for label in np.unique(labels):
         of_class = np.flatnonzero(labels == label)
+        if len(of_class) < 2:
+            raise InputError(
+                f"{dataset.name}: class {dataset.classes[label]!r} has one image; expected two, one to train"
+                " on and one to validate; add images of it or leave it out"
+            )
         count = max(1, len(of_class) // HELD_OUT)
         kept.append(of_class[:-count])
         held.append(of_class[-count:])

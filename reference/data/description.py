@@ -63,7 +63,7 @@ def _load(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{shown(path)}: cannot be read ({error.strerror}); expected a TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8, and absurd numbers
         cause = " ".join(str(error).split())
         raise InputError(f"{shown(path)}: not TOML ({cause}); mend the file") from None
     _check_keys(path, values, keys, "")

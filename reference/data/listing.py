@@ -63,7 +63,7 @@ def list_folder(folder: Path, pattern: re.Pattern[str], expected: str) -> list[t
     """
     try:
         with os.scandir(folder) as entries:
-            regular = {e.name: e.is_file() for e in entries if not e.name.startswith(".")}
+            regular = {e.name: _is_file(e) for e in entries if not e.name.startswith(".")}
     except OSError as error:
         raise InputError(
             f"{shown(folder)}: cannot be listed ({error.strerror}); expected a folder of {expected}; "
@@ -73,6 +73,13 @@ def list_folder(folder: Path, pattern: re.Pattern[str], expected: str) -> list[t
         raise InputError(f"{shown(folder)}: the folder is empty; expected {expected}; put the data there")
     names = sorted(regular, key=natural_key)
     return [(folder / name, _fit(folder / name, regular[name], pattern, expected)) for name in names]
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link that leads back to itself
+        return False
 
 
 def _fit(path: Path, regular: bool, pattern: re.Pattern[str], expected: str) -> re.Match[str]:

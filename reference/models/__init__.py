@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from torch import nn
 
+from reference import outside
 from reference.errors import InputError
 from reference.models.byol import byol_resnet50
 from reference.models.deeplab import DeepLabV3
@@ -47,9 +48,14 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 def build(name: str, *, num_classes: int, width: int = 64, **args: int | float | bool | str) -> nn.Module:
     """Build a network with its initial weights, from torch's current random state.
 
+    Args:
+        name: key of ``MODELS``, or the import path of a network from elsewhere (``reference.outside``).
+
     Raises:
         InputError: no such network, or an argument that its builder does not take.
     """
+    if outside.is_import_path(name):
+        return outside.build(name, num_classes=num_classes, width=width, **args)
     if name not in MODELS:
         raise InputError(f"model {name!r}: no such network; known are {', '.join(sorted(MODELS))}")
     builder = MODELS[name]
@@ -58,3 +64,8 @@ def build(name: str, *, num_classes: int, width: int = 64, **args: int | float |
         if key not in known:
             raise InputError(f"model {name!r}: no argument {key!r}; it takes {', '.join(known) or 'none'}")
     return builder(num_classes=num_classes, width=width, **args)
+
+
+def counting_device(name: str) -> str:
+    """Where to count a network's FLOPs: on shapes alone; one from elsewhere may look at its values."""
+    return "cpu" if outside.is_import_path(name) else "meta"

@@ -56,8 +56,9 @@ class Recipe:
         init: ``"scratch"``, the name of a weights file in ``reference.models.weights.WEIGHTS``, or
             ``"run:<slug>"`` for the weights that another recipe's run ends with. Of automatic masks, a key
             of ``reference.models.automask.CHECKPOINTS``.
-        model: key of ``reference.models.MODELS``; ``model_args`` are further keyword arguments. Of automatic
-            masks, a key of ``reference.models.automask.BUILDERS``, and settings of the mask generator.
+        model: key of ``reference.models.MODELS``, or the import path of a network from elsewhere
+            (``reference.outside``); ``model_args`` are further keyword arguments. Of automatic masks, a key
+            of ``reference.models.automask.BUILDERS``, and settings of the mask generator.
         num_classes: outputs; of BYOL, which has none, the classes that its probe tells apart; 0 for automatic
             masks, which have no class.
         width: channels of the first stage; 64 is the printed network.

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -146,12 +146,29 @@ def refuse_difference(what: str, digest: Callable[[], str]) -> None:
 def give_up(reason: str) -> None:
     """End this process where the others do not know that its work has failed; alone, go on.
 
+    They find it gone and say ``reason`` too; where they would wait for ever, torchrun ends them.
+
     Raises:
-        SystemExit: there are others; torchrun ends them too.
+        SystemExit: there are others.
     """
     if world().size > 1:
-        print(f"rank {world().rank}: {reason}", file=sys.__stderr__)
+        said = f"rank {world().rank}: {reason}"
+        print(said, file=sys.__stderr__)
+        with suppress(RuntimeError):  # rank 0 may hold the board, and be gone
+            _board().set("reason", said)
         raise SystemExit(1)
+
+
+def _board() -> Any:
+    """What all ranks can read and write without a collective: the store where they met.
+
+    Raises:
+        RuntimeError: whoever holds it is gone.
+    """
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = dist.TCPStore(host, port, is_master=False, timeout=timedelta(seconds=5))  # type: ignore[attr-defined]
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return dist.PrefixStore(f"gave-up-{attempt}", store)  # type: ignore[attr-defined]
 
 
 def barrier() -> None:
@@ -499,6 +516,15 @@ def _lost_if_it_fails() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise RankLostError(
-            f"another process of this training is gone: {str(error).splitlines()[0]}"
-        ) from error
+        raise RankLostError(f"another process of this training is gone: {_why_gone(error)}") from error
+
+
+def _why_gone(error: RuntimeError) -> str:
+    """What the process that is gone has said, else what the network says."""
+    try:
+        board = _board()
+        if board.check(["reason"]):
+            return str(board.get("reason"), "utf-8")
+    except RuntimeError:  # the process that is gone held the board
+        pass
+    return str(error).partition("\n")[0]

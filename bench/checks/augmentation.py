@@ -1,0 +1,286 @@
+"""Printed transforms, parsed and read as torchvision does, beside what a recipe's augmentation does.
+
+An operation is a dict: its torchvision name, the arguments printed, and torchvision's defaults for what else
+is measured of ours. Ours are measured by running them with draws that note what is asked for.
+
+Two things are set apart from the operations. ``ToTensor`` changes an image's type and not the picture. A
+``Resize`` that comes first is the size at which images enter: ours are stored at the recipe's ``image_size``,
+so the same as without ``Resize`` where the originals have that size.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench.audit.networks import unmatched_bracket
+from bench.ledger import Claim, load_data_facts
+from reference.errors import InputError
+from reference.recipes.recipe import Recipe
+
+if TYPE_CHECKING:
+    from reference.augment import Batch, Draws
+
+Operation = dict[str, Any]
+
+BRACKET = "one closing ')' too many"
+"""The damage to code that may be declared: then one bracket is taken out before it is parsed."""
+
+TRANSFORMS: dict[str, str] = {
+    "horizontal_flip": "RandomHorizontalFlip",
+    "vertical_flip": "RandomVerticalFlip",
+    "random_crop": "RandomCrop",
+    "random_rotation": "RandomRotation",
+    "color_jitter": "ColorJitter",
+    "grayscale": "RandomGrayscale",
+    "gaussian_blur": "GaussianBlur",
+    "pad": "Pad",
+    "random_resized_crop": "RandomResizedCrop",
+}
+"""Our operation → torchvision's; ``suites/augment`` compares them pixel by pixel."""
+
+MEASURED: dict[str, tuple[str, ...]] = {
+    "RandomHorizontalFlip": ("p",),
+    "RandomGrayscale": ("p",),
+    "ColorJitter": ("brightness", "contrast", "saturation", "hue", "p"),
+    "GaussianBlur": ("kernel_size", "sigma", "p"),
+    "Pad": ("padding",),
+    "RandomResizedCrop": ("size", "scale", "ratio"),
+    "Normalize": ("mean", "std"),
+}
+"""What is measured of an operation, and so compared even where the report leaves torchvision's default."""
+
+WORDS: dict[str, str] = {
+    r"改變圖像的顏色屬性": "ColorJitter",
+    r"轉成灰階圖": "RandomGrayscale",
+    r"水平翻轉": "RandomHorizontalFlip",
+    r"GaussianBlur": "GaussianBlur",
+    r"padding (\w+)個像素後隨機切割": "Pad RandomCrop",
+}
+"""R1's words → operations; the group is the width of the border."""
+
+_DIGITS = "零一二三四五六七八九"
+
+
+def number_in_words(text: str) -> int | str:
+    """A Chinese number below 100, such as 六十五; any other text stays as it is."""
+    match = re.fullmatch(rf"(?:([{_DIGITS}])?(十))?([{_DIGITS}])?", text)
+    if match is None or not text:
+        return text
+    tens = (_DIGITS.index(match[1]) if match[1] else 1) if match[2] else 0
+    return 10 * tens + (_DIGITS.index(match[3]) if match[3] else 0)
+
+
+# Printed -----------------------------------------------------------------------------------------------
+
+
+def parsed(claim: Claim) -> ast.Module | str:
+    """The claim's code; a sentence where it does not parse, or where declared damage is not there.
+
+    As with printed networks, damage that the claims file declares is mended first. It must be there.
+    """
+    code = claim.code or ""
+    if BRACKET in " ".join(claim.damage):
+        at = unmatched_bracket(code)
+        if at is None or code[at] != ")":
+            return f"declared damage that is not there: {BRACKET}"
+        code = code[:at] + code[at + 1 :]
+    try:
+        return ast.parse(code)
+    except SyntaxError as error:
+        return f"code that does not parse: {error.msg}, in its line {error.lineno}"
+
+
+def chain(tree: ast.AST, recipe: Recipe) -> list[Operation]:
+    """The operations of ``Compose([…])``, of a list, or of calls in a row, in their order."""
+    nodes: list[ast.expr] = []
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Call)
+            and _name(node.func) == "Compose"
+            and isinstance(node.args[0], ast.List)
+        ):
+            return [operation(item, recipe) for item in node.args[0].elts]
+    for statement in ast.iter_child_nodes(tree):
+        value = statement.value if isinstance(statement, ast.Expr) else None
+        nodes += value.elts if isinstance(value, ast.List | ast.Tuple) else [value] if value else []
+    return [operation(node, recipe) for node in nodes]
+
+
+def operation(node: ast.expr, recipe: Recipe) -> Operation:
+    """One transform: a call with its arguments by name, or a bare name, of which nothing else is said."""
+    from torchvision import transforms
+
+    name = _name(node.func if isinstance(node, ast.Call) else node)
+    if not isinstance(node, ast.Call):
+        return {"op": name}
+    said = {keyword.arg: _literal(keyword.value, recipe) for keyword in node.keywords if keyword.arg}
+    if name == "RandomApply":  # torchvision's takes a list, byol-pytorch's a single operation
+        inner = node.args[0].elts[0] if isinstance(node.args[0], ast.List) else node.args[0]
+        return operation(inner, recipe) | {"p": said.get("p", 0.5)}
+    transform = getattr(transforms, name, None)
+    if transform is None:
+        return {"op": name}
+    given = (_literal(argument, recipe) for argument in node.args)
+    try:
+        bound = inspect.signature(transform).bind_partial(*given, **said)  # Normalize() says not how
+    except TypeError as error:
+        return {"op": name, "arguments": f"{ast.unparse(node)}: {error}"}
+    printed = set(bound.arguments)
+    bound.apply_defaults()
+    wanted = printed | set(MEASURED.get(name, ()))
+    return {"op": name} | {key: _plain(key, value) for key, value in bound.arguments.items() if key in wanted}
+
+
+def _name(node: ast.expr) -> str:
+    return ast.unparse(node).rpartition(".")[2]
+
+
+def _literal(node: ast.expr, recipe: Recipe) -> Any:
+    """A number, or a list of them; a name is the recipe's field of that name."""
+    if isinstance(node, ast.Tuple | ast.List):
+        return [_literal(item, recipe) for item in node.elts]
+    if isinstance(node, ast.Call) and _name(node.func) == "tensor":
+        return _literal(node.args[0], recipe)
+    if isinstance(node, ast.Name) and hasattr(recipe, node.id):
+        return getattr(recipe, node.id)
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return ast.unparse(node)
+
+
+def _plain(key: str, value: Any) -> Any:
+    """A value in the form in which ours are measured: sizes for both axes, tuples as lists."""
+    if key in ("size", "kernel_size") and isinstance(value, int):
+        return [value, value]
+    return list(value) if isinstance(value, tuple) else value
+
+
+def in_words(text: str) -> list[Operation]:
+    """The operations that R1 tells in words, set apart by ``;``; what is not known stays as it is."""
+    found: list[Operation] = []
+    for part in text.split("; "):
+        names = [(names.split(), re.fullmatch(words, part)) for words, names in WORDS.items()]
+        known = next(((n, match) for n, match in names if match), None)
+        if known is None:
+            found.append({"op": part})
+            continue
+        for name in known[0]:
+            border = {"padding": number_in_words(known[1][1])} if name == "Pad" else {}
+            found.append({"op": name} | border)
+    return found
+
+
+# Found -------------------------------------------------------------------------------------------------
+
+
+def measured(recipe: Recipe) -> list[Operation]:
+    """What a recipe's augmentation does to its images, and how it normalises them."""
+    operations = [_measured(name, recipe.image_size) for name in recipe.augment]
+    return [*operations, {"op": "Normalize", "mean": list(recipe.mean), "std": list(recipe.std)}]
+
+
+def _measured(name: str, side: int) -> Operation:
+    import torch
+
+    from reference import augment
+
+    asked: list[tuple[Any, ...]] = []
+    # One bright pixel: what it is spread over is the kernel of a blur.
+    images = torch.zeros(1, 3, side, side)
+    images[..., side // 2, side // 2] = 1
+    after = augment.AUGMENT[name](augment.Batch(images), _noting_draws(asked))
+    chances = [values[0] for kind, *values in asked if kind == "chance"]
+    ranges = [[round(v, 6) for v in values] for kind, *values in asked if kind == "between"]
+    found: Operation = {"op": TRANSFORMS[name]}
+    measure: dict[str, Callable[[], Mapping[str, Any]]] = {
+        "ColorJitter": lambda: _jitter(ranges),
+        "GaussianBlur": lambda: {"kernel_size": _spread(after), "sigma": ranges[0]},
+        "Pad": lambda: {"padding": after.border},
+        "RandomResizedCrop": lambda: {
+            "size": list(after.images.shape[-2:]),
+            "scale": list(augment.CROP_AREA),
+            "ratio": list(augment.CROP_RATIO),
+        },
+        "RandomRotation": lambda: {"degrees": ranges[0]},
+    }
+    if found["op"] in measure:
+        found |= measure[found["op"]]()
+    return found | ({"p": chances[0]} if chances else {})
+
+
+def _noting_draws(asked: list[tuple[Any, ...]]) -> Draws:
+    """Draws for one sample that always choose it, and note what they are asked for."""
+    import torch
+
+    from reference.augment import Draws
+
+    class Noting(Draws):
+        def chance(self, p: float) -> torch.Tensor:
+            asked.append(("chance", p))
+            return torch.ones(self.count, dtype=torch.bool)
+
+        def between(self, low: float, high: float) -> torch.Tensor:
+            asked.append(("between", low, high))
+            return super().between(low, high)
+
+    return Noting(generator=torch.Generator(), total=1, start=0, count=1)
+
+
+def _jitter(ranges: Sequence[Sequence[float]]) -> Operation:
+    """ColorJitter's arguments from the ranges of its factors: a number where they are even about 1, or 0."""
+    found: Operation = {}
+    for name, middle, (low, high) in zip(MEASURED["ColorJitter"], (1, 1, 1, 0), ranges, strict=False):
+        even = abs(low + high - 2 * middle) < 1e-6
+        found[name] = round(high - middle, 6) if even else [low, high]
+    return found
+
+
+def _spread(batch: Batch) -> list[int]:
+    lit = batch.images[0, 0].nonzero()
+    return [int(lit[:, axis].max() - lit[:, axis].min()) + 1 for axis in (0, 1)]
+
+
+# Compared ----------------------------------------------------------------------------------------------
+
+
+def compared(printed: list[Operation], recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Printed and found operations, and the size at which images enter, where that is known."""
+    shown = [op for op in printed if op["op"] != "ToTensor"]
+    enter: Any = original_size(recipe)
+    if shown and shown[0]["op"] == "Resize":
+        sides = shown.pop(0).get("size")
+        enter = sides[0] if isinstance(sides, list) and len(set(sides)) == 1 else sides
+    ours = measured(recipe)
+    for at, said in enumerate(shown[: len(ours)]):
+        if ours[at]["op"] == said["op"]:  # of an operation that is only named, no argument is printed
+            ours[at] = {key: value for key, value in ours[at].items() if key in said}
+    if enter is None:
+        return {"operations": shown}, {"operations": ours}
+    return (
+        {"images enter at": enter, "operations": shown},
+        {"images enter at": recipe.image_size, "operations": ours},
+    )
+
+
+def original_size(recipe: Recipe) -> int | None:
+    """Pixels a side of the official images of a recipe's data, None where that is not known."""
+    images = load_data_facts().role(recipe.data).images
+    match = re.match(r"\d+", images or "")
+    return int(match[0]) if match else None
+
+
+def listed(text: str) -> ast.AST:
+    """A list of transforms as a settings list has it, such as ``[Resize(224),RandomCrop]``.
+
+    Raises:
+        InputError: it does not parse.
+    """
+    try:
+        return ast.parse(text)
+    except SyntaxError as error:
+        raise InputError(f"augment {text!r}: {error.msg}; expected a list of transforms") from error

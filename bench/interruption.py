@@ -1,0 +1,94 @@
+"""Ctrl-C, SIGTERM and a closed terminal: work ends once, in order, and says how it goes on.
+
+An exception raised wherever the signal finds the program can be lost: much code, the import of a module among
+it, catches all there is or leaves things half-made. So a signal is only noted, and raised where the work says
+that it may be, by ``check`` after every step. Work that does not get there in time is broken off after all.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+PATIENCE, AGAIN = 2.0, 5.0
+"""Seconds until work is broken off wherever it is, and until a further signal does it once more."""
+
+
+@dataclass
+class _Asked:
+    """The signal that came, None before; and when it was raised, to not raise it again while all is saved."""
+
+    number: int | None = None
+    raised: float | None = None
+
+
+_asked = _Asked()
+
+
+def asked() -> bool:
+    """Whether the work is to end."""
+    return _asked.number is not None
+
+
+def check() -> None:
+    """End the work here if it is to end. Raises: KeyboardInterrupt, SystemExit."""
+    if _asked.number is not None:
+        raise error()
+
+
+def error() -> BaseException:
+    """What ends the work: KeyboardInterrupt for Ctrl-C, else SystemExit with the signal's exit code."""
+    assert _asked.number is not None
+    _asked.raised = time.monotonic()
+    return KeyboardInterrupt() if _asked.number == signal.SIGINT else SystemExit(128 + _asked.number)
+
+
+def command() -> str:
+    """What was typed to get here, torchrun's words among it."""
+    local, everywhere = (int(os.environ.get(name, "1")) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
+    launch = ["torchrun", "--nproc-per-node", str(local)] if everywhere > 1 else []
+    launch += ["--nnodes", str(everywhere // local)] if everywhere > local else []
+    return shlex.join([*launch, *(["-m"] if launch else []), "bench", *sys.argv[1:]])
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let signals end what is done inside, and print the command that goes on with it: this process's own.
+
+    A signal that the process was started to ignore, as by ``nohup``, stays ignored.
+    """
+
+    def come(number: int, frame: FrameType | None) -> None:
+        if _asked.number is None:
+            _asked.number = number
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+        elif _asked.raised is not None and time.monotonic() - _asked.raised > AGAIN:
+            raise error()
+
+    def late(number: int, frame: FrameType | None) -> None:
+        if _asked.raised is None:
+            raise error()
+
+    there = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+    handlers = {number: come for number in there if signal.getsignal(number) is not signal.SIG_IGN}
+    before = {number: signal.getsignal(number) for number in (*handlers, signal.SIGALRM)}
+    try:
+        for number, handler in (handlers | {signal.SIGALRM: late}).items():
+            signal.signal(number, handler)
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        print(f"interrupted; go on with: {command()}", file=sys.stderr, flush=True)
+        raise
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+        _asked.number = _asked.raised = None

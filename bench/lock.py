@@ -1,0 +1,53 @@
+"""One writer at a time in a run's folder: a lock that the system itself lets go of when its owner dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from reference.errors import InputError
+from reference.files import make_folder, named_in_errors, write_atomically
+
+
+@contextmanager
+def held(folder: Path, what: str) -> Iterator[None]:
+    """Hold ``folder``'s lock; it names its owner's process and host to whoever comes second.
+
+    Args:
+        what: the work in words, which is the owner's too.
+
+    Raises:
+        InputError: another process holds it.
+        DiskError: the folder cannot be written.
+    """
+    make_folder(folder)
+    lock, owner = FileLock(folder / "lock"), folder / "owner.json"
+    with named_in_errors(folder):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:  # an OSError too
+            raise InputError(
+                f"{folder}: {_said(owner)} is at {what}; wait until it has ended, or use another --out"
+            ) from None
+    try:
+        content = {"pid": os.getpid(), "host": platform.node()}
+        write_atomically(owner, (json.dumps(content) + "\n").encode())
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _said(owner: Path) -> str:
+    """Who holds the lock; in its first instant an owner has not written its name yet."""
+    try:
+        content = json.loads(owner.read_text(encoding="utf-8"))
+        return f"process {int(content['pid'])} on {content['host']!s}"
+    except (OSError, ValueError, TypeError, KeyError):
+        return "another process"

@@ -1,0 +1,111 @@
+"""How claims, grades, runs and pictures are put in words, without markup: Markdown and HTML say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bench import grading
+from bench.ledger import Claim
+from bench.markdown import in_words
+from bench.records import Record
+from bench.verdicts import SOURCES, Group, Row
+from reference.recipes import RECIPES
+
+HEADINGS: dict[str, str] = {
+    "number": "Figures",
+    "ordering": "Orderings",
+    "process": "Processes",
+    "figure": "Pictures",
+    "architecture": "Networks",
+    "formula": "Formulas",
+    "protocol": "Settings and code",
+    "explanation": "Explanations",
+}
+"""Kinds of claims, in the order that pages have them."""
+
+AS_PRINTED = "Official data, every setting as printed"
+
+CAPTIONS: dict[str, str] = {
+    "masks": "predicted masks",
+    "tsne": "t-SNE of the penultimate layer",
+    "pca": "PCA of the penultimate layer",
+    "overlay": "automatic masks",
+    "iou": "IoU of each class by epoch",
+    "confusion": "confusion",
+    "curves": "losses and metric by epoch",
+}
+"""Kinds of pictures, in the order that pages show them."""
+
+
+def evidence(group: Group) -> tuple[int, str]:
+    """What figures that may be ranked together share, in words, and its place among such kinds."""
+    if group.source == "official" and not group.deviations and group.eager_float32:
+        return 0, AS_PRINTED
+    return SOURCES.index(group.source) + 1, in_words(group)
+
+
+def printed(claim: Claim) -> str:
+    """The printed value with its unit; a dash for a claim without one."""
+    if claim.value is None:
+        return "–"
+    about = "about " if claim.approx else ""
+    return f"{about}{claim.value}{' %' if claim.unit == 'percent' else ''}"
+
+
+def where(row: Row) -> str:
+    return f"{row.claim.report}:{', '.join(map(str, row.claim.lines))}"
+
+
+def meaning(grade: str, reason: str) -> str:
+    return grading.NOT_RUN_REASONS[reason] if reason else grading.GRADES[grade]
+
+
+def remarks(row: Row) -> list[str]:
+    """What stands beside a grade but for flags: what it is due to, the adjusted p, runs that broke."""
+    # the meaning of a reason stands elsewhere on every page; here is what it is due to
+    said = row.sentence.partition("; ")[2] if row.reason else row.sentence
+    parts = [said] if said else []
+    if row.holm_p is not None and row.grade in ("contradicted", grading.NOT_REACHED, "exceeded"):
+        parts.append(f"p = {row.holm_p:.2g} after Holm's adjustment over the report's figures")
+    if row.failures:
+        parts.append(f"runs that did not end well: {len(row.failures)}")
+    return parts
+
+
+def recipes_of(rows: Iterable[Row]) -> list[str]:
+    """The recipes that exist among those that claims name, in the claims' order."""
+    named: list[str] = []
+    for row in rows:
+        claim = row.claim
+        named += [*([claim.recipe] if claim.recipe else []), *claim.order_recipes, *claim.difference_of]
+        named += [name for name in claim.tested_by if name in RECIPES]
+    return [slug for slug in dict.fromkeys(named) if slug in RECIPES]
+
+
+def status(record: Record) -> str:
+    return f"{record.status}: {record.reason}" if record.reason else record.status
+
+
+def result(record: Record) -> tuple[str, str]:
+    """The primary figure with its name, and its epoch."""
+    entry = record.metrics.get(record.selected)
+    if entry is None:
+        return "–", "–"
+    value = record.metric(entry["primary"])
+    shown = "undefined" if value is None else f"{value:.4f}"
+    return f"{entry['primary']} {shown}", str(entry["epoch"] or "–")
+
+
+def commit(record: Record) -> tuple[str, bool]:
+    """The commit's first digits, empty outside a checkout, and whether there were changes."""
+    found = record.provenance.get("commit")
+    return ("" if found is None else str(found)[:9]), bool(record.provenance.get("dirty"))
+
+
+def first_pictures(group: Group, kind: str) -> tuple[Record, list[str]] | None:
+    """The group's first run that drew pictures of a kind, and their files; None where none did."""
+    for record in group.runs:
+        files = [figure["file"] for figure in record.figures if figure["kind"] == kind]
+        if files:
+            return record, files
+    return None

@@ -1,0 +1,273 @@
+"""The page as text: whole, true to the records, safe whatever they say, and self-contained."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element
+
+import html5lib
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from scipy.stats import binomtest
+
+from bench import audit, leaderboard, page, records, tables
+from bench.ledger import Claim, Ledger, load_ledgers
+from bench.records import Record
+from bench.verdicts import Row, Runs, grade_all
+from reference.data.dataset import OFFICIAL_PALETTE
+
+LEDGERS = load_ledgers()
+HOSTILE = (
+    "</script><script>alert(1)</script><img src=x onerror=alert(2)> \" ' & {{ 7 * 7 }} {% raw %} <!-- -->"
+)
+
+
+def parsed(text: str) -> Element:
+    """The page's tree; an error of the parser fails the test."""
+    tree: Element = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(text)
+    return tree
+
+
+def text_of(element: Element) -> str:
+    return " ".join("".join(element.itertext()).split())
+
+
+def attributes(tree: Element, *names: str) -> Iterator[str]:
+    for element in tree.iter():
+        for name in names:
+            if name in element.attrib:
+                yield element.attrib[name]
+
+
+@pytest.fixture(scope="module")
+def tree(page: str) -> Element:
+    return parsed(page)
+
+
+def claims_of(tree: Element) -> dict[str, Element]:
+    return {e.attrib["id"]: e for e in tree.iter("details") if "claim" in e.attrib.get("class", "").split()}
+
+
+# ---------------------------------------------------------------- whole
+
+
+def test_every_claim_stands_there_once_with_text_value_place_and_grade(
+    tree: Element, rows: list[Row]
+) -> None:
+    claims = claims_of(tree)
+    assert set(claims) == {row.claim.id for row in rows}  # once each: ids are unique, see below
+    whole = text_of(tree)
+    for row in rows:
+        said = text_of(claims[row.claim.id])
+        assert " ".join(row.claim.text.split()) in said
+        assert row.label in said
+        assert row.claim.locator.replace(",", ", ") in said
+        assert row.claim.value is None or row.claim.value in said
+        assert all(flag in said for flag in row.flags)
+        assert all(assumption.why in whole for assumption in row.assumptions)
+
+
+def test_every_group_of_runs_is_on_the_leaderboard_once(tree: Element, out: Path) -> None:
+    runs = Runs(records.read_all(out))
+    expected = Counter(slug for slug, groups in runs.groups.items() for _ in groups)
+    assert expected["r4-seg-b"] == 2
+    shown = Counter(
+        text_of(next(row.iter("code")))
+        for table in tree.iter("table")
+        if "data-board" in table.attrib
+        for row in table.iter("tr")
+        if "data-grade" in row.attrib and "printed in the report" not in text_of(row)
+    )
+    assert shown == expected
+
+
+def test_every_run_of_a_claim_s_recipe_is_listed_with_its_own_figure(tree: Element, out: Path) -> None:
+    found = [r for r in records.read_all(out) if r.slug == "r4-classify"]
+    table = next(t for t in claims_of(tree)["r4-classify"].iter("table") if t.attrib.get("class") == "runs")
+    lines = {text_of(row[1]): [text_of(cell) for cell in row] for row in table.iter("tr")}
+    for record in found:
+        line = lines[record.name]
+        assert line[2:5] == [str(record.seed), record.tier, record.data["source"]]
+        assert line[5] == (record.status if record.status == "ok" else f"{record.status}: {record.reason}")
+        if record.status == "ok":
+            counts = record.counts("top1")
+            assert counts is not None
+            exact = binomtest(*counts).proportion_ci(method="exact")
+            assert line[6] == f"{counts[0] / counts[1]:.4f} ({exact.low:.4f}–{exact.high:.4f})"
+    assert len(lines) == 1 + len(found)
+
+
+def test_ids_are_unique_and_every_link_leads_somewhere(tree: Element, out: Path) -> None:
+    ids = Counter(attributes(tree, "id"))
+    assert max(ids.values()) == 1
+    links = [link for link in attributes(tree, "href", "src") if link != "data:,"]
+    assert len(links) > 200
+    for link in links:
+        assert link[1:] in ids if link.startswith("#") else (out / link).is_file(), link
+
+
+def test_a_picture_that_is_not_there_is_not_shown(out: Path, put: Callable[..., Any], tmp_path: Path) -> None:
+    (record,) = put(tmp_path, "r4-seg-b", [0.4])
+    assert record.figures[1]["file"] in tables.render(tmp_path, LEDGERS)["index.html"]
+    (tmp_path / record.figures[1]["file"]).unlink()
+    assert record.figures[1]["file"] not in tables.render(tmp_path, LEDGERS)["index.html"]
+
+
+def test_the_page_needs_no_other_host(page: str, tree: Element) -> None:
+    for link in attributes(tree, "href", "src", "srcset", "action", "data", "poster", "formaction"):
+        assert not re.match(r"[a-z]+://|//|/|[a-z]+:(?!,)", link), link
+    assert not re.search(r"url\(|@import|fetch\(|XMLHttpRequest|import\(", page)
+    assert Counter(element.tag for element in tree.iter())["script"] == 1
+    assert not [e for e in tree.iter() if e.tag in ("link", "iframe", "object", "embed") and e.tag != "link"]
+    assert [e.attrib["href"] for e in tree.iter("link")] == ["data:,"]
+
+
+def test_every_figure_of_ours_names_its_data(tree: Element) -> None:
+    """Lines of interval plots, pictures and the leaderboard's groups: nothing of ours stands without."""
+    words = re.compile("(synthetic|stand-in|official) data", re.IGNORECASE)
+    plots = [e for e in tree.iter("div") if re.fullmatch("m-(synthetic|stand-in)", e.attrib.get("class", ""))]
+    captions = list(tree.iter("figcaption"))
+    groups = [e for e in tree.iter("tr") if e.attrib.get("class") == "evidence"]
+    for element in (*plots, *captions, *groups):
+        assert words.search(text_of(element)), text_of(element)
+    assert min(len(plots), len(captions), len(groups)) > 3
+
+
+def test_printed_and_measured_lie_on_one_axis(tree: Element, rows: list[Row]) -> None:
+    (row,) = (row for row in rows if row.claim.id == "r4-classify")
+    assert row.measured is not None
+    plot = next(e for e in claims_of(tree)["r4-classify"].iter("div") if e.attrib.get("class") == "plot")
+    circles = [float(e.attrib["cx"].rstrip("%")) for e in plot.iter() if e.tag.endswith("circle")]
+    values = [float(row.claim.fraction), row.measured.mean, *(m.mean for m in row.elsewhere)]
+    assert len(circles) == len(values)
+    assert np.corrcoef(circles, values)[0, 1] == pytest.approx(1, abs=1e-6)
+    assert all(0 <= place <= 100 for place in circles)
+
+
+# ---------------------------------------------------------------- hostile strings
+
+
+def test_no_string_of_a_claim_or_record_becomes_markup(put: Callable[..., Any], tmp_path: Path) -> None:
+    claims = (
+        Claim(
+            report="x", id="x-odd", kind="number", lines=(1,), text=HOSTILE, metric="top1",
+            recipe="r4-classify", value="0.5", note=HOSTILE, n=20, n_from="printed",
+            selection=HOSTILE, unstated=(HOSTILE,),
+        ),
+        Claim(
+            report="x", id="x-code", kind="protocol", lines=(1,), text="t", code=HOSTILE, damage=(HOSTILE,),
+        ),
+        Claim(
+            report="x", id="x-net", kind="architecture", lines=(1,), text="t", facts=(HOSTILE,),
+            illegible=True, illegible_why=HOSTILE, conflicts_with=("x-odd",),
+        ),
+    )  # fmt: skip
+    ledger = Ledger("x", HOSTILE, 2020, claims, "x.toml")
+    odd = [{"field": HOSTILE, "printed": HOSTILE, "used": HOSTILE, "why": HOSTILE}]
+    put(tmp_path, "r4-classify", [0.5], source="stand-in", name=HOSTILE, deviations=odd)
+    put(tmp_path, "r4-classify", [0.5], status="failed", reason=HOSTILE, metrics={}, name="b")
+    put(
+        tmp_path, "r4-classify", [0.5], name="c",
+        provenance={"commit": HOSTILE, "device": HOSTILE, "dirty": True, "reference_hash": ""},
+    )  # fmt: skip
+    found = records.read_all(tmp_path)
+    rows = grade_all(
+        [ledger], found, alignment_green=False, folder=tmp_path, flags={"x-odd": (audit_flag(),)}
+    )
+    text = rendered(ledger, rows, found, tmp_path)
+    tree = parsed(text)
+    clean = parsed(rendered(Ledger("x", "t", 2020, (), "x.toml"), [], [], tmp_path))
+    assert (
+        Counter(e.tag for e in tree.iter())["script"] == Counter(e.tag for e in clean.iter())["script"] == 1
+    )
+    assert not [link for link in attributes(tree, "src") if link == "x"]
+    assert not list(attributes(tree, "onerror", "onclick", "onload"))
+    assert text_of(tree).count("alert(2)") >= 8  # shown as what it is
+    assert "49" not in text_of(next(tree.iter("h2")))
+    assert "{{ 7 * 7 }}" in text_of(tree)
+
+
+def rendered(ledger: Ledger, rows: Sequence[Row], found: Sequence[Record], folder: Path) -> str:
+    runs = Runs(found)
+    return page.page([ledger], rows, runs, [], leaderboard.boards(rows, runs, folder), folder)
+
+
+def audit_flag() -> str:
+    return next(iter(audit.FLAGS))
+
+
+def test_a_report_without_layout_runs_or_findings_has_a_page(tmp_path: Path) -> None:
+    claim = Claim(
+        report="mine", id="mine-acc", kind="number", lines=(3,), text="t", metric="top1", value="0.5"
+    )
+    ledger = Ledger("mine", "Mine", None, (claim,), "mine.toml")
+    rows = grade_all([ledger], [], alignment_green=False)
+    tree = parsed(rendered(ledger, rows, [], tmp_path))
+    assert list(claims_of(tree)) == ["mine-acc"]
+    assert "throughput" not in set(attributes(tree, "id"))
+
+
+# ---------------------------------------------------------------- the parts
+
+
+def test_a_mask_strip_is_cut_where_its_tiles_lie(
+    tree: Element, out: Path, masks: Callable[[int], np.ndarray]
+) -> None:
+    figure = next(e for e in tree.iter("figure") if "data-strips" in e.attrib)
+    strips = json.loads(figure.attrib["data-strips"])
+    picture = Image.open(out / next(figure.iter("img")).attrib["src"]).convert("RGB")
+    assert strips["images"] == 3
+    for column, epoch in enumerate([0, *strips["epochs"]], start=1):
+        for row in range(3):
+            x = strips["left"] + column * strips["pitch"]
+            y = strips["top"] + row * strips["pitch"]
+            tile = picture.crop((x, y, x + strips["side"], y + strips["side"]))
+            expected = Image.fromarray(OFFICIAL_PALETTE.encode(masks(epoch)[row]))
+            resized = expected.resize(tile.size, Image.Resampling.NEAREST)
+            assert np.array_equal(np.array(tile), np.array(resized))
+    assert picture.height - strips["legend"] == strips["top"] + 3 * strips["pitch"]
+
+
+def test_a_picture_of_another_height_is_not_cut_up() -> None:
+    assert page._cut((1, 2), OFFICIAL_PALETTE.classes, 333) == (None, 0)
+
+
+@given(st.floats(-10, 10), st.floats(1e-6, 10))
+def test_ticks_are_round_ascending_and_inside(low: float, width: float) -> None:
+    ticks = page._ticks(low, low + width)
+    places = [place for place, _ in ticks]
+    assert 3 <= len(ticks) <= 8
+    assert places == sorted(places)
+    assert all(low - 1e-9 <= place <= low + width + 1e-9 for place in places)
+    assert all(abs(float(said) - place) < 1e-6 for place, said in ticks)
+    assert len({said for _, said in ticks}) == len(ticks)
+
+
+@given(st.text())
+def test_linking_ids_changes_no_word(text: str) -> None:
+    linked = page._linked(f"{text} (a-b), {text}", {"a-b"})
+    fragment = html5lib.parseFragment(str(linked), namespaceHTMLElements=False)
+    shown = "".join(fragment.itertext())
+    # a parser drops or rewrites what no document may hold
+    if re.fullmatch(r"[^\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\r\n\t ]*", text):
+        assert shown == f"{text} (a-b), {text}"
+    assert '<a href="#a-b">' in linked
+
+
+def test_the_page_is_the_same_bytes_each_time(out: Path, page: str) -> None:
+    again = tables.render(out, LEDGERS)["index.html"]
+    assert again == page
+    assert str(out) not in page
+    assert tables.check(out, LEDGERS) == []
+    (out / "index.html").write_text(page + " ", encoding="utf-8")
+    stale = tables.check(out, LEDGERS)
+    (out / "index.html").write_text(page, encoding="utf-8")
+    assert stale == ["index.html: stale: differs from what the records give"]

@@ -1,0 +1,500 @@
+"""A report of one's own: begun by ``new-report``, read beside the packaged ones, refused in one line."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import cli, ledger, own, planning, records, runner, tiers, verdicts
+from bench.runner import Run
+from reference import models, outside
+from reference.data import synthetic
+from reference.errors import InputError
+from reference.recipes import RECIPES
+from reference.recipes.recipe import Recipe
+from reference.training.loop import Numerics
+
+PACKAGED = dict(RECIPES)
+CLAIMS_FILE, RECIPE_FILE = own.STARTER / "claims.toml", own.STARTER / "recipes.py.txt"
+
+
+@pytest.fixture(autouse=True)
+def _for_this_test_only(tmp_path: Path) -> Iterator[None]:
+    """What a process knows of reports of one's own is forgotten again."""
+    path = list(sys.path)
+    outside.source_hash.cache_clear()
+    yield
+    RECIPES.clear()
+    RECIPES.update(PACKAGED)
+    own.SLUGS.clear()
+    ledger.ADDED.clear()
+    sys.path[:] = path
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+    outside.source_hash.cache_clear()
+    importlib.invalidate_caches()
+
+
+@pytest.fixture
+def claims_file(tmp_path: Path) -> Path:
+    """The starter, as ``bench new-report mine`` writes it."""
+    return own.start("mine", tmp_path)[0]
+
+
+Change = Callable[[str, str], Path]
+
+
+@pytest.fixture
+def changed(claims_file: Path) -> Change:
+    """The starter with one text of its recipe file replaced; its claims file."""
+
+    def change(before: str, after: str) -> Path:
+        path = claims_file.with_suffix(".py")
+        text = path.read_text(encoding="utf-8")
+        assert before in text
+        path.write_text(text.replace(before, after), encoding="utf-8")
+        return claims_file
+
+    return change
+
+
+def refusal(file: Path) -> str:
+    """The one line that refuses a report, which leaves nothing of it behind."""
+    with pytest.raises(InputError) as caught:
+        own.add([file])
+    assert "\n" not in str(caught.value)
+    assert dict(RECIPES) == PACKAGED
+    assert ledger.ADDED == []
+    return str(caught.value)
+
+
+def plan(recipe: Recipe, tmp_path: Path, tier: str = "full", seeds: int = 1) -> list[Run]:
+    runs, absent = runner.plan(
+        [recipe],
+        tier=tier,
+        data=None,
+        seeds=seeds,
+        init=None,
+        weights=None,
+        numerics=Numerics(),
+        cache=tmp_path / "cache",
+    )
+    assert absent == []
+    return runs
+
+
+def bench(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *words], capture_output=True, text=True, check=False, cwd=cwd
+    )
+
+
+# The starter -------------------------------------------------------------------------------------------
+
+
+def test_the_starter_is_valid_as_it_lies_there() -> None:
+    one = ledger.load_ledger(CLAIMS_FILE)
+    assert one.report == own.STARTER_NAME
+    assert {claim.kind for claim in one.claims} == {"number", "protocol"}
+
+
+def test_what_the_starter_shows_as_a_comment_is_valid_too(tmp_path: Path) -> None:
+    """Every commented key and claim is one that the reader takes."""
+    lines = [line.removeprefix("# ") for line in CLAIMS_FILE.read_text(encoding="utf-8").splitlines()]
+    at = next(i for i, line in enumerate(lines) if line.startswith("[report]"))
+    told = [line for line in lines[at:] if " = " in line.partition("#")[0] or line.startswith("[")]
+    (tmp_path / "all.toml").write_text("\n".join(told), encoding="utf-8")
+    one = ledger.load_ledger(tmp_path / "all.toml")
+    assert {claim.kind for claim in one.claims} == {"number", "ordering", "process", "protocol"}
+    assert (one.year, one.recipes) == (2024, "myreport.py")
+    assert one.claims[0].runs == 3
+
+
+def test_new_report_writes_two_files_of_its_name(tmp_path: Path) -> None:
+    done = bench("new-report", "smith-2024", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["smith-2024.py", "smith-2024.toml"]
+    own.add([tmp_path / "smith-2024.toml"])
+    assert set(RECIPES) - set(PACKAGED) == {"smith-2024-small"} == own.SLUGS
+    assert not any(own.STARTER_NAME in p.read_text(encoding="utf-8") for p in tmp_path.glob("smith*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Shapes", "lower-case letters"),
+        ("two words", "lower-case letters"),
+        ("../up", "lower-case letters"),
+        ("2024", "a letter first"),
+        ("class", "lower-case letters"),
+        ("r4", "is there already"),
+        ("random", "a Python module is called that"),
+        ("torch", "a Python module is called that"),
+        ("", "lower-case letters"),
+    ],
+)
+def test_a_bad_name_gets_one_line_and_writes_nothing(name: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        own.start(name, tmp_path)
+    assert said in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("there", ["mine.toml", "mine.py"])
+def test_nothing_is_written_over(there: str, tmp_path: Path) -> None:
+    (tmp_path / there).write_text("precious", encoding="utf-8")
+    done = bench("new-report", "mine", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == f"bench: {there}: is there already; choose another name, or move the file away\n"
+    assert [path.name for path in tmp_path.iterdir()] == [there]
+    assert (tmp_path / there).read_text(encoding="utf-8") == "precious"
+
+
+# Reading -----------------------------------------------------------------------------------------------
+
+
+def test_every_command_knows_the_report(claims_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = claims_file.parent
+    option = ("--claims", "mine.toml")
+    rows = json.loads(bench("list", "recipes", "--format", "json", *option, cwd=folder).stdout)
+    assert next(row for row in rows if row["recipe"] == "mine-small")["printed"] == "0.49"
+    graded = json.loads(bench("grade", "mine", "--format", "json", *option, cwd=folder).stdout)
+    assert [row["claim"] for row in graded] == ["mine-small", "mine-small-settings"]
+    assert "MINE, checked by arithmetic alone" in bench("audit", "mine", *option, cwd=folder).stdout
+    assert bench("report", "--out", "runs", *option, cwd=folder).returncode == 0
+    assert "`mine-small`" in (folder / "runs/reports/mine.md").read_text(encoding="utf-8")
+    planned = json.loads(bench("plan", "--format", "json", *option, cwd=folder).stdout)
+    (row,) = [row for row in planned if row["recipe"] == "mine-small"]
+    assert (row["images"], row["settles"]) == (12 * 400, ["mine-small"])
+    # and without the option none does, unless the environment names the file
+    assert "mine-small" not in bench("list", cwd=folder).stdout
+    monkeypatch.setenv("BENCH_CLAIMS", "mine.toml")
+    assert "mine-small" in bench("list", cwd=folder).stdout
+
+
+def test_listing_stays_light(claims_file: Path) -> None:
+    program = (
+        "import sys; sys.argv = ['bench', 'list', '--claims', 'mine.toml', '--format', 'json'];"
+        "from bench.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "sys.exit(f'imported {heavy}' if (heavy := {'torch', 'numpy'} & set(sys.modules)) else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=claims_file.parent
+    )
+    assert done.returncode == 0, done.stderr
+    assert "mine-small" in done.stdout
+
+
+def test_a_file_named_twice_is_read_once(claims_file: Path) -> None:
+    own.add([claims_file, claims_file])
+    own.add([claims_file.parent / "." / claims_file.name])
+    assert [one.report for one in ledger.load_ledgers([claims_file])][-2:] == ["r5", "mine"]
+
+
+def test_audit_runs_no_code(changed: Change) -> None:
+    file = changed("RECIPES = (SMALL,)", "raise SystemExit('I was run')")
+    done = bench("audit", file.name, "--claims", file.name, cwd=file.parent)
+    assert done.returncode == 0, done.stderr
+    assert "I was run" not in done.stdout + done.stderr
+
+
+def test_a_claims_file_may_name_its_recipe_file(claims_file: Path) -> None:
+    claims_file.with_suffix(".py").rename(claims_file.with_name("elsewhere_recipes.py"))
+    own.add([claims_file])
+    assert not own.SLUGS, "no file of its name, none named: nothing can be run"
+    ledger.ADDED.clear()
+    text = claims_file.read_text(encoding="utf-8")
+    claims_file.write_text(text.replace('# recipes = "mine.py"', 'recipes = "elsewhere_recipes.py"'))
+    own.add([claims_file])
+    assert sorted(own.SLUGS) == ["mine-small"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("RECIPES = (SMALL,)", "RECIPES = (SMALL", "mine.py:35: SyntaxError: '(' was never closed; mend"),
+        ("RECIPES = (SMALL,)", "RECIPES = (SMAL,)", "mine.py:35: NameError: name 'SMAL'"),
+        ("RECIPES = (SMALL,)", "", "no RECIPES; end the file with"),
+        ("RECIPES = (SMALL,)", "RECIPES = ()", "expected a tuple of recipes, at least one"),
+        ("RECIPES = (SMALL,)", "RECIPES = (SMALL, 'x')", "entry 2 of RECIPES is 'x'; expected a Recipe"),
+        ("RECIPES = (SMALL,)", "RECIPES = (SMALL, SMALL)", "mine-small: slug is used by another recipe"),
+        ('    loss="cross_entropy",\n', "", "missing 1 required keyword-only argument: 'loss'"),
+        ('slug="mine-small"', 'slug="small"', "slug does not start with the report's, 'mine-'"),
+        ('slug="mine-small"', 'slug="mine-Small"', "expected lower-case letters"),
+        ('slug="mine-small"', "slug=['mine']", "slug is ['mine']; expected text"),
+        ('report="mine"', 'report="r4"', "report is 'r4'; mine.toml is of report 'mine'"),
+        ('task="classify"', 'task="clasify"', "task is 'clasify'; expected one of 'classify', 'segment'"),
+        ('task="classify"', 'task="automask"', "task 'automask' is of one network only"),
+        ('data="classification50"', 'data="cifar"', "expected one of 'classification50'"),
+        ('model="resnet18"', 'model="resnet81"', "unknown model 'resnet81' (nearest: 'resnet18'"),
+        ('model="resnet18"', 'model="net works:build"', "expected 'package.module:callable'"),
+        ("image_size=32", "image_size=32.5", "image_size is 32.5; expected a whole number"),
+        ("image_size=32", "image_size=4", "image_size is 4; expected at least 8"),
+        ("num_classes=4", "num_classes=True", "num_classes is True; expected a whole number"),
+        ("epochs=12", "epochs=0", "found epochs 0"),
+        ('optimizer="sgd"', 'optimizer="sdg"', "phase: optimizer is 'sdg'; expected one of 'sgd'"),
+        ('schedule="cosine"', 'schedule="cos"', "schedule is 'cos'"),
+        ("lr=0.02", 'lr="0.02"', "lr is '0.02'; expected a number"),
+        ('augment=("horizontal_flip",)', 'augment="horizontal_flip"', "expected a tuple (text, …)"),
+        ("assumptions=()", 'assumptions=("lr",)', "expected a tuple (Assumption(…), …)"),
+        ('init="scratch"', 'init="run:mine-smal"', "init names 'mine-smal', which is no recipe"),
+        ('init="scratch"', 'init="run:mine-small"', "goes round: mine-small from mine-small"),
+        ('selection="final"', 'selection="last"', "expected one of 'best', 'final'"),
+    ],
+)  # fmt: skip
+def test_a_fault_in_a_recipe_file_gets_one_line(before: str, after: str, said: str, changed: Change) -> None:
+    line = refusal(changed(before, after))
+    assert line.startswith("mine.py")
+    assert said in line
+
+
+def test_a_slug_of_the_packaged_recipes_is_taken(changed: Change, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RECIPES, "mine-small", RECIPES["r4-classify"])
+    with pytest.raises(InputError, match="mine-small: slug is used by another recipe"):
+        own.add([changed("RECIPES =", "RECIPES =")])
+    del RECIPES["mine-small"]
+
+
+def test_a_report_of_a_packaged_ones_name_is_refused(claims_file: Path) -> None:
+    text = claims_file.read_text(encoding="utf-8")
+    claims_file.write_text(text.replace('"mine-', '"r4-x-').replace('id = "mine"', 'id = "r4"'))
+    assert "id 'r4' is that of r4.toml too; rename it" in refusal(claims_file)
+
+
+def test_a_recipe_file_that_is_not_there(claims_file: Path) -> None:
+    text = claims_file.read_text(encoding="utf-8")
+    claims_file.write_text(text.replace('# recipes = "mine.py"', 'recipes = "gone.py"'))
+    assert "recipes is 'gone.py'; there is no such file" in refusal(claims_file)
+
+
+def test_a_recipe_file_may_not_hide_a_module(claims_file: Path) -> None:
+    claims_file.with_suffix(".py").rename(claims_file.with_name("json.py"))
+    text = claims_file.read_text(encoding="utf-8")
+    claims_file.write_text(text.replace('# recipes = "mine.py"', 'recipes = "json.py"'))
+    assert "a Python module is called 'json' already" in refusal(claims_file)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ('loss="cross_entropy"', 'loss="cross_entrpy"', "unknown loss 'cross_entrpy' (nearest"),
+        ('augment=("horizontal_flip",)', 'augment=("flip",)', "unknown augment 'flip'"),
+        ('init="scratch"', 'init="imagenet"', "unknown init 'imagenet'"),
+        ('init="scratch"', 'init="resnet50"', "cannot start from 'resnet50'"),
+        ('model="resnet18"', 'model="fcn32s"', "makes (2, 4, 32, 32) of 2 images; expected (2, 4)"),
+        ('model="resnet18"', 'model="byol_resnet50"', "'byol_resnet50' is a BYOL network"),
+        ('model="resnet18"', 'model="resnet18", model_args=(("depth", 3),)', "no argument 'depth'"),
+        ('loss="cross_entropy"', 'loss="focal", loss_args=(("gama", 2),)', "takes no 'gama'"),
+        ('model="resnet18"', 'model="nowhere.net:build"', "cannot import 'nowhere.net': ModuleNotFoundError"),
+    ],
+)  # fmt: skip
+def test_what_cannot_train_is_refused(before: str, after: str, said: str, changed: Change) -> None:
+    own.add([changed(before, after)])
+    with pytest.raises(InputError) as caught:
+        cli._check_runnable([RECIPES["mine-small"]], "smoke")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_it_is_refused_before_any_training(changed: Change) -> None:
+    file = changed('model="resnet18"', 'model="nowhere.net:build"')
+    done = bench("run", "mine-small", "--claims", file.name, cwd=file.parent)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr == (
+        "bench: model 'nowhere.net:build': cannot import 'nowhere.net': ModuleNotFoundError:"
+        " No module named 'nowhere'\n"
+    )
+    assert not (file.parent / "runs").exists()
+
+
+# Grading -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def one_epoch(changed: Change) -> Recipe:
+    """The starter's recipe as a claims file that was read has it, with one epoch."""
+    own.add([changed("epochs=12", "epochs=1")])
+    return RECIPES["mine-small"]
+
+
+def test_a_run_at_full_tier_on_drawn_data_counts_for_a_claim_on_it(one_epoch: Recipe, tmp_path: Path) -> None:
+    (run,) = plan(one_epoch, tmp_path)
+    assert run.deviations == ()
+    assert len(run.dataset.classes) == one_epoch.num_classes == 4
+    record = runner.execute(run, tmp_path)
+    assert (record.status, record.claims) == ("ok", ("mine-small", "mine-small-settings"))
+    rows = verdicts.grade_all(ledger.load_ledgers(), [record], alignment_green=False)
+    (row,) = [row for row in rows if row.claim.id == "mine-small"]
+    assert row.measured is not None
+    assert row.grade != "not run"
+    assert [r.run_id for r in row.runs] == [record.run_id]
+
+
+def test_the_same_run_counts_for_no_claim_on_official_data(one_epoch: Recipe, tmp_path: Path) -> None:
+    record = runner.execute(plan(one_epoch, tmp_path)[0], tmp_path)
+    ledgers = [
+        replace(one, claims=tuple(replace(claim, source="official") for claim in one.claims))
+        for one in ledger.load_ledgers()
+    ]
+    rows = verdicts.grade_all(ledgers, [record], alignment_green=False)
+    assert next(row for row in rows if row.claim.id == "mine-small").label == "not run: data"
+
+
+def test_packaged_recipes_draw_what_they_drew_before() -> None:
+    """As many classes as the official data have, so that no run of theirs is another one now."""
+    drawn = {r.slug: synthetic.CLASSES[r.data] for r in PACKAGED.values() if r.data in synthetic.CLASSES}
+    assert {slug: PACKAGED[slug].num_classes for slug in drawn} == drawn
+
+
+def test_plans_count_drawn_images_only_for_claims_on_them(one_epoch: Recipe) -> None:
+    claims = [claim for one in ledger.load_ledgers() for claim in one.claims]
+    jobs = {
+        job.recipe.slug: job for job in planning.plan(RECIPES, claims, planning.Basis.of(None, "float32", ()))
+    }
+    assert jobs["mine-small"].images == 400
+    assert jobs["r4-classify"].images == 30 * 22_500
+
+
+# Networks from elsewhere --------------------------------------------------------------------------------
+
+NETWORK = """
+import torch
+from torch import nn
+
+def build(*, num_classes, hidden=4):
+    return nn.Sequential(nn.Conv2d(3, hidden, 3, stride=4), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                         nn.Linear(hidden, num_classes))
+
+def wide(*, num_classes, width):
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, width),
+                         nn.Linear(width, num_classes))
+
+def anything(**given):
+    return build(**given)
+
+def broken(*, num_classes):
+    raise RuntimeError("no weights\\nhere")
+
+def text(*, num_classes):
+    return "network"
+
+class Net(nn.Module):
+    @classmethod
+    def make(cls, num_classes):
+        return build(num_classes=num_classes)
+
+number = 3
+"""
+
+
+@pytest.fixture
+def network_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "my_networks.py"
+    path.write_text(NETWORK, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return path
+
+
+def test_a_network_is_built_from_its_import_path(network_file: Path) -> None:
+    built = models.build("my_networks:build", num_classes=5, width=64, hidden=6)
+    assert built(torch.zeros(2, 3, 32, 32)).shape == (2, 5)
+    assert built[0].out_channels == 6
+    assert models.build("my_networks:wide", num_classes=5, width=7)[2].out_features == 7
+    assert models.build("my_networks:anything", num_classes=5, width=64, hidden=2)[0].out_channels == 2
+    assert models.build("my_networks:Net.make", num_classes=5)(torch.zeros(1, 3, 32, 32)).shape == (1, 5)
+
+
+def test_a_network_that_somebody_else_wrote_can_be_named() -> None:
+    built = models.build("torchvision.models:resnet18", num_classes=4, width=8)
+    assert built(torch.zeros(2, 3, 32, 32)).shape == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("model", "args", "said"),
+    [
+        ("my_networks:gone", {}, "'my_networks' has no 'gone'"),
+        ("my_networks:number", {}, "is int, expected something to call"),
+        ("my_networks:build", {"depth": 3}, "no argument 'depth'; it takes num_classes, hidden"),
+        ("my_networks:broken", {}, "cannot be built: RuntimeError: no weights here"),
+        ("my_networks:text", {}, "returned str, expected a torch.nn.Module"),
+        ("my_networks.deeper:build", {}, "cannot import 'my_networks.deeper'"),
+        ("nowhere:build", {}, "cannot import 'nowhere'"),
+        ("my_networks:", {}, "no import path"),
+        (":build", {}, "no import path"),
+    ],
+)
+def test_a_network_that_cannot_be_had_gets_one_line(
+    model: str, args: dict[str, int], said: str, network_file: Path
+) -> None:
+    with pytest.raises(InputError) as caught:
+        models.build(model, num_classes=4, **args)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def plugged(changed: Change, network_file: Path) -> Recipe:
+    changed("epochs=12", "epochs=1")
+    own.add([changed('model="resnet18"', 'model="my_networks:build"')])
+    return RECIPES["mine-small"]
+
+
+def test_a_plugged_in_network_trains_and_counts(plugged: Recipe, tmp_path: Path) -> None:
+    own.check_runnable(plugged)
+    record = runner.execute(plan(plugged, tmp_path)[0], tmp_path)
+    assert (record.status, record.reason, record.deviations) == ("ok", "", [])
+    assert record.throughput["forward_flops_per_sample"] > 0
+    assert record.recipe["model"] == "my_networks:build"
+    assert record.recipe["model_source"] == outside.source_hash("my_networks:build")
+    assert verdicts.is_of_present_recipe(record)
+    assert records.read(records.path_of(tmp_path, record)) == record
+
+
+def test_a_change_of_the_network_makes_a_new_run(plugged: Recipe, network_file: Path, tmp_path: Path) -> None:
+    record = runner.execute(plan(plugged, tmp_path)[0], tmp_path)
+    assert plan(plugged, tmp_path)[0].run_id == record.run_id
+    network_file.write_text(NETWORK.replace("stride=4", "stride=2"), encoding="utf-8")
+    outside.source_hash.cache_clear()
+    assert plan(plugged, tmp_path)[0].run_id != record.run_id
+    assert not verdicts.is_of_present_recipe(record), "its figure is of another network"
+
+
+def test_the_hash_is_over_all_files_of_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "my_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    (package / "networks.py").write_text("from .layers import *")
+    (package / "layers.py").write_text("one = 1")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = outside.source_hash("my_package.networks:build")
+    outside.source_hash.cache_clear()
+    (package / "layers.py").write_text("one = 2")
+    assert outside.source_hash("my_package.networks:build") != before
+    with pytest.raises(InputError, match="no module 'nowhere'; install it"):
+        outside.source_hash("nowhere:build")
+
+
+def test_a_plugged_in_network_keeps_its_width_at_smoke_tier(plugged: Recipe) -> None:
+    scaled, deviations = tiers.apply(replace(plugged, width=64), "smoke")
+    assert scaled.width == 64
+    assert "width" not in {deviation.field for deviation in deviations}
+
+
+def test_its_cost_can_be_planned_and_it_is_listed(plugged: Recipe) -> None:
+    price = planning.price(plugged, planning.Basis.of(None, "float32", ()))
+    assert price.rate is not None
+    from bench import listing
+
+    (row,) = [row for row in listing.models() if row["model"] == "my_networks:build"]
+    assert row["recipes"] == ["mine-small"]
