@@ -7,24 +7,21 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import ray_nodes
+from ray_nodes import ROOT, Cluster
 
-from bench import records
+from bench import cluster, records
 from bench.records import Record
+from reference.training import checkpoint
 
-ROOT = Path(__file__).parents[2]
 SHORT = """
 from bench import cluster, tiers
 
@@ -40,73 +37,26 @@ main()
 WORDS = ("run", "r3-byol", "r3-finetune-c", "r4-classify", "--tier", "smoke", "--device", "cpu")
 
 
-@dataclass(frozen=True)
-class Cluster:
-    address: str
-    environment: dict[str, str]
-    nodes: dict[str, subprocess.Popen[bytes]]
-
-    def kill(self, name: str) -> None:
-        """SIGKILL for every process of a node, by its id."""
-        pid = self.nodes[name].pid
-        for one in (*descendants(pid), pid):
-            if Path(f"/proc/{one}").exists():
-                os.kill(one, signal.SIGKILL)
-        self.nodes[name].wait()
-
-
-def descendants(pid: int) -> list[int]:
-    """Process ids below ``pid``, the lowest first."""
-    found: list[int] = []
-    for listing in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, listing.read_text().split()):
-            found += [*descendants(child), child]
-    return found
-
-
 @pytest.fixture
 def two_nodes() -> Iterator[Cluster]:
-    """``first``, where the driver will be, and ``second``, each with one core; a token is asked for."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # sockets below it have short names
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        "RAY_worker_niceness": "0",
-    }
-    ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--node-ip-address=127.0.0.1"]
-    ray += ["--num-cpus=1", "--object-store-memory=100000000", "--disable-usage-stats"]
-    own = {
-        "first": ["--head", f"--port={address[10:]}", "--include-dashboard=false", f"--temp-dir={folder}"],
-        "second": [f"--address={address}"],
-    }
-    cluster = Cluster(address, environment, {})
-    try:
-        for name, words in own.items():
-            log = (folder / f"{name}.log").open("wb")
-            command = [*ray, f"--node-name={name}", *words]
-            cluster.nodes[name] = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-            while b"Ray runtime started" not in (folder / f"{name}.log").read_bytes():
-                assert cluster.nodes[name].poll() is None, (folder / f"{name}.log").read_text()
-                time.sleep(0.2)
-        yield cluster
-    finally:
-        for name in reversed(list(cluster.nodes)):
-            cluster.kill(name)
-        shutil.rmtree(folder, ignore_errors=True)
+    """``first``, where the driver will be, and ``second``."""
+    with ray_nodes.started(("first", "second")) as nodes:
+        yield nodes
 
 
-def started(cluster: Cluster, program: Path, *words: str) -> subprocess.Popen[str]:
-    program.write_text(SHORT)
-    command = [sys.executable, str(program), *WORDS, *words]
-    environment = {**cluster.environment, "BENCH_CACHE": str(program.parent / "cache")}
+def started(
+    environment: dict[str, str], folder: Path, *words: str, code: str = SHORT
+) -> subprocess.Popen[str]:
+    """``bench run`` made short, in ``folder``."""
+    program = folder / "short.py"
+    program.write_text(code)
     return subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, str(program), *words],
+        env={**environment, "BENCH_CACHE": str(folder / "cache")},
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -117,13 +67,26 @@ def by_slug(out: Path) -> dict[str, Record]:
     return {record.slug: record for record in found}
 
 
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
+    """What one process leaves that runs one after another."""
+    folder = tmp_path_factory.mktemp("local")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    job = started(environment, folder, *WORDS, "--out", str(folder / "out"))
+    _, errors = job.communicate()
+    assert job.returncode == 0, errors
+    return by_slug(folder / "out")
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("shared", [False, True], ids=["driver-keeps", "shared-folder"])
 def test_a_cluster_that_loses_a_node_leaves_the_records_of_a_local_run(
-    two_nodes: Cluster, tmp_path: Path
+    shared: bool, two_nodes: Cluster, local: dict[str, Record], tmp_path: Path
 ) -> None:
-    job = started(
-        two_nodes, tmp_path / "short.py", "--cluster", two_nodes.address, "--out", str(tmp_path / "ray")
-    )
+    out = ("--cluster", two_nodes.address, "--out", str(tmp_path / "ray"))
+    if shared:
+        out += ("--shared", str(tmp_path / "shared"))
+    job = started(two_nodes.environment, tmp_path, *WORDS, *out)
     assert job.stdout is not None
     assert job.stderr is not None
     lines: list[str] = []
@@ -132,18 +95,15 @@ def test_a_cluster_that_loses_a_node_leaves_the_records_of_a_local_run(
         lines.append(line.strip())
         label, _, where = lines[-1].partition(": epoch ")
         if not killed and where.endswith(" on second") and not where.startswith(("0/", "1/")):
-            two_nodes.kill("second")  # after its second epoch: one checkpoint is with the driver for certain
+            two_nodes.kill("second")  # after its second epoch: one checkpoint is kept for certain
             killed = label
     assert job.wait() == 0, "\n".join([*lines, job.stderr.read()])
     assert killed, lines
     assert [line.partition(":")[2].strip() for line in lines].count("submitted") == 3
 
-    local = started(two_nodes, tmp_path / "short.py", "--out", str(tmp_path / "local"))
-    _, errors = local.communicate()
-    assert local.returncode == 0, errors
-    ours, theirs = by_slug(tmp_path / "local"), by_slug(tmp_path / "ray")
-    assert set(ours) == set(theirs) == {"r3-byol", "r3-finetune-c", "r4-classify"}
-    for slug, expected in ours.items():
+    theirs = by_slug(tmp_path / "ray")
+    assert set(local) == set(theirs) == {"r3-byol", "r3-finetune-c", "r4-classify"}
+    for slug, expected in local.items():
         found = theirs[slug]
         assert (found.status, found.attempt) == ("ok", 1)
         assert found.run_id == expected.run_id
@@ -154,11 +114,9 @@ def test_a_cluster_that_loses_a_node_leaves_the_records_of_a_local_run(
         for figure in found.figures:
             assert (tmp_path / "ray" / figure["file"]).stat().st_size > 0
     resumed = theirs[killed.partition(" ")[0]]
-    assert len(resumed.segments) == 2, "it went on from the checkpoint that the driver kept"
+    assert len(resumed.segments) == 2, "it went on from the checkpoint that was kept"
 
-    again = started(
-        two_nodes, tmp_path / "short.py", "--cluster", two_nodes.address, "--out", str(tmp_path / "ray")
-    )
+    again = started(two_nodes.environment, tmp_path, *WORDS, *out)
     printed, errors = again.communicate()
     assert again.returncode == 0, errors
     assert "3 of 3 runs have a record already" in printed
@@ -166,34 +124,126 @@ def test_a_cluster_that_loses_a_node_leaves_the_records_of_a_local_run(
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_the_checkpoints_that_the_same_command_goes_on_from(
-    two_nodes: Cluster, tmp_path: Path
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_the_checkpoints_that_the_same_command_goes_on_from(
+    number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
-    out = ("--cluster", two_nodes.address, "--out", str(tmp_path / "ray"))
-    job = started(two_nodes, tmp_path / "short.py", *out)
-    assert job.stdout is not None
-    for line in job.stdout:
-        if re.match(r"r4-classify seed 0: epoch [2-9]", line):
-            job.send_signal(signal.SIGINT)
-            break
-    _, errors = job.communicate()
-    assert job.returncode == 130
-    assert "interrupted; go on with: bench run r3-byol" in errors
-    assert records.read_all(tmp_path / "ray") == []
-    assert list((tmp_path / "ray").glob("work/r4-classify/*/checkpoint.pt"))
+    words = ("run", "r4-classify", "--tier", "smoke", "--device", "cpu", "--out", str(tmp_path / "ray"))
+    longer = SHORT.replace('"epochs": 20', '"epochs": 60')
+    with ray_nodes.started(("first",)) as nodes:
+        words += ("--cluster", nodes.address)
+        job = started(nodes.environment, tmp_path, *words, code=longer)
+        assert job.stdout is not None
+        for line in job.stdout:
+            if re.match(r"r4-classify seed 0: epoch ([2-9]|1\d)/", line):
+                job.send_signal(number)
+                break
+        _, errors = job.communicate()
+        assert job.returncode == code, errors
+        assert "interrupted; go on with: bench run r4-classify" in errors
+        assert records.read_all(tmp_path / "ray") == []
+        (folder,) = (tmp_path / "ray").glob("work/r4-classify/*")
+        assert {*checkpoint.NAMES} <= {path.name for path in folder.iterdir()}
 
-    job = started(two_nodes, tmp_path / "short.py", *out)
-    _, errors = job.communicate()
+        job = started(nodes.environment, tmp_path, *words, code=longer)
+        _, errors = job.communicate()
     assert job.returncode == 0, errors
     assert len(by_slug(tmp_path / "ray")["r4-classify"].segments) == 2
 
 
+# ---------------------------------------------------------------- what is refused
+
+
+@pytest.mark.slow
+def test_a_worker_with_other_data_refuses_before_it_trains(data: Path, tmp_path: Path) -> None:
+    """The same path, where a process finds its own working folder, holds other images on the node."""
+    theirs = tmp_path / "node"
+    theirs.mkdir()
+    shutil.copytree(data, theirs / "data")
+    image = next((theirs / "data" / "p1_data" / "train_50").iterdir())
+    image.write_bytes(next((data / "p1_data" / "val_50").iterdir()).read_bytes())
+    with ray_nodes.started(("first",), folder=theirs) as nodes:
+        refused(
+            nodes, data.parent, r"holds other data .* than the driver's \(manifest \w{12}, expected \w{12}\)"
+        )
+
+
+@pytest.mark.slow
+def test_a_worker_with_other_code_refuses_before_it_trains(data: Path, tmp_path: Path) -> None:
+    for package in ("bench", "reference"):
+        shutil.copytree(ROOT / package, tmp_path / "code" / package)
+    with (tmp_path / "code" / "reference" / "files.py").open("a") as file:
+        file.write("\n# another version\n")
+    with ray_nodes.started(("first",), variables={"PYTHONPATH": str(tmp_path / "code")}) as nodes:
+        refused(nodes, data.parent, "its bench or reference is not the driver's; install the same commit")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A folder in the official layout with a few images of three classes."""
+    import numpy as np
+    from PIL import Image
+
+    draws = np.random.default_rng(0)
+    for split, count in (("train_50", 4), ("val_50", 2)):
+        folder = tmp_path / "driver" / "data" / "p1_data" / split
+        folder.mkdir(parents=True)
+        for name in (f"{label}_{i}.png" for label in range(3) for i in range(count)):
+            Image.fromarray(draws.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(folder / name)
+    return tmp_path / "driver" / "data"
+
+
+def refused(nodes: Cluster, folder: Path, why: str) -> None:
+    """``bench run`` from ``folder`` ends with 2 and one line, and nothing has been trained."""
+    words = ["run", "r4-classify", "--init", "scratch", "--device", "cpu", "--data", "/proc/self/cwd/data"]
+    job = started(nodes.environment, folder, *words, "--cluster", nodes.address, "--out", str(folder / "out"))
+    printed, errors = job.communicate()
+    assert job.returncode == 2, errors
+    assert re.fullmatch(rf"bench: r4-classify seed 0: node \w{{8}}: .*{why}.*\n", errors)
+    assert "epoch" not in printed
+    assert records.read_all(folder / "out") == []
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "here"])
 def test_where_nothing_answers_is_one_line(address: str, tmp_path: Path) -> None:
-    words = ["run", "r4-classify", "--cluster", address, "--out", str(tmp_path)]
-    done = subprocess.run(
-        [sys.executable, "-m", "bench", *words], capture_output=True, text=True, cwd=ROOT, check=False
-    )
-    assert done.returncode == 2
-    assert f"--cluster {address}: nothing answers there" in done.stderr
+    said = one_line("-m", "bench", "run", "r4-classify", "--cluster", address, "--out", str(tmp_path))
+    assert f"--cluster {address}: nothing answers there" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--cluster", "here:1", "--tensorboard"), "--tensorboard: events are written where a run is"),
+        (("--shared", "folder"), "--shared: a folder for the nodes of a cluster"),
+    ],
+)
+def test_what_a_cluster_cannot_do_is_one_line(words: tuple[str, ...], why: str, tmp_path: Path) -> None:
+    assert why in one_line("-m", "bench", "run", "r4-classify", *words, "--out", str(tmp_path))
+
+
+def test_without_ray_the_command_says_how_to_get_it(tmp_path: Path) -> None:
+    program = "import sys; sys.modules['ray'] = None; from bench.__main__ import main; main()"
+    said = one_line("-c", program, "run", "r4-classify", "--cluster", "here:1", "--out", str(tmp_path))
+    assert said == "bench: --cluster: Ray is not installed; pip install -e '.[ray]'\n"
+
+
+def one_line(*words: str) -> str:
+    """The one line on standard error of a Python that ends with 2."""
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+# ---------------------------------------------------------------- what is kept
+
+
+def test_the_keeper_has_the_last_two_checkpoints() -> None:
+    """Only the newest is sent; that until now becomes the one before, as in a folder."""
+    keeper, (newest, before) = cluster.Keeper(), checkpoint.NAMES
+    keeper.keep("run", {newest: b"1"})
+    keeper.keep("run", {newest: b"2", "masks/epoch-1.npy": b"m"})
+    keeper.keep("run", {newest: b"3"})
+    assert keeper.kept("run") == {newest: b"3", before: b"2", "masks/epoch-1.npy": b"m"}
+    keeper.forget("run")
+    assert keeper.kept("run") == {}

@@ -48,8 +48,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(ranks: int, folder: Path, *cases: str) -> None:
-    """Train ``cases`` on that many processes and wait for them."""
+def start(ranks: int, folder: Path, *cases: str, program: Path = PROGRAM) -> None:
+    """Run ``program`` for ``cases`` on that many processes and wait for them."""
     folder.mkdir()
     port = str(free_port())
     started = []
@@ -62,7 +62,7 @@ def start(ranks: int, folder: Path, *cases: str) -> None:
             "PYTHONPATH": str(ROOT),
             "OMP_NUM_THREADS": "1",
         }
-        words = [sys.executable, str(PROGRAM), str(folder), *cases]
+        words = [sys.executable, str(program), str(folder), *cases]
         started.append(subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True))
     errors = [process.communicate()[1] for process in started]
     assert [process.returncode for process in started] == [0] * ranks, "\n".join(errors)
@@ -185,6 +185,24 @@ def test_global_batch_norm_alone_is_torchs(shape: tuple[int, ...], momentum: flo
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("layer", ["global", pytest.param("synchronised", marks=pytest.mark.gpu)])
+def test_two_ranks_normalise_as_one_process_does(layer: str, tmp_path: Path) -> None:
+    """Ours on the CPU and torch's on CUDA, each against torch's over the whole batch."""
+    start(2, tmp_path / "out", layer, program=PROGRAM.with_name("normalised_by_ranks.py"))
+    left = (f"{layer}-0", f"{layer}-1", "whole")
+    first, second, whole = (dict(np.load(tmp_path / "out" / f"{name}.npz")) for name in left)
+    assert first.keys() == second.keys() == whole.keys()
+    for name, expected in whole.items():
+        if name in ("output", "input's gradient"):
+            found = [np.concatenate([first[name], second[name]])]
+        elif name.endswith("gradient"):
+            found = [first[name] + second[name]]
+        else:
+            found = [first[name], second[name]]
+        for one in found:
+            np.testing.assert_allclose(one, expected, rtol=0, atol=1e-12, err_msg=name)
+
+
 # ---------------------------------------------------------------- the command
 
 
@@ -193,14 +211,22 @@ SHORT = (
     "tiers.SMOKE['classification50'] |= {'epochs': 4, 'image_size': 32};"
     "from reference.data import synthetic; synthetic.COUNTS['classification50'] = (40, 20);"
     "import functools, bench.runner as runner;"
-    "runner.execute = functools.partial(runner.execute, checkpoint_seconds=0.0);"
+    "runner.execute = functools.partial(runner.execute, checkpoint_seconds={seconds});\n"
+    "{fault}"
     "from bench.__main__ import main; main()"
 )
 
 
-def bench_run(out: Path, *, ranks: int, program: Path) -> subprocess.Popen[str]:
-    """``bench run r4-classify``, made short, on so many processes under torchrun."""
-    program.write_text(SHORT)
+def bench_run(
+    out: Path, *, ranks: int, program: Path, fault: str = "", seconds: float = 0.0
+) -> subprocess.Popen[str]:
+    """``bench run r4-classify``, made short, on so many processes under torchrun.
+
+    Args:
+        fault: what goes wrong in it, as code.
+        seconds: between two checkpoints.
+    """
+    program.write_text(SHORT.replace("{seconds}", str(seconds)).replace("{fault}", fault))
     launch = ["-m", "torch.distributed.run", "--nproc-per-node", str(ranks), "--master-addr", "127.0.0.1"]
     launch += ["--master-port", str(free_port())] if ranks > 1 else []
     words = ["run", "r4-classify", "--tier", "smoke", "--device", "cpu", "--out", str(out)]
@@ -240,6 +266,75 @@ def test_a_killed_rank_ends_the_job_and_either_number_of_ranks_goes_on(tmp_path:
         assert len(record.provenance["rank_samples_per_second"]) == ranks
         assert len(record.curves["train_loss"]) == 4
         assert record.run_id == work.name, "the number of processes is no part of what is trained"
+
+
+SIGNALLED = """
+import os, signal, time
+from bench import interruption
+from bench.progress import RunProgress
+
+told = RunProgress.__call__
+
+def then_a_signal(self, where):
+    told(self, where)
+    if os.environ.get("RANK") == "0" and (where.epoch, where.step) == (2, 1):
+        os.kill(os.getppid(), signal.{name})
+        while not interruption.asked():
+            time.sleep(0.01)
+
+RunProgress.__call__ = then_a_signal
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_ends_all_ranks_with_the_last_finished_epoch_saved(name: str, tmp_path: Path) -> None:
+    """It reaches torchrun in the third epoch, which hands it on; no other checkpoint is written till then."""
+    place = {"program": tmp_path / "short.py", "seconds": 1e9}
+    job = bench_run(tmp_path / "out", ranks=2, fault=SIGNALLED.replace("{name}", name), **place)
+    _, errors = job.communicate()
+    assert job.returncode != 0
+    assert "interrupted; go on with: torchrun --nproc-per-node 2 -m bench run r4-classify" in errors
+    (record,) = records.read_all(tmp_path / "out")
+    assert record.status == "interrupted"
+    assert list((tmp_path / "out").glob("work/*/*/checkpoint.pt"))
+
+    job = bench_run(tmp_path / "out", ranks=1, **place)
+    _, errors = job.communicate()
+    assert job.returncode == 0, errors
+    (record,) = [r for r in records.read_all(tmp_path / "out") if r.status == "ok"]
+    parts = [(part["first_epoch"], part["last_epoch"], part["world_size"]) for part in record.segments]
+    assert parts == [(0, 2, 2), (2, 4, 1)]
+
+
+TOO_LARGE = """
+import os
+import torch
+from reference.training import loop
+
+step = loop.train_step
+
+def too_large(*words, **named):
+    if os.environ["RANK"] == "1":
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+    return step(*words, **named)
+
+loop.train_step = too_large
+"""
+
+
+def test_what_does_not_fit_on_one_rank_is_said_by_all(tmp_path: Path) -> None:
+    """No rank tries less by itself: that would be another training than the others'."""
+    job = bench_run(tmp_path / "out", ranks=2, program=tmp_path / "short.py", fault=TOO_LARGE)
+    _, errors = job.communicate()
+    assert job.returncode != 0
+    (record,) = records.read_all(tmp_path / "out")
+    images = record.recipe["batch_size"] // 2
+    why = f"epoch 1: {images} images at once do not fit (CUDA out of memory. Tried to allocate 1 GiB)"
+    why = f"rank 1: r4-classify seed 0: oom: {why}; 4 processes would hold {images // 2}"
+    assert why in errors
+    assert record.status == "interrupted"
+    assert record.reason.startswith(f"another process of this training is gone: {why}")
 
 
 def children(parent: int) -> list[int]:
