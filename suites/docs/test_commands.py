@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from packaging.requirements import Requirement
 from PIL import Image
 
@@ -187,13 +188,54 @@ def check_tensorboard(words: list[str]) -> None:
     assert board.flags.logdir == "runs/tensorboard", "where bench run --tensorboard writes"
 
 
+def check_torchrun(words: list[str], folder: Path) -> None:
+    """torchrun takes its words; the module's are run on one process."""
+    from torch.distributed.run import get_args_parser
+
+    given = get_args_parser().parse_args(words)
+    assert given.module
+    assert given.training_script == "bench"
+    assert int(given.nproc_per_node) > 1
+    check_bench(given.training_script_args, folder)
+
+
+def check_ray(words: list[str]) -> None:
+    """Ray's own command line takes the words."""
+    from ray.scripts.scripts import cli as ray
+
+    ray.commands[words[0]].make_context(words[0], words[1:])
+
+
+def check_export(words: list[str]) -> None:
+    """Variables that the suites' own cluster is started with."""
+    used = (ROOT / "suites" / "ray_nodes.py").read_text(encoding="utf-8")
+    for word in words:
+        assert f'"{word.partition("=")[0]}"' in used
+
+
+def check_cluster(words: list[str]) -> None:
+    """``bench`` takes the words; ``suites/cluster`` is where such a command runs."""
+    from typer.main import get_command
+
+    given = get_command(cli.app).commands[words[0]].make_context(words[0], words[1:])  # type: ignore[attr-defined]
+    assert given.params["address"]
+
+
 def check(command: str, folder: Callable[[], Path], config: pytest.Config) -> None:
     """Run or check each part of a command, by its kind."""
     for part in command.split(" && "):
         first, *words = shlex.split(part)
         match first.rpartition("/")[2]:
+            case "bench" if "--cluster" in words:
+                check_cluster(words)
             case "bench":
                 check_bench(words, folder())
+            case "torchrun":
+                check_torchrun(words, folder())
+            case "ray":
+                check_ray(words)
+            case "export":
+                check_export(words)
             case "tox":
                 check_tox(words, config)
             case "pip":
@@ -207,7 +249,7 @@ def check(command: str, folder: Callable[[], Path], config: pytest.Config) -> No
 
 
 def test_command(command: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    needs_records = command.startswith("bench")
+    needs_records = command.startswith(("bench", "torchrun"))
     check(
         command,
         lambda: request.getfixturevalue("folder") if needs_records else tmp_path,
@@ -225,10 +267,13 @@ def test_command(command: str, request: pytest.FixtureRequest, tmp_path: Path) -
         "python3 -m venv .venv && .venv/bin/pip install -q tox-uv && rm -rf /",
         "pip install -e .[tensorbord]",
         "tensorboard --logdir elsewhere",
+        "torchrun --nproc-per-node 2 bench run r4-seg-b",
+        "export RAY_AUTH_TOKENS=1",
+        "bench run r4-seg-b --cluster",
     ],
 )
 def test_a_command_that_is_wrong_fails(wrong: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    with pytest.raises((AssertionError, KeyError, pytest.UsageError)):
+    with pytest.raises((AssertionError, KeyError, pytest.UsageError, typer.TyperException)):
         check(wrong, lambda: tmp_path, request.config)
 
 

@@ -88,7 +88,7 @@ def test_training_on_two_ranks(device: str, measuring: bool, rounds: int, note: 
     if device == "cuda":
         dtype, width, size, batch, steps = "bfloat16", 64, 512, 64, 10
     else:
-        dtype, width, size, batch, steps = "float32", 16, 64, 16, 4
+        dtype, width, size, batch, steps = "float32", 16, 256, 8, 2
     if not measuring:
         size, batch, steps = 32, 4, 1
     threads = CPUS_BESIDE_A_GPU if device == "cuda" else 1
