@@ -187,14 +187,21 @@ def work(
             write_atomically(here.start.weights(out), start)
         if where.shared is None:
             _write(folder, ray.get(keeper.kept.remote(run.run_id)))
-        runner.execute(
-            here,
-            out,
-            weights=where.weights,
-            checkpoint_seconds=checkpoint_seconds,
-            progress=_Reporter(run.run_id, node, folder, keeper, keeps=where.shared is None),
-        )
+        if not _finished_since(here, out, files):
+            runner.execute(
+                here,
+                out,
+                weights=where.weights,
+                checkpoint_seconds=checkpoint_seconds,
+                progress=_Reporter(run.run_id, node, folder, keeper, keeps=where.shared is None),
+            )
         return _left_by(here, out)
+
+
+def _finished_since(run: Run, out: Path, before: Mapping[str, bytes]) -> bool:
+    """Whether a node that was lost had ended the run, in a shared folder, and only not handed it back."""
+    new = _records_of(run, out).keys() - before.keys()
+    return any(records.read(out / name).status == "ok" for name in new)
 
 
 def _goes_on_from(folder: Path) -> dict[str, bytes]:
@@ -203,6 +210,12 @@ def _goes_on_from(folder: Path) -> dict[str, bytes]:
     if found:
         found += folder.glob("*/*.npy")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def _records_of(run: Run, out: Path) -> dict[str, bytes]:
+    """Every record of a run, by path under ``out``."""
+    found = (out / "records" / run.printed.slug).glob(f"{run.run_id}*.json")
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in found}
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -315,13 +328,11 @@ class _Driver:
             checkpoint.remove(folder)
         elif self._where.shared is None:
             self._keeper.keep.remote(run.run_id, _goes_on_from(folder))
-        recorded = [
-            path
-            for one in (run, run.start)
-            if one is not None
-            for path in (self._out / "records" / one.printed.slug).glob(f"{one.run_id}*.json")
-        ]
-        files = {path.relative_to(self._out).as_posix(): path.read_bytes() for path in recorded}
+        files = _records_of(run, self._out)
+        if run.start is not None:
+            files |= _records_of(run.start, self._out)
+        if self._where.shared is not None and not self._resume:  # or the worker takes them for this one's
+            files = _records_of(run, self._where.shared) | files
         start = None if run.start is None else self._ray.put(run.start.weights(self._out).read_bytes())
         task = self._ray.remote(work).options(max_retries=RETRIES, name=_label(run), **needs(run))
         reference = task.remote(

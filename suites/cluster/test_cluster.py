@@ -13,9 +13,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import ray_nodes
+from made_up import put
 from ray_nodes import ROOT, Cluster
 
 from bench import cluster, records
@@ -236,6 +238,18 @@ def one_line(*words: str) -> str:
 
 
 # ---------------------------------------------------------------- what is kept
+
+
+def test_a_run_that_a_lost_node_had_ended_is_not_run_again(tmp_path: Path) -> None:
+    """In a shared folder; what the driver had before is no news."""
+    recorded = put(tmp_path, "r4-classify", 0.5)
+    run = SimpleNamespace(printed=SimpleNamespace(slug=recorded.slug), run_id=recorded.run_id)
+    before = cluster._records_of(run, tmp_path)  # type: ignore[arg-type]
+    assert [*before] == [f"records/r4-classify/{recorded.run_id}.json"]
+    assert cluster._finished_since(run, tmp_path, {})  # type: ignore[arg-type]
+    assert not cluster._finished_since(run, tmp_path, before)  # type: ignore[arg-type]
+    put(tmp_path, "r4-classify", None, attempt=2, status="interrupted")
+    assert not cluster._finished_since(run, tmp_path, before)  # type: ignore[arg-type]
 
 
 def test_the_keeper_has_the_last_two_checkpoints() -> None:
