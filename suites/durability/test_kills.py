@@ -128,35 +128,27 @@ def survive(
     return survived, tried, ends
 
 
+@pytest.mark.parametrize(
+    ("kills", "seed"),
+    [(PLAIN_KILLS, 1), pytest.param(SOAK_KILLS, 2, marks=pytest.mark.slow)],
+    ids=["", "slow"],
+)
 @pytest.mark.parametrize("task", TASKS)
 def test_killed_runs_go_on_as_if_unbroken(
     task: str,
+    kills: int,
+    seed: int,
     command: Command,
     data: Path,
     tmp_path: Path,
     comparable: Command,
     note: Callable[..., None],
 ) -> None:
-    survived, tried, ends = survive(command, data, tmp_path / "out", TASKS[task], PLAIN_KILLS, 1, comparable)
-    note("kills", task, survived, tried)
-    note("ends", task, sum(seconds <= END_SECONDS for seconds in ends), len(ends))
-    assert survived == tried >= PLAIN_KILLS
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("task", TASKS)
-def test_many_killed_runs_go_on_as_if_unbroken(
-    task: str,
-    command: Command,
-    data: Path,
-    tmp_path: Path,
-    comparable: Command,
-    note: Callable[..., None],
-) -> None:
-    survived, tried, ends = survive(command, data, tmp_path / "out", TASKS[task], SOAK_KILLS, 2, comparable)
-    note("kills", f"{task}, slow", survived, tried)
-    note("ends", f"{task}, slow", sum(seconds <= END_SECONDS for seconds in ends), len(ends))
-    assert survived == tried >= SOAK_KILLS
+    survived, tried, ends = survive(command, data, tmp_path / "out", TASKS[task], kills, seed, comparable)
+    what = f"{task}, slow" if kills == SOAK_KILLS else task
+    note("kills", what, survived, tried)
+    note("ends", what, sum(seconds <= END_SECONDS for seconds in ends), len(ends))
+    assert survived == tried >= kills
 
 
 def test_a_report_killed_while_it_is_written_is_written_whole_the_next_time(
