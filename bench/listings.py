@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 LISTINGS = Path(__file__).parent / "claims" / "listings"
 CUT = "…"
+MOST_NEIGHBOURS = 10_000
+_WHOLE = re.compile(r"\d{1,9}")  # a line, a size; what has more digits is neither
 
 
 # Rows -------------------------------------------------------------------------------------------------
@@ -107,7 +109,7 @@ class Row:
     def number(self, name: str) -> int | None:
         """The argument as a whole number, None where it is none."""
         value = self.arg(name)
-        return int(value) if value is not None and value.isdecimal() else None
+        return int(value) if value is not None and _WHOLE.fullmatch(value) else None
 
     @property
     def layer(self) -> str:
@@ -130,8 +132,8 @@ def read_row(text: str) -> Row:
         InputError: fewer than three words, or a line that is no number.
     """
     words = text.split()
-    if len(words) < 3 or not words[0].isdecimal():
-        raise InputError(f"row {text!r}: expected line, path, type and arguments")
+    if len(words) < 3 or not _WHOLE.fullmatch(words[0]):
+        raise InputError(f"row {text!r:.100}: expected line, path, type and arguments")
     line, path, kind, *said = words
     cut = said[-1:] == [CUT]
     args = _arguments(kind, "".join(f"{word}," for word in said[: len(said) - cut]), cut)
@@ -233,11 +235,17 @@ def read(text: str, first_line: int = 1) -> Printed:
       further out;
     - a header that cannot be read, right after another one, is that one printed twice; else it opens a
       module named ``?`` beside the nearest one of a like type.
+
+    Raises:
+        InputError: modules nested deeper than any network's, or more equal neighbours than one has.
     """
     try:
-        return Printed(_Intact(text, first_line).rows(), [])
-    except _DamagedError:
-        return _Mender(first_line).read(text)
+        try:
+            return Printed(_Intact(text, first_line).rows(), [])
+        except _DamagedError:
+            return _Mender(first_line).read(text)
+    except RecursionError as error:
+        raise InputError("modules are nested hundreds deep; give the text of one printed network") from error
 
 
 _HEADER = re.compile(r"\(([^()\s]+)\): (?:\d+ x )?([A-Za-z_]\w*)\(")
@@ -306,6 +314,10 @@ class _Intact:
 def _names(span: str) -> list[str]:
     """``0-2`` → 0, 1, 2: torch prints equal neighbours once."""
     first, _, last = span.partition("-")
+    if not _WHOLE.fullmatch(first) or (last and not _WHOLE.fullmatch(last)):
+        raise _DamagedError
+    if int(last or first) - int(first) >= MOST_NEIGHBOURS:
+        raise InputError(f"({span}) is more than {MOST_NEIGHBOURS:,} modules; no network prints so many")
     return [str(i) for i in range(int(first), int(last or first) + 1)]
 
 
@@ -340,7 +352,7 @@ class _Container:
         """The number that it has come to; a module whose number cannot be read counts as the next."""
         number = None
         for name in self.names:
-            if name.isdecimal():
+            if _WHOLE.fullmatch(name):
                 number = int(name)
             elif name == _LOST_NAME and number is not None:
                 number += 1
@@ -458,7 +470,7 @@ class _Mender:
 
     def place(self, name: str, kind: type[_Container | str]) -> _Container:
         """Where a module of that name belongs; it becomes the innermost open container."""
-        where = self.for_number(int(name), kind) if name.isdecimal() else self.for_word(name)
+        where = self.for_number(int(name), kind) if _WHOLE.fullmatch(name) else self.for_word(name)
         if where is not self.inside:
             self.note(f"({name}) does not belong in {self.inside.path or 'the root'!r}")
         elif name in where.names:

@@ -24,7 +24,7 @@ from bench import audit, grading, leaderboard, summary, throughput, wording
 from bench.audit import Finding
 from bench.formats import FORMATS, Filled, Printout
 from bench.ledger import METRICS, Claim, Ledger
-from bench.markdown import digits, figure_text, in_words, span
+from bench.markdown import digits, figure_text, in_html, in_words, span
 from bench.records import Record, canonical
 from bench.verdicts import (
     SOURCES,
@@ -62,6 +62,7 @@ def page(
     runs: Runs,
     findings: Sequence[Finding],
     boards: Sequence[leaderboard.Board],
+    comparisons: Mapping[str, str],
     folder: Path,
 ) -> str:
     """The page as HTML, the same bytes for the same ledgers and records.
@@ -70,6 +71,7 @@ def page(
         rows: every ledger's graded claims.
         findings: the audit's.
         boards: the leaderboard.
+        comparisons: Markdown of the pages that compare runs with each other, by title.
         folder: where the records lie; only pictures that lie there too are shown.
     """
     environment = Environment(
@@ -91,6 +93,7 @@ def page(
         reports=[_report(ledger, rows, findings) for ledger in ledgers],
         across=[f for f in findings if len(f.reports) > 1],
         boards=boards,
+        comparisons={title: in_html(text) for title, text in comparisons.items()},
         sources=_once(SOURCES, (ranking.source for ranking in rankings)),
         tiers=["printed", *_once(TIER_RANK, (ranking.tier for ranking in rankings))],
         standings=sorted({entry.standing for entry in entries}),

@@ -23,6 +23,7 @@ FILE, PAGE = "reliability.json", "reliability.md"
 
 SECTIONS: dict[str, str] = {
     "kills": "Runs that were killed and went on: the same weights, metrics and record as unbroken",
+    "ends": "SIGTERM and Ctrl-C from outside: the run has ended within 5 seconds (timed, not asserted)",
     "damage": "Checkpoints that were torn or altered: noticed, set aside, the one before used",
     "disk": "Full disks and folders that cannot be written: one line, nothing half-written",
     "writers": "Two runs at once in one folder: the second is refused, the first is unharmed",
@@ -60,8 +61,9 @@ def note(folder: Path, rows: Iterable[Row]) -> Path:
     if odd := next((row.section for row in new if row.section not in SECTIONS), None):
         raise ValueError(f"no section {odd!r}; sections are {', '.join(SECTIONS)}")
     known, code = read(folder), code_hash()
-    replaced = {(row.where, row.what) for row in new}
-    kept = [row for row in known[1] if (row.where, row.what) not in replaced] if known[0] == code else []
+    replaced = {(row.section, row.where, row.what) for row in new}
+    same = known[1] if known[0] == code else []
+    kept = [row for row in same if (row.section, row.where, row.what) not in replaced]
     order = list(SECTIONS)
     ordered = sorted(kept + new, key=lambda row: (order.index(row.section), row.where, row.what))
     body = {"code_hash": code, "rows": [asdict(row) for row in ordered]}

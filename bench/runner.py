@@ -21,9 +21,8 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import save as save_safetensors
-from torch.utils.flop_counter import FlopCounterMode
 
-from bench import automask, interruption, lock, provenance, records, tiers
+from bench import automask, cost, interruption, lock, provenance, records, tiers
 from bench.ledger import load_ledgers
 from bench.pictures import draw
 from bench.records import Record
@@ -554,21 +553,14 @@ def flops_per_sample(recipe: Recipe) -> tuple[float, float]:
     if recipe.task == "automask":
         points = int(dict(recipe.model_args)["points_per_side"]) ** 2
         return flops_per_image(recipe.model, points=points), 0.0
-    with torch.device(models.counting_device(recipe.model)), torch.random.fork_rng(devices=[]):
-        model = models.build(
-            recipe.model,
-            num_classes=recipe.num_classes,
-            width=recipe.width,
-            **dict(recipe.model_args),
-        )
-        images = torch.zeros(2, 3, recipe.image_size, recipe.image_size)
-    views = (images, images) if recipe.task == "byol" else (images,)
-    with FlopCounterMode(display=False) as forward:
-        output = model(*views)
-    outputs = [output] if isinstance(output, torch.Tensor) else list(output)
-    with FlopCounterMode(display=False) as backward:
-        torch.stack([part.sum() for part in outputs if part.requires_grad]).sum().backward()  # type: ignore[no-untyped-call]
-    return forward.get_total_flops() / 2, (forward.get_total_flops() + backward.get_total_flops()) / 2
+    of = cost.of_network(
+        recipe.model,
+        num_classes=recipe.num_classes,
+        image_size=recipe.image_size,
+        width=recipe.width,
+        model_args=dict(recipe.model_args),
+    )
+    return of.forward_flops, of.training_flops
 
 
 def _process_peak() -> int:

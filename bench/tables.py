@@ -61,13 +61,15 @@ def render(folder: Path, ledgers: Iterable[Ledger]) -> dict[str, str]:
     )
     runs = Runs(found)
     boards = leaderboard.boards(rows, runs, folder)
+    across, apart = settings.page(known, runs, folder), ablations.page(known, runs)
+    comparisons = {"Settings A to E across reports": across, "Ablations": apart}
     pages = {f"reports/{ledger.report}.md": report_page(ledger, rows, found, findings) for ledger in known}
     pages |= {
         "claims.md": claims_page(rows, known) + _unreadable(folder),
         "audit.md": audit.page(known, findings),
-        "settings.md": settings.page(known, runs, folder),
-        "ablations.md": ablations.page(known, runs),
-        "index.html": page.page(known, rows, runs, findings, boards, folder),
+        "settings.md": across,
+        "ablations.md": apart,
+        "index.html": page.page(known, rows, runs, findings, boards, comparisons, folder),
         "LEADERBOARD.md": leaderboard.page(boards),
     }
     if (folder / reliability.FILE).exists():

@@ -26,25 +26,31 @@ def put(
     seed: int = 0,
     tier: str = "smoke",
     source: str = "synthetic",
+    name: str = "",
     attempt: int = 1,
     status: str = "ok",
     classes: Sequence[str] = (*OFFICIAL_PALETTE.classes, "unknown"),
+    figures: list[dict[str, str]] | None = None,
     **changes: Any,
 ) -> Record:
-    """Write a record with its per-image results and a picture into ``out``."""
+    """Write a record with its per-image results into ``out``, of a segmentation with a file as its picture.
+
+    Args:
+        name: of the data, if it is not the usual one of its source.
+        figures: pictures that the test has drawn itself.
+    """
     recipe, deviations = tiers.apply(RECIPES[slug], tier)
     segment, n = recipe.task == "segment", 20
-    name, ok = "miou" if segment else "top1", status == "ok"
+    metric, ok = "miou" if segment else "top1", status == "ok"
     counts = (None, None) if segment or value is None else (round(value * n), n)
-    figures = {name: dict(zip(("value", "numerator", "denominator"), (value, *counts), strict=True))}
+    scores = {metric: dict(zip(("value", "numerator", "denominator"), (value, *counts), strict=True))}
     for index in range(6 if segment else 0):
-        figures[f"iou_{index}"] = {"value": value, "numerator": 1, "denominator": 2}
-    entry = {"epoch": 4, "loss": 0.5, "majority": 0.1, "primary": name, "metrics": figures}
-    run_id = hashlib.sha256(f"{slug} {tier} {source} {seed}".encode()).hexdigest()[:16]
-    picture = out / "figures" / slug / f"{run_id}-{attempt}-masks.png"
-    if ok and segment:
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        picture.write_bytes(f"picture of {run_id}".encode())
+        scores[f"iou_{index}"] = {"value": value, "numerator": 1, "denominator": 2}
+    entry = {"epoch": 4, "loss": 0.5, "majority": 0.1, "primary": metric, "metrics": scores}
+    identity = f"{slug} {tier} {source} {seed} {name}"
+    run_id = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    if figures is None:
+        figures = [_picture(out, slug, f"{run_id}-{attempt}")] if ok and segment else []
     record = Record(
         run_id=run_id,
         attempt=attempt,
@@ -62,8 +68,8 @@ def put(
         data={
             "role": recipe.data,
             "source": source,
-            "name": "dubai" if source == "stand-in" else source,
-            "manifest": f"{source} {recipe.data} {recipe.image_size}",
+            "name": name or ("dubai" if source == "stand-in" else source),
+            "manifest": f"{source} {name} {recipe.data} {recipe.image_size}",
             "classes": list(classes) if segment else [f"c{i}" for i in range(10)],
             "scored": list(range(6)),
             "train": 64,
@@ -88,15 +94,7 @@ def put(
         wall_seconds=1.0,
         device_seconds=0.0,
         segments=[],
-        figures=[
-            {
-                "kind": "masks",
-                "file": picture.relative_to(out).as_posix(),
-                "sha256": hashlib.sha256(picture.read_bytes()).hexdigest(),
-            }
-        ]
-        if ok and segment
-        else [],
+        figures=figures,
         notes=[],
         started="2031-05-06T07:08:09+00:00",
     )
@@ -111,3 +109,11 @@ def put(
             path.with_suffix(".npz"), per_image=per_image, targets=np.arange(0), ids=np.arange(n).astype(str)
         )
     return record
+
+
+def _picture(out: Path, slug: str, name: str) -> dict[str, str]:
+    path = out / "figures" / slug / f"{name}-masks.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(f"picture of {name}".encode())
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"kind": "masks", "file": path.relative_to(out).as_posix(), "sha256": sha256}

@@ -95,6 +95,26 @@ def test_a_printout_abbreviates_equal_neighbours_and_repeats_shared_modules() ->
     assert len(parse(repr(model))) == 7
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("(0): A(" * 3000 + ")" * 3000, "nested hundreds deep"),
+        ("(0): A(" * 3000, "nested hundreds deep"),
+        ("A(\n  (0-99999999): 100000000 x B()\n)", "more than 10,000 modules"),
+    ],
+    ids=["deep", "deep and cut off", "wide"],
+)
+def test_what_no_network_prints_is_refused(text: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        read(text)
+
+
+@pytest.mark.parametrize("number", ["a", "9" * 5000, "0-", "-1"])
+def test_a_count_of_neighbours_that_is_no_number_is_read_as_damage(number: str) -> None:
+    rows, _ = read(f"A(\n  (0): C()\n  ({number}): 2 x B()\n)")
+    assert rows[0].type == "C"
+
+
 @pytest.mark.parametrize("name", ["resnet50", "vgg16_bn", "deeplabv3_resnet50", "swin_t"])
 def test_rows_rebuild_the_layers(name: str) -> None:
     """Leaving out defaults loses nothing: the layer made from a row prints as the original does."""

@@ -59,6 +59,17 @@ order = ["r9-top1", "r9-other"]
 
 LISTING = (listings.LISTINGS / "r4-classify-listing.toml").read_text(encoding="utf-8")
 
+PRINTED = """\
+FCN(
+  (features): Sequential(
+    (0): Conv2d(3, 64, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
+    (1-2): 2 x ReLU(inplace=True)
+    (3): MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)
+  )
+  (score): ConvTranspose2d(64, 7, kernel_size=(64, 64), stride=(32, 32))
+)
+"""
+
 CSV = 'id,filename,label\r\n1,a.jpg,"Alarm, Clock"\r\n2,b.jpg,Bed\r\n3,c.jpg,Mug\r\n'
 
 PALETTE = """\
@@ -90,9 +101,14 @@ def _listing(path: Path) -> object:
     return listings.read_listing(path.read_text(encoding="utf-8", errors="replace"), path.name)
 
 
+def _printed(path: Path) -> object:
+    return listings.read(path.read_text(encoding="utf-8", errors="replace"))
+
+
 READERS: dict[str, tuple[str, Read]] = {
     "claims": (CLAIMS, ledger.load_ledger),
     "listings": (LISTING, _listing),
+    "printed networks": (PRINTED, _printed),
     "CSV of labels": (CSV, read_rows),
     "palettes": (PALETTE, read_palette),
     "names of data sets": ('name = "stand-in"\n', read_name),

@@ -27,6 +27,7 @@ TASKS = {
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 ENDS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 PLAIN_KILLS, SOAK_KILLS, CHAIN = 5, 60, 5
+END_SECONDS = 5.0
 
 Command = Callable[..., Any]
 
@@ -85,8 +86,11 @@ def survive(
     kills: int,
     seed: int,
     comparable: Command,
-) -> tuple[int, int]:
-    """Kill runs of a recipe until so many kills have been delivered: how many were survived, and how many."""
+) -> tuple[int, int, list[float]]:
+    """Kill runs of a recipe until so many kills have been delivered: how many were survived, and how many.
+
+    And the seconds from a SIGTERM or SIGINT that came from outside until the run's end.
+    """
     words = ("run", slug, "--data", data, "--device", "cpu", "--out")
     instants = out / "instants.json"
     out.mkdir(parents=True)
@@ -96,6 +100,7 @@ def survive(
     expected, order = comparable(out / "unbroken"), json.loads(instants.read_text())
     assert set(expected) >= {slug}
     rng, tried, survived, faults = random.Random(seed), 0, 0, []
+    ends: list[float] = []
     while tried < kills:
         chain = out / f"chain-{rng.getrandbits(32):08x}"
         delivered: list[Kill] = []
@@ -109,6 +114,8 @@ def survive(
             delivered.append(kill)
             assert ended.code in (ENDS[kill.number], -kill.number), (kill, ended)
             check_left(chain, ended, kill)
+            if ended.struck_at is not None and kill.number is not signal.SIGKILL:
+                ends.append(ended.seconds - ended.struck_at)
         last = command(*words, chain, draw=draw)
         tried += len(delivered)
         if last.code == 0 and comparable(chain) == expected:
@@ -118,36 +125,30 @@ def survive(
     print(f"{slug}: {survived} of {tried} kills survived")
     for fault in faults:
         print(*fault, sep="\n  ")
-    return survived, tried
+    return survived, tried, ends
 
 
+@pytest.mark.parametrize(
+    ("kills", "seed"),
+    [(PLAIN_KILLS, 1), pytest.param(SOAK_KILLS, 2, marks=pytest.mark.slow)],
+    ids=["", "slow"],
+)
 @pytest.mark.parametrize("task", TASKS)
 def test_killed_runs_go_on_as_if_unbroken(
     task: str,
+    kills: int,
+    seed: int,
     command: Command,
     data: Path,
     tmp_path: Path,
     comparable: Command,
     note: Callable[..., None],
 ) -> None:
-    survived, tried = survive(command, data, tmp_path / "out", TASKS[task], PLAIN_KILLS, 1, comparable)
-    note("kills", task, survived, tried)
-    assert survived == tried >= PLAIN_KILLS
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("task", TASKS)
-def test_many_killed_runs_go_on_as_if_unbroken(
-    task: str,
-    command: Command,
-    data: Path,
-    tmp_path: Path,
-    comparable: Command,
-    note: Callable[..., None],
-) -> None:
-    survived, tried = survive(command, data, tmp_path / "out", TASKS[task], SOAK_KILLS, 2, comparable)
-    note("kills", f"{task}, slow", survived, tried)
-    assert survived == tried >= SOAK_KILLS
+    survived, tried, ends = survive(command, data, tmp_path / "out", TASKS[task], kills, seed, comparable)
+    what = f"{task}, slow" if kills == SOAK_KILLS else task
+    note("kills", what, survived, tried)
+    note("ends", what, sum(seconds <= END_SECONDS for seconds in ends), len(ends))
+    assert survived == tried >= kills
 
 
 def test_a_report_killed_while_it_is_written_is_written_whole_the_next_time(

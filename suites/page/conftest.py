@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import made_up
 import numpy as np
 import pytest
 
-from bench import audit, provenance, records, tables, tiers
+from bench import audit, records, tables, tiers
 from bench.ledger import load_ledgers
 from bench.records import Record
 from bench.verdicts import Row, grade_all
@@ -21,7 +19,6 @@ from reference import visualize
 from reference.data.dataset import OFFICIAL_PALETTE
 from reference.recipes import RECIPES
 
-CLASSES = (*OFFICIAL_PALETTE.classes, "unknown")
 IMAGES = 20
 
 
@@ -37,78 +34,18 @@ def _put(
     **changes: Any,
 ) -> list[Record]:
     """One record for each value, seeds 0, 1, …; the first one's pictures lie in the folder."""
-    recipe, deviations = tiers.apply(RECIPES[slug], tier)
+    recipe, _ = tiers.apply(RECIPES[slug], tier)
     segment = recipe.task == "segment"
     metric = "miou" if segment else "top1"
     written = []
-    for seed, value in enumerate(values):
-        right = round(value * IMAGES)
-        counts = (None, None) if segment else (right, IMAGES)
-        value = value if segment else right / IMAGES
-        figures = {metric: dict(zip(("value", "numerator", "denominator"), (value, *counts), strict=True))}
-        for index in range(6 if segment else 0):
-            figures[f"iou_{index}"] = {"value": value, "numerator": 1, "denominator": 2}
-        entry = {"epoch": 4, "loss": 0.5, "majority": 0.1, "primary": metric, "metrics": figures}
+    for seed, given in enumerate(values):
+        value = given if segment else round(given * IMAGES) / IMAGES
+        curves = {"val_loss": [0.9, 0.5], f"val_{metric}": [value, value]}
+        own: dict[str, Any] = {"name": name or source, "curves": curves} | changes
         run_id = hashlib.sha256(f"{slug} {tier} {source} {name} {seed} {changes}".encode()).hexdigest()[:16]
         drawn = _draw(out, recipe, run_id, f"{tier} tier, {source} data") if pictures and seed == 0 else []
-        record = Record(
-            run_id=run_id,
-            attempt=1,
-            slug=slug,
-            claims=(slug,),
-            tier=tier,
-            status="ok",
-            reason="",
-            seed=seed,
-            recipe=json.loads(records.canonical(dataclasses.asdict(recipe))),
-            recipe_hash="",
-            assumptions=[dataclasses.asdict(a) for a in recipe.assumptions],
-            deviations=[dataclasses.asdict(d) for d in deviations],
-            numerics={"device": "cpu", "dtype": "float32", "channels_last": False, "compiled": False},
-            data={
-                "role": recipe.data,
-                "source": source,
-                "name": name or source,
-                "manifest": f"{source} {name} {recipe.data} {recipe.image_size}",
-                "classes": list(CLASSES) if segment else [f"c{i}" for i in range(10)],
-                "scored": list(range(6)),
-                "train": 64,
-                "val": IMAGES,
-                "unique_val": IMAGES,
-                "note": "as a test has it",
-            },
-            initial_weights={"from": recipe.init, "hash": ""},
-            provenance={
-                "commit": "0123456789abcdef" * 3,
-                "dirty": False,
-                "device": "a processor",
-                "reference_hash": provenance.reference_hash(),
-            },
-            metrics={"best": entry, "final": entry},
-            confusion=[],
-            curves={"val_loss": [0.9, 0.5], f"val_{metric}": [value, value]},
-            weights_hash=hashlib.sha256(run_id.encode()).hexdigest(),
-            parameters=1_234_567,
-            throughput={"samples_per_second": 321.5},
-            peak_memory=1,
-            wall_seconds=1.0,
-            device_seconds=0.0,
-            segments=[],
-            figures=drawn,
-            notes=[],
-            started="2031-05-06T07:08:09+00:00",
-        )
-        record = replace(record, **changes)
-        path = records.path_of(out, record)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(records.dumps(record), encoding="utf-8")
-        rng = np.random.default_rng(seed)
-        shape = (IMAGES, len(CLASSES), len(CLASSES))
-        np.savez_compressed(
-            path.with_suffix(".npz"),
-            per_image=rng.integers(1, 9, shape) if segment else np.arange(IMAGES),
-            targets=np.arange(0),
-            ids=np.arange(IMAGES).astype(str),
+        record = made_up.put(
+            out, slug, value, seed=seed, tier=tier, source=source, figures=drawn, run_id=run_id, **own
         )
         written.append(record)
     return written

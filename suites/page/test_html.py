@@ -20,6 +20,7 @@ from scipy.stats import binomtest
 
 from bench import audit, leaderboard, page, records, tables
 from bench.ledger import Claim, Ledger, load_ledgers
+from bench.markdown import in_html, pipe_table, plain
 from bench.records import Record
 from bench.verdicts import Row, Runs, grade_all
 from reference.data.dataset import OFFICIAL_PALETTE
@@ -195,9 +196,35 @@ def test_no_string_of_a_claim_or_record_becomes_markup(put: Callable[..., Any], 
     assert "{{ 7 * 7 }}" in text_of(tree)
 
 
+def test_comparisons_of_the_other_pages_stand_there_word_for_word(tree: Element, out: Path) -> None:
+    whole = text_of(tree)
+    for name in ("settings.md", "ablations.md"):
+        text = (out / name).read_text(encoding="utf-8")
+        rows = [line for line in text.splitlines() if line.startswith("| ") and "---" not in line]
+        assert len(rows) > 5
+        for cell in {cell for row in rows for cell in row.strip("| ").split(" | ")}:
+            words = re.sub(r"<br>|[*\\`]", "", cell)
+            assert " ".join(words.split()) in whole, cell
+        headings = {line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")}
+        assert headings <= {text_of(summary) for summary in tree.iter("summary")}
+
+
+def test_markdown_becomes_html_without_markup_of_its_own() -> None:
+    """Escaped or not, what comes from outside stays text."""
+    table = pipe_table(["", "x"], [[plain(HOSTILE), HOSTILE], ["one<br>two", "3"]], right=(1,))
+    before, ((heading, part),) = in_html(f"# Title\n\n{HOSTILE}\n\n## A *part*\n\n### Of it\n\n{table}\n")
+    assert (heading, "Title" in before + part) == ("A part", False)
+    found = html5lib.parseFragment(before + part, namespaceHTMLElements=False)
+    tags = Counter(element.tag for element in found.iter())
+    assert not tags.keys() & {"script", "img"}
+    assert (tags["h4"], tags["table"], tags["br"]) == (1, 1, 1)
+    assert text_of(found).count("alert(2)") == 3
+    assert [e.attrib.get("class") for e in found.iter("td")] == [None, "n"] * 2
+
+
 def rendered(ledger: Ledger, rows: Sequence[Row], found: Sequence[Record], folder: Path) -> str:
     runs = Runs(found)
-    return page.page([ledger], rows, runs, [], leaderboard.boards(rows, runs, folder), folder)
+    return page.page([ledger], rows, runs, [], leaderboard.boards(rows, runs, folder), {}, folder)
 
 
 def audit_flag() -> str:

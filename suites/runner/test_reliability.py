@@ -18,10 +18,11 @@ def row(what: str, held: int = 5, tried: int = 5, section: str = "kills", where:
 
 def test_a_test_that_ran_again_replaces_its_own_rows_only(tmp_path: Path) -> None:
     reliability.note(tmp_path, [row("classify"), row("byol", 4)])
-    reliability.note(tmp_path, [row("byol", 5), row("a CSV", section="hostile", where="test_b")])
+    others = [row("byol", 2, section="ends"), row("a CSV", section="hostile", where="test_b")]
+    reliability.note(tmp_path, [row("byol", 5), *others])
     code, rows = reliability.read(tmp_path)
     assert code == reliability.code_hash()
-    assert rows == [row("byol"), row("classify"), row("a CSV", section="hostile", where="test_b")]
+    assert rows == [row("byol"), row("classify"), *others]
 
 
 def test_rows_of_other_code_are_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

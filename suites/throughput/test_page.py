@@ -41,7 +41,7 @@ def _built(folder: Path) -> str:
     runs = Runs(records.read_all(folder))
     boards = leaderboard.boards([], runs, folder)
     leaderboard.page(boards)
-    return page.page([], [], runs, [], boards, folder)
+    return page.page([], [], runs, [], boards, {}, folder)
 
 
 def test_leaderboard_of_many_records(
