@@ -32,6 +32,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def take(self, at: Sequence[int] | np.ndarray) -> Split:
+        """The images at those positions, in memory."""
+        ids = tuple(self.ids[i] for i in at)
+        return Split(ids=ids, images=self.images[at], targets=np.asarray(self.targets)[at])
+
 
 @dataclass(frozen=True)
 class Palette:
@@ -133,19 +138,13 @@ def hold_out(dataset: Dataset) -> Dataset:
         count = max(1, len(of_class) // HELD_OUT)
         kept.append(of_class[:-count])
         held.append(of_class[-count:])
-    train, val = (_rows(dataset.train, np.sort(np.concatenate(rows))) for rows in (kept, held))
+    train, val = (dataset.train.take(np.sort(np.concatenate(rows))) for rows in (kept, held))
     return replace(
         dataset,
         train=train,
         val=val,
         unique_val=len({image.tobytes() for image in val.images}),
         counts_note=f"{dataset.counts_note}; no validation split: {len(val)} training images held out",
-    )
-
-
-def _rows(split: Split, at: np.ndarray) -> Split:
-    return Split(
-        ids=tuple(split.ids[i] for i in at), images=split.images[at], targets=np.asarray(split.targets)[at]
     )
 
 

@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from reference import embeddings, metrics
-from reference.augment import normalise, to_float
+from reference.augment import normalise
 from reference.data.dataset import Dataset, Split
 from reference.models.byol import BYOL, Prediction
 from reference.recipes.recipe import Recipe
 from reference.schedules import byol_tau
-from reference.training.distributed import Rows, augment_rows, gather
+from reference.training.classify import embed
+from reference.training.distributed import Rows, augment_rows
 from reference.training.evaluation import Batches, Evaluation, Metric
 
 PROBE_IMAGES = 2560
@@ -39,11 +40,7 @@ def validation(dataset: Dataset) -> Split:
     train = dataset.train
     count = min(len(train), PROBE_IMAGES)
     at = np.arange(count) * len(train) // count
-    return Split(
-        ids=tuple(train.ids[i] for i in at),
-        images=np.array(train.images[at]),
-        targets=np.array(train.targets[at]),
-    )
+    return train.take(at)
 
 
 def batch(
@@ -106,17 +103,6 @@ def evaluate(model: BYOL, batches: Batches, dataset: Dataset, recipe: Recipe, lo
         majority=majority,
         split="probe",
     )
-
-
-def embed(model: BYOL, batches: Batches, recipe: Recipe) -> Tensor:
-    """The online encoder's features of every image, (N, d) float32 on the CPU; leaves evaluation mode on."""
-    model.eval()
-    with torch.inference_mode():
-        features = [
-            model.embed(normalise(to_float(images), recipe.mean, recipe.std)).float().cpu()
-            for images, _ in batches.in_order(recipe.eval_batch_size)
-        ]
-        return gather(features, len(batches))
 
 
 def collapsed(spread: Sequence[float], size: int, warmup_epochs: int) -> bool:

@@ -610,11 +610,7 @@ def _keep_masks(
     model: nn.Module, dataset: Dataset, recipe: Recipe, epoch: int, folder: Path, device: torch.device
 ) -> None:
     at = shown_images(dataset, recipe)
-    some = Split(
-        ids=tuple(dataset.val.ids[i] for i in at),
-        images=np.array(dataset.val.images[at]),
-        targets=np.array(dataset.val.targets[at]),
-    )
+    some = dataset.val.take(at)
     masks = segment.predict(model, Batches.of(some, device), replace(recipe, eval_batch_size=len(at)))
     _save_array(folder / f"epoch-{epoch}.npy", masks)
 
@@ -650,9 +646,7 @@ def embedded_images(dataset: Dataset, recipe: Recipe) -> Split:
     split = dataset.train if recipe.embed_split == "train" else dataset.val
     count = min(len(split), EMBEDDED_IMAGES)
     at = np.arange(count) * len(split) // count
-    return Split(
-        ids=tuple(split.ids[i] for i in at), images=np.array(split.images[at]), targets=split.targets[at]
-    )
+    return split.take(at)
 
 
 def _save_array(path: Path, array: np.ndarray) -> None:

@@ -20,7 +20,7 @@ from reference.losses import byol_loss
 from reference.models.byol import BYOL
 from reference.models.resnet import Bottleneck, ResNet
 from reference.recipes.recipe import Assumption, Phase, Recipe
-from reference.training import byol
+from reference.training import byol, classify
 from reference.training.evaluation import Batches
 from reference.training.loop import DivergedError, Numerics, Outcome, Progress, _optimizer, train, train_step
 
@@ -212,7 +212,7 @@ def test_the_probe_is_of_training_images_and_says_so(dataset: Dataset, tmp_path:
     )
     model.bn_views = "joint"
     model.load_state_dict(outcome.weights)
-    features = byol.embed(model, Batches.of(byol.validation(dataset), torch.device("cpu")), RECIPE)
+    features = classify.embed(model, Batches.of(byol.validation(dataset), torch.device("cpu")), RECIPE)
     assert embeddings.embedding_std(features) == pytest.approx(
         outcome.curves["probe_embedding_std"][-1], rel=1e-5
     )

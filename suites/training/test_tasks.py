@@ -204,7 +204,7 @@ def test_embedding_moves_no_statistics(dataset: Dataset) -> None:
     model = build("byol_resnet50", num_classes=1, width=1).train()
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     batches = Batches.of(dataset.val, torch.device("cpu"))
-    features = byol.embed(model, batches, CLASSIFY)
+    features = classify.embed(model, batches, CLASSIFY)
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
     with torch.no_grad():
         expected = model.eval().encoder(normalised(batches.images, CLASSIFY))
