@@ -20,7 +20,7 @@ import ray_nodes
 from made_up import put
 from ray_nodes import ROOT, Cluster
 
-from bench import cluster, records
+from bench import cluster, own, records
 from bench.records import Record
 from reference.training import checkpoint
 
@@ -221,6 +221,13 @@ def test_where_nothing_answers_is_one_line(address: str, tmp_path: Path) -> None
 )
 def test_what_a_cluster_cannot_do_is_one_line(words: tuple[str, ...], why: str, tmp_path: Path) -> None:
     assert why in one_line("-m", "bench", "run", "r4-classify", *words, "--out", str(tmp_path))
+
+
+def test_recipes_of_ones_own_stay_here(tmp_path: Path) -> None:
+    own.start("mine", tmp_path)
+    words = ("--claims", str(tmp_path / "mine.toml"), "--cluster", "here:1", "--out", str(tmp_path / "out"))
+    said = one_line("-m", "bench", "run", "mine", *words)
+    assert "mine.toml: its recipes are only here; run them without --cluster" in said
 
 
 def test_without_ray_the_command_says_how_to_get_it(tmp_path: Path) -> None:
