@@ -17,6 +17,8 @@ from bench.checks.formulas import FORMULAS
 from bench.checks.networks import FACTS, facts
 from bench.checks.protocols import PROTOCOLS
 from bench.ledger import Claim, load_ledgers
+from reference.recipes import RECIPES
+from reference.recipes.recipe import Recipe
 
 BY_CLAIM: dict[str, Callable[[Claim], tuple[Any, Any]]] = {
     **FORMULAS,
@@ -31,8 +33,13 @@ def _claims() -> dict[str, Claim]:
     return {claim.id: claim for ledger in load_ledgers() for claim in ledger.claims}
 
 
-@cache
 def _finding(claim_id: str) -> tuple[Any, Any]:
+    return _of(claim_id, RECIPES.get(_claims()[claim_id].recipe or ""))
+
+
+@cache
+def _of(claim_id: str, recipe: Recipe | None) -> tuple[Any, Any]:
+    """Once for each recipe: a check reads that of its claim."""
     return BY_CLAIM[claim_id](_claims()[claim_id])
 
 
