@@ -179,9 +179,12 @@ def run(
     distributed.barrier()
     if not runs:
         raise InputError("nothing can run here; see the lines above")
-    have = sum(all(run.run_id != one.run_id for one in todo) for run in runs)
-    if have:
-        print(f"{have} of {len(runs)} runs have a record already (--again runs them anew)")
+    wanting = {run.run_id for run in todo}
+    done = [run for run in runs if run.run_id not in wanting]
+    if done:
+        print(f"{len(done)} of {len(runs)} runs have a record already (--again runs them anew)")
+    for finished in done if distributed.world().main else ():
+        runner.tidy(finished, out)
     if ray is None:
         statuses = _run_all(todo, out, weights, resume=resume and not again, tensorboard=tensorboard)
     else:

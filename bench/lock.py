@@ -14,6 +14,8 @@ from filelock import FileLock, Timeout
 from reference.errors import InputError
 from reference.files import make_folder, named_in_errors, write_atomically
 
+OWNER = "owner.json"
+
 
 @contextmanager
 def held(folder: Path, what: str) -> Iterator[None]:
@@ -27,7 +29,7 @@ def held(folder: Path, what: str) -> Iterator[None]:
         DiskError: the folder cannot be written.
     """
     make_folder(folder)
-    lock, owner = FileLock(folder / "lock"), folder / "owner.json"
+    lock, owner = FileLock(folder / "lock"), folder / OWNER
     with named_in_errors(folder):
         try:
             lock.acquire(timeout=0)

@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -247,6 +247,14 @@ def missing(runs: Sequence[Run], out: Path, *, again: bool = False) -> list[Run]
                 todo[start.run_id] = start
             todo[run.run_id] = run
     return list(todo.values())
+
+
+def tidy(run: Run, out: Path) -> None:
+    """Remove what is left of a finished run that was killed after its record and before its end."""
+    folder = run.folder(out)
+    if any((folder / name).exists() for name in (*checkpoint.NAMES, lock.OWNER)):
+        with suppress(InputError), lock.held(folder, f"{run.printed.slug} seed {run.seed}"):
+            checkpoint.remove(folder)  # another process that is at it, as with --again, keeps its own
 
 
 def execute(

@@ -25,8 +25,11 @@ from bench.records import Record
 from reference.training import checkpoint
 
 SHORT = """
+import signal
+
 from bench import cluster, tiers
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background has it ignored
 tiers.SMOKE_WIDTH = 4
 tiers.SMOKE["miniimagenet"] |= {"epochs": 2, "image_size": 32, "num_classes": 4}
 tiers.SMOKE["officehome"] |= {"epochs": 2, "image_size": 32, "num_classes": 4}

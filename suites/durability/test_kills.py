@@ -202,6 +202,24 @@ def test_an_interrupted_run_keeps_its_last_finished_epoch(
     assert held, (struck, record, payload and payload["epoch"], done)
 
 
+def test_what_a_finished_run_left_is_cleared_by_the_next_command(
+    run: Command, leftovers: Command, tmp_path: Path, note: Callable[..., None]
+) -> None:
+    """Killed with its record written: nothing is trained again, and no checkpoint stays behind."""
+    assert run("r4-classify", tmp_path, signal=9, place="renamed record").code == -9
+    assert list(tmp_path.glob("work/*/*/checkpoint*"))
+    assert leftovers(tmp_path) == ["owner.json"]
+    done = run("r4-classify", tmp_path)
+    held = (
+        done.code == 0
+        and "1 of 1 runs have a record already" in done.said
+        and not list(tmp_path.glob("work/*/*/checkpoint*"))
+        and leftovers(tmp_path) == []
+    )
+    note("kills", "between a run's record and its end", int(held), 1)
+    assert held, done
+
+
 def _cut(content: bytes) -> bytes:
     return content[: len(content) * 2 // 3]
 
