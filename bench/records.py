@@ -99,6 +99,9 @@ class Record:
         return int(entry["numerator"]), int(entry["denominator"])
 
 
+_KEYS = {field.name for field in dataclasses.fields(Record)}
+
+
 def canonical(value: Any) -> str:
     """JSON with sorted keys and no spaces: what hashes are taken of."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -138,8 +141,7 @@ def read(path: Path) -> Record:
         raise InputError(f"{path}: record schema {found!r:.80}, this version reads {SCHEMA}; update bench")
     if declared != content_hash:
         raise InputError(f"{path}: content does not match its hash; a record is never edited: restore it")
-    names = {field.name for field in dataclasses.fields(Record)}
-    odd = sorted(names ^ set(body))
+    odd = sorted(_KEYS ^ set(body))
     if odd:
         raise InputError(f"{path}: record keys missing or unknown: {', '.join(odd)}; restore the file")
     if (wrong := _wrong(body)) is not None:
@@ -153,9 +155,9 @@ def read_all(folder: Path) -> list[Record]:
 
     One that cannot be read must not take all others with it: ``unreadable`` names those.
     """
-    with _no_collection():
+    with no_collection():
         found = [record for record in _each(folder) if isinstance(record, Record)]
-    return sorted(found, key=lambda r: (r.slug, r.tier, r.data["source"], r.seed, r.run_id, r.attempt))
+        return sorted(found, key=lambda r: (r.slug, r.tier, r.data["source"], r.seed, r.run_id, r.attempt))
 
 
 def unreadable(folder: Path) -> list[str]:
@@ -173,8 +175,8 @@ def _each(folder: Path) -> Iterator[Record | InputError]:
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
-    """Millions of objects that all stay would be searched for garbage again and again."""
+def no_collection() -> Iterator[None]:
+    """For work over many records: millions of objects that all stay would be searched for garbage again."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -205,11 +207,25 @@ def _wrong(body: dict[str, Any]) -> str | None:
 
 
 def _is(*kinds: type) -> _Shape:
-    return lambda value: isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds)
+    return lambda value: type(value) in kinds  # as JSON makes them: True is no int
 
 
 def _listed(shape: _Shape) -> _Shape:
-    return lambda value: isinstance(value, list) and all(map(shape, value))
+    return lambda value: type(value) is list and all(map(shape, value))
+
+
+def _counts(value: Any) -> bool:
+    """A list of counts: there are millions in ten thousand records, so not one by one."""
+    return (
+        type(value) is list
+        and {*map(type, value)} <= {int}
+        and (not value or (min(value) >= 0 and max(value) < 2**63))
+    )
+
+
+def _rates(value: Any) -> bool:
+    """A list of numbers, None where there was none."""
+    return type(value) is list and {*map(type, value)} <= {int, float, type(None)}
 
 
 def _mapped(shape: _Shape, **needed: _Shape) -> _Shape:
@@ -289,8 +305,8 @@ _SHAPES: dict[str, _Shape] = {
     "initial_weights": _mapped(_text),
     "provenance": lambda value: _table(value) and _commit(value.get("commit")),
     "metrics": _mapped(_evaluated),
-    "confusion": _listed(_listed(_count)),
-    "curves": _mapped(_listed(_rate)),
+    "confusion": _listed(_counts),
+    "curves": _mapped(_rates),
     "weights_hash": _text,
     "parameters": _count,
     "throughput": _mapped(_finite),

@@ -48,6 +48,7 @@ data. `r4:58` is line 58 of report R4's text.
 # ---------------------------------------------------------------- all pages
 
 
+@records.no_collection()
 def render(folder: Path, ledgers: Iterable[Ledger]) -> dict[str, str]:
     """Every page from the records under ``folder``: its path below ``folder`` and its text."""
     known, found = tuple(ledgers), read_all(folder)

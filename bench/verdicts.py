@@ -213,9 +213,10 @@ class Runs:
     def __init__(self, found: Iterable[Record]) -> None:
         self.all = sorted(found, key=lambda r: (r.slug, r.seed, r.run_id, r.attempt))
         latest: dict[tuple[object, ...], Record] = {}
+        present = cache(_present)
         for record in sorted(self.all, key=lambda r: r.started):
             # an interrupted attempt ended nothing: whatever finished before it still stands
-            if record.status not in ("interrupted", "timeout") and is_of_present_recipe(record):
+            if record.status not in ("interrupted", "timeout") and is_of_present_recipe(record, present):
                 latest[*_key(record), record.seed] = record
         self.latest = tuple(latest.values())
         standing = {id(record) for record in self.latest}
@@ -257,26 +258,32 @@ def preference(group: Group) -> tuple[object, ...]:
     )
 
 
-def is_of_present_recipe(record: Record) -> bool:
+def is_of_present_recipe(
+    record: Record, present: Callable[[str, str], dict[str, Any] | None] | None = None
+) -> bool:
     """Whether the recipe of that slug, at the record's tier, still computes what the record's run did.
 
     Fields in which the run deviates for reasons of its own (its data, a user's option) are not compared; a
     tier that scales otherwise than it did makes another recipe.
+
+    Args:
+        present: ``_present``, kept by whoever asks for many records.
     """
-    if record.slug not in RECIPES or record.tier not in tiers.TIERS:
+    settings = (present or _present)(record.slug, record.tier)
+    if settings is None:
         return False
-    recipe = RECIPES[record.slug]
-    present = _as_recorded(tiers.TIERS[record.tier](recipe)) | tiers.network_source(recipe)
     own = {d["field"] for d in record.deviations if d["why"] != tiers.WHY[record.tier]}
-    compared = set(present) - WORDS - own
-    return all(record.recipe.get(name, _DEFAULTS.get(name)) == present[name] for name in compared)
+    compared = set(settings) - WORDS - own
+    return all(record.recipe.get(name, _DEFAULTS.get(name)) == settings[name] for name in compared)
 
 
-@cache
-def _as_recorded(recipe: Recipe) -> dict[str, Any]:
-    """A recipe as a record would hold it."""
-    settings: dict[str, Any] = json.loads(records.canonical(dataclasses.asdict(recipe)))
-    return settings
+def _present(slug: str, tier: str) -> dict[str, Any] | None:
+    """A recipe at a tier as a record would hold it; None where there is none."""
+    if slug not in RECIPES or tier not in tiers.TIERS:
+        return None
+    scaled = dataclasses.asdict(tiers.TIERS[tier](RECIPES[slug]))
+    settings: dict[str, Any] = json.loads(records.canonical(scaled))
+    return settings | tiers.network_source(RECIPES[slug])
 
 
 def per_image(record: Record, folder: Path | None) -> PerImage | None:
