@@ -245,6 +245,15 @@ def test_r1s_words_are_right_of_a_crop_that_does_not_rescale(monkeypatch: pytest
     assert set(DIFFERENT) - set(REPAIRED) == {"r1-byol-augment-text"}
 
 
+def test_what_was_found_of_one_recipe_is_not_told_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    check = verdicts.CHECKS["r1-sam-protocol"]
+    found = check()
+    with monkeypatch.context() as patch:
+        patch.setitem(RECIPES, "r1-sam", replace(RECIPES["r1-sam"], mask_images=("0001",)))
+        assert check() != found
+    assert check() == found
+
+
 # Code stands beside the words of these; the code is what is compared.
 AUGMENT_IN_CODE = ("r1-byol-augment", "r3-byol-augment", "r3-finetune-augment", "r5-byol-augment")
 STATED = [
