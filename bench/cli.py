@@ -247,7 +247,7 @@ def _run_all(
     statuses = []
     for position, one in enumerate(todo, start=1):
         interruption.check()
-        label = f"[{position}/{len(todo)}] {one.recipe.slug} seed {one.seed}"
+        label = f"[{position}/{len(todo)}] {one.label}"
         data = one.dataset
         kind = data.source if data.source == "synthetic" else f"{data.source} data {data.name}"
         counts = f"{len(data.train.ids)} train + {len(data.val.ids)} val images"

@@ -334,7 +334,7 @@ class _Driver:
         if self._where.shared is not None and not self._resume:  # or the worker takes them for this one's
             files = _records_of(run, self._where.shared) | files
         start = None if run.start is None else self._ray.put(run.start.weights(self._out).read_bytes())
-        task = self._ray.remote(work).options(max_retries=RETRIES, name=_label(run), **needs(run))
+        task = self._ray.remote(work).options(max_retries=RETRIES, name=run.label, **needs(run))
         reference = task.remote(
             _without_images(run),
             provenance.code_hash(),
@@ -353,7 +353,7 @@ class _Driver:
             files: dict[str, bytes] = self._ray.get(reference)
         except errors.RayTaskError as error:
             if isinstance(error.cause, InputError):
-                raise InputError(f"{_label(run)}: {error.cause}") from None
+                raise InputError(f"{run.label}: {error.cause}") from None
             cause = str(error).strip().splitlines()[-1]
             self._tell(run, f"failed on its node: {cause}", "failed")
         except errors.RayError as error:  # its worker crashed, ran out of memory or went with its node
@@ -404,10 +404,6 @@ def _attempt(name: str) -> int:
     return int(number or 1)
 
 
-def _label(run: Run) -> str:
-    return f"{run.recipe.slug} seed {run.seed}"
-
-
 def _without_images(run: Run) -> Run:
     """The run as it is sent: a worker opens the images itself."""
     start = None if run.start is None else _without_images(run.start)
@@ -430,7 +426,7 @@ class Board:
         from rich.live import Live
 
         self._summary = summary
-        self._rows = {run.run_id: [_label(run), "", "waiting"] for run in todo}
+        self._rows = {run.run_id: [run.label, "", "waiting"] for run in todo}
         console = Console()
         self._live = Live(self._table(), console=console) if console.is_terminal else None
 
@@ -445,7 +441,7 @@ class Board:
 
     def __call__(self, run: Run, node: str, what: str | Record) -> None:
         told = self._summary(what) if isinstance(what, Record) else what
-        row = [_label(run), node, told]
+        row = [run.label, node, told]
         if self._rows[run.run_id] == row:
             return
         self._rows[run.run_id] = row

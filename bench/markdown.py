@@ -43,17 +43,14 @@ def in_html(text: str) -> tuple[Markup, list[tuple[str, Markup]]]:
         return Markup(written.replace("&lt;br&gt;", "<br>"))  # also where a text says so; it harms nothing
 
     title, *others = parts
-    return rendered(title[3:]), [(_said(part[1]), rendered(part)) for part in others]
+    return rendered(title), [(_said(part[1]), rendered(part)) for part in others]
 
 
 def _for_a_page(part: list[Token]) -> Iterator[Token]:
     """The tokens after a part's own heading, with what a table needs for readers of a page."""
-    heading, tables = "", 0
-    for index, token in enumerate(part):
-        if token.tag == "h2" and token.nesting == 1:
-            heading = _said(part[index + 1])
-        if token.tag == "h2" or (index and part[index - 1].tag == "h2" and part[index - 1].nesting == 1):
-            continue
+    _, heading, _, *content = part
+    tables = 0
+    for token in content:
         if token.tag == "h3":
             token.tag = "h4"
         if token.tag in ("th", "td") and token.nesting == 1:
@@ -61,7 +58,7 @@ def _for_a_page(part: list[Token]) -> Iterator[Token]:
             token.attrs |= ({"scope": "col"} if token.tag == "th" else {}) | ({"class": "n"} if right else {})
         if token.type == "table_open":
             tables += 1
-            label = escape(f"{heading}, table {tables}")
+            label = escape(f"{_said(heading)}, table {tables}")
             yield _html(f'<div class="scroll" role="region" aria-label="{label}" tabindex="0">\n')
         yield token
         if token.type == "table_close":

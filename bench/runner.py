@@ -61,6 +61,11 @@ class Run:
     start: Run | None = None
     backbone: Path | None = None
 
+    @property
+    def label(self) -> str:
+        """Recipe and seed, as people are told of a run."""
+        return f"{self.printed.slug} seed {self.seed}"
+
     @cached_property
     def run_id(self) -> str:
         """16 hexadecimal digits of the hash of recipe, data, seed, numerics and what it starts from."""
@@ -253,7 +258,7 @@ def tidy(run: Run, out: Path) -> None:
     """Remove what is left of a finished run that was killed after its record and before its end."""
     folder = run.folder(out)
     if any((folder / name).exists() for name in (*checkpoint.NAMES, lock.OWNER)):
-        with suppress(InputError), lock.held(folder, f"{run.printed.slug} seed {run.seed}"):
+        with suppress(InputError), lock.held(folder, run.label):
             checkpoint.remove(folder)  # another process that is at it, as with --again, keeps its own
 
 
@@ -309,7 +314,7 @@ def execute(
         )
         record = _execute_locked(run, out, folder, train_it, noted)
     if record.status in ("failed", "oom"):
-        distributed.give_up(f"{run.printed.slug} seed {run.seed}: {record.status}: {record.reason}")
+        distributed.give_up(f"{run.label}: {record.status}: {record.reason}")
     distributed.barrier()
     return record
 
@@ -318,7 +323,7 @@ def _make_ready(run: Run, out: Path, folder: Path, held: ExitStack, *, resume: b
     """Lock the run's folder until ``held`` is closed and clear what is stale in it; rank 0 does, for all."""
     if not distributed.world().main:
         return
-    held.enter_context(lock.held(folder, f"{run.printed.slug} seed {run.seed}"))
+    held.enter_context(lock.held(folder, run.label))
     for place in (folder, folder / "masks", folder / "embeddings"):
         remove_leftovers(place)
     for place in (out / "records" / run.printed.slug, out / "figures" / run.printed.slug):
@@ -395,7 +400,7 @@ def _initial(run: Run, out: Path) -> dict[str, torch.Tensor] | None:
     file, finished = run.start.weights(out), _finished(run.start, out)
     if not file.exists() or finished is None:
         raise InputError(
-            f"{run.printed.slug} seed {run.seed} starts from {run.start.printed.slug}, which left no weights"
+            f"{run.label} starts from {run.start.printed.slug}, which left no weights"
             f" at {file}; run that first"
         )
     state = read_state_dict(file)

@@ -258,8 +258,17 @@ def preference(group: Group) -> tuple[object, ...]:
     )
 
 
+def _present(slug: str, tier: str) -> dict[str, Any] | None:
+    """A recipe at a tier as a record would hold it; None where there is none."""
+    if slug not in RECIPES or tier not in tiers.TIERS:
+        return None
+    scaled = dataclasses.asdict(tiers.TIERS[tier](RECIPES[slug]))
+    settings: dict[str, Any] = json.loads(records.canonical(scaled))
+    return settings | tiers.network_source(RECIPES[slug])
+
+
 def is_of_present_recipe(
-    record: Record, present: Callable[[str, str], dict[str, Any] | None] | None = None
+    record: Record, present: Callable[[str, str], dict[str, Any] | None] = _present
 ) -> bool:
     """Whether the recipe of that slug, at the record's tier, still computes what the record's run did.
 
@@ -269,21 +278,12 @@ def is_of_present_recipe(
     Args:
         present: ``_present``, kept by whoever asks for many records.
     """
-    settings = (present or _present)(record.slug, record.tier)
+    settings = present(record.slug, record.tier)
     if settings is None:
         return False
     own = {d["field"] for d in record.deviations if d["why"] != tiers.WHY[record.tier]}
     compared = set(settings) - WORDS - own
     return all(record.recipe.get(name, _DEFAULTS.get(name)) == settings[name] for name in compared)
-
-
-def _present(slug: str, tier: str) -> dict[str, Any] | None:
-    """A recipe at a tier as a record would hold it; None where there is none."""
-    if slug not in RECIPES or tier not in tiers.TIERS:
-        return None
-    scaled = dataclasses.asdict(tiers.TIERS[tier](RECIPES[slug]))
-    settings: dict[str, Any] = json.loads(records.canonical(scaled))
-    return settings | tiers.network_source(RECIPES[slug])
 
 
 def per_image(record: Record, folder: Path | None) -> PerImage | None:

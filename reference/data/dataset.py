@@ -37,6 +37,11 @@ class Split:
         ids = tuple(self.ids[i] for i in at)
         return Split(ids=ids, images=self.images[at], targets=np.asarray(self.targets)[at])
 
+    def spread(self, most: int) -> Split:
+        """At most so many of the images, evenly spread, in memory."""
+        count = min(len(self), most)
+        return self.take(np.arange(count) * len(self) // count)
+
 
 @dataclass(frozen=True)
 class Palette:

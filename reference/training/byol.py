@@ -37,10 +37,7 @@ Loss = Callable[..., Tensor]
 
 def validation(dataset: Dataset) -> Split:
     """The training images that are watched, evenly spread over the split."""
-    train = dataset.train
-    count = min(len(train), PROBE_IMAGES)
-    at = np.arange(count) * len(train) // count
-    return train.take(at)
+    return dataset.train.spread(PROBE_IMAGES)
 
 
 def batch(

@@ -644,9 +644,7 @@ def _clusters(
 def embedded_images(dataset: Dataset, recipe: Recipe) -> Split:
     """The images whose embedding is shown: evenly spread over the recipe's split."""
     split = dataset.train if recipe.embed_split == "train" else dataset.val
-    count = min(len(split), EMBEDDED_IMAGES)
-    at = np.arange(count) * len(split) // count
-    return split.take(at)
+    return split.spread(EMBEDDED_IMAGES)
 
 
 def _save_array(path: Path, array: np.ndarray) -> None:
