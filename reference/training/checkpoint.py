@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -14,6 +16,54 @@ from torch import Tensor
 from reference.files import write_atomically
 
 NAMES = ("checkpoint.pt", "checkpoint-before.pt")
+DIGEST_LENGTH = len(hashlib.sha256().hexdigest())
+
+
+class Writer:
+    """Writes a run's checkpoints in a thread of its own, one after the other, while training goes on.
+
+    Serialising, hashing and syncing take longer than copying a state in memory, which is all that training
+    waits for. As a context it ends with everything written; what ends it early has the newest state written.
+
+    Args:
+        seconds: least time between two checkpoints.
+    """
+
+    def __init__(self, folder: Path, seconds: float) -> None:
+        self._folder, self._seconds = folder, seconds
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._writing: Future[None] | None = None
+        self._unwritten: dict[str, Any] | None = None
+        self._written_at = time.perf_counter()
+
+    def keep(self, payload: dict[str, Any], *, last: bool = False) -> None:
+        """Copy a state to host memory, and begin to write it if it is due or the ``last``.
+
+        Raises:
+            DiskError: the one before could not be written.
+        """
+        self._unwritten = _copied(payload)
+        if last or time.perf_counter() - self._written_at >= self._seconds:
+            self._write(self._unwritten)
+
+    def wait(self) -> None:
+        """Until what has been begun is written. Raises: DiskError."""
+        if self._writing is not None:
+            self._writing.result()
+
+    def _write(self, payload: dict[str, Any]) -> None:
+        self.wait()
+        self._writing = self._thread.submit(save, self._folder, payload)
+        self._unwritten, self._written_at = None, time.perf_counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with self._thread:  # which is waited for even if the waiting is interrupted
+            if self._unwritten is not None:
+                self._write(self._unwritten)
+            self.wait()
 
 
 def save(folder: Path, payload: dict[str, Any]) -> None:
@@ -23,10 +73,12 @@ def save(folder: Path, payload: dict[str, Any]) -> None:
         DiskError: it cannot be written; those that were there are as they were.
     """
     buffer = io.BytesIO()
+    buffer.write(b" " * DIGEST_LENGTH + b"\n")
     torch.save(payload, buffer)
-    body = buffer.getvalue()
+    content = buffer.getbuffer()
+    content[:DIGEST_LENGTH] = hashlib.sha256(content[DIGEST_LENGTH + 1 :]).hexdigest().encode()
     newest, before = (folder / name for name in NAMES)
-    write_atomically(newest, hashlib.sha256(body).hexdigest().encode() + b"\n" + body, before=before)
+    write_atomically(newest, content, before=before)
 
 
 def load(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
@@ -67,6 +119,17 @@ def _whole(content: bytes) -> dict[str, Any]:
     if not isinstance(payload, dict):
         raise ValueError(f"holds a {type(payload).__name__}, expected a dict")
     return payload
+
+
+def _copied(value: Any) -> Any:
+    """A payload in host memory, of which training changes nothing any more."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_copied(item) for item in value)
+    return value
 
 
 def _free(path: Path) -> Path:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from reference import embeddings, losses, models, schedules
 from reference.data.dataset import Dataset, Split
-from reference.errors import DiskError, InputError
+from reference.errors import InputError
 from reference.files import write_atomically
 from reference.models.byol import BYOL
 from reference.models.weights import load_pretrained
@@ -161,9 +161,9 @@ def train(
         if numerics.compiled:
             forward = _compiled(forward, notes)
 
-        first_epoch, started, saved_at = state.epoch, time.perf_counter(), time.perf_counter()
-        unsaved: dict[str, Any] | None = None
-        try:
+        first_epoch, started = state.epoch, time.perf_counter()
+        # whatever stops it: the model may then be in the middle of a step, so the last whole epoch is kept
+        with checkpoint.Writer(folder, checkpoint_seconds) as writer:
             while state.epoch < recipe.epochs:
                 phase, phase_start = phase_at(recipe, state.epoch)
                 if state.optimizer is None or state.epoch == phase_start:
@@ -199,20 +199,8 @@ def train(
                 steps = _steps(len(train_batches), recipe.batch_size)
                 state.segment(first_epoch, time.perf_counter() - started)
                 if distributed.world().main:
-                    unsaved = state.payload(model)  # whatever stops it from here on saves this
-                    if time.perf_counter() - saved_at >= checkpoint_seconds or state.epoch == recipe.epochs:
-                        checkpoint.save(folder, unsaved)
-                        unsaved, saved_at = None, time.perf_counter()
-                    else:
-                        unsaved = _copied(unsaved)
+                    writer.keep(state.payload(model), last=state.epoch == recipe.epochs)
                 progress(Progress(state.epoch, recipe.epochs, steps, steps, scores))
-        except DiskError:
-            raise
-        except BaseException:
-            # the model itself may be in the middle of a step; this is the last epoch that ended well
-            if unsaved is not None:
-                checkpoint.save(folder, unsaved)
-            raise
 
     final, best = state.final, state.best
     assert final is not None
@@ -454,17 +442,6 @@ def _restored(saved: dict[str, Any], model: nn.Module, folder: Path) -> _State:
             f"{folder}: its checkpoint does not fit this version of the network"
             f" ({type(error).__name__}: {cause}); start anew with --no-resume"
         ) from error
-
-
-def _copied(value: Any) -> Any:
-    """A checkpoint's payload in host memory, of which training changes nothing any more."""
-    if isinstance(value, Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_copied(item) for item in value)
-    return value
 
 
 @dataclass

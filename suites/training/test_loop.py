@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -21,7 +16,6 @@ from reference.data.dataset import Dataset
 from reference.recipes import r4
 from reference.recipes.recipe import Phase, Recipe
 from reference.schedules import learning_rate
-from reference.training import checkpoint
 from reference.training.loop import DivergedError, Numerics, Outcome, Progress, train
 from reference.training.randomness import generator, key
 
@@ -149,50 +143,6 @@ def test_a_phase_steps_torchs_optimiser_with_its_numbers(
         assert group.get("momentum", 0.7) == 0.7
 
 
-def test_killed_process_resumes_to_the_same_weights(tmp_path: Path) -> None:
-    """The real command, killed with SIGKILL in the middle, then run again."""
-
-    def command(out: str) -> list[str]:
-        words = ["run", "r4-seg-b", "--tier", "smoke", "--device", "cpu", "--out", str(tmp_path / out)]
-        program = (
-            "import bench.tiers as tiers; tiers.SMOKE_WIDTH = 4;"
-            "tiers.SMOKE['landcover'] |= {'epochs': 6, 'image_size': 32};"
-            "import functools, bench.runner as runner;"
-            "runner.execute = functools.partial(runner.execute, checkpoint_seconds=0.0);"
-            f"import sys; sys.argv = ['bench', *{words!r}];"
-            "from bench.__main__ import main; main()"
-        )
-        return [sys.executable, "-c", program]
-
-    environment = {**os.environ, "BENCH_CACHE": str(tmp_path / "cache")}
-    done = subprocess.run(command("a"), env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-    victim = subprocess.Popen(
-        command("b"), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    deadline = time.monotonic() + 300
-    while not list((tmp_path / "b").glob("work/*/*/checkpoint.pt")):
-        assert victim.poll() is None, victim.stderr.read() if victim.stderr else ""
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    victim.send_signal(signal.SIGKILL)
-    victim.communicate()
-    assert not list((tmp_path / "b").glob("records/*/*.json"))
-
-    done = subprocess.run(command("b"), env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    from bench.records import read_all
-
-    (whole,), (resumed,) = read_all(tmp_path / "a"), read_all(tmp_path / "b")
-    assert len(resumed.segments) == 2, "the second process must have gone on, not begun anew"
-    assert whole.run_id == resumed.run_id
-    assert whole.weights_hash == resumed.weights_hash
-    assert whole.metrics == resumed.metrics
-    assert whole.curves == resumed.curves
-    assert whole.figures == resumed.figures
-
-
 def test_seeds_differ_and_repeat(datasets: dict[str, Dataset], tmp_path: Path) -> None:
     recipe = tiny(r4.CLASSIFY, epochs=1)
     hashes = [
@@ -246,28 +196,6 @@ def test_loss_that_is_not_finite_ends_the_run(datasets: dict[str, Dataset], tmp_
     recipe = replace(tiny(r4.CLASSIFY), phases=(Phase(optimizer="sgd", lr=1e30, epochs=3),))
     with pytest.raises(DivergedError, match="epoch"):
         train(recipe, datasets["classify"], seed=0, numerics=CPU, folder=tmp_path)
-
-
-def test_torn_checkpoint_is_set_aside_and_the_one_before_used(tmp_path: Path) -> None:
-    checkpoint.save(tmp_path, {"epoch": 1})
-    checkpoint.save(tmp_path, {"epoch": 2})
-    whole = (tmp_path / "checkpoint.pt").read_bytes()
-    for torn in (whole[:-7], whole[:100] + bytes([whole[100] ^ 1]) + whole[101:], b""):
-        (tmp_path / "checkpoint.pt").write_bytes(torn)
-        payload, lines = checkpoint.load(tmp_path)
-        assert payload == {"epoch": 1}
-        assert len(lines) == 1
-        assert "checkpoint.pt" in lines[0]
-        assert (tmp_path / "checkpoint.torn").exists()
-
-
-def test_weights_hash_sees_every_part_of_a_state() -> None:
-    state = {"a": torch.arange(4.0), "b": torch.tensor(3)}
-    base = checkpoint.weights_hash(state)
-    assert base == checkpoint.weights_hash({"b": torch.tensor(3), "a": torch.arange(4.0)})
-    assert base != checkpoint.weights_hash({"a": torch.arange(4.0).reshape(2, 2), "b": torch.tensor(3)})
-    assert base != checkpoint.weights_hash({"a": torch.arange(4.0).double(), "b": torch.tensor(3)})
-    assert base != checkpoint.weights_hash({"c": torch.arange(4.0), "b": torch.tensor(3)})
 
 
 def test_every_sample_trains_once_an_epoch(datasets: dict[str, Dataset], tmp_path: Path) -> None:
