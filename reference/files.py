@@ -20,7 +20,7 @@ LEFTOVERS = ".*.tmp"
 STALE_SECONDS = 24 * 3600.0
 
 
-def write_atomically(path: Path, content: bytes | memoryview, *, before: Path | None = None) -> None:
+def write_atomically(path: Path, content: bytes, *, before: Path | None = None) -> None:
     """Write ``content`` aside, fsync it and rename it to ``path``; folders are made as needed.
 
     Args:

@@ -1,10 +1,15 @@
-"""Checkpoints that survive a kill at any instant: checksum first, written aside, fsynced, renamed."""
+"""Checkpoints that survive a kill at any instant: checksum first, written aside, fsynced, renamed.
+
+A file holds a line with the sha256 of all that follows, one with the length of the tree, the tree (the
+state's dicts, lists and plain values, as torch saves them), and the bytes of all tensors.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import itertools
+import math
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -13,17 +18,26 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from reference.files import write_atomically
+from reference.files import replaced_when_whole, write_at
 
 NAMES = ("checkpoint.pt", "checkpoint-before.pt")
-DIGEST_LENGTH = len(hashlib.sha256().hexdigest())
+
+ALIGNMENT = 64
+"""Bytes: where each tensor begins among the others, at a multiple of every element's size."""
+
+_TENSOR = "tensor at"
+"""Key of a reference: its value is the tensor's dtype, its shape and the byte that it begins at."""
+
+Packed = tuple[Any, Tensor]
+"""A state as it is written: its tree, in which each tensor is a reference, and the bytes of all tensors."""
 
 
 class Writer:
     """Writes a run's checkpoints in a thread of its own, one after the other, while training goes on.
 
-    Serialising, hashing and syncing take longer than copying a state in memory, which is all that training
-    waits for. As a context it ends with everything written; what ends it early has the newest state written.
+    Hashing, writing and syncing take longer than copying a state in memory, which is all that training waits
+    for. The copy is one piece: a thread that serialises tensors one by one keeps Python to itself meanwhile.
+    As a context it ends with everything written; what ends it early has the newest state written.
 
     Args:
         seconds: least time between two checkpoints.
@@ -33,7 +47,7 @@ class Writer:
         self._folder, self._seconds = folder, seconds
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
-        self._unwritten: dict[str, Any] | None = None
+        self._unwritten: Packed | None = None
         self._written_at = time.perf_counter()
 
     def keep(self, payload: dict[str, Any], *, last: bool = False) -> None:
@@ -42,7 +56,7 @@ class Writer:
         Raises:
             DiskError: the one before could not be written.
         """
-        self._unwritten = _copied(payload)
+        self._unwritten = pack(payload)
         if last or time.perf_counter() - self._written_at >= self._seconds:
             self._write(self._unwritten)
 
@@ -51,9 +65,9 @@ class Writer:
         if self._writing is not None:
             self._writing.result()
 
-    def _write(self, payload: dict[str, Any]) -> None:
+    def _write(self, packed: Packed) -> None:
         self.wait()
-        self._writing = self._thread.submit(save, self._folder, payload)
+        self._writing = self._thread.submit(save, self._folder, packed)
         self._unwritten, self._written_at = None, time.perf_counter()
 
     def __enter__(self) -> Self:
@@ -66,19 +80,63 @@ class Writer:
             self.wait()
 
 
-def save(folder: Path, payload: dict[str, Any]) -> None:
-    """Write ``payload`` as the newest checkpoint of ``folder``; the one before it is kept.
+def pack(payload: dict[str, Any]) -> Packed:
+    """A copy of a state in host memory, of which training changes nothing any more."""
+    tensors: list[tuple[int, Tensor]] = []
+    size = 0
+
+    def tree(value: Any) -> Any:
+        nonlocal size
+        if isinstance(value, Tensor):
+            tensors.append((size, value.detach()))
+            reference = [str(value.dtype).removeprefix("torch."), list(value.shape), size]
+            size += -(-value.nbytes // ALIGNMENT) * ALIGNMENT
+            return {_TENSOR: reference}
+        if isinstance(value, dict):
+            return {key: tree(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(tree(item) for item in value)
+        return value
+
+    whole = tree(payload)
+    content = torch.zeros(max(size, 1), dtype=torch.uint8)
+    for start, tensor in tensors:
+        content[start : start + tensor.nbytes].view(tensor.dtype).view(tensor.shape).copy_(tensor)
+    return whole, content
+
+
+def unpack(packed: Packed) -> Any:
+    """The state that was packed, its tensors in host memory."""
+    tree, content = packed
+    if isinstance(tree, dict) and _TENSOR in tree:
+        name, shape, start = tree[_TENSOR]
+        dtype = getattr(torch, name)
+        end = start + math.prod(shape) * dtype.itemsize
+        return content[start:end].view(dtype).view(shape).clone()
+    if isinstance(tree, dict):
+        return {key: unpack((item, content)) for key, item in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(unpack((item, content)) for item in tree)
+    return tree
+
+
+def save(folder: Path, packed: Packed) -> None:
+    """Write a state as the newest checkpoint of ``folder``; the one before it is kept.
 
     Raises:
         DiskError: it cannot be written; those that were there are as they were.
     """
+    tree, content = packed
     buffer = io.BytesIO()
-    buffer.write(b" " * DIGEST_LENGTH + b"\n")
-    torch.save(payload, buffer)
-    content = buffer.getbuffer()
-    content[:DIGEST_LENGTH] = hashlib.sha256(content[DIGEST_LENGTH + 1 :]).hexdigest().encode()
+    torch.save(tree, buffer)
+    head, tensors = b"%d\n%b" % (buffer.tell(), buffer.getvalue()), content.numpy().data
+    digest = hashlib.sha256(head)
+    digest.update(tensors)
+    head = digest.hexdigest().encode() + b"\n" + head
     newest, before = (folder / name for name in NAMES)
-    write_atomically(newest, content, before=before)
+    with replaced_when_whole(newest, before=before) as file:
+        write_at(file, memoryview(head), 0)
+        write_at(file, tensors, len(head))
 
 
 def load(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
@@ -92,7 +150,7 @@ def load(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
         if not path.exists():
             continue
         try:
-            return _whole(path.read_bytes()), damaged
+            return _whole(bytearray(path.read_bytes())), damaged
         except ValueError as error:
             aside = _free(path)
             path.replace(aside)
@@ -106,30 +164,21 @@ def remove(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _whole(content: bytes) -> dict[str, Any]:
+def _whole(content: bytearray) -> dict[str, Any]:
     """A checkpoint's payload. Raises: ValueError, which says what is wrong with it."""
     digest, _, body = content.partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != digest:
         raise ValueError("its checksum does not match its content")
+    length, _, rest = body.partition(b"\n")
     try:
-        payload = torch.load(io.BytesIO(body), weights_only=True, map_location="cpu")
+        tree = torch.load(io.BytesIO(rest[: int(length)]), weights_only=True, map_location="cpu")
+        payload = unpack((tree, torch.frombuffer(rest[int(length) :], dtype=torch.uint8)))
     # torch documents no exception types for what it refuses to read
     except Exception as error:
         raise ValueError(f"not a file of tensors and plain values ({type(error).__name__})") from error
     if not isinstance(payload, dict):
         raise ValueError(f"holds a {type(payload).__name__}, expected a dict")
     return payload
-
-
-def _copied(value: Any) -> Any:
-    """A payload in host memory, of which training changes nothing any more."""
-    if isinstance(value, Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_copied(item) for item in value)
-    return value
 
 
 def _free(path: Path) -> Path:

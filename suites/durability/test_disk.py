@@ -20,7 +20,8 @@ Command = Callable[..., Any]
 
 # what is being written when the disk is full, from which of its writes on, and what the system says
 REFUSALS: list[dict[str, Any]] = [
-    {"kind": "checkpoint", "nth": 2, "errno": errno.ENOSPC},
+    {"kind": "checkpoint", "nth": 2, "errno": errno.ENOSPC},  # the tensors of the first
+    {"kind": "checkpoint", "nth": 3, "errno": errno.ENOSPC},  # the second
     {"kind": "checkpoint", "nth": 1, "errno": errno.EDQUOT, "only": True},
     {"kind": "cache", "nth": 3, "errno": errno.ENOSPC},
     {"kind": "figure", "nth": 1, "errno": errno.EIO},

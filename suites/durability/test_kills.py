@@ -54,7 +54,7 @@ def drawn(order: list[str], seconds: float, rng: random.Random) -> Iterator[Kill
     working = {"step", "stepped", "evaluation", "drawing"}
     places = rng.sample(sorted(working), 2) + rng.sample(sorted(set(order) - working), CHAIN - 3)
     for place in sorted(places, key=order.index):
-        yield Kill(rng.choice(SIGNALS), place, rng.randint(1, min(3, order.count(place))))
+        yield Kill(rng.choice(SIGNALS), place, rng.randint(1, min(6, order.count(place))))
 
 
 def check_left(out: Path, ended: Any, kill: Kill) -> None:
@@ -237,7 +237,8 @@ def _code(content: bytes) -> bytes:
         def __reduce__(self) -> tuple[Any, ...]:
             return (exec, ("raise SystemExit('a checkpoint ran code')",))
 
-    body = pickle.dumps(Runs())
+    tree = pickle.dumps(Runs())
+    body = b"%d\n%b" % (len(tree), tree) + bytes(64)
     return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
 
 
