@@ -152,6 +152,8 @@ def train(
         distributed.refuse_difference("start", partial(checkpoint.weights_hash, model.state_dict()))
         model = distributed.synchronise(model)
         gradients = distributed.GradientSum(model)
+        if device.type == "cpu":
+            interruptible_backward(model)
         forward: Forward = model
         if getattr(model, "frozen", False):
             val_batches = classify.frozen_features(model, val_batches, recipe)
@@ -373,6 +375,16 @@ def train_step(
     if isinstance(model, BYOL):
         model.ema_update(decay)
     return total
+
+
+def interruptible_backward(model: nn.Module) -> None:
+    """Let a backward pass on the CPU return to Python at every parameter, where a signal can end it.
+
+    Of a large network it takes seconds, all of them in one call of torch's, in the thread that signals go to.
+    """
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.register_hook(lambda gradient: None)  # type: ignore[no-untyped-call]
 
 
 def _parts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -16,7 +17,7 @@ from reference.data.dataset import Dataset
 from reference.recipes import r4
 from reference.recipes.recipe import Phase, Recipe
 from reference.schedules import learning_rate
-from reference.training.loop import DivergedError, Numerics, Outcome, Progress, train
+from reference.training.loop import DivergedError, Numerics, Outcome, Progress, interruptible_backward, train
 from reference.training.randomness import generator, key
 
 CPU = Numerics(device="cpu")
@@ -196,6 +197,26 @@ def test_loss_that_is_not_finite_ends_the_run(datasets: dict[str, Dataset], tmp_
     recipe = replace(tiny(r4.CLASSIFY), phases=(Phase(optimizer="sgd", lr=1e30, epochs=3),))
     with pytest.raises(DivergedError, match="epoch"):
         train(recipe, datasets["classify"], seed=0, numerics=CPU, folder=tmp_path)
+
+
+def test_a_signal_ends_a_backward_pass_between_two_layers() -> None:
+    """Without a way back to Python it would reach all layers, however long that takes."""
+    layers = torch.nn.Sequential(*(torch.nn.Linear(1024, 1024) for _ in range(30)))
+    interruptible_backward(layers)
+    loss = layers(torch.ones(1024, 1024)).sum()
+
+    def stop(number: int, frame: object) -> None:
+        raise StopHereError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        with pytest.raises(StopHereError):
+            loss.backward()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert layers[0].weight.grad is None
 
 
 def test_every_sample_trains_once_an_epoch(datasets: dict[str, Dataset], tmp_path: Path) -> None:
