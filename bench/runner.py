@@ -343,6 +343,7 @@ def _execute_locked(
     earlier, main = len(_attempts(run, out)), distributed.world().main
     stop: BaseException | None = None
     try:
+        flops_per_sample(run.recipe)  # remembered: a run that is stopped has no seconds to count them
         outcome = train_it()
         record = _record(run, out, outcome, "ok", "", started, time.perf_counter() - clock)
         if main:
