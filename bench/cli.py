@@ -72,17 +72,17 @@ def list_(
 ) -> None:
     """List what there is: recipes, claims, models or runs."""
     _add(own)
-    from bench import listing
+    from bench import listing, records
 
+    found = records.find(out) if what is What.runs else records.Found([], [])
     listings: dict[What, Callable[[], listing.Rows]] = {
         What.recipes: listing.recipes,
         What.claims: listing.claims,
         What.models: listing.models,
-        What.runs: lambda: listing.runs(out),
+        What.runs: lambda: listing.runs(found.readable),
     }
     _print_rows(listings[what](), output)
-    if what is What.runs:
-        _warn_of_unreadable(out)
+    _warn_of(found.refused)
 
 
 @app.command()
@@ -302,10 +302,11 @@ def grade(
 ) -> None:
     """Grade claims from the records of a folder."""
     _add(own)
-    from bench import alignment, listing
+    from bench import alignment, listing, records
     from bench.ledger import load_ledgers
 
-    rows = listing.grades(out)
+    found = records.find(out)
+    rows = listing.grades(out, found.readable)
     if claims:
         of = {ledger.report: [claim.id for claim in ledger.claims] for ledger in load_ledgers()}
         known = {*of, *(str(row["claim"]) for row in rows)}
@@ -317,7 +318,7 @@ def grade(
     _print_rows(rows, output)
     if any(alignment.WANTED in str(row["why"]) for row in rows):
         print(alignment.how_to(out), file=sys.stderr)
-    _warn_of_unreadable(out)
+    _warn_of(found.refused)
 
 
 @app.command()
@@ -364,7 +365,7 @@ def report(
 ) -> None:
     """Write tables and pages from the records of a folder."""
     _add(own)
-    from bench import tables
+    from bench import records, tables
     from bench.ledger import load_ledgers
 
     if check:
@@ -376,16 +377,15 @@ def report(
             raise typer.Exit(1)
         print(f"{out}: tables are those of the records")
         return
-    for path in tables.write_all(out, load_ledgers()):
+    found = records.find(out)
+    for path in tables.write_all(out, load_ledgers(), found):
         print(path)
-    _warn_of_unreadable(out)
+    _warn_of(found.refused)
 
 
-def _warn_of_unreadable(out: Path) -> None:
+def _warn_of(refused: list[str]) -> None:
     """A line for each record that cannot be read, which no table counts."""
-    from bench import records
-
-    for line in records.unreadable(out):
+    for line in refused:
         print(f"warning: not counted: {line}", file=sys.stderr)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import records
 from bench.ledger import load_ledgers
+from bench.records import Record
 from reference.outside import is_import_path
 from reference.recipes import RECIPES
 
@@ -83,8 +84,8 @@ def model_names() -> list[str]:
     return list(_registry(Path(reference.__file__).parent / "models" / "__init__.py"))
 
 
-def runs(out: Path) -> Rows:
-    """One row a record of a folder."""
+def runs(found: Sequence[Record]) -> Rows:
+    """One row a record."""
     return [
         {
             "run": record.name,
@@ -96,16 +97,16 @@ def runs(out: Path) -> Rows:
             "metric": primary,
             "value": None if primary is None else record.metric(primary),
         }
-        for record in records.read_all(out)
+        for record in found
         for primary in [record.metrics.get(record.selected, {}).get("primary")]
     ]
 
 
-def grades(out: Path) -> Rows:
-    """One row a claim: its grade from the records of a folder, and what the audit flags beside it."""
+def grades(out: Path, found: Sequence[Record]) -> Rows:
+    """One row a claim: its grade from the records found in a folder, and what the audit flags beside it."""
     from bench import alignment, audit, verdicts
 
-    found, ledgers = records.read_all(out), load_ledgers()
+    ledgers = load_ledgers()
     rows = verdicts.grade_all(
         ledgers,
         found,

@@ -45,18 +45,19 @@ def publish(
             or changed since its record was written, or another file in its place in ``target``. Nothing is
             copied then.
     """
-    for folder in (source, target):
-        if damaged := records.unreadable(folder):
+    found = {folder: records.find(folder) for folder in (source, target)}
+    for folder, (_, damaged) in found.items():
+        if damaged:
             raise InputError(f"{folder}: {damaged[0]}")
     chosen = [
         record
-        for record in records.read_all(source)
+        for record in found[source].readable
         if (slugs is None or record.slug in slugs) and tier in (None, record.tier)
     ]
     if not chosen:
         raise InputError(f"{source}: no record of what was asked for; run it first or name another --from")
     first: dict[tuple[str, str, str], int] = {}  # the seed whose pictures pages show
-    for record in (*records.read_all(target), *chosen):
+    for record in (*found[target].readable, *chosen):
         if record.status == "ok":
             kind = _kind(record)
             first[kind] = min(record.seed, first.get(kind, record.seed))

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from reference.errors import InputError
 
@@ -150,28 +150,36 @@ def read(path: Path) -> Record:
     return Record(**body)
 
 
-def read_all(folder: Path) -> list[Record]:
-    """Every readable record under ``folder/records``, ordered by slug, seed and file name.
+class Found(NamedTuple):
+    """What lies under a folder: one record that cannot be read must not take all others with it.
 
-    One that cannot be read must not take all others with it: ``unreadable`` names those.
+    Attributes:
+        readable: ordered by slug, tier, source of the data, seed and file name.
+        refused: one line for each that ``read`` refuses: its path below the folder and why.
     """
+
+    readable: list[Record]
+    refused: list[str]
+
+
+def find(folder: Path) -> Found:
+    """Every record under ``folder/records``."""
+    found = Found([], [])
     with no_collection():
-        found = [record for record in _each(folder) if isinstance(record, Record)]
-        return sorted(found, key=lambda r: (r.slug, r.tier, r.data["source"], r.seed, r.run_id, r.attempt))
+        for path in paths(folder):
+            try:
+                found.readable.append(read(path))
+            except InputError as error:
+                found.refused.append(str(error).removeprefix(f"{folder}/"))
+        found.readable.sort(
+            key=lambda r: (r.slug, r.tier, r.data["source"], r.seed, r.run_id, r.attempt),
+        )
+    return found
 
 
-def unreadable(folder: Path) -> list[str]:
-    """One line for each record under ``folder/records`` that ``read`` refuses: its path below and why."""
-    lines = (str(error) for error in _each(folder) if isinstance(error, InputError))
-    return [line.removeprefix(f"{folder}/") for line in lines]
-
-
-def _each(folder: Path) -> Iterator[Record | InputError]:
-    for path in paths(folder):
-        try:
-            yield read(path)
-        except InputError as error:
-            yield error
+def read_all(folder: Path) -> list[Record]:
+    """Those that can be read."""
+    return find(folder).readable
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from bench.audit import Finding
 from bench.formats import FORMATS, in_markdown
 from bench.ledger import Ledger
 from bench.markdown import elsewhere, figure_text, named, pipe_table, plain
-from bench.records import Record, read_all
+from bench.records import Found, Record
 from bench.verdicts import Group, Row, Runs, grade_all
 from reference.files import STALE_SECONDS, remove_leftovers, write_atomically
 from reference.recipes import RECIPES
@@ -49,24 +49,28 @@ data. `r4:58` is line 58 of report R4's text.
 
 
 @records.no_collection()
-def render(folder: Path, ledgers: Iterable[Ledger]) -> dict[str, str]:
-    """Every page from the records under ``folder``: its path below ``folder`` and its text."""
-    known, found = tuple(ledgers), read_all(folder)
+def render(folder: Path, ledgers: Iterable[Ledger], found: Found | None = None) -> dict[str, str]:
+    """Every page from the records under ``folder``: its path below ``folder`` and its text.
+
+    Args:
+        found: the records, where they have been read already.
+    """
+    known, (readable, refused) = tuple(ledgers), found or records.find(folder)
     findings = audit.audit(known)
     rows = grade_all(
         known,
-        found,
+        readable,
         alignment_green=alignment.is_green(folder),
         folder=folder,
         flags=audit.flags(findings),
     )
-    runs = Runs(found)
+    runs = Runs(readable)
     boards = leaderboard.boards(rows, runs, folder)
     across, apart = settings.page(known, runs, folder), ablations.page(known, runs)
     comparisons = {"Settings A to E across reports": across, "Ablations": apart}
-    pages = {f"reports/{ledger.report}.md": report_page(ledger, rows, found, findings) for ledger in known}
+    pages = {f"reports/{ledger.report}.md": report_page(ledger, rows, readable, findings) for ledger in known}
     pages |= {
-        "claims.md": claims_page(rows, known) + _unreadable(folder),
+        "claims.md": claims_page(rows, known) + _refused(refused),
         "audit.md": audit.page(known, findings),
         "settings.md": across,
         "ablations.md": apart,
@@ -79,21 +83,20 @@ def render(folder: Path, ledgers: Iterable[Ledger]) -> dict[str, str]:
     return pages | {"throughput.md": throughput.page(measured, folder)} if measured else pages
 
 
-def _unreadable(folder: Path) -> str:
+def _refused(lines: Sequence[str]) -> str:
     """The records that could not be read, which no grade counts; nothing where all can."""
-    lines = records.unreadable(folder)
     if not lines:
         return ""
     listed = "\n".join(f"- {plain(line)}" for line in lines)
     return f"\n## Records that cannot be read: {len(lines)}\n\nNo grade counts them.\n\n{listed}\n"
 
 
-def write_all(folder: Path, ledgers: Iterable[Ledger]) -> list[Path]:
+def write_all(folder: Path, ledgers: Iterable[Ledger], found: Found | None = None) -> list[Path]:
     """Write every page into ``folder``; the files written. Pages of reports that are gone are removed."""
     for place in (folder, folder / "reports"):
         remove_leftovers(place, older_than=STALE_SECONDS)
     drawn = throughput.draw(throughput.read_all(folder), folder)  # first: its page names their hashes
-    pages = render(folder, ledgers)
+    pages = render(folder, ledgers, found)
     for name, text in pages.items():
         write_atomically(folder / name, text.encode())
     for name in _surplus_pages(folder, pages):
@@ -103,7 +106,8 @@ def write_all(folder: Path, ledgers: Iterable[Ledger]) -> list[Path]:
 
 def check(folder: Path, ledgers: Iterable[Ledger]) -> list[str]:
     """One line for every generated file that is stale, missing or surplus; none if all is as it should be."""
-    pages = render(folder, ledgers)
+    found = records.find(folder)
+    pages = render(folder, ledgers, found)
     wrong = []
     for name, text in pages.items():
         path = folder / name
@@ -112,8 +116,8 @@ def check(folder: Path, ledgers: Iterable[Ledger]) -> list[str]:
         elif path.read_bytes() != text.encode():
             wrong.append(f"{name}: stale: differs from what the records give")
     wrong += [f"{name}: surplus: nothing to write it from" for name in _surplus_pages(folder, pages)]
-    wrong += [f"unreadable: {line}" for line in records.unreadable(folder)]
-    return wrong + _check_figures(folder, pages)
+    wrong += [f"unreadable: {line}" for line in found.refused]
+    return wrong + _check_figures(folder, pages, found.readable)
 
 
 def _surplus_pages(folder: Path, pages: Mapping[str, str]) -> list[str]:
@@ -126,14 +130,14 @@ def _surplus_pages(folder: Path, pages: Mapping[str, str]) -> list[str]:
     return sorted(name for name in there if name not in pages)
 
 
-def _check_figures(folder: Path, pages: Mapping[str, str]) -> list[str]:
+def _check_figures(folder: Path, pages: Mapping[str, str], found: Iterable[Record]) -> list[str]:
     """Pictures against the hashes in the records; the page of throughput names those of its own.
 
     A picture that no page shows may be elsewhere: of several seeds only the first one's are published.
     """
     wrong, known = [], set(throughput.pictures(throughput.read_all(folder)))
     shown = {file for text in pages.values() for file in re.findall(r"\]\(\.\./(figures/[^)]*)\)", text)}
-    for record in read_all(folder):
+    for record in found:
         for figure in record.figures:
             known.add(figure["file"])
             path = folder / figure["file"]

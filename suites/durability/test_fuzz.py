@@ -250,7 +250,7 @@ def test_a_forged_record_is_refused_or_shown(
 
     def listed(content: bytes) -> object:
         path.write_bytes(content)
-        assert len(runs(tmp_path)) + len(records.unreadable(tmp_path)) == 1
+        assert len(runs(tmp_path)) + len(records.find(tmp_path).refused) == 1
         return records.read(path)
 
     held, count, fault = tried(forged(), listed, examples)

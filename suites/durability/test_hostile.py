@@ -336,7 +336,7 @@ def test_records(command: Command, tmp_path: Path, note: Command) -> None:
     assert text != others["edited"]
     count = len(FORGERIES) + len(others)
     names = [name.replace(" ", "-") for name in (*FORGERIES, *others)]
-    said = records.unreadable(tmp_path)
+    said = records.find(tmp_path).refused
     held = {name: any(f"/{name}.json: " in line and "\n" not in line for line in said) for name in names}
     held["the good one is read"] = len(records.read_all(tmp_path)) == 1
     report = command("report", "--out", tmp_path)
@@ -366,7 +366,7 @@ def test_markup_in_records_and_claims_is_shown_as_text(tmp_path: Path, note: Com
     hostile["provenance"]["commit"] = None
     written(tmp_path, hostile)
     written(tmp_path, hostile | {"run_id": "0" * 16, "status": "failed"}, "0" * 16)
-    assert len(records.read_all(tmp_path)) == 2, records.unreadable(tmp_path)
+    assert len(records.read_all(tmp_path)) == 2, records.find(tmp_path).refused
     claims = tmp_path / "r9.toml"
     markup = json.dumps(line)
     claims.write_text(

@@ -64,7 +64,7 @@ def check_left(out: Path, ended: Any, kill: Kill) -> None:
     for folder in out.glob("work/*/*"):
         damaged = checkpoint.load(folder)[1]
         assert not damaged, damaged
-    assert not records.unreadable(out)
+    assert not records.find(out).refused
     found = records.read_all(out)
     if kill.number is signal.SIGKILL:
         return
