@@ -10,6 +10,9 @@ from sklearn.manifold import TSNE
 from sklearn.metrics import silhouette_score
 from torch import Tensor
 
+SMALLEST_SPREAD = 1e-15
+"""Features that differ by less are the same: in float32, which t-SNE squares them in, 1e-46 is 0."""
+
 
 def knn_accuracy(
     train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, *, k: int = 20
@@ -99,7 +102,8 @@ def project(features: Tensor, method: str) -> Tensor:
     """Points in the plane, (N, 2) float32, by scikit-learn's t-SNE or PCA; the same ones every time.
 
     t-SNE sees the first 50 principal components, as van der Maaten and Hinton (2008) did; its perplexity
-    is 30, or a third of the points where there are few.
+    is 30, or a third of the points where there are few. Features that are all the same, as a dead network's
+    are, have no principal components: all their points are the origin.
 
     Args:
         features: (N, d) floating point, N at least 4.
@@ -113,6 +117,9 @@ def project(features: Tensor, method: str) -> Tensor:
             f"method {method!r}, {len(features)} points: expected tsne or pca, at least 4 points"
         )
     values = features.double().cpu().numpy()
+    # scikit-learn's t-SNE divides by the spread of the first component in float32, and at 0 it crashes
+    if np.ptp(values, axis=0).max() < SMALLEST_SPREAD:
+        return torch.zeros(len(values), 2)
     wanted = 2 if method == "pca" else 50
     points = PCA(min(wanted, *values.shape), random_state=0).fit_transform(values)
     if method == "tsne":

@@ -108,6 +108,28 @@ def test_tsne_keeps_neighbours_and_repeats(n: int, d: int) -> None:
         assert knn_purity(points, labels % min(d, 4)) == 1.0
 
 
+@pytest.mark.parametrize("method", ["tsne", "pca"])
+@pytest.mark.parametrize("value", [0.0, 1e6 / 3])
+def test_features_of_a_dead_network_are_one_point(method: str, value: float) -> None:
+    """On which scikit-learn's t-SNE does not raise: the process crashes."""
+    for spread in (0.0, 1e-25):
+        features = torch.full((50, 8), value, dtype=torch.float64)
+        features[:, 0] += spread * torch.arange(50)
+        points = project(features.float() if spread == 0 else features, method)
+        assert torch.equal(points, torch.zeros(50, 2))
+    labels = torch.arange(50) % 5
+    assert silhouette(points, labels) == 0.0
+    assert 0 <= knn_purity(points, labels) <= 1
+
+
+@pytest.mark.parametrize("spread", [1e-14, 1e-3])
+def test_features_of_which_one_differs_have_a_place_each(spread: float) -> None:
+    features = torch.zeros(50, 8)
+    features[7, 2] = spread
+    assert project(features, "tsne").isfinite().all()
+    assert project(features, "pca").isfinite().all()
+
+
 def test_what_does_not_fit_is_refused() -> None:
     embedding, labels = blobs(0, n=5)
     with pytest.raises(ValueError, match="k = 6"):
