@@ -64,8 +64,8 @@ def check_left(out: Path, ended: Any, kill: Kill) -> None:
     for folder in out.glob("work/*/*"):
         damaged = checkpoint.load(folder)[1]
         assert not damaged, damaged
-    assert not records.find(out).refused
-    found = records.read_all(out)
+    found, unreadable = records.find(out)
+    assert not unreadable
     if kill.number is signal.SIGKILL:
         return
     if (line := next((line for line in ended.lines if "go on with: " in line), None)) is None:

@@ -46,6 +46,17 @@ def test_listing_imports_neither_torch_nor_numpy() -> None:
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("words", [("list", "runs"), ("grade", "r4-seg-a"), ("report",)])
+def test_a_record_that_cannot_be_read_is_told_of(words: tuple[str, ...], tmp_path: Path) -> None:
+    path = tmp_path / "records" / "r4-seg-a" / "torn.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    done = bench(*words, "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+    assert line.startswith("warning: not counted: records/r4-seg-a/torn.json: ")
+
+
 def test_list_claims_holds_every_claim_with_its_printed_string() -> None:
     rows = json.loads(bench("list", "claims", "--format", "json").stdout)
     claims = [claim for ledger in load_ledgers() for claim in ledger.claims]

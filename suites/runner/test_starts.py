@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from reference.data import synthetic
 from reference.errors import InputError
 from reference.models.resnet import Bottleneck, ResNet
 from reference.recipes import RECIPES
+from reference.recipes.recipe import Recipe
 from reference.training import checkpoint
 from reference.training.loop import Numerics
 from reference.training.randomness import key
@@ -174,6 +176,29 @@ def test_a_start_that_broke_starts_nothing(
     assert records.read_all(tmp_path) == []
     with pytest.raises(InputError, match="starts from r3-byol, which left no weights"):
         runner.execute(runs[0], tmp_path)
+
+
+def test_flops_are_counted_before_training(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counting takes seconds, which a run that is being stopped has not."""
+    done: list[str] = []
+
+    def interrupted(*words: object, **named: object) -> NoReturn:
+        done.append("train")
+        raise KeyboardInterrupt
+
+    def counted(recipe: Recipe) -> tuple[float, float]:
+        done.append("count")
+        return 1.0, 3.0
+
+    monkeypatch.setattr(runner, "train", interrupted)
+    monkeypatch.setattr(runner, "flops_per_sample", counted)
+    (run,), _ = plan("supervised")
+    with pytest.raises(KeyboardInterrupt):
+        runner.execute(run, tmp_path)
+    assert done[:2] == ["count", "train"]
+    assert [record.status for record in records.read_all(tmp_path)] == ["interrupted"]
 
 
 def test_labels_without_a_validation_split_are_held_out(plan: Plan) -> None:

@@ -219,6 +219,16 @@ def test_a_signal_ends_a_backward_pass_between_two_layers() -> None:
     assert layers[0].weight.grad is None
 
 
+def test_training_on_a_cpu_lets_signals_into_its_backward_pass(
+    datasets: dict[str, Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models: list[torch.nn.Module] = []
+    monkeypatch.setattr("reference.training.loop.interruptible_backward", models.append)
+    done = train(tiny(r4.CLASSIFY, epochs=1), datasets["classify"], seed=0, numerics=CPU, folder=tmp_path)
+    (model,) = models
+    assert sum(parameter.numel() for parameter in model.parameters()) == done.parameters
+
+
 def test_every_sample_trains_once_an_epoch(datasets: dict[str, Dataset], tmp_path: Path) -> None:
     recipe = replace(tiny(r4.CLASSIFY, epochs=2), batch_size=5)
     dataset = datasets["classify"]
