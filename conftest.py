@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench import alignment
+from bench.grading import alignment
 
 SUITES = Path(__file__).parent / "suites"
 

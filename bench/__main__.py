@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from bench.cli import app
+from bench.cli.options import app
 from reference.errors import InputError
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from bench import provenance, records, tiers
-from bench.records import Record
+from bench.runs import provenance, records, tiers
+from bench.runs.records import Record
 from reference.data.dataset import OFFICIAL_PALETTE
 from reference.recipes import RECIPES
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bench.audit import counting, figures, networks, orderings, statements
+from bench.audit import counting, figures, network_findings, ordering_findings, statements
 from bench.audit.finding import FLAGS, STRENGTHS, VERDICTS, Finding
 from bench.audit.text import page, paragraph, rows
-from bench.ledger import Ledger, load_data_facts
+from bench.claims.claim import Ledger
+from bench.claims.data_facts import load_data_facts
 
 __all__ = ["FLAGS", "STRENGTHS", "VERDICTS", "Finding", "audit", "flags", "page", "paragraph", "rows"]
 
@@ -31,12 +32,12 @@ def audit(ledgers: Iterable[Ledger]) -> list[Finding]:
         own = [
             *counting.check(ledger, facts),
             *figures.check(ledger, facts),
-            *orderings.check(ledger),
+            *ordering_findings.check(ledger),
             *statements.check(ledger),
-            *networks.check(ledger),
+            *network_findings.check(ledger),
         ]
         found += [*own, *statements.conflicts(ledger, own)]
-    return [*found, *orderings.across(known)]
+    return [*found, *ordering_findings.across(known)]
 
 
 def flags(findings: Iterable[Finding]) -> dict[str, tuple[str, ...]]:

@@ -10,7 +10,8 @@ from fractions import Fraction
 from bench.audit import grim
 from bench.audit.finding import Finding, finding, listed, shown
 from bench.audit.stated import numbers, stated, whole_numbers
-from bench.ledger import Claim, DataFacts, Ledger
+from bench.claims.claim import Claim, Ledger
+from bench.claims.data_facts import DataFacts
 
 MUCH = 0.05
 """A reading that more than one arbitrary value in twenty would fit is weak evidence."""

@@ -9,7 +9,8 @@ from fractions import Fraction
 from bench.audit import bounds
 from bench.audit.finding import Finding, finding, listed, shown, signed
 from bench.audit.stated import Interval, cut_off, number_of, numbers, possible, rounded, value
-from bench.ledger import Claim, DataFacts, Ledger
+from bench.claims.claim import Claim, Ledger
+from bench.claims.data_facts import DataFacts
 
 ABLATION = "ablation-"
 """Recipes that test one change, by the first word of their slug."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bench.ledger import Claim
+from bench.claims.claim import Claim
 
 STRENGTHS: dict[str, str] = {
     "certain": "follows by arithmetic from what the report prints",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
-from bench.ledger import Claim, Ledger
+from bench.claims.claim import Claim, Ledger
 
 UNSTATED = "unstated"
 

@@ -9,10 +9,10 @@ from itertools import combinations, pairwise
 from typing import Any
 
 from bench.audit.finding import Finding, finding, listed, shown
-from bench.audit.orderings import Z, gap
+from bench.audit.ordering_findings import Z, gap
 from bench.audit.stated import numbers, same_training, stated, value, whole_numbers
-from bench.ledger import METRICS, Claim, Ledger
-from bench.predicates import PREDICATES
+from bench.claims.claim import METRICS, Claim, Ledger
+from bench.claims.predicates import PREDICATES
 
 LAST_STAGES = ("final", "last", "end")
 

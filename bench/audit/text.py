@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from bench.audit.finding import FLAGS, STRENGTHS, VERDICTS, Finding
-from bench.ledger import Ledger
+from bench.claims.claim import Ledger
 
 ASKS: dict[str, str] = {
     "GRIM": "say on how many images each accuracy is measured and how batches are averaged",

@@ -2,7 +2,7 @@
 
 A check takes a claim and answers with two values, what is printed and what is found, for
 ``grading.grade_exact`` to compare. Printed comes from the claim's own fields; found is built, evaluated or
-looked up in ``reference``, never copied. Printed networks have their own checks, in ``bench.listings``.
+looked up in ``reference``, never copied. Printed networks have their own checks, in ``bench.printed``.
 
 Importing this imports no torch.
 """
@@ -14,9 +14,10 @@ from functools import cache, partial
 from typing import Any
 
 from bench.checks.formulas import FORMULAS
-from bench.checks.networks import FACTS, facts
+from bench.checks.network_checks import FACTS, facts
 from bench.checks.protocols import PROTOCOLS
-from bench.ledger import Claim, load_ledgers
+from bench.claims.claim import Claim
+from bench.claims.ledger import load_ledgers
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Recipe
 

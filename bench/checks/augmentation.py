@@ -16,8 +16,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.audit.networks import unmatched_bracket
-from bench.ledger import Claim, load_data_facts
+from bench.audit.network_findings import unmatched_bracket
+from bench.claims.claim import Claim
+from bench.claims.data_facts import load_data_facts
 from reference.errors import InputError
 from reference.recipes.recipe import Recipe
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.checks import notation, tiny
-from bench.ledger import Claim
+from bench.claims.claim import Claim
 from reference.errors import InputError
 from reference.recipes import RECIPES
 

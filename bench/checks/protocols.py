@@ -14,9 +14,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bench.checks import augmentation, networks
-from bench.ledger import Claim
-from bench.listings import Row
+from bench.checks import augmentation, network_checks
+from bench.claims.claim import Claim
+from bench.printed.printed_rows import Row
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Phase, Recipe
 
@@ -118,7 +118,7 @@ def _is_cosine(phase: Phase) -> bool:
 
 def start(recipe: Recipe, printed: str) -> str:
     """The initial weights in the report's words, where those name the same ones."""
-    pretrained = recipe.init in getattr(networks.network_of(recipe), "pretrained", {})
+    pretrained = recipe.init in getattr(network_checks.network_of(recipe), "pretrained", {})
     same = {
         "weights=None": recipe.init == "scratch",
         "pretrained=True": pretrained,
@@ -130,7 +130,7 @@ def start(recipe: Recipe, printed: str) -> str:
 
 def backbone(recipe: Recipe, printed: str) -> str:
     """The network under the heads, told by its shape."""
-    return _as_printed(printed, networks.trunk_name(networks.network_of(recipe)))
+    return _as_printed(printed, network_checks.trunk_name(network_checks.network_of(recipe)))
 
 
 def _direct(field: str) -> Callable[[Recipe, str], Any]:
@@ -142,22 +142,24 @@ def _direct(field: str) -> Callable[[Recipe, str], Any]:
 
 def pretrained_network(recipe: Recipe, printed: str) -> str:
     """``"resnet152 pretrained model"``."""
-    model = networks.network_of(recipe)
-    words = "pretrained" if networks.weights(recipe, model) == "pretrained weights" else "untrained"
-    return f"{networks.trunk_name(model)} {words} model"
+    model = network_checks.network_of(recipe)
+    words = "pretrained" if network_checks.weights(recipe, model) == "pretrained weights" else "untrained"
+    return f"{network_checks.trunk_name(model)} {words} model"
 
 
 def with_head(recipe: Recipe, printed: str) -> str:
     """``"resnet50 + Dropout + Linear(1000,65)"``: the backbone and what is put on it."""
-    model = networks.network_of(recipe)
-    head = [row for row in networks.rows(model) if row.path.startswith("head.")]
+    model = network_checks.network_of(recipe)
+    head = [row for row in network_checks.rows(model) if row.path.startswith("head.")]
     said = [_linear(row) if row.type == "Linear" else row.type for row in head]
-    return " + ".join([networks.trunk_name(model), *said])
+    return " + ".join([network_checks.trunk_name(model), *said])
 
 
 def head_in_words(recipe: Recipe, printed: str) -> str:
     """``"Two FC layer (hidden_size=256) with dropout rate of 0.1"``."""
-    head = [row for row in networks.rows(networks.network_of(recipe)) if row.path.startswith("head.")]
+    head = [
+        row for row in network_checks.rows(network_checks.network_of(recipe)) if row.path.startswith("head.")
+    ]
     linear = [row for row in head if row.type == "Linear"]
     hidden = " and ".join(str(row.number("out_features")) for row in linear[:-1])
     rates = " and ".join(str(row.arg("p")) for row in head if row.type == "Dropout")
@@ -166,21 +168,23 @@ def head_in_words(recipe: Recipe, printed: str) -> str:
 
 def fcn(recipe: Recipe, printed: str) -> str:
     """``"Resnet34+FCN8"``: the trunk, and the stride of the finest map whose scores are added."""
-    model = networks.network_of(recipe)
-    up = [row for row in networks.rows(model) if row.type == "ConvTranspose2d"]
+    model = network_checks.network_of(recipe)
+    up = [row for row in network_checks.rows(model) if row.type == "ConvTranspose2d"]
     finest = max(row.number("stride") or 1 for row in up)
-    return f"{networks.trunk_name(model).capitalize()}+FCN{finest}"
+    return f"{network_checks.trunk_name(model).capitalize()}+FCN{finest}"
 
 
 def deeplab(recipe: Recipe, printed: str) -> str:
     """torchvision's name of the recipe's network, where it is that network."""
-    same = networks.is_torchvisions(networks.network_of(recipe), "deeplabv3_resnet50", recipe.num_classes)
+    same = network_checks.is_torchvisions(
+        network_checks.network_of(recipe), "deeplabv3_resnet50", recipe.num_classes
+    )
     return "deeplabv3_resnet50" if same else "another network than torchvision's"
 
 
 def deeplab_version(recipe: Recipe, printed: str) -> str:
     """DeepLabv3, or DeepLabv3+ where there is a decoder."""
-    decoder = networks.has_decoder(networks.network_of(recipe), recipe.image_size)
+    decoder = network_checks.has_decoder(network_checks.network_of(recipe), recipe.image_size)
     return _decoder("DeepLabv3+" if decoder else "DeepLabv3")
 
 
@@ -196,26 +200,30 @@ def _linear(row: Row) -> str:
 
 def last_linear(recipe: Recipe, printed: str) -> str:
     """``"Linear(1000,65)"``: the last layer."""
-    return _linear([row for row in networks.rows(networks.network_of(recipe)) if row.type == "Linear"][-1])
+    return _linear(
+        [row for row in network_checks.rows(network_checks.network_of(recipe)) if row.type == "Linear"][-1]
+    )
 
 
 def out_features(recipe: Recipe, printed: str) -> str:
     """``"out_features=50"``: of the last layer."""
-    row = [row for row in networks.rows(networks.network_of(recipe)) if row.type == "Linear"][-1]
+    row = [row for row in network_checks.rows(network_checks.network_of(recipe)) if row.type == "Linear"][-1]
     return f"out_features={row.number('out_features')}"
 
 
 def scores(recipe: Recipe, printed: str) -> str:
     """``"Conv2d(4096, 7,"``: the first convolution that makes as many channels as the answer has."""
-    model = networks.network_of(recipe)
-    (_, classes, *_), _ = networks.output_size(model, recipe.image_size)
-    rows = [r for r in networks.rows(model) if r.type == "Conv2d" and r.number("out_channels") == classes]
+    model = network_checks.network_of(recipe)
+    (_, classes, *_), _ = network_checks.output_size(model, recipe.image_size)
+    rows = [
+        r for r in network_checks.rows(model) if r.type == "Conv2d" and r.number("out_channels") == classes
+    ]
     return f"Conv2d({rows[0].number('in_channels')}, {classes}," if rows else f"no Conv2d to {classes}"
 
 
 def classes_in_words(recipe: Recipe, printed: str) -> Any:
     """The number of outputs."""
-    row = [row for row in networks.rows(networks.network_of(recipe)) if row.type == "Linear"][-1]
+    row = [row for row in network_checks.rows(network_checks.network_of(recipe)) if row.type == "Linear"][-1]
     return row.number("out_features")
 
 
@@ -224,7 +232,7 @@ def classes_in_words(recipe: Recipe, printed: str) -> Any:
 
 def first_padding(recipe: Recipe, printed: str) -> str:
     """The first convolution's padding, for both axes."""
-    return _padding(networks.rows(networks.network_of(recipe)))
+    return _padding(network_checks.rows(network_checks.network_of(recipe)))
 
 
 def _padding(rows: Sequence[Row]) -> str:
@@ -234,9 +242,9 @@ def _padding(rows: Sequence[Row]) -> str:
 
 def crops(recipe: Recipe, printed: str) -> str:
     """Whether the last transposed convolution makes a larger map than the network answers with."""
-    model = networks.network_of(recipe)
-    answer, shapes = networks.output_size(model, recipe.image_size)
-    largest = max(shapes[row.path][-1] for row in networks.rows(model) if row.type == "ConvTranspose2d")
+    model = network_checks.network_of(recipe)
+    answer, shapes = network_checks.output_size(model, recipe.image_size)
+    largest = max(shapes[row.path][-1] for row in network_checks.rows(model) if row.type == "ConvTranspose2d")
     return "crop" if largest > answer[-1] else "no crop"
 
 
@@ -274,7 +282,9 @@ def _switch(text: str) -> str:
 def _vggs_own(text: str) -> str:
     """原本VGG16的設定: the setting of a network of torchvision's."""
     match = re.fullmatch(r"原本(VGG\d+)的設定", text)
-    return _padding(networks.rows(networks.torchvisions(match[1].lower(), 1000))) if match else text
+    return (
+        _padding(network_checks.rows(network_checks.torchvisions(match[1].lower(), 1000))) if match else text
+    )
 
 
 def _cropping(text: str) -> str:
@@ -451,7 +461,7 @@ def whole_or_head(claim: Claim) -> Finding:
 
 
 def _trained(recipe: Recipe) -> tuple[str, ...]:
-    model = networks.network_of(recipe)
+    model = network_checks.network_of(recipe)
     names = (name.partition(".")[0] for name, p in model.named_parameters() if p.requires_grad)
     return tuple(dict.fromkeys(names))
 

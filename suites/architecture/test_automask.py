@@ -27,10 +27,11 @@ from segment_anything.utils.amg import mask_to_rle_pytorch, rle_to_mask
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench import records, runner, verdicts
-from bench.ledger import load_ledgers
-from bench.publish import publish
-from bench.records import Record
+from bench.claims.ledger import load_ledgers
+from bench.grading import grader
+from bench.pages.publish import publish
+from bench.runs import execute, records, run_plan
+from bench.runs.records import Record
 from reference.errors import InputError, WeightsMissingError
 from reference.models.automask import (
     BUILDERS,
@@ -365,7 +366,7 @@ def plan(recipe: Recipe, folder: Path, weights: Path, **changes: object) -> tupl
         "numerics": Numerics(),
         "cache": folder / "cache",
     }
-    return runner.plan([recipe], **(arguments | changes))
+    return run_plan.plan([recipe], **(arguments | changes))
 
 
 @pytest.fixture
@@ -381,7 +382,7 @@ def lenient(monkeypatch: pytest.MonkeyPatch) -> Recipe:
 def run(recipe: Recipe, weights: Path, out: Path) -> Record:
     (planned,), absent = plan(recipe, out, weights)
     assert not absent
-    return runner.execute(planned, out, weights=weights)
+    return execute.execute(planned, out, weights=weights)
 
 
 def test_a_run_leaves_overlays_masks_and_figures(
@@ -425,7 +426,7 @@ def test_a_run_makes_the_figure_shown_and_can_be_published(
     lenient: Recipe, provide: Callable[..., Path], tmp_path: Path
 ) -> None:
     record = run(lenient, provide(small_sam().state_dict()), tmp_path / "runs")
-    rows = verdicts.grade_all(load_ledgers(), [record], alignment_green=False, folder=tmp_path / "runs")
+    rows = grader.grade_all(load_ledgers(), [record], alignment_green=False, folder=tmp_path / "runs")
     labels = {row.claim.id: row.label for row in rows}
     assert labels["r1-figure-sam"] == "shown on synthetic"
     publish(tmp_path / "runs", tmp_path / "results", allow_dirty=True)
@@ -462,7 +463,7 @@ def test_a_damaged_file_stops_the_run_with_one_line(
     path = weights / CHECKPOINTS["sam_vit_h"][0]
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(InputError, match="MD5"):
-        runner.execute(planned, tmp_path, weights=weights)
+        execute.execute(planned, tmp_path, weights=weights)
 
 
 @pytest.mark.parametrize("tier", ["smoke", "gpu", "full"])

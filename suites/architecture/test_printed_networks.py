@@ -18,14 +18,19 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from bench import listings
-from bench.ledger import Claim, load_ledgers
-from bench.listings import Listing, Row, chain_check, compare, miscounted, parse, read, read_row, rows_of
+from bench.claims.claim import Claim
+from bench.claims.ledger import load_ledgers
+from bench.printed import comparison, printed_files, printed_rows
+from bench.printed.comparison import compare, miscounted
+from bench.printed.printed_files import Listing
+from bench.printed.printed_rows import Row, read_row, rows_of
+from bench.printed.printout import parse, read
+from bench.printed.runnable import chain_check
 from reference.errors import InputError
 from reference.models import MODELS, build
 
 REPORTS = Path(__file__).parents[2].parent / "shared" / "reports"
-PRINTED = sorted(path.stem for path in listings.LISTINGS.glob("*.toml"))
+PRINTED = sorted(path.stem for path in printed_files.LISTINGS.glob("*.toml"))
 CLAIMS = {claim.id: claim for ledger in load_ledgers() for claim in ledger.claims}
 
 BACKBONES = ("vgg11", "vgg16_bn", "resnet18", "resnet34", "resnet50", "resnet152", "wide_resnet50_2")
@@ -56,7 +61,7 @@ def ours(name: str, num_classes: int = 7) -> nn.Module:
 
 @cache
 def built(claim: str) -> tuple[Row, ...]:
-    return tuple(listings.built(listings.load(claim)))
+    return tuple(printed_files.built(printed_files.load(claim)))
 
 
 def printed_lines(claim: Claim) -> tuple[str, int]:
@@ -120,7 +125,7 @@ def test_rows_rebuild_the_layers(name: str) -> None:
     """Leaving out defaults loses nothing: the layer made from a row prints as the original does."""
     modules = dict(from_zoo(name).named_modules())
     for row in parse(repr(from_zoo(name))):
-        if row.type in listings.SIGNATURES:
+        if row.type in printed_rows.SIGNATURES:
             assert once_per_axis(rebuilt(row)) == once_per_axis(modules[row.path])
 
 
@@ -147,10 +152,10 @@ def test_batch_norm_reads_alike_from_any_torch() -> None:
         old = f"(a): BatchNorm2d(3, eps=1e-05, momentum=0.1, affine={affine}, track_running_stats=True)"
         new = old.replace(", track", f", bias={affine}, track")
         assert parse(old) == parse(new)
-        assert listings.parameter_count(parse(old)) == (6 if affine == "True" else 0)
+        assert printed_rows.parameter_count(parse(old)) == (6 if affine == "True" else 0)
     without_bias = "(a): BatchNorm2d(3, affine=True, bias=False)"
     assert parse(without_bias) != parse("(a): BatchNorm2d(3)")
-    assert listings.parameter_count(parse(without_bias)) == 3
+    assert printed_rows.parameter_count(parse(without_bias)) == 3
 
 
 PAIRS = st.integers(1, 5) | st.tuples(st.integers(1, 5), st.integers(1, 5))
@@ -281,7 +286,7 @@ def test_no_text_breaks_the_reader(text: str) -> None:
 def test_listings_hold_what_the_report_prints(claim: str) -> None:
     text, first = printed_lines(CLAIMS[claim])
     rows, notes = read(text, first)
-    packaged = listings.load(claim)
+    packaged = printed_files.load(claim)
     assert [(row.line, row) for row in rows] == [(row.line, row) for row in packaged.rows]
     undamaged = claim in ("r2-classify-listing", "r2-seg-a-listing", "r5-seg-a-listing")
     assert bool(notes) != undamaged
@@ -291,31 +296,31 @@ def test_every_printed_network_is_checked() -> None:
     printed = {c.id for c in CLAIMS.values() if c.kind == "architecture" and c.id.endswith("-listing")}
     legible = {claim for claim in printed if not CLAIMS[claim].illegible}
     assert legible == set(PRINTED)
-    assert set(listings.CHECKS) == legible | {"r4-seg-a-name"}
+    assert set(printed_files.CHECKS) == legible | {"r4-seg-a-name"}
     assert len(PRINTED) == 9
     for claim in PRINTED:
-        assert listings.load(claim).networks[-1].model == CLAIMS[claim].model
+        assert printed_files.load(claim).networks[-1].model == CLAIMS[claim].model
 
 
 @pytest.mark.parametrize("claim", PRINTED)
 def test_listings_match_ours_but_for_declared_damage(claim: str) -> None:
-    printed, found = listings.CHECKS[claim]()
+    printed, found = printed_files.CHECKS[claim]()
     assert printed == found
 
 
 def test_the_network_called_fcn32_makes_no_mask() -> None:
-    printed, found = listings.CHECKS["r4-seg-a-name"]()
+    printed, found = printed_files.CHECKS["r4-seg-a-name"]()
     assert printed == "a map of 7 classes"
     assert found.endswith("no map: the last layer is classifier.6 Linear(4096, 50)")
     # The check itself knows a network that does make one.
-    assert listings.check_mask("r4-seg-b-protocol", "r4-seg-b-listing") == ("a map of 7 classes",) * 2
+    assert printed_files.check_mask("r4-seg-b-protocol", "r4-seg-b-listing") == ("a map of 7 classes",) * 2
 
 
 @pytest.mark.parametrize("claim", ["r5-seg-a-backbone", "r5-seg-b-listing"])
 def test_illegible_listings_are_never_different(claim: str) -> None:
-    assert claim not in listings.CHECKS
+    assert claim not in printed_files.CHECKS
     with pytest.raises(InputError, match="illegible"):
-        listings.check(claim)
+        printed_files.check(claim)
     text, first = printed_lines(CLAIMS[claim])
     rows, notes = read(text, first)
     assert sum(row.cut for row in rows) > 0.7 * len(rows)
@@ -323,22 +328,22 @@ def test_illegible_listings_are_never_different(claim: str) -> None:
 
 
 def test_r1_resnet50_read_literally_has_more_parameters() -> None:
-    rows = listings.load("r1-resnet50-listing").rows
-    assert listings.parameter_count(rows) == 25_560_808
+    rows = printed_files.load("r1-resnet50-listing").rows
+    assert printed_rows.parameter_count(rows) == 25_560_808
     mended = [
         replace(row, args=(*row.args, ("bias", "False"))) if row.path.endswith("conv2") else row
         for row in rows
     ]
     assert sum(row.path.endswith("conv2") for row in rows) == 16
     assert (
-        listings.parameter_count(mended)
+        printed_rows.parameter_count(mended)
         == 25_557_032
         == sum(p.numel() for p in from_zoo("resnet50").parameters())
     )
 
 
 def test_r1_deeplab_has_the_printed_heads() -> None:
-    rows = {row.path.removeprefix("model."): row for row in listings.load("r1-seg-b-listing").rows}
+    rows = {row.path.removeprefix("model."): row for row in printed_files.load("r1-seg-b-listing").rows}
     assert str(rows["classifier.0.project.0"]) == (
         "639 model.classifier.0.project.0 Conv2d 1280 256 kernel_size=1 bias=False"
     )
@@ -354,8 +359,8 @@ def test_r1_deeplab_has_the_printed_heads() -> None:
 
 @pytest.mark.parametrize("claim", PRINTED)
 def test_each_damage_explains_its_count_alone(claim: str) -> None:
-    listing = listings.load(claim)
-    rows = listings.printed_rows(listing)
+    listing = printed_files.load(claim)
+    rows = printed_files.printed_rows(listing)
     found = compare(rows, built(claim), listing.damage)
     assert len(found) == sum(damage.count for damage in listing.damage)
     for difference in found:
@@ -369,10 +374,10 @@ def test_each_damage_explains_its_count_alone(claim: str) -> None:
         assert len(miscounted(recounted, [*others, more])) == 1
 
 
-SMUDGE = listings.Damage(
+SMUDGE = comparison.Damage(
     what="argument", at="a", argument="eps", printed="le-05", meant="1e-05", count=1, why="-"
 )
-LOST = listings.Damage(what="path", at="*", lines=(1, 9), count=1, why="-")
+LOST = comparison.Damage(what="path", at="*", lines=(1, 9), count=1, why="-")
 RENAMED = replace(LOST, printed="a", meant="b")
 
 
@@ -392,7 +397,7 @@ RENAMED = replace(LOST, printed="a", meant="b")
     ],
 )
 def test_damage_explains_what_it_declares(
-    damage: listings.Damage, printed: str, built_as: str, explained: bool
+    damage: comparison.Damage, printed: str, built_as: str, explained: bool
 ) -> None:
     (difference,) = compare([read_row(printed)], [read_row(built_as)], [damage])
     assert (difference.damage is damage) == explained
@@ -400,7 +405,7 @@ def test_damage_explains_what_it_declares(
 
 def wrong(listing: Listing, network: Sequence[Row]) -> list[str]:
     """What ``check`` would object to if this were our network."""
-    found = compare(listings.printed_rows(listing), network, listing.damage)
+    found = compare(printed_files.printed_rows(listing), network, listing.damage)
     return [str(d) for d in found if d.damage is None] + miscounted(found, listing.damage)
 
 
@@ -438,7 +443,7 @@ FAULTS: list[tuple[str, str, dict[str, str], str]] = [
 
 @pytest.mark.parametrize(("claim", "path", "args", "said"), FAULTS)
 def test_another_argument_is_found(claim: str, path: str, args: dict[str, str], said: str) -> None:
-    listing = listings.load(claim)
+    listing = printed_files.load(claim)
     assert not wrong(listing, built(claim))
     found = wrong(listing, changed(built(claim), path, **args))
     assert any(said in one for one in found), found
@@ -456,7 +461,7 @@ def test_another_argument_is_found(claim: str, path: str, args: dict[str, str], 
 )
 def test_a_dropped_layer_is_found(claim: str, path: str) -> None:
     dropped = [row for row in built(claim) if row.path != path]
-    found = wrong(listings.load(claim), dropped)
+    found = wrong(printed_files.load(claim), dropped)
     assert any("is printed, not built" in one for one in found), found
     assert len(found) <= 2
 
@@ -464,22 +469,22 @@ def test_a_dropped_layer_is_found(claim: str, path: str) -> None:
 @pytest.mark.parametrize(("first", "second"), [("cnn.1", "cnn.2"), ("cnn.6", "cnn.7"), ("fc.1", "fc.3")])
 def test_swapped_layers_are_found(first: str, second: str) -> None:
     claim = "r2-classify-listing"
-    found = wrong(listings.load(claim), swapped(built(claim), first, second))
+    found = wrong(printed_files.load(claim), swapped(built(claim), first, second))
     assert [re.sub(r".*: (\w+) is .*", r"\1", one) for one in found] == ["type", "type"]
 
 
 def test_another_type_is_found() -> None:
     claim = "r2-seg-b-listing"
     rows = [replace(row, type="Dropout") if row.path == "drop6" else row for row in built(claim)]
-    found = wrong(listings.load(claim), rows)
+    found = wrong(printed_files.load(claim), rows)
     assert [one.partition(": ")[2] for one in found] == ["type is printed Dropout2d, built Dropout"]
 
 
 def test_a_check_names_the_first_fault_and_that_it_cannot_run() -> None:
-    listing = listings.load("r2-classify-listing")
+    listing = printed_files.load("r2-classify-listing")
     rows = [replace(row, args=()) if row.path == "fc.3" else row for row in listing.rows]
     rows = [Row("fc.4", "Linear", (("in_features", "1000"),)) if row.path == "fc.4" else row for row in rows]
-    _, found = listings.check_listing(replace(listing, rows=tuple(rows)))
+    _, found = printed_files.check_listing(replace(listing, rows=tuple(rows)))
     assert found.startswith("fc.3 Dropout() (line 69): p is printed None, built 0.5 (and 2 more)")
     assert "cannot run: fc.4 Linear(1000): takes 1000, gets 1024" in found
 
@@ -488,7 +493,7 @@ def test_a_check_names_the_first_fault_and_that_it_cannot_run() -> None:
 @settings(max_examples=100, deadline=None)
 def test_any_fault_in_a_legible_row_is_found(data: st.DataObject) -> None:
     claim = data.draw(st.sampled_from(PRINTED))
-    listing = listings.load(claim)
+    listing = printed_files.load(claim)
     rows = list(built(claim))
     i = data.draw(st.integers(0, len(rows) - 1))
     kind = data.draw(st.sampled_from(["argument", "drop", "repeat", "swap", "type"]))
@@ -517,8 +522,8 @@ def test_any_fault_in_a_legible_row_is_found(data: st.DataObject) -> None:
 @cache
 def illegible_paths(claim: str) -> frozenset[str]:
     """Our rows that the scan lost or cut off: nothing can be said against them."""
-    listing = listings.load(claim)
-    found = compare(listings.printed_rows(listing), built(claim), listing.damage)
+    listing = printed_files.load(claim)
+    found = compare(printed_files.printed_rows(listing), built(claim), listing.damage)
     return frozenset(d.built.path for d in found if d.what in ("missing", "cut") and d.built)
 
 
@@ -531,33 +536,35 @@ def other(value: str) -> str:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_parameters_of_ours_are_counted(name: str) -> None:
-    assert listings.parameter_count(rows_of(ours(name))) == sum(p.numel() for p in ours(name).parameters())
+    assert printed_rows.parameter_count(rows_of(ours(name))) == sum(
+        p.numel() for p in ours(name).parameters()
+    )
 
 
 @pytest.mark.parametrize("name", [*BACKBONES, "resnext50_32x4d", "deeplabv3_resnet50", "alexnet"])
 def test_parameters_of_torchvision_are_counted(name: str) -> None:
     model = from_zoo(name)
-    assert listings.parameter_count(parse(repr(model))) == sum(p.numel() for p in model.parameters())
+    assert printed_rows.parameter_count(parse(repr(model))) == sum(p.numel() for p in model.parameters())
 
 
 @given(LAYERS)
 @settings(deadline=None)
 def test_parameters_of_any_layer_are_counted(layer: nn.Module) -> None:
     model = nn.Sequential(layer)
-    assert listings.parameter_count(parse(repr(model))) == sum(p.numel() for p in layer.parameters())
+    assert printed_rows.parameter_count(parse(repr(model))) == sum(p.numel() for p in layer.parameters())
 
 
 @pytest.mark.parametrize("text", ["1 a Conv2d 3 4 kernel_size=3 …", "1 a Transmogrifier 3"])
 def test_parameters_that_cannot_be_known_are_not_guessed(text: str) -> None:
     with pytest.raises(InputError, match=r"not (printed|known)"):
-        listings.parameter_count([read_row(text)])
+        printed_rows.parameter_count([read_row(text)])
 
 
 def test_the_last_layer_is_the_one_that_makes_the_channels() -> None:
     rows = [read_row(text) for text in ("1 a Linear 9 3", "2 b Linear 3 7", "3 c BatchNorm1d 7", "4 d ReLU")]
-    assert listings.last_layer(rows).path == "b"
+    assert printed_rows.last_layer(rows).path == "b"
     with pytest.raises(InputError, match="no convolution"):
-        listings.last_layer(rows[2:])
+        printed_rows.last_layer(rows[2:])
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -619,7 +626,7 @@ def test_a_dropped_stage_cannot_run() -> None:
 
 def test_what_r4_prints_cannot_run_where_it_drops_blocks() -> None:
     broken = {
-        claim: [found.row.line for found in chain_check(listings.load(claim).rows)] for claim in PRINTED
+        claim: [found.row.line for found in chain_check(printed_files.load(claim).rows)] for claim in PRINTED
     }
     assert broken.pop("r4-seg-b-listing") == [189, 232, 236]
     assert not any(broken.values())
@@ -678,7 +685,7 @@ rows = '''
 
 
 def test_a_good_file_is_read() -> None:
-    listing = listings.read_listing(GOOD, "r9-a.toml")
+    listing = printed_files.read_listing(GOOD, "r9-a.toml")
     assert listing.claim == "r9-a"
     assert listing.rows == (
         Row("a", "Conv2d", (("in_channels", "3"), ("out_channels", "4"), ("kernel_size", "3"))),
@@ -709,7 +716,7 @@ BAD = [
 def test_a_bad_file_is_refused_in_one_line(this: str, that: str, said: str) -> None:
     assert this in GOOD
     with pytest.raises(InputError) as caught:
-        listings.read_listing(GOOD.replace(this, that, 1), "r9-a.toml")
+        printed_files.read_listing(GOOD.replace(this, that, 1), "r9-a.toml")
     assert said in str(caught.value)
     assert str(caught.value).startswith("r9-a.toml: ")
     assert "\n" not in str(caught.value)
@@ -718,11 +725,11 @@ def test_a_bad_file_is_refused_in_one_line(this: str, that: str, said: str) -> N
 @pytest.mark.parametrize(("claim", "said"), [("r3-vgg13", "prints no network"), ("r9-none", "no such claim")])
 def test_a_claim_without_a_listing_is_named(claim: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        listings.check(claim)
+        printed_files.check(claim)
 
 
 def test_ours_may_leave_out_idle_layers_only() -> None:
-    excuse = listings.Damage(what="missing", at="*", lines=(0, 0), count=1, why="-", ours=True)
+    excuse = comparison.Damage(what="missing", at="*", lines=(0, 0), count=1, why="-", ours=True)
     idle, busy = Row("a", "Identity"), read_row("0 b Linear 2 2")
     assert [d.damage is not None for d in compare([], [idle, busy], [excuse])] == [True, False]
 

@@ -20,8 +20,9 @@ import ray_nodes
 from made_up import put
 from ray_nodes import ROOT, Cluster
 
-from bench import cluster, own, records
-from bench.records import Record
+from bench.claims import added
+from bench.runs import cluster, records
+from bench.runs.records import Record
 from reference.training import checkpoint
 
 SHORT = """
@@ -227,7 +228,7 @@ def test_what_a_cluster_cannot_do_is_one_line(words: tuple[str, ...], why: str, 
 
 
 def test_recipes_of_ones_own_stay_here(tmp_path: Path) -> None:
-    own.start("mine", tmp_path)
+    added.start("mine", tmp_path)
     words = ("--claims", str(tmp_path / "mine.toml"), "--cluster", "here:1", "--out", str(tmp_path / "out"))
     said = one_line("-m", "bench", "run", "mine", *words)
     assert "mine.toml: its recipes are only here; run them without --cluster" in said

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import alignment, ledger
-from bench.ledger import KINDS
+from bench.claims import schema
+from bench.claims.claim import KINDS
+from bench.grading import alignment
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "add-a-report.md"
@@ -111,14 +112,14 @@ def compare(expected: list[dict[str, str]], folder: Path) -> None:
 
 def test_the_guide_names_every_kind_and_key() -> None:
     text = GUIDE.read_text(encoding="utf-8")
-    for kind, (required, optional) in ledger._KIND_KEYS.items():
+    for kind, (required, optional) in schema._KIND_KEYS.items():
         (row,) = [line for line in text.splitlines() if line.startswith(f"| {kind} |")]
         cells = [set(re.findall(r"`(\w+)`", cell)) for cell in row.split("|")[2:4]]
         either = {"order", "order_recipes"} if kind == "ordering" else set()
         assert cells == [{*required, *either}, {*optional} - either], kind
-    common = set(ledger._COMMON) - set(ledger._REQUIRED)
+    common = set(schema._COMMON) - set(schema._REQUIRED)
     assert common <= set(re.findall(r"`(\w+)`", text))
-    assert len(KINDS) == len(ledger._KIND_KEYS)
+    assert len(KINDS) == len(schema._KIND_KEYS)
 
 
 def test_the_report_in_the_guide_says_what_its_claims_say(blocks_of: Callable[[str], list[object]]) -> None:

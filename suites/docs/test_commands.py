@@ -27,7 +27,8 @@ import typer
 from packaging.requirements import Requirement
 from PIL import Image
 
-from bench import cli, runner, tiers
+from bench.cli import options as options_module
+from bench.runs import execute, tiers
 from reference.data import OFFICIAL_PALETTE, synthetic
 from reference.data.description import read_name, read_palette
 from reference.recipes.recipe import Recipe
@@ -52,8 +53,8 @@ def make_small(patch: pytest.MonkeyPatch) -> None:
         patch.setitem(tiers.TIERS, tier, partial(tiny, width=width))
     for role, counts in COUNTS.items():
         patch.setitem(synthetic.COUNTS, role, counts)
-    patch.setattr(runner, "draw", lambda *words: [])
-    patch.setattr(runner, "flops_per_sample", lambda recipe: (1.0, 3.0))
+    patch.setattr(execute, "draw", lambda *words: [])
+    patch.setattr(execute, "flops_per_sample", lambda recipe: (1.0, 3.0))
     for name in ("BENCH_CLAIMS", "BENCH_CACHE"):
         patch.delenv(name, raising=False)
 
@@ -129,7 +130,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, records_folder: Path
 
 def bench(words: list[str]) -> None:
     """Run the real command line in this process."""
-    code = cli.app(words, standalone_mode=False)
+    code = options_module.app(words, standalone_mode=False)
     assert not code, f"bench {shlex.join(words)}: exit code {code}"
 
 
@@ -217,7 +218,7 @@ def check_cluster(words: list[str]) -> None:
     """``bench`` takes the words; ``suites/cluster`` is where such a command runs."""
     from typer.main import get_command
 
-    given = get_command(cli.app).commands[words[0]].make_context(words[0], words[1:])  # type: ignore[attr-defined]
+    given = get_command(options_module.app).commands[words[0]].make_context(words[0], words[1:])  # type: ignore[attr-defined]
     assert given.params["address"]
 
 
@@ -310,7 +311,7 @@ def test_the_readme_names_every_command() -> None:
     from typer.main import get_command
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name in get_command(cli.app).commands:
+    for name in get_command(options_module.app).commands:
         assert f"bench {name}" in text, name
 
 

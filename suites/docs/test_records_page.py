@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import records
-from bench.records import Record
+from bench.runs import records
+from bench.runs.records import Record
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "records.md"

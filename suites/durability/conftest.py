@@ -18,8 +18,9 @@ import pytest
 from PIL import Image
 
 import bench
-from bench import records, reliability
-from bench.records import Record
+from bench.pages import reliability
+from bench.runs import records
+from bench.runs.records import Record
 from reference.data import OFFICIAL_PALETTE
 
 ROOT = Path(bench.__file__).parents[1]

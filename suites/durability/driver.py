@@ -26,12 +26,12 @@ import sklearn.manifold
 import torch
 
 import bench.cli
-import bench.listing
-import bench.pictures
-import bench.progress
-import bench.tables
-from bench import provenance, runner, tiers
+import bench.cli.list_rows
+import bench.pages.report_tables
+import bench.runs.pictures
+import bench.runs.progress
 from bench.__main__ import main
+from bench.runs import execute, provenance, recording, tiers
 from reference.files import write_atomically
 from reference.recipes import RECIPES
 from reference.training import loop
@@ -40,7 +40,15 @@ from reference.training.evaluation import Batches
 SECONDS = 300.0
 """After so long a child that has not ended counts as hanging."""
 
-_ = (sklearn.manifold, bench.cli, bench.listing, bench.pictures, bench.progress, bench.tables, RECIPES)
+_ = (
+    sklearn.manifold,
+    bench.cli,
+    bench.cli.list_rows,
+    bench.runs.pictures,
+    bench.runs.progress,
+    bench.pages.report_tables,
+    RECIPES,
+)
 
 
 def kind_of(path: str) -> str:
@@ -134,7 +142,7 @@ def patch(instants: Instants, refuse: dict[str, Any] | None) -> None:
 
     os.open, os.pwrite, os.fsync, os.replace = open_, pwrite_, fsync_, replace_  # type: ignore[assignment]
 
-    train_step, in_order, draw = loop.train_step, Batches.in_order, runner.draw
+    train_step, in_order, draw = loop.train_step, Batches.in_order, execute.draw
 
     def step(*words: Any, **named: Any) -> Any:
         instants("step")
@@ -151,7 +159,7 @@ def patch(instants: Instants, refuse: dict[str, Any] | None) -> None:
         instants("drawing")
         return draw(*words, **named)
 
-    loop.train_step, Batches.in_order, runner.draw = step, batches, drawn  # type: ignore[assignment,method-assign]
+    loop.train_step, Batches.in_order, execute.draw = step, batches, drawn  # type: ignore[assignment,method-assign]
 
 
 def tiny() -> None:
@@ -159,7 +167,7 @@ def tiny() -> None:
     tiers.SMOKE_WIDTH = 2
     for role in tiers.SMOKE:
         tiers.SMOKE[role] |= {"epochs": 3, "image_size": 32, "batch_size": 4}
-    runner.flops_per_sample = lambda recipe: (0.0, 0.0)  # seconds of counting that no kill needs
+    recording.flops_per_sample = lambda recipe: (0.0, 0.0)  # seconds of counting that no kill needs
     found = provenance.source()  # of the code as it was imported, whatever is edited meanwhile
     provenance.source = lambda: found
     provenance.reference_hash()
@@ -183,7 +191,7 @@ def child(job: dict[str, Any]) -> int:
     os.dup2(log, 2)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if not job.get("draw"):
-        runner.draw = one_picture
+        execute.draw = one_picture
     instants = Instants(job.get("place"), job.get("nth", 1), job.get("signal", 0), job.get("rival"))
     patch(instants, job.get("refuse"))
     if "largest_file" in job:
@@ -191,7 +199,7 @@ def child(job: dict[str, Any]) -> int:
     spoil: Callable[[], None] | None = SPOILS.get(job.get("spoil", ""))
     if spoil is not None:
         spoil()
-    runner.execute = partial(runner.execute, checkpoint_seconds=job.get("checkpoint_seconds", 0.0))
+    execute.execute = partial(execute.execute, checkpoint_seconds=job.get("checkpoint_seconds", 0.0))
     sys.argv = ["bench", *job["words"]]
     try:
         main()
@@ -301,7 +309,7 @@ def wait(pid: int, job: dict[str, Any], begun: float) -> dict[str, Any]:
 def rival() -> None:
     """The same command of a second user, in a process that has nothing to do with the first."""
     tiny()
-    runner.draw = one_picture
+    execute.draw = one_picture
     main()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bench import records
+from bench.runs import records
 from reference.errors import DiskError
 from reference.files import make_folder, write_atomically
 

@@ -11,7 +11,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from bench import ledger, listings, records, reliability, throughput
+from bench.claims import ledger
+from bench.pages import reliability
+from bench.printed import printed_files, printout
+from bench.runs import records
+from bench.throughput import results
 from reference.data.description import read_name, read_palette
 from reference.data.labelled import read_rows
 from reference.errors import InputError
@@ -57,7 +61,7 @@ metric = "top1"
 order = ["r9-top1", "r9-other"]
 """
 
-LISTING = (listings.LISTINGS / "r4-classify-listing.toml").read_text(encoding="utf-8")
+LISTING = (printed_files.LISTINGS / "r4-classify-listing.toml").read_text(encoding="utf-8")
 
 PRINTED = """\
 FCN(
@@ -87,7 +91,7 @@ NOTE = json.dumps(
 
 def a_record() -> dict[str, Any]:
     """The body of a record of this repository."""
-    path = next(records.paths(Path(records.__file__).parents[1] / "results"))
+    path = next(records.paths(Path(records.__file__).parents[2] / "results"))
     body: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     del body["content_hash"]
     body["curves"], body["confusion"] = {"train_loss": [0.5, None]}, [[1, 0], [0, 1]]
@@ -98,11 +102,11 @@ RECORD = a_record()
 
 
 def _listing(path: Path) -> object:
-    return listings.read_listing(path.read_text(encoding="utf-8", errors="replace"), path.name)
+    return printed_files.read_listing(path.read_text(encoding="utf-8", errors="replace"), path.name)
 
 
 def _printed(path: Path) -> object:
-    return listings.read(path.read_text(encoding="utf-8", errors="replace"))
+    return printout.read(path.read_text(encoding="utf-8", errors="replace"))
 
 
 READERS: dict[str, tuple[str, Read]] = {
@@ -113,7 +117,7 @@ READERS: dict[str, tuple[str, Read]] = {
     "palettes": (PALETTE, read_palette),
     "names of data sets": ('name = "stand-in"\n', read_name),
     "records": (json.dumps(RECORD | {"content_hash": records.hash_of(RECORD)}), records.read),
-    "throughput results": (THROUGHPUT, throughput.read),
+    "throughput results": (THROUGHPUT, results.read),
     "notes of reliability": (NOTE, lambda path: reliability.read(path.parent)),
 }
 NAMES = {"notes of reliability": reliability.FILE}
@@ -243,7 +247,7 @@ def test_a_forged_record_is_refused_or_shown(
     examples: int, tmp_path: Path, note: Callable[..., None]
 ) -> None:
     """Its hash is right, so what it holds is all there is to judge it by; what is read can be listed."""
-    from bench.listing import runs
+    from bench.cli.list_rows import runs
 
     path = tmp_path / "records" / "slug" / "forged.json"
     path.parent.mkdir(parents=True)

@@ -17,8 +17,9 @@ import pytest
 import torch
 from PIL import Image
 
-from bench import records, tables
-from bench.ledger import load_ledger, load_ledgers
+from bench.claims.ledger import load_ledger, load_ledgers
+from bench.pages import build
+from bench.runs import records
 from reference.data import OFFICIAL_PALETTE
 from reference.data.description import read_name, read_palette
 from reference.data.images import decode_image, read_bytes
@@ -285,7 +286,7 @@ def test_palettes_and_claims(tmp_path: Path, note: Command) -> None:
 
 
 def a_record() -> dict[str, Any]:
-    path = next((Path(records.__file__).parents[1] / "results" / "records" / "r4-classify").glob("*.json"))
+    path = next((Path(records.__file__).parents[2] / "results" / "records" / "r4-classify").glob("*.json"))
     body: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     del body["content_hash"]
     return body | {"figures": []}
@@ -373,7 +374,7 @@ def test_markup_in_records_and_claims_is_shown_as_text(tmp_path: Path, note: Com
         f"[report]\nid = 'r9'\ntitle = {markup}\n[[claim]]\nid = 'r9-a'\nkind = 'explanation'\nline = 3\n"
         f"text = {markup}\nnote = {markup}\ntested_by = ['r4-classify']\n"
     )
-    pages = tables.render(tmp_path, load_ledgers([claims]))
+    pages = build.render(tmp_path, load_ledgers([claims]))
     # the page in HTML has pictures of its own; what it makes of hostile text, suites/page asks a parser
     html = pages.pop("index.html")
     held = {"index.html": line not in html and "<img src=x" not in html}

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from bench import records, tables
-from bench.ledger import load_ledgers
+from bench.claims.ledger import load_ledgers
+from bench.pages import build
+from bench.runs import records
 from reference.training import checkpoint
 
 TASKS = {
@@ -157,7 +158,7 @@ def test_a_report_killed_while_it_is_written_is_written_whole_the_next_time(
     assert command("run", "r4-seg-b", "--data", data, "--device", "cpu", "--out", tmp_path).code == 0
     instants, rng = tmp_path / "instants.json", random.Random(3)
     assert command("report", "--out", tmp_path, instants=str(instants)).code == 0
-    expected = {name: (tmp_path / name).read_text() for name in tables.render(tmp_path, load_ledgers())}
+    expected = {name: (tmp_path / name).read_text() for name in build.render(tmp_path, load_ledgers())}
     order = [place for place in json.loads(instants.read_text()) if place.endswith("page")]
     survived, tried = 0, 3
     for _ in range(tried):

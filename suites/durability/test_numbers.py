@@ -13,8 +13,10 @@ import pytest
 import torch
 from torch import nn
 
-from bench import records, tables, verdicts
-from bench.ledger import load_ledgers
+from bench.claims.ledger import load_ledgers
+from bench.grading import grader
+from bench.pages import build
+from bench.runs import records
 from reference.data.dataset import Dataset, Split, hold_out
 from reference.errors import InputError
 from reference.training import checkpoint
@@ -49,10 +51,10 @@ def test_a_run_that_goes_wrong_stops_and_counts_as_failed(
         and payload["epoch"] == 1
         and all(bool(torch.isfinite(tensor).all()) for tensor in payload["model"].values())
     )
-    rows = verdicts.grade_all(load_ledgers(), records.read_all(tmp_path), alignment_green=False)
+    rows = grader.grade_all(load_ledgers(), records.read_all(tmp_path), alignment_green=False)
     (row,) = (row for row in rows if row.claim.id == "r4-classify")
     held = held and [failure.status for failure in row.failures] == [status]
-    page = tables.render(tmp_path, load_ledgers())["reports/r4.md"]
+    page = build.render(tmp_path, load_ledgers())["reports/r4.md"]
     held = held and "runs that did not end well: 1" in page
     note("numbers", f"{status}: {spoil}", int(held), 1)
     assert held, (ended, record.status, record.reason, payload and payload["epoch"], row.failures)

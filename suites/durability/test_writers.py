@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench import lock, records
+from bench.runs import lock, records
 from reference.errors import InputError
 
 Command = Callable[..., Any]

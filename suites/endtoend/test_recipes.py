@@ -24,9 +24,11 @@ import pytest
 import torch
 from scipy.stats import t as student
 
-from bench import grading, nightly, records, runner
-from bench.ledger import load_ledgers
-from bench.records import Record
+from bench.claims.ledger import load_ledgers
+from bench.grading import numbers
+from bench.plan import nightly
+from bench.runs import records, run_plan
+from bench.runs.records import Record
 from reference.errors import InputError
 from reference.recipes import RECIPES
 from reference.training.loop import Numerics
@@ -76,7 +78,7 @@ def _night(config: pytest.Config, slugs: list[str]) -> nightly.Night:
         option, out = config.getoption, Path(config.getoption("--out") or "runs")
         tier, data = option("--tier"), option("--data")
         try:
-            kind = runner.choose_device(option("--device"))
+            kind = run_plan.choose_device(option("--device"))
             night = nightly.pick(
                 {slug: RECIPES[slug] for slug in slugs},
                 CLAIMS.values(),
@@ -186,11 +188,11 @@ def test_recipe_reaches_the_printed_figure(slug: str, out: Path, request: pytest
     claim = CLAIMS[slug]
     values = [value for r in counted if (value := r.metric(claim.metric)) is not None]
     printed = float(claim.value) / (100 if claim.unit == "percent" else 1)
-    sigma0, _ = grading.prior_sigma(claim.metric, claim.n, printed)
-    margin = grading.margin(
-        claim.metric, claim.n, sigma0, grading.rounding_halfwidth(claim.value, claim.unit)
+    sigma0, _ = numbers.prior_sigma(claim.metric, claim.n, printed)
+    margin = numbers.margin(
+        claim.metric, claim.n, sigma0, numbers.rounding_halfwidth(claim.value, claim.unit)
     )
-    spread, nu = grading.pooled_sigma(values, sigma0)
+    spread, nu = numbers.pooled_sigma(values, sigma0)
     upper = statistics.fmean(values) + student.ppf(0.95, nu) * spread / math.sqrt(len(values))
     assert upper >= printed - margin, f"{values} against {claim.value}"
 

@@ -11,10 +11,12 @@ import made_up
 import numpy as np
 import pytest
 
-from bench import audit, records, tables, tiers
-from bench.ledger import load_ledgers
-from bench.records import Record
-from bench.verdicts import Row, grade_all
+from bench import audit
+from bench.claims.ledger import load_ledgers
+from bench.grading.grader import Row, grade_all
+from bench.pages import build
+from bench.runs import records, tiers
+from bench.runs.records import Record
 from reference import visualize
 from reference.data.dataset import OFFICIAL_PALETTE
 from reference.recipes import RECIPES
@@ -96,7 +98,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for position in range(30):  # more than a ranking shows at first
         own = {"field": "lr", "printed": "0.1", "used": str(position), "why": "asked for"}
         _put(folder, "r1-finetune-a", [position / 40], pictures=False, deviations=[own])
-    tables.write_all(folder, load_ledgers())
+    build.write_all(folder, load_ledgers())
     return folder
 
 

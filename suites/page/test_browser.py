@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench import tiers
+from bench.runs import tiers
 from reference.data.dataset import OFFICIAL_PALETTE
 from reference.recipes import RECIPES
 

@@ -18,11 +18,16 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import binomtest
 
-from bench import audit, leaderboard, page, records, tables
-from bench.ledger import Claim, Ledger, load_ledgers
-from bench.markdown import in_html, pipe_table, plain
-from bench.records import Record
-from bench.verdicts import Row, Runs, grade_all
+from bench import audit
+from bench.claims.claim import Claim, Ledger
+from bench.claims.ledger import load_ledgers
+from bench.grading.grader import Row, grade_all
+from bench.grading.groups import Runs
+from bench.pages import build, html_page, leaderboard
+from bench.pages import plots as plots_module
+from bench.pages.markdown import in_html, pipe_table, plain
+from bench.runs import records
+from bench.runs.records import Record
 from reference.data.dataset import OFFICIAL_PALETTE
 
 LEDGERS = load_ledgers()
@@ -117,9 +122,9 @@ def test_ids_are_unique_and_every_link_leads_somewhere(tree: Element, out: Path)
 
 def test_a_picture_that_is_not_there_is_not_shown(out: Path, put: Callable[..., Any], tmp_path: Path) -> None:
     (record,) = put(tmp_path, "r4-seg-b", [0.4])
-    assert record.figures[1]["file"] in tables.render(tmp_path, LEDGERS)["index.html"]
+    assert record.figures[1]["file"] in build.render(tmp_path, LEDGERS)["index.html"]
     (tmp_path / record.figures[1]["file"]).unlink()
-    assert record.figures[1]["file"] not in tables.render(tmp_path, LEDGERS)["index.html"]
+    assert record.figures[1]["file"] not in build.render(tmp_path, LEDGERS)["index.html"]
 
 
 def test_the_page_needs_no_other_host(page: str, tree: Element) -> None:
@@ -224,7 +229,7 @@ def test_markdown_becomes_html_without_markup_of_its_own() -> None:
 
 def rendered(ledger: Ledger, rows: Sequence[Row], found: Sequence[Record], folder: Path) -> str:
     runs = Runs(found)
-    return page.page([ledger], rows, runs, [], leaderboard.boards(rows, runs, folder), {}, folder)
+    return html_page.page([ledger], rows, runs, [], leaderboard.boards(rows, runs, folder), {}, folder)
 
 
 def audit_flag() -> str:
@@ -264,12 +269,12 @@ def test_a_mask_strip_is_cut_where_its_tiles_lie(
 
 
 def test_a_picture_of_another_height_is_not_cut_up() -> None:
-    assert page._cut((1, 2), OFFICIAL_PALETTE.classes, 333) == (None, 0)
+    assert html_page._cut((1, 2), OFFICIAL_PALETTE.classes, 333) == (None, 0)
 
 
 @given(st.floats(-10, 10), st.floats(1e-6, 10))
 def test_ticks_are_round_ascending_and_inside(low: float, width: float) -> None:
-    ticks = page._ticks(low, low + width)
+    ticks = plots_module._ticks(low, low + width)
     places = [place for place, _ in ticks]
     assert 3 <= len(ticks) <= 8
     assert places == sorted(places)
@@ -280,7 +285,7 @@ def test_ticks_are_round_ascending_and_inside(low: float, width: float) -> None:
 
 @given(st.text())
 def test_linking_ids_changes_no_word(text: str) -> None:
-    linked = page._linked(f"{text} (a-b), {text}", {"a-b"})
+    linked = html_page._linked(f"{text} (a-b), {text}", {"a-b"})
     fragment = html5lib.parseFragment(str(linked), namespaceHTMLElements=False)
     shown = "".join(fragment.itertext())
     # a parser drops or rewrites what no document may hold
@@ -290,11 +295,11 @@ def test_linking_ids_changes_no_word(text: str) -> None:
 
 
 def test_the_page_is_the_same_bytes_each_time(out: Path, page: str) -> None:
-    again = tables.render(out, LEDGERS)["index.html"]
+    again = build.render(out, LEDGERS)["index.html"]
     assert again == page
     assert str(out) not in page
-    assert tables.check(out, LEDGERS) == []
+    assert build.check(out, LEDGERS) == []
     (out / "index.html").write_text(page + " ", encoding="utf-8")
-    stale = tables.check(out, LEDGERS)
+    stale = build.check(out, LEDGERS)
     (out / "index.html").write_text(page, encoding="utf-8")
     assert stale == ["index.html: stale: differs from what the records give"]

@@ -10,9 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, rankdata
 
-from bench import audit, grading, leaderboard, summary
-from bench.ledger import Claim, Ledger, load_ledgers
-from bench.verdicts import Row
+from bench import audit
+from bench.claims.claim import Claim, Ledger
+from bench.claims.ledger import load_ledgers
+from bench.grading import verdict
+from bench.grading.grader import Row
+from bench.pages import leaderboard, summary
 
 LEDGERS = load_ledgers()
 
@@ -24,7 +27,7 @@ def row(name: str, kind: str, grade: str, *, reason: str = "", on: str = "", **c
 
 def test_every_grade_has_one_standing() -> None:
     placed = [grade for grades in summary.STANDINGS.values() for grade in grades]
-    assert sorted(placed) == sorted(grading.GRADES)
+    assert sorted(placed) == sorted(verdict.GRADES)
     assert list(summary.STANDINGS) == list(summary.STANDING_MEANINGS)
 
 

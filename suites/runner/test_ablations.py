@@ -11,8 +11,9 @@ import pytest
 from made_up import put
 from scipy.stats import t, ttest_1samp, ttest_rel
 
-from bench import ablations, grading, tables
-from bench.ledger import load_ledgers
+from bench.claims.ledger import load_ledgers
+from bench.grading import statistics
+from bench.pages import ablation_tables, build
 from reference.recipes import RECIPES
 
 LEDGERS = load_ledgers()
@@ -24,7 +25,7 @@ CORNERS = ("r4-seg-a", V16_8, R34_32, "r4-seg-b")
 
 def lines(out: Path, heading: str) -> dict[str, list[str]]:
     """Cells of the tables below a heading, by their first cell."""
-    section = tables.render(out, LEDGERS)["ablations.md"].split(f"## {heading}")[1].split("\n## ")[0]
+    section = build.render(out, LEDGERS)["ablations.md"].split(f"## {heading}")[1].split("\n## ")[0]
     found = [[c.strip() for c in line.split("|")[1:-1]] for line in section.splitlines() if line[:1] == "|"]
     return {row[0]: row[1:] for row in found}
 
@@ -58,7 +59,7 @@ def test_the_two_by_two_is_that_of_scipy(tmp_path: Path) -> None:
         "interaction": (b - r32) - (v8 - a),
     }
     tests = {name: ttest_1samp(each, 0) for name, each in effects.items()}
-    adjusted = dict(zip(tests, grading.holm([test.pvalue for test in tests.values()]), strict=True))
+    adjusted = dict(zip(tests, statistics.holm([test.pvalue for test in tests.values()]), strict=True))
     for name, each in effects.items():
         (cells,) = (row for first, row in found.items() if first.startswith(name))
         interval = tests[name].confidence_interval()
@@ -102,7 +103,7 @@ def test_data_and_tiers_never_mix(tmp_path: Path) -> None:
     put_corners(tmp_path)
     put(tmp_path, "r4-seg-a", 0.9, source="stand-in")
     put(tmp_path, "r4-seg-b", 0.9, source="stand-in", tier="gpu")
-    page = tables.render(tmp_path, LEDGERS)["ablations.md"]
+    page = build.render(tmp_path, LEDGERS)["ablations.md"]
     assert "Synthetic data, smoke tier" in page
     assert "tand-in" not in page.replace("stand-in data, or at a", "")
 
@@ -112,7 +113,7 @@ def test_a_step_that_the_tier_scales_away_says_so(tmp_path: Path) -> None:
     for tier, source in (("smoke", "synthetic"), ("full", "official")):
         for slug in ("ablation-fcn32s-no-padding", "r2-seg-a"):
             put(tmp_path, slug, 0.5, tier=tier, source=source)
-    page = tables.render(tmp_path, LEDGERS)["ablations.md"]
+    page = build.render(tmp_path, LEDGERS)["ablations.md"]
     said = re.findall(r"^\| padding 1 .*\| (.*?) \|$", page, re.M)
     assert said == ["", "the same training at smoke tier, which has scaled the step away"]
 
@@ -128,10 +129,10 @@ def test_what_else_a_tier_changes_is_named(tmp_path: Path) -> None:
 
 
 def test_every_ablation_is_a_step() -> None:
-    used = {slug for table in ablations.TABLES for step in table.steps for slug in step.weights}
+    used = {slug for table in ablation_tables.TABLES for step in table.steps for slug in step.weights}
     assert used <= set(RECIPES)
     assert {slug for slug in RECIPES if slug.startswith("ablation-")} <= used
-    for table in ablations.TABLES:
+    for table in ablation_tables.TABLES:
         assert len({step.name for step in table.steps}) == len(table.steps)
         for step in table.steps:
             assert math.fsum(step.weights.values()) == 0
@@ -141,7 +142,7 @@ def test_every_ablation_is_a_step() -> None:
 
 def test_a_step_s_weights_are_of_what_differs() -> None:
     """The grid's corners are where their names say; the rest differ by what is said, as printed."""
-    grid = next(table.grid for table in ablations.TABLES if table.grid)
+    grid = next(table.grid for table in ablation_tables.TABLES if table.grid)
     models = {
         (row, column): RECIPES[slug].model for row, cells in grid.items() for column, slug in cells.items()
     }

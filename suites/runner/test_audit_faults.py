@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.audit import FLAGS, Finding, audit, flags, page, paragraph, rows
-from bench.ledger import Claim, Ledger, load_ledger
+from bench.claims.claim import Claim, Ledger
+from bench.claims.ledger import load_ledger
 
 IOUS = ("0.70000", "0.80000", "0.30000", "0.60000", "0.50000", "0.40000")
 

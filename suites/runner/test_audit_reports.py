@@ -13,11 +13,12 @@ import pytest
 import torch
 import torchvision
 
-from bench import grading
 from bench.audit import Finding, audit, flags, page, paragraph
-from bench.audit.networks import NAMED_MODELS
-from bench.audit.orderings import gap
-from bench.ledger import Ledger, load_ledgers
+from bench.audit.network_findings import NAMED_MODELS
+from bench.audit.ordering_findings import gap
+from bench.claims.claim import Ledger
+from bench.claims.ledger import load_ledgers
+from bench.grading import statistics
 
 ROOT = Path(__file__).parents[2]
 
@@ -223,9 +224,9 @@ def test_z_is_that_of_the_grades(ledgers: tuple[Ledger, ...]) -> None:
                 p, q = float(a.fraction), float(b.fraction)
                 own = gap(a, b)
                 assert own is not None
-                assert own.z == pytest.approx(grading.two_proportion_z(p, q, a.n, b.n))
+                assert own.z == pytest.approx(statistics.two_proportion_z(p, q, a.n, b.n))
                 if p == q:
-                    assert own.resolved == pytest.approx(grading.resolvable_difference(a.n, p))
+                    assert own.resolved == pytest.approx(statistics.resolvable_difference(a.n, p))
 
 
 # Nothing false ----------------------------------------------------------------------------------------
@@ -283,7 +284,7 @@ def test_paragraphs_and_page(found: list[Finding], ledgers: tuple[Ledger, ...]) 
 _AUDIT = """
 import hashlib, sys
 from bench.audit import audit, page
-from bench.ledger import load_ledgers
+from bench.claims.ledger import load_ledgers
 ledgers = load_ledgers()
 text = page(ledgers, audit(ledgers))
 heavy = {"torch", "torchvision", "numpy", "scipy", "pandas", "matplotlib"} & set(sys.modules)

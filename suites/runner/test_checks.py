@@ -17,10 +17,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench import checks, listings, score, verdicts
-from bench.checks import augmentation, networks, notation, protocols, tiny
-from bench.grading import grade_exact
-from bench.ledger import Claim, load_ledgers
+from bench import checks, score
+from bench.checks import augmentation, network_checks, notation, protocols, tiny
+from bench.claims.claim import Claim
+from bench.claims.ledger import load_ledgers
+from bench.grading import grader
+from bench.grading.deterministic import grade_exact
+from bench.printed import printed_files
 from reference import augment, losses, mixup
 from reference.errors import InputError
 from reference.models import MODELS, automask
@@ -73,7 +76,7 @@ def edited(claim: Claim, old: str, new: str) -> Claim:
 def _fresh() -> Iterator[None]:
     """Networks built before a test has changed the reference are no part of it."""
     yield
-    networks.built.cache_clear()
+    network_checks.built.cache_clear()
     tiny._byol.cache_clear()
 
 
@@ -82,16 +85,16 @@ def _fresh() -> Iterator[None]:
 
 def test_every_deterministic_claim_is_checked() -> None:
     asked = {claim.id for claim in CLAIMS.values() if claim.kind in DETERMINISTIC}
-    assert asked - set(verdicts.CHECKS) == set(UNCHECKED)
+    assert asked - set(grader.CHECKS) == set(UNCHECKED)
     assert all(CLAIMS[claim].illegible for claim in UNCHECKED)
-    assert set(checks.CHECKS).isdisjoint(listings.CHECKS)
+    assert set(checks.CHECKS).isdisjoint(printed_files.CHECKS)
     assert set(checks.CHECKS) <= asked
     assert len(checks.CHECKS) == 59
 
 
 @pytest.mark.parametrize("claim_id", checks.CHECKS)
 def test_grades(claim_id: str) -> None:
-    verdict = grade_exact(*verdicts.CHECKS[claim_id]())
+    verdict = grade_exact(*grader.CHECKS[claim_id]())
     assert verdict.grade == ("different" if claim_id in DIFFERENT else "exact"), verdict.sentence
     assert DIFFERENT.get(claim_id, "equals") in verdict.sentence
 
@@ -246,7 +249,7 @@ def test_r1s_words_are_right_of_a_crop_that_does_not_rescale(monkeypatch: pytest
 
 
 def test_what_was_found_of_one_recipe_is_not_told_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    check = verdicts.CHECKS["r1-sam-protocol"]
+    check = grader.CHECKS["r1-sam-protocol"]
     found = check()
     with monkeypatch.context() as patch:
         patch.setitem(RECIPES, "r1-sam", replace(RECIPES["r1-sam"], mask_images=("0001",)))
@@ -271,7 +274,7 @@ def test_every_stated_value_counts(claim_id: str, key: str) -> None:
     assert graded(replace(claim, stated={**claim.stated, key: other}))[0] == "different"
 
 
-@pytest.mark.parametrize("claim_id", networks.FACTS)
+@pytest.mark.parametrize("claim_id", network_checks.FACTS)
 def test_every_fact_counts(claim_id: str) -> None:
     claim = CLAIMS[claim_id]
     for at in range(len(claim.facts)):
@@ -440,9 +443,9 @@ BROKEN: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_changed_reference_is_different(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     claim_id, change = BROKEN[name]
-    networks.built.cache_clear()
+    network_checks.built.cache_clear()
     before = graded(CLAIMS[claim_id])
-    networks.built.cache_clear()
+    network_checks.built.cache_clear()
     change(monkeypatch)
     grade, sentence = graded(CLAIMS[claim_id])
     assert grade == "different"
@@ -535,10 +538,10 @@ def test_measured_arguments_are_torchvisions() -> None:
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnet152", "vgg13", "vgg16_bn"])
 def test_networks_are_told_by_their_shape(name: str) -> None:
-    model = networks.built(name, 50)
-    assert networks.trunk_name(model) == name
-    assert networks.is_torchvisions(model, name, 50)
-    assert not networks.is_torchvisions(model, name, 51)
+    model = network_checks.built(name, 50)
+    assert network_checks.trunk_name(model) == name
+    assert network_checks.is_torchvisions(model, name, 50)
+    assert not network_checks.is_torchvisions(model, name, 51)
 
 
 class WithDecoder(nn.Module):
@@ -558,7 +561,7 @@ class WithDecoder(nn.Module):
 @pytest.mark.parametrize(("scale", "decoder"), [(1, False), (2, True)])
 def test_a_decoder_is_seen(scale: int, decoder: bool) -> None:
     with torch.device("meta"):
-        assert networks.has_decoder(WithDecoder(scale), 32) == decoder
+        assert network_checks.has_decoder(WithDecoder(scale), 32) == decoder
 
 
 def test_checks_are_computed_once_and_draw_nothing() -> None:

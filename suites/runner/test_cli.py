@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.ledger import load_ledgers
+from bench.claims.ledger import load_ledgers
 from reference.models import MODELS
 from reference.recipes import RECIPES
 

@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from bench import cli, events, runner
-from bench.records import Record
-from bench.runner import Run
+from bench.cli import options as options_module
+from bench.cli import run_command
+from bench.runs import execute as execute_module
+from bench.runs import run_plan, tensorboard_events
+from bench.runs.records import Record
+from bench.runs.run_plan import Run
 from reference import schedules
 from reference.data import synthetic
 from reference.errors import InputError
@@ -34,7 +37,7 @@ def recipe(monkeypatch: pytest.MonkeyPatch) -> Recipe:
 
 
 def planned(recipe: Recipe, tmp_path: Path) -> Run:
-    (run,), _ = runner.plan(
+    (run,), _ = run_plan.plan(
         [recipe],
         tier="full",
         data=None,
@@ -63,11 +66,11 @@ def execute(
         if progress.scores and progress.epoch == stop_at:
             raise KeyboardInterrupt
 
-    with events.EpochEvents(run, out) as written:
-        return runner.execute(
+    with tensorboard_events.EpochEvents(run, out) as written:
+        return execute_module.execute(
             run,
             out,
-            progress=lambda progress: cli._tell((written, interrupt), progress),
+            progress=lambda progress: run_command._tell((written, interrupt), progress),
             checkpoint_seconds=seconds,
             **options,
         )
@@ -115,17 +118,17 @@ def test_a_run_made_anew_replaces_the_old_events(recipe: Recipe, tmp_path: Path)
 
 def test_what_has_no_epochs_writes_nothing(recipe: Recipe, tmp_path: Path) -> None:
     run = planned(recipe, tmp_path)
-    with events.EpochEvents(run, tmp_path) as written:
+    with tensorboard_events.EpochEvents(run, tmp_path) as written:
         written(Progress(1, 4, 1, 1, {"masks": 3.0}, unit="image"))
     assert not written.folder.exists()
 
 
 def test_without_the_package_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    events.check_installed()
+    tensorboard_events.check_installed()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(
         InputError, match=r"^--tensorboard: the package tensorboard is not installed; pip install"
     ):
-        events.check_installed()
+        tensorboard_events.check_installed()
     with pytest.raises(InputError):
-        cli.app(["run", "r4-classify", "--tensorboard"], standalone_mode=False)
+        options_module.app(["run", "r4-classify", "--tensorboard"], standalone_mode=False)

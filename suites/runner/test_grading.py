@@ -14,37 +14,31 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench import grading
-from bench.grading import (
+from bench.grading import verdict as verdict_module
+from bench.grading.deterministic import grade_exact, grade_process
+from bench.grading.numbers import (
     FIXED_MARGINS,
-    GRADES,
-    NOT_REACHED,
-    NOT_RUN_REASONS,
-    Verdict,
-    accuracy_interval,
-    bootstrap_miou,
     decimals,
     formula_sigma,
-    grade_chain,
-    grade_exact,
     grade_number,
-    grade_ordering,
-    grade_ordering_single,
-    grade_process,
-    grade_tie,
     halfwidth,
-    holm,
     margin,
-    mcnemar_exact,
-    not_run,
     number_rule,
     pooled_sigma,
     printed_value,
     prior_sigma,
-    resolvable_difference,
     rounding_halfwidth,
+)
+from bench.grading.orderings import grade_chain, grade_ordering, grade_ordering_single, grade_tie
+from bench.grading.statistics import (
+    accuracy_interval,
+    bootstrap_miou,
+    holm,
+    mcnemar_exact,
+    resolvable_difference,
     two_proportion_z,
 )
+from bench.grading.verdict import GRADES, NOT_REACHED, NOT_RUN_REASONS, Verdict, not_run
 from reference.errors import InputError
 
 PAGE = Path(__file__).parents[2] / "docs" / "grading.md"
@@ -99,7 +93,9 @@ def test_not_run_takes_only_known_reasons() -> None:
         ("7.", "fraction", 0, 7.0, 0.5),
     ],
 )
-def test_printed_values(printed: str, unit: grading.Unit, places: int, value: float, delta: float) -> None:
+def test_printed_values(
+    printed: str, unit: verdict_module.Unit, places: int, value: float, delta: float
+) -> None:
     assert decimals(printed) == places
     assert printed_value(printed, unit) == value
     assert rounding_halfwidth(printed, unit) == near(delta)

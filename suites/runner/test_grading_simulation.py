@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench import grading
-from bench.grading import grade_number
-from bench.simulation import CELLS, NUMBER_GRADES, PRINTED, Scenario, simulate, tables
+from bench.grading import numbers
+from bench.grading.numbers import grade_number
+from bench.grading.simulation import CELLS, NUMBER_GRADES, PRINTED, Scenario, simulate, tables
 
 ROOT = Path(__file__).parents[2]
 TRIALS = 20_000
@@ -53,7 +53,7 @@ def test_three_seeds_contradict_a_shortfall_of_two_margins(slug: str) -> None:
 @pytest.mark.parametrize("slug", sorted(NARROW))
 def test_a_fixed_margin_alone_would_be_too_narrow_for_a_low_accuracy(slug: str) -> None:
     cell = CELLS[slug]
-    fixed = grading.FIXED_MARGINS["top1", cell.n]
+    fixed = numbers.FIXED_MARGINS["top1", cell.n]
     narrow = replace(cell, shift=-2.0 * fixed / cell.margin)
     assert cell.margin > fixed
     assert simulate(narrow, trials=TRIALS)["contradicted"] < 0.60
@@ -165,7 +165,7 @@ def test_the_cells_are_the_ledgers_figures(slug: str) -> None:
 
 def test_the_page_shows_the_tables_of_a_run() -> None:
     page = (ROOT / "docs" / "grading.md").read_text(encoding="utf-8")
-    shown = page.split("<!-- python -m bench.simulation -->\n")[1].split("\n<!-- end -->")[0]
+    shown = page.split("<!-- python -m bench.grading.simulation -->\n")[1].split("\n<!-- end -->")[0]
     number = re.compile(r"\d+(?:\.\d+)?")
     expected = tables()
     assert number.sub("#", shown.strip()) == number.sub("#", expected.strip())

@@ -17,7 +17,12 @@ ALSO_IN = {
     "automask.py": {"segment_anything"},
     "weights.py": {"safetensors"},
 }
-LIGHT = ("bench/__init__.py", "bench/__main__.py", "bench/cli.py", "bench/listing.py", "bench/ledger.py")
+LIGHT = (
+    "bench/__init__.py",
+    "bench/__main__.py",
+    *(f"bench/cli/{path.name}" for path in (ROOT / "bench" / "cli").glob("*.py")),
+    *(f"bench/claims/{path.name}" for path in (ROOT / "bench" / "claims").glob("*.py")),
+)
 HEAVY = {"torch", "torchvision", "numpy", "pandas", "scipy", "matplotlib", "sklearn"}
 
 
@@ -55,6 +60,54 @@ def test_bench_never_imports_suites(path: Path) -> None:
 )
 def test_listings_import_nothing_heavy(path: Path) -> None:
     assert not _imported(ast.parse(path.read_text()), top_level=True) & HEAVY
+
+
+ROOMS: dict[str, set[str]] = {
+    "claims": set(),
+    "score": set(),
+    "printed": {"claims"},
+    "audit": {"claims", "printed"},
+    "checks": {"audit", "claims", "printed", "score"},
+    "runs": {"claims"},
+    "grading": {"checks", "claims", "printed", "runs"},
+    "throughput": {"grading", "runs"},
+    "plan": {"claims", "grading", "runs", "throughput"},
+    "pages": {"audit", "claims", "grading", "plan", "runs", "throughput"},
+    "cli": {"audit", "claims", "grading", "pages", "plan", "runs", "score", "throughput"},
+    "__main__": {"cli"},
+}
+"""Each room of ``bench``, and the rooms that its files may import."""
+
+
+def _rooms_imported(tree: ast.AST) -> set[str]:
+    """Rooms (or single files) of ``bench`` that a file imports anywhere, within functions too."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name.split(".")[1] for name in names if name.startswith("bench.")}
+
+
+def test_rooms_are_listed_before_the_rooms_that_use_them() -> None:
+    listed = list(ROOMS)
+    for room, used in ROOMS.items():
+        assert used <= set(listed[: listed.index(room)]), room
+
+
+@pytest.mark.parametrize("path", _sources("bench"), ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_arrows_between_rooms_run_one_way(path: Path) -> None:
+    place = path.relative_to(ROOT / "bench")
+    if place.parts == ("__init__.py",):
+        return
+    room = place.parts[0].removesuffix(".py")
+    assert _rooms_imported(ast.parse(path.read_text())) <= ROOMS[room] | {room}
+
+
+def test_no_two_files_of_bench_share_a_name() -> None:
+    names = [path.name for path in _sources("bench") if path.name != "__init__.py"]
+    assert sorted(names) == sorted(set(names))
 
 
 def test_results_hold_no_code() -> None:

@@ -17,9 +17,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import ledger as ledger_module
-from bench.ledger import KINDS, METRICS, Claim, Ledger, load_data_facts, load_ledger, load_ledgers
-from bench.predicates import LEAST_TAIL, PREDICATES, Judgement
+from bench.claims import ledger as ledger_m
+from bench.claims import schema
+from bench.claims.claim import KINDS, METRICS, Claim, Ledger
+from bench.claims.data_facts import load_data_facts
+from bench.claims.ledger import load_ledger, load_ledgers
+from bench.claims.predicates import LEAST_TAIL, PREDICATES, Judgement
 from reference.errors import InputError
 
 REPORTS = Path(__file__).parents[3] / "shared" / "reports"
@@ -902,7 +905,7 @@ WORD = st.text('ab1-. \n"é', max_size=5)
 
 @given(
     table=st.dictionaries(
-        st.sampled_from(sorted(ledger_module._KEYS)),
+        st.sampled_from(sorted(schema._KEYS)),
         st.one_of(
             WORD, st.integers(), st.floats(), st.booleans(), st.lists(WORD, max_size=3),
             st.lists(st.integers(), max_size=3), st.dictionaries(WORD, st.integers(), max_size=2),
@@ -914,15 +917,15 @@ WORD = st.text('ab1-. \n"é', max_size=5)
 def test_any_table_is_a_claim_or_one_clear_line(table: dict[str, object]) -> None:
     document = {"report": {"id": "mine", "title": "Mine"}, "claim": [NUMBER | table]}
     try:
-        said = ledger_module._ledger(document, "mine.toml").claims[0].kind
+        said = ledger_m._ledger(document, "mine.toml").claims[0].kind
     except InputError as error:
         said = str(error)
     assert said in KINDS or (said.startswith("mine.toml: ") and "\n" not in said)
 
 
 def test_a_fault_in_the_data_facts_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (ledger_module.CLAIMS / "data.toml").read_text(encoding="utf-8")
-    monkeypatch.setattr(ledger_module, "CLAIMS", tmp_path)
+    text = (schema.CLAIMS / "data.toml").read_text(encoding="utf-8")
+    monkeypatch.setattr(schema, "CLAIMS", tmp_path)
     (tmp_path / "data.toml").write_text(text.replace("rgb = [255, 0, 255]", "rgb = [256, 0, 255]"))
     with pytest.raises(InputError, match=r"^data\.toml: rangeland: rgb is \[256, 0, 255\]; expected three"):
         load_data_facts()
@@ -936,7 +939,8 @@ def test_a_fault_in_the_data_facts_is_said(tmp_path: Path, monkeypatch: pytest.M
 
 def test_loading_imports_nothing_heavy() -> None:
     script = (
-        "import sys; from bench.ledger import load_data_facts, load_ledgers;"
+        "import sys; from bench.claims.data_facts import load_data_facts;"
+        "from bench.claims.ledger import load_ledgers;"
         "load_ledgers(); load_data_facts();"
         "print(sorted({'torch', 'numpy', 'pandas', 'scipy', 'difflib', 'decimal'} & set(sys.modules)))"
     )
@@ -952,9 +956,9 @@ def test_loading_imports_nothing_heavy() -> None:
 
 def test_schema_and_claim_have_the_same_fields() -> None:
     fields = set(Claim.__dataclass_fields__) - {"report"}
-    assert fields == {{"line": "lines"}.get(key, key) for key in ledger_module._KEYS}
-    assert set(ledger_module._KIND_KEYS) == set(KINDS)
-    assert set(ledger_module._CHECKS) <= set(KINDS)
+    assert fields == {{"line": "lines"}.get(key, key) for key in schema._KEYS}
+    assert set(schema._KIND_KEYS) == set(KINDS)
+    assert set(ledger_m._CHECKS) <= set(KINDS)
 
 
 def test_every_argument_of_a_predicate_can_be_checked() -> None:
@@ -964,7 +968,7 @@ def test_every_argument_of_a_predicate_can_be_checked() -> None:
         parameters = dict(inspect.signature(predicate).parameters)
         assert parameters.pop("curves").kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
         assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in parameters.values()), name
-        assert all(p.annotation in ledger_module._ARGS for p in parameters.values()), name
+        assert all(p.annotation in schema._ARGS for p in parameters.values()), name
 
 
 def test_every_predicate_is_claimed_by_some_report(claims: dict[str, Claim]) -> None:
@@ -972,10 +976,10 @@ def test_every_predicate_is_claimed_by_some_report(claims: dict[str, Claim]) -> 
 
 
 def test_packaged_files_are_what_the_registry_reads() -> None:
-    names = {path.name for path in ledger_module.CLAIMS.glob("*.toml")}
+    names = {path.name for path in schema.CLAIMS.glob("*.toml")}
     assert names == {"r1.toml", "r2.toml", "r3.toml", "r4.toml", "r5.toml", "data.toml"}
     for name in names:
-        text = (ledger_module.CLAIMS / name).read_text(encoding="utf-8")
+        text = (schema.CLAIMS / name).read_text(encoding="utf-8")
         tomllib.loads(text)
         assert not re.search(r"/work|@|redacted|contributer", text), name
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.makespan import Placed, Task, bounds, schedule, tails
+from bench.plan.makespan import Placed, Task, bounds, schedule, tails
 from reference.errors import InputError
 
 ROOT = Path(__file__).parents[2]

@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
-from bench import nightly, planning, runner, throughput, timing
-from bench.ledger import load_ledgers
-from bench.planning import Basis, Job, Price
-from bench.throughput import Result
+from bench.claims.ledger import load_ledgers
+from bench.plan import hours as hours_module
+from bench.plan import nightly
+from bench.plan.hours import Basis, Job, Price
+from bench.runs import run_plan
+from bench.throughput import results, timing
+from bench.throughput.results import Result
 from reference.errors import InputError
 from reference.recipes import RECIPES
 from reference.training.loop import Numerics
@@ -68,7 +71,7 @@ def test_the_fullest_tier_at_which_anything_fits(tmp_path: Path) -> None:
     """VGG13 starts from scratch; the others' weights are not there, so only smoke tier runs them."""
     chosen = ("r3-classify-a", "r4-seg-b", "r4-seg-a")
     hours = {
-        tier: planning.plan(
+        tier: hours_module.plan(
             {"r3-classify-a": RECIPES["r3-classify-a"]},
             CLAIMS,
             Basis.of(FAST, "float32", ()),
@@ -103,16 +106,16 @@ def test_nothing_fits_in_one_line(tmp_path: Path) -> None:
 
 def test_rates_are_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = replace(FAST, machine=timing.machine() | {"gpu": None, "gpus": 0})
-    throughput.write(tmp_path, FAST)
+    results.write(tmp_path, FAST)
     taken: list[object] = []
     monkeypatch.setattr(
         nightly.timing, "ceilings", lambda *of: taken.append(of) or {"float32": 2e11, "bfloat16": 1e11}
     )
     basis = nightly.basis_here("cpu", "float32", [tmp_path / "absent", tmp_path])
     assert len(taken) == 1  # another machine's session tells nothing
-    (job,) = planning.plan({"r3-classify-a": RECIPES["r3-classify-a"]}, CLAIMS, basis)
+    (job,) = hours_module.plan({"r3-classify-a": RECIPES["r3-classify-a"]}, CLAIMS, basis)
     assert job.price.source == "estimated: 50% of 0.2 TFLOP/s, measured"
-    throughput.write(tmp_path, ours)
+    results.write(tmp_path, ours)
     assert nightly.basis_here("cpu", "float32", [tmp_path]).result == ours
     assert len(taken) == 1
 
@@ -121,7 +124,7 @@ def test_counts_are_the_data_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     recipe = RECIPES["r3-classify-a"]
     dataset = SimpleNamespace(train=range(11), val=range(7))
     found = SimpleNamespace(printed=recipe, dataset=dataset)
-    monkeypatch.setattr(runner, "plan", lambda *of, **how: ([found], []))
+    monkeypatch.setattr(run_plan, "plan", lambda *of, **how: ([found], []))
     night = pick(tmp_path, 1e6, (recipe.slug,))
     assert (night.jobs[0].images, night.jobs[0].evaluated) == (500 * 11, 500 * 7)
 

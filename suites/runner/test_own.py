@@ -13,8 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import cli, ledger, own, planning, records, runner, tiers, verdicts
-from bench.runner import Run
+from bench.claims import added, ledger
+from bench.cli import run_command
+from bench.grading import grader, groups
+from bench.plan import hours
+from bench.runs import execute, records, run_plan, tiers
+from bench.runs.run_plan import Run
 from reference import models, outside
 from reference.data import synthetic
 from reference.errors import InputError
@@ -23,7 +27,7 @@ from reference.recipes.recipe import Recipe
 from reference.training.loop import Numerics
 
 PACKAGED = dict(RECIPES)
-CLAIMS_FILE, RECIPE_FILE = own.STARTER / "claims.toml", own.STARTER / "recipes.py.txt"
+CLAIMS_FILE, RECIPE_FILE = added.STARTER / "claims.toml", added.STARTER / "recipes.py.txt"
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +38,7 @@ def _for_this_test_only(tmp_path: Path) -> Iterator[None]:
     yield
     RECIPES.clear()
     RECIPES.update(PACKAGED)
-    own.SLUGS.clear()
+    added.SLUGS.clear()
     ledger.ADDED.clear()
     sys.path[:] = path
     for name, module in list(sys.modules.items()):
@@ -47,7 +51,7 @@ def _for_this_test_only(tmp_path: Path) -> Iterator[None]:
 @pytest.fixture
 def claims_file(tmp_path: Path) -> Path:
     """The starter, as ``bench new-report mine`` writes it."""
-    return own.start("mine", tmp_path)[0]
+    return added.start("mine", tmp_path)[0]
 
 
 Change = Callable[[str, str], Path]
@@ -70,7 +74,7 @@ def changed(claims_file: Path) -> Change:
 def refusal(file: Path) -> str:
     """The one line that refuses a report, which leaves nothing of it behind."""
     with pytest.raises(InputError) as caught:
-        own.add([file])
+        added.add([file])
     assert "\n" not in str(caught.value)
     assert dict(RECIPES) == PACKAGED
     assert ledger.ADDED == []
@@ -78,7 +82,7 @@ def refusal(file: Path) -> str:
 
 
 def plan(recipe: Recipe, tmp_path: Path, tier: str = "full", seeds: int = 1) -> list[Run]:
-    runs, absent = runner.plan(
+    runs, absent = run_plan.plan(
         [recipe],
         tier=tier,
         data=None,
@@ -103,7 +107,7 @@ def bench(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def test_the_starter_is_valid_as_it_lies_there() -> None:
     one = ledger.load_ledger(CLAIMS_FILE)
-    assert one.report == own.STARTER_NAME
+    assert one.report == added.STARTER_NAME
     assert {claim.kind for claim in one.claims} == {"number", "protocol"}
 
 
@@ -123,9 +127,9 @@ def test_new_report_writes_two_files_of_its_name(tmp_path: Path) -> None:
     done = bench("new-report", "smith-2024", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["smith-2024.py", "smith-2024.toml"]
-    own.add([tmp_path / "smith-2024.toml"])
-    assert set(RECIPES) - set(PACKAGED) == {"smith-2024-small"} == own.SLUGS
-    assert not any(own.STARTER_NAME in p.read_text(encoding="utf-8") for p in tmp_path.glob("smith*"))
+    added.add([tmp_path / "smith-2024.toml"])
+    assert set(RECIPES) - set(PACKAGED) == {"smith-2024-small"} == added.SLUGS
+    assert not any(added.STARTER_NAME in p.read_text(encoding="utf-8") for p in tmp_path.glob("smith*"))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +148,7 @@ def test_new_report_writes_two_files_of_its_name(tmp_path: Path) -> None:
 )
 def test_a_bad_name_gets_one_line_and_writes_nothing(name: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
-        own.start(name, tmp_path)
+        added.start(name, tmp_path)
     assert said in str(caught.value)
     assert not list(tmp_path.iterdir())
 
@@ -197,8 +201,8 @@ def test_listing_stays_light(claims_file: Path) -> None:
 
 
 def test_a_file_named_twice_is_read_once(claims_file: Path) -> None:
-    own.add([claims_file, claims_file])
-    own.add([claims_file.parent / "." / claims_file.name])
+    added.add([claims_file, claims_file])
+    added.add([claims_file.parent / "." / claims_file.name])
     assert [one.report for one in ledger.load_ledgers([claims_file])][-2:] == ["r5", "mine"]
 
 
@@ -211,13 +215,13 @@ def test_audit_runs_no_code(changed: Change) -> None:
 
 def test_a_claims_file_may_name_its_recipe_file(claims_file: Path) -> None:
     claims_file.with_suffix(".py").rename(claims_file.with_name("elsewhere_recipes.py"))
-    own.add([claims_file])
-    assert not own.SLUGS, "no file of its name, none named: nothing can be run"
+    added.add([claims_file])
+    assert not added.SLUGS, "no file of its name, none named: nothing can be run"
     ledger.ADDED.clear()
     text = claims_file.read_text(encoding="utf-8")
     claims_file.write_text(text.replace('# recipes = "mine.py"', 'recipes = "elsewhere_recipes.py"'))
-    own.add([claims_file])
-    assert sorted(own.SLUGS) == ["mine-small"]
+    added.add([claims_file])
+    assert sorted(added.SLUGS) == ["mine-small"]
 
 
 @pytest.mark.parametrize(
@@ -262,7 +266,7 @@ def test_a_fault_in_a_recipe_file_gets_one_line(before: str, after: str, said: s
 def test_a_slug_of_the_packaged_recipes_is_taken(changed: Change, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RECIPES, "mine-small", RECIPES["r4-classify"])
     with pytest.raises(InputError, match="mine-small: slug is used by another recipe"):
-        own.add([changed("RECIPES =", "RECIPES =")])
+        added.add([changed("RECIPES =", "RECIPES =")])
     del RECIPES["mine-small"]
 
 
@@ -300,9 +304,9 @@ def test_a_recipe_file_may_not_hide_a_module(claims_file: Path) -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_train_is_refused(before: str, after: str, said: str, changed: Change) -> None:
-    own.add([changed(before, after)])
+    added.add([changed(before, after)])
     with pytest.raises(InputError) as caught:
-        cli._check_runnable([RECIPES["mine-small"]], "smoke")
+        run_command._check_runnable([RECIPES["mine-small"]], "smoke")
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -324,7 +328,7 @@ def test_it_is_refused_before_any_training(changed: Change) -> None:
 @pytest.fixture
 def one_epoch(changed: Change) -> Recipe:
     """The starter's recipe as a claims file that was read has it, with one epoch."""
-    own.add([changed("epochs=12", "epochs=1")])
+    added.add([changed("epochs=12", "epochs=1")])
     return RECIPES["mine-small"]
 
 
@@ -332,9 +336,9 @@ def test_a_run_at_full_tier_on_drawn_data_counts_for_a_claim_on_it(one_epoch: Re
     (run,) = plan(one_epoch, tmp_path)
     assert run.deviations == ()
     assert len(run.dataset.classes) == one_epoch.num_classes == 4
-    record = runner.execute(run, tmp_path)
+    record = execute.execute(run, tmp_path)
     assert (record.status, record.claims) == ("ok", ("mine-small", "mine-small-settings"))
-    rows = verdicts.grade_all(ledger.load_ledgers(), [record], alignment_green=False)
+    rows = grader.grade_all(ledger.load_ledgers(), [record], alignment_green=False)
     (row,) = [row for row in rows if row.claim.id == "mine-small"]
     assert row.measured is not None
     assert row.grade != "not run"
@@ -342,12 +346,12 @@ def test_a_run_at_full_tier_on_drawn_data_counts_for_a_claim_on_it(one_epoch: Re
 
 
 def test_the_same_run_counts_for_no_claim_on_official_data(one_epoch: Recipe, tmp_path: Path) -> None:
-    record = runner.execute(plan(one_epoch, tmp_path)[0], tmp_path)
+    record = execute.execute(plan(one_epoch, tmp_path)[0], tmp_path)
     ledgers = [
         replace(one, claims=tuple(replace(claim, source="official") for claim in one.claims))
         for one in ledger.load_ledgers()
     ]
-    rows = verdicts.grade_all(ledgers, [record], alignment_green=False)
+    rows = grader.grade_all(ledgers, [record], alignment_green=False)
     assert next(row for row in rows if row.claim.id == "mine-small").label == "not run: data"
 
 
@@ -359,9 +363,7 @@ def test_packaged_recipes_draw_what_they_drew_before() -> None:
 
 def test_plans_count_drawn_images_only_for_claims_on_them(one_epoch: Recipe) -> None:
     claims = [claim for one in ledger.load_ledgers() for claim in one.claims]
-    jobs = {
-        job.recipe.slug: job for job in planning.plan(RECIPES, claims, planning.Basis.of(None, "float32", ()))
-    }
+    jobs = {job.recipe.slug: job for job in hours.plan(RECIPES, claims, hours.Basis.of(None, "float32", ()))}
     assert jobs["mine-small"].images == 400
     assert jobs["r4-classify"].images == 30 * 22_500
 
@@ -446,28 +448,28 @@ def test_a_network_that_cannot_be_had_gets_one_line(
 @pytest.fixture
 def plugged(changed: Change, network_file: Path) -> Recipe:
     changed("epochs=12", "epochs=1")
-    own.add([changed('model="resnet18"', 'model="my_networks:build"')])
+    added.add([changed('model="resnet18"', 'model="my_networks:build"')])
     return RECIPES["mine-small"]
 
 
 def test_a_plugged_in_network_trains_and_counts(plugged: Recipe, tmp_path: Path) -> None:
-    own.check_runnable(plugged)
-    record = runner.execute(plan(plugged, tmp_path)[0], tmp_path)
+    added.check_runnable(plugged)
+    record = execute.execute(plan(plugged, tmp_path)[0], tmp_path)
     assert (record.status, record.reason, record.deviations) == ("ok", "", [])
     assert record.throughput["forward_flops_per_sample"] > 0
     assert record.recipe["model"] == "my_networks:build"
     assert record.recipe["model_source"] == outside.source_hash("my_networks:build")
-    assert verdicts.is_of_present_recipe(record)
+    assert groups.is_of_present_recipe(record)
     assert records.read(records.path_of(tmp_path, record)) == record
 
 
 def test_a_change_of_the_network_makes_a_new_run(plugged: Recipe, network_file: Path, tmp_path: Path) -> None:
-    record = runner.execute(plan(plugged, tmp_path)[0], tmp_path)
+    record = execute.execute(plan(plugged, tmp_path)[0], tmp_path)
     assert plan(plugged, tmp_path)[0].run_id == record.run_id
     network_file.write_text(NETWORK.replace("stride=4", "stride=2"), encoding="utf-8")
     outside.source_hash.cache_clear()
     assert plan(plugged, tmp_path)[0].run_id != record.run_id
-    assert not verdicts.is_of_present_recipe(record), "its figure is of another network"
+    assert not groups.is_of_present_recipe(record), "its figure is of another network"
 
 
 def test_the_hash_is_over_all_files_of_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -492,9 +494,9 @@ def test_a_plugged_in_network_keeps_its_width_at_smoke_tier(plugged: Recipe) -> 
 
 
 def test_its_cost_can_be_planned_and_it_is_listed(plugged: Recipe) -> None:
-    price = planning.price(plugged, planning.Basis.of(None, "float32", ()))
+    price = hours.price(plugged, hours.Basis.of(None, "float32", ()))
     assert price.rate is not None
-    from bench import listing
+    from bench.cli import list_rows
 
-    (row,) = [row for row in listing.models() if row["model"] == "my_networks:build"]
+    (row,) = [row for row in list_rows.models() if row["model"] == "my_networks:build"]
     assert row["recipes"] == ["mine-small"]

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
-from bench import planning, throughput
-from bench.ledger import Claim, load_ledgers
-from bench.planning import STATED_CEILINGS, STATED_GPU, STATED_SHARES, Basis, Price
-from bench.throughput import Result, Row
+from bench.claims.claim import Claim
+from bench.claims.ledger import load_ledgers
+from bench.plan import hours
+from bench.plan.hours import STATED_CEILINGS, STATED_GPU, STATED_SHARES, Basis, Price
+from bench.throughput import results
+from bench.throughput.results import Result, Row
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Phase, Recipe
 
@@ -81,7 +83,7 @@ def run_of(planned: Recipe, rate: float, **changes: Any) -> Any:
 def test_runs_come_before_timings_and_their_median_counts() -> None:
     runs = [run_of(CLASSIFY, rate) for rate in (10.0, 30.0, 20.0)]
     basis = Basis.of(measured(timed("vgg16_bn", 999.0)), "bfloat16", runs)
-    assert planning.price(CLASSIFY, basis) == Price(20.0, "measured: 3 runs")
+    assert hours.price(CLASSIFY, basis) == Price(20.0, "measured: 3 runs")
 
 
 @pytest.mark.parametrize(
@@ -99,34 +101,34 @@ def test_runs_come_before_timings_and_their_median_counts() -> None:
 )
 def test_other_runs_say_nothing(changes: dict[str, Any]) -> None:
     basis = Basis.of(measured(timed("vgg16_bn", 999.0)), "bfloat16", [run_of(CLASSIFY, 10.0, **changes)])
-    assert planning.price(CLASSIFY, basis) == Price(999.0, "measured: train vgg16_bn at 224 px, GPU")
+    assert hours.price(CLASSIFY, basis) == Price(999.0, "measured: train vgg16_bn at 224 px, GPU")
 
 
 def test_the_fastest_timing_of_the_network_in_that_dtype_counts() -> None:
     rows = [timed("vgg16_bn", 100.0), timed("vgg16_bn", 300.0), timed("vgg16_bn", 900.0, dtype="float32")]
     rows += [replace(timed("vgg16_bn", 900.0), contender="peer"), timed("vgg16_bn", 900.0, device="cpu")]
     rows += [replace(rows[0], samples=(900.0,), settings={**rows[0].settings, "pass": "inference"})]
-    assert planning.price(CLASSIFY, Basis.of(measured(*rows), "bfloat16", [])).rate == 300.0
+    assert hours.price(CLASSIFY, Basis.of(measured(*rows), "bfloat16", [])).rate == 300.0
 
 
 def test_another_size_of_the_network_is_scaled_by_its_flops() -> None:
     """5e10 FLOPs an image (from a record) at the 1e11 · 40 FLOP/s that were reached: 80 images/s."""
     basis = Basis.of(measured(timed("vgg16_bn", 40.0, size=64)), "bfloat16", [run_of(CLASSIFY, 0.0)])
-    found = planning.price(CLASSIFY, basis)
+    found = hours.price(CLASSIFY, basis)
     assert found == Price(80.0, "estimated: FLOPs as train vgg16_bn at 64 px, GPU")
 
 
 def test_a_network_nobody_timed_reaches_the_median_share_of_the_measured_ceiling() -> None:
     """Shares .1, .2 and .4 of 1e15: .2 of it over 5e10 FLOPs is 4,000 images/s."""
     rows = [timed(name, rate) for name, rate in (("vgg13", 1000.0), ("resnet50", 2000.0), ("fcn32s", 4000.0))]
-    found = planning.price(CLASSIFY, Basis.of(measured(*rows), "bfloat16", [run_of(CLASSIFY, 0.0)]))
+    found = hours.price(CLASSIFY, Basis.of(measured(*rows), "bfloat16", [run_of(CLASSIFY, 0.0)]))
     assert found.rate == pytest.approx(4000.0)
     assert found.source == "estimated: 20% of 1e+03 TFLOP/s, both measured"
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 def test_without_measurements_the_stated_ceiling_is_taken_and_said(dtype: str) -> None:
-    found = planning.price(CLASSIFY, Basis.of(None, dtype, [run_of(CLASSIFY, 0.0)]))
+    found = hours.price(CLASSIFY, Basis.of(None, dtype, [run_of(CLASSIFY, 0.0)]))
     assert found.rate == pytest.approx(STATED_CEILINGS[dtype] * STATED_SHARES[dtype] / 5e10)
     assert found.source.startswith("estimated: ")
     assert "stated" in found.source
@@ -136,12 +138,12 @@ def test_without_measurements_the_stated_ceiling_is_taken_and_said(dtype: str) -
 def test_flops_are_counted_where_nobody_recorded_them() -> None:
     """ResNet-50 at 128: 7.94 GFLOPs a trained image by the design's table."""
     planned = recipe("a", model="resnet50", image_size=128)
-    found = planning.price(planned, Basis.of(None, "bfloat16", []))
+    found = hours.price(planned, Basis.of(None, "bfloat16", []))
     assert found.rate == pytest.approx(0.2 * 790e12 / 7.94e9, rel=3e-3)
 
 
 def test_what_is_no_network_here_has_no_price() -> None:
-    found = planning.price(recipe("a", model="sam_vit_h"), Basis.of(None, "bfloat16", []))
+    found = hours.price(recipe("a", model="sam_vit_h"), Basis.of(None, "bfloat16", []))
     assert found.rate is None
     assert found.source.startswith("no estimate")
 
@@ -149,7 +151,7 @@ def test_what_is_no_network_here_has_no_price() -> None:
 def test_hours_are_of_official_counts_with_evaluation_at_a_third() -> None:
     """30 epochs of 22,500 + 2,500/3 images at 100 images/s: 700,000 images, 7,000 s."""
     basis = Basis.of(measured(timed("vgg16_bn", 100.0)), "bfloat16", [])
-    (job,) = planning.plan({"r4-classify": CLASSIFY}, [], basis)
+    (job,) = hours.plan({"r4-classify": CLASSIFY}, [], basis)
     assert (job.images, job.evaluated) == (675_000, 75_000)
     assert job.hours == pytest.approx(7000 / 3600)
 
@@ -192,7 +194,7 @@ def test_the_order_is_that_worked_out_by_hand() -> None:
     pre + fine + short 6/70 (all but those of long): short is next with .1. Then pre + fine 4/50 with the
     gain, long 2/100. Then long. What settles nothing comes after, what has no estimate last.
     """
-    jobs = planning.plan(INVENTED, CLAIMS, BASIS)
+    jobs = hours.plan(INVENTED, CLAIMS, BASIS)
     assert [job.recipe.slug for job in jobs] == ["short", "pre", "fine", "long", "unpriced", "idle"]
     assert {job.recipe.slug: job.settles for job in jobs} == {
         "short": ("c-short-1", "c-short-2"),
@@ -205,14 +207,14 @@ def test_the_order_is_that_worked_out_by_hand() -> None:
 
 
 def test_every_claim_is_settled_once_and_every_recipe_planned_once() -> None:
-    jobs = planning.plan(INVENTED, CLAIMS, BASIS)
+    jobs = hours.plan(INVENTED, CLAIMS, BASIS)
     settled = [name for job in jobs for name in job.settles]
     assert sorted(settled) == sorted({c.id for c in CLAIMS} - {"c-shape", "c-gone"})
     assert sorted(job.recipe.slug for job in jobs) == sorted(INVENTED)
 
 
 def test_hours_add_up_over_seeds_and_the_budget_ends_what_fits() -> None:
-    table = planning.rows(planning.plan(INVENTED, CLAIMS, BASIS), CLAIMS, seeds=3, budget=0.6)
+    table = hours.rows(hours.plan(INVENTED, CLAIMS, BASIS), CLAIMS, seeds=3, budget=0.6)
     seconds = {"short": 200, "pre": 400, "fine": 100, "long": 1000}
     assert [row["hours a seed"] for row in table[:4]] == pytest.approx(
         [seconds[row["recipe"]] / 3600 for row in table[:4]], rel=5e-3
@@ -225,8 +227,8 @@ def test_hours_add_up_over_seeds_and_the_budget_ends_what_fits() -> None:
 
 
 def test_closing_lines_say_what_is_known_and_what_fits() -> None:
-    jobs = planning.plan(INVENTED, CLAIMS, BASIS)
-    lines = planning.closing(jobs, CLAIMS, BASIS, tier="full")
+    jobs = hours.plan(INVENTED, CLAIMS, BASIS)
+    lines = hours.closing(jobs, CLAIMS, BASIS, tier="full")
     assert "5 measured, 1 no estimate" in lines[0]
     assert "NVIDIA H200" in lines[0]
     assert lines[1] == "No estimate, so not in the hours: unpriced."
@@ -236,7 +238,7 @@ def test_closing_lines_say_what_is_known_and_what_fits() -> None:
         "9 claims at one seed: 0.5 h, which fits one night (8 h); three seeds: 1.4 h, which fit 24 h."
     )
     slow = Basis.of(measured(timed("vgg16_bn", RATE / 20)), "bfloat16", [])
-    last = planning.closing(planning.plan(INVENTED, CLAIMS, slow), CLAIMS, slow, tier="full")[-1]
+    last = hours.closing(hours.plan(INVENTED, CLAIMS, slow), CLAIMS, slow, tier="full")[-1]
     assert "9.5 h, which does not fit one night" in last
     assert "28.5 h, which do not fit 24 h" in last
 
@@ -244,7 +246,7 @@ def test_closing_lines_say_what_is_known_and_what_fits() -> None:
 def test_a_start_that_does_not_exist_or_goes_round_settles_nothing() -> None:
     lost = {"a": recipe("a", init="run:nowhere"), "b": recipe("b", init="run:c")}
     lost["c"] = recipe("c", init="run:b")
-    jobs = planning.plan(lost, [claim("c-a", "a"), claim("c-b", "b")], BASIS)
+    jobs = hours.plan(lost, [claim("c-a", "a"), claim("c-b", "b")], BASIS)
     assert all(not job.settles for job in jobs)
 
 
@@ -263,7 +265,7 @@ def test_a_start_that_does_not_exist_or_goes_round_settles_nothing() -> None:
     ],
 )
 def test_seeds_needed_follow_from_the_grading_rule(asked: Claim, seeds: int | None) -> None:
-    assert planning.seeds_to_settle(asked) == seeds
+    assert hours.seeds_to_settle(asked) == seeds
 
 
 # ---------------------------------------------------------------- the command
@@ -288,7 +290,7 @@ def test_the_command_plans_every_recipe(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("output", ["table", "markdown"])
 def test_the_command_takes_a_result_file(output: str, tmp_path: Path) -> None:
-    path = throughput.write(tmp_path, measured(timed("vgg16_bn", 100.0)))
+    path = results.write(tmp_path, measured(timed("vgg16_bn", 100.0)))
     done = bench("plan", "--throughput", str(path), "--out", str(tmp_path), "--format", output)
     assert done.returncode == 0, done.stderr
     assert "train vgg16_bn at 224 px" in " ".join(done.stdout.split())
@@ -300,7 +302,7 @@ def test_measured_networks_need_no_torch(tmp_path: Path) -> None:
         timed(r.model, 100.0, size=r.image_size, model_args=[list(pair) for pair in r.model_args])
         for r in RECIPES.values()
     ]
-    path = throughput.write(tmp_path, measured(*rows))
+    path = results.write(tmp_path, measured(*rows))
     program = (
         "import sys; sys.argv = ['bench', 'plan', '--throughput', sys.argv[1], '--out', sys.argv[2]]\n"
         "from bench.__main__ import main\n"

@@ -17,8 +17,9 @@ import pytest
 import torch
 from torch import nn
 
-from bench import tiers
-from bench.ledger import Claim, load_ledgers
+from bench.claims.claim import Claim
+from bench.claims.ledger import load_ledgers
+from bench.runs import tiers
 from reference import losses, models
 from reference.augment import AUGMENT, augment
 from reference.data.dataset import OFFICIAL_PALETTE

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import records
-from bench.records import Record
+from bench.runs import records
+from bench.runs.records import Record
 from reference.errors import InputError
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import reliability
-from bench.reliability import Row
+from bench.pages import reliability
+from bench.pages.reliability import Row
 from reference.errors import InputError
 
 

@@ -11,9 +11,9 @@ import pytest
 from made_up import put
 from scipy.stats import binomtest, ttest_rel
 
-from bench import formats, tables
-from bench.ledger import load_ledgers
-from bench.records import path_of
+from bench.claims.ledger import load_ledgers
+from bench.pages import build, layouts
+from bench.runs.records import path_of
 
 LEDGERS = load_ledgers()
 CLAIMS = {claim.id: claim for ledger in LEDGERS for claim in ledger.claims}
@@ -21,12 +21,12 @@ REPORTS = Path(__file__).parents[2].parent / "shared" / "reports"
 
 
 def render(out: Path, name: str) -> str:
-    return tables.render(out, LEDGERS)[name]
+    return build.render(out, LEDGERS)[name]
 
 
 @pytest.mark.parametrize("report", ["r1", "r2", "r3", "r5"])
 def test_every_figure_of_a_report_stands_in_its_own_layout(report: str, tmp_path: Path) -> None:
-    laid_out = [claim for one in formats.TABLES[report] for _, claim in one.rows]
+    laid_out = [claim for one in layouts.TABLES[report] for _, claim in one.rows]
     numbers = {c.id for c in CLAIMS.values() if c.report == report and c.kind == "number" and c.value}
     assert len(laid_out) == len(set(laid_out))
     in_the_text = {"r3-tsne-acc", "r3-gain-supervised", "r3-gain-byol", "r5-finetune-c-epoch1"}
@@ -43,7 +43,7 @@ def test_headings_and_cells_are_the_reports(report: str) -> None:
     if not path.exists():
         pytest.skip("the report's text is not beside this checkout")
     text = path.read_text(encoding="utf-8").replace("Mini- ImageNet", "Mini-ImageNet")
-    for one in formats.TABLES[report]:
+    for one in layouts.TABLES[report]:
         assert all(name in text for name in one.columns)
         for names, claim in one.rows:
             if claim != "r1-finetune-c-400":  # from the text below the table

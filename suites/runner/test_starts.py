@@ -10,8 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from bench import cli, records, runner, tiers
-from bench.runner import NotRun, Run
+from bench.cli import run_command
+from bench.runs import execute, records, run_plan, tiers
+from bench.runs.run_plan import NotRun, Run
 from reference import models
 from reference.data import synthetic
 from reference.errors import InputError
@@ -47,7 +48,7 @@ def plan(tmp_path: Path) -> Plan:
             "numerics": Numerics(),
             "cache": tmp_path / "cache",
         }
-        return runner.plan([RECIPES[slug] for slug in slugs], **(settings | options))
+        return run_plan.plan([RECIPES[slug] for slug in slugs], **(settings | options))
 
     return planned
 
@@ -60,26 +61,26 @@ def test_a_fine_tuning_runs_its_pre_training_first_and_reuses_it(plan: Plan, tmp
     runs, absent = plan("r3-finetune-c")
     assert absent == []
     assert slugs(runs) == ["r3-finetune-c"]
-    todo = runner.missing(runs, tmp_path)
+    todo = execute.missing(runs, tmp_path)
     assert slugs(todo) == ["r3-byol", "r3-finetune-c"]
-    byol, tuned = (runner.execute(run, tmp_path) for run in todo)
+    byol, tuned = (execute.execute(run, tmp_path) for run in todo)
     assert byol.status == tuned.status == "ok", (byol.reason, tuned.reason)
     assert tuned.initial_weights["from"] == "run:r3-byol"
     assert tuned.initial_weights["run_id"] == byol.run_id
 
-    assert runner.missing(runs, tmp_path) == []
+    assert execute.missing(runs, tmp_path) == []
     both, _ = plan("r3-finetune-c", "r3-finetune-e")
-    assert slugs(runner.missing(both, tmp_path)) == ["r3-finetune-e"]
-    assert slugs(runner.missing(both, tmp_path, again=True)) == ["r3-finetune-c", "r3-finetune-e"]
+    assert slugs(execute.missing(both, tmp_path)) == ["r3-finetune-e"]
+    assert slugs(execute.missing(both, tmp_path, again=True)) == ["r3-finetune-c", "r3-finetune-e"]
     todo[0].weights(tmp_path).unlink()
-    assert slugs(runner.missing(both, tmp_path)) == ["r3-byol", "r3-finetune-e"]
+    assert slugs(execute.missing(both, tmp_path)) == ["r3-byol", "r3-finetune-e"]
 
 
 def test_the_weights_that_it_starts_from_are_the_online_encoders(plan: Plan, tmp_path: Path) -> None:
     runs, _ = plan("r3-finetune-c")
-    pre_training, tuning = runner.missing(runs, tmp_path)
-    runner.execute(pre_training, tmp_path)
-    record = runner.execute(tuning, tmp_path)
+    pre_training, tuning = execute.missing(runs, tmp_path)
+    execute.execute(pre_training, tmp_path)
+    record = execute.execute(tuning, tmp_path)
     state = load_file(pre_training.weights(tmp_path))
     recipe = tuning.recipe
     with torch.random.fork_rng():
@@ -94,7 +95,7 @@ def test_the_weights_that_it_starts_from_are_the_online_encoders(plan: Plan, tmp
 
 def test_runs_of_one_seed_share_their_start(plan: Plan, tmp_path: Path) -> None:
     runs, _ = plan("r3-finetune-c", "r3-finetune-e", "r3-finetune-b", seeds=2)
-    todo = runner.missing(runs, tmp_path)
+    todo = execute.missing(runs, tmp_path)
     assert sorted(slugs(todo)) == sorted(
         2 * ["r3-byol", "r3-finetune-c", "r3-finetune-e", "supervised", "r3-finetune-b"]
     )
@@ -114,8 +115,8 @@ def test_what_a_run_starts_from_is_part_of_its_identity(plan: Plan, tmp_path: Pa
         save_file(encoder.state_dict(), files[-1])
     given = [plan("r3-finetune-b", backbone=file)[0][0] for file in files]
     assert len({own.run_id, *(run.run_id for run in given)}) == 3
-    assert slugs(runner.missing(given, tmp_path)) == ["r3-finetune-b", "r3-finetune-b"]
-    record = runner.execute(given[0], tmp_path)
+    assert slugs(execute.missing(given, tmp_path)) == ["r3-finetune-b", "r3-finetune-b"]
+    record = execute.execute(given[0], tmp_path)
     assert record.status == "ok", record.reason
     assert record.initial_weights["from"] == "file one.safetensors"
     # a file takes the supervised backbone's place, nobody else's
@@ -171,11 +172,11 @@ def test_a_start_that_broke_starts_nothing(
     plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs, _ = plan("r3-finetune-c")
-    assert cli._run_all(runs, tmp_path, None, resume=True) == ["not started"]
+    assert run_command._run_all(runs, tmp_path, None, resume=True) == ["not started"]
     assert "not started: r3-byol left no weights" in capsys.readouterr().err
     assert records.read_all(tmp_path) == []
     with pytest.raises(InputError, match="starts from r3-byol, which left no weights"):
-        runner.execute(runs[0], tmp_path)
+        execute.execute(runs[0], tmp_path)
 
 
 def test_flops_are_counted_before_training(
@@ -192,11 +193,11 @@ def test_flops_are_counted_before_training(
         done.append("count")
         return 1.0, 3.0
 
-    monkeypatch.setattr(runner, "train", interrupted)
-    monkeypatch.setattr(runner, "flops_per_sample", counted)
+    monkeypatch.setattr(execute, "train", interrupted)
+    monkeypatch.setattr(execute, "flops_per_sample", counted)
     (run,), _ = plan("supervised")
     with pytest.raises(KeyboardInterrupt):
-        runner.execute(run, tmp_path)
+        execute.execute(run, tmp_path)
     assert done[:2] == ["count", "train"]
     assert [record.status for record in records.read_all(tmp_path)] == ["interrupted"]
 

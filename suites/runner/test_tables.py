@@ -17,9 +17,12 @@ from hypothesis import strategies as st
 from made_up import put
 from markdown_it import MarkdownIt
 
-from bench import alignment, markdown, publish, records, tables
-from bench.ledger import Claim, Ledger, load_ledgers
-from bench.verdicts import grade_all
+from bench.claims.claim import Claim, Ledger
+from bench.claims.ledger import load_ledgers
+from bench.grading import alignment
+from bench.grading.grader import grade_all
+from bench.pages import build, markdown, publish, report_tables
+from bench.runs import records
 from reference.errors import InputError
 from reference.recipes import RECIPES
 
@@ -49,7 +52,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def page(out: Path, name: str = "reports/r4.md") -> str:
-    return tables.render(out, LEDGERS)[name]
+    return build.render(out, LEDGERS)[name]
 
 
 def tables_of(text: str) -> Iterator[list[list[str]]]:
@@ -81,11 +84,11 @@ def column(text: str, heading: str) -> list[tuple[list[str], str]]:
 
 
 def test_the_pages_are_those_of_the_reports(out: Path) -> None:
-    assert set(tables.render(out, LEDGERS)) == PAGES
+    assert set(build.render(out, LEDGERS)) == PAGES
 
 
 def test_every_claim_stands_once_on_the_claims_page_and_on_its_report_s(out: Path) -> None:
-    pages = tables.render(out, LEDGERS)
+    pages = build.render(out, LEDGERS)
     for ledger in LEDGERS:
         wanted = sorted(f"`{claim.id}`" for claim in ledger.claims)
         assert sorted(cell for _, cell in column(pages[f"reports/{ledger.report}.md"], "claim")) == wanted
@@ -195,9 +198,9 @@ def test_failures_stand_beside_the_grade(out: Path) -> None:
 
 
 def test_flags_stand_beside_grades(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(tables.audit.FLAGS, "inconsistent: a | b", "as a test has it")
-    monkeypatch.setattr(tables.audit, "flags", lambda findings: {SEG_A: ("inconsistent: a | b",)})
-    pages = tables.render(out, LEDGERS)
+    monkeypatch.setitem(report_tables.audit.FLAGS, "inconsistent: a | b", "as a test has it")
+    monkeypatch.setattr(report_tables.audit, "flags", lambda findings: {SEG_A: ("inconsistent: a | b",)})
+    pages = build.render(out, LEDGERS)
     (flag,) = (cell for row, cell in column(pages["claims.md"], "flags") if row[0] == f"`{SEG_A}`")
     assert flag == "inconsistent: a | b"
     assert "flag: inconsistent" in pages["reports/r4.md"]
@@ -296,14 +299,14 @@ def test_a_claim_s_text_cannot_break_its_row() -> None:
     )  # fmt: skip
     ledger = Ledger("x", "T | itle", None, (claim,), "x.toml")
     rows = grade_all([ledger], [], alignment_green=False, flags={"x-odd": ("f | g",)})
-    for text in (tables.report_page(ledger, rows, []), tables.claims_page(rows, [ledger])):
+    for text in (report_tables.report_page(ledger, rows, []), report_tables.claims_page(rows, [ledger])):
         assert "<script>" not in text.replace("\\<script>", "")
         for table in tables_of(text):
             assert len({len(row) for row in table}) == 1
 
 
 def test_every_table_of_every_page_is_whole(out: Path) -> None:
-    for text in tables.render(out, LEDGERS).values():
+    for text in build.render(out, LEDGERS).values():
         raw = [line for line in text.splitlines() if line.startswith("|")]
         seen = list(tables_of(text))
         # a table's rule is not among the parser's rows
@@ -316,7 +319,7 @@ def test_every_table_of_every_page_is_whole(out: Path) -> None:
 
 def test_pages_do_not_depend_on_time_place_locale_or_order(out: Path, tmp_path: Path) -> None:
     """Rendered by another process, locale, zone and folder, from files written in another order."""
-    here = tables.render(out, LEDGERS)
+    here = build.render(out, LEDGERS)
     copy = tmp_path / "elsewhere" / "deeper"
     for path in sorted((p for p in out.rglob("*") if p.is_file()), reverse=True):
         target = copy / path.relative_to(out)
@@ -325,7 +328,7 @@ def test_pages_do_not_depend_on_time_place_locale_or_order(out: Path, tmp_path: 
         os.utime(target, (1, 1))
     program = (
         "import json, sys; from pathlib import Path; from bench import tables;"
-        "from bench.ledger import load_ledgers;"
+        "from bench.claims.ledger import load_ledgers;"
         "sys.stdout.reconfigure(encoding='utf-8');"
         "print(json.dumps(tables.render(Path(sys.argv[1]), load_ledgers())))"
     )
@@ -341,7 +344,7 @@ def test_pages_do_not_depend_on_time_place_locale_or_order(out: Path, tmp_path: 
 
 
 def test_pages_hold_no_date_and_no_folder(out: Path) -> None:
-    for text in tables.render(out, LEDGERS).values():
+    for text in build.render(out, LEDGERS).values():
         assert not re.search(r"\d{4}-\d{2}-\d{2}|\d{2}:\d{2}:\d{2}", text)
         assert str(out) not in text
         assert text.endswith("\n")
@@ -349,7 +352,7 @@ def test_pages_hold_no_date_and_no_folder(out: Path) -> None:
 
 
 def test_rendering_imports_no_torch() -> None:
-    program = "import sys, bench.tables, bench.publish; sys.exit('torch' in sys.modules)"
+    program = "import sys, bench.pages.build, bench.pages.publish; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False, cwd=ROOT).returncode == 0
 
 
@@ -357,11 +360,11 @@ def test_rendering_imports_no_torch() -> None:
 
 
 def test_what_was_written_is_up_to_date(out: Path) -> None:
-    written = tables.write_all(out, LEDGERS)
+    written = build.write_all(out, LEDGERS)
     assert {path.relative_to(out).as_posix() for path in written} == PAGES
-    assert tables.check(out, LEDGERS) == []
+    assert build.check(out, LEDGERS) == []
     before = {path: path.read_bytes() for path in written}
-    assert {path: path.read_bytes() for path in tables.write_all(out, LEDGERS)} == before
+    assert {path: path.read_bytes() for path in build.write_all(out, LEDGERS)} == before
     assert not list(out.rglob("*.tmp"))
 
 
@@ -383,9 +386,9 @@ def the_picture(out: Path) -> Path:
     ],
 )
 def test_what_is_stale_missing_or_surplus_is_named(out: Path, change: Any, said: str | None) -> None:
-    tables.write_all(out, LEDGERS)
+    build.write_all(out, LEDGERS)
     change(out)
-    wrong = tables.check(out, LEDGERS)
+    wrong = build.check(out, LEDGERS)
     assert all("\n" not in line for line in wrong)
     assert any(said in line for line in wrong) if said else wrong == []
 
@@ -393,7 +396,7 @@ def test_what_is_stale_missing_or_surplus_is_named(out: Path, change: Any, said:
 def test_pages_of_reports_that_are_gone_are_removed(out: Path) -> None:
     (out / "reports").mkdir()
     (out / "reports" / "r9.md").write_text("")
-    tables.write_all(out, LEDGERS)
+    build.write_all(out, LEDGERS)
     assert not (out / "reports" / "r9.md").exists()
 
 
@@ -410,7 +413,7 @@ def test_publishing_copies_what_was_asked_for_and_renders_it(out: Path, tmp_path
     pictures = [(r.seed, (target / figure["file"]).exists()) for r in kept for figure in r.figures]
     assert len(pictures) > 1
     assert all(there == (seed == 0) for seed, there in pictures)  # of several seeds the first one's
-    assert tables.check(target, LEDGERS) == []
+    assert build.check(target, LEDGERS) == []
     assert alignment.is_green(target)
     assert len(written) == 2 * len(kept) + sum(there for _, there in pictures) + len(PAGES)
     again = publish.publish(out, target, slugs=[SEG_A])

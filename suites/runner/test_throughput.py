@@ -18,9 +18,12 @@ import pytest
 import torch
 from scipy.stats import mannwhitneyu
 
-from bench import cost, grading, tables, throughput, timing
-from bench.ledger import load_ledgers
-from bench.throughput import CONFUSION, Result, Row
+from bench.claims.ledger import load_ledgers
+from bench.grading import statistics
+from bench.pages import build
+from bench.runs import cost
+from bench.throughput import compare_sessions, results, timing
+from bench.throughput.results import CONFUSION, Result, Row
 from reference.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -146,49 +149,49 @@ def test_share_is_of_the_lower_of_both_ceilings() -> None:
     unbounded = row(samples=(5.0,))
     elsewhere = row(samples=(5.0,), flops=10.0, settings={**ON_CPU, "threads": 1})
     whole = result(bound_by_flops, bound_by_bytes, only_bytes, unbounded, elsewhere)
-    assert [throughput.share(r, whole) for r in whole.rows] == [0.5, 1.0, 0.5, None, None]
+    assert [results.share(r, whole) for r in whole.rows] == [0.5, 1.0, 0.5, None, None]
 
 
 def test_ratio_is_the_median_over_rounds_not_of_medians() -> None:
     ours, peer = row(samples=(10.0, 20.0, 90.0)), row("torchmetrics", (5.0, 4.0, 3.0))
     # the rounds give 2, 5 and 30; the medians 20 / 4 would too, so tell them apart by a third peer
     other = row("scikit-learn", (2.0, 1.0, 10.0))  # rounds 5, 20, 9: median 9; of medians 20 / 2 = 10
-    assert throughput.ratios(ours, result(ours, peer, other)) == {"torchmetrics": 5.0, "scikit-learn": 9.0}
-    assert throughput.ratios(peer, result(ours, peer, other)) == {}
+    assert results.ratios(ours, result(ours, peer, other)) == {"torchmetrics": 5.0, "scikit-learn": 9.0}
+    assert results.ratios(peer, result(ours, peer, other)) == {}
 
 
 def test_targets_are_met_by_the_fastest_of_ours_against_the_fastest_peer() -> None:
     ours, peer = row(samples=(100.0, 100.0)), row("torchmetrics", (4.0, 5.0))
     reference = row("torchvision's reference", (20.0, 20.0))
-    told = throughput.targets(ours, result(ours, peer, reference))
+    told = results.targets(ours, result(ours, peer, reference))
     assert told == [
         {"target": "≥ 20 × torchmetrics", "reached": 22.5, "met": True},
         {"target": "≥ 10 × torchvision's reference", "reached": 5.0, "met": False},
     ]
-    views = {"work": throughput.VIEWS, "unit": "views/s"}
+    views = {"work": results.VIEWS, "unit": "views/s"}
     ours = row(samples=(30.0,), **views)
     pil = row("torchvision on PIL", (10.0,), **views)
     tensors = row("torchvision v2 on tensors", (40.0,), **views)
-    assert throughput.targets(ours, result(ours, pil, tensors))[0]["reached"] == 0.75
+    assert results.targets(ours, result(ours, pil, tensors))[0]["reached"] == 0.75
 
 
 def test_absolute_targets_hold_for_the_gpu_they_name() -> None:
-    work = {"work": throughput.FCN32S, "unit": "images/s", "settings": ON_GPU}
+    work = {"work": results.FCN32S, "unit": "images/s", "settings": ON_GPU}
     slow, fast = row("ours, float32", (90.0,), **work), row("ours, compiled", (300.0,), **work)
-    (told,) = throughput.targets(fast, result(slow, fast, machine=H200))
+    (told,) = results.targets(fast, result(slow, fast, machine=H200))
     assert told == {"target": "≥ 286 on one H200", "reached": 300.0, "met": True}
-    assert throughput.targets(slow, result(slow, fast, machine=H200)) == []
+    assert results.targets(slow, result(slow, fast, machine=H200)) == []
     other = {**H200, "gpu": "NVIDIA A100"}
-    assert throughput.targets(fast, result(slow, fast, machine=other)) == []
+    assert results.targets(fast, result(slow, fast, machine=other)) == []
 
 
 def test_every_target_is_about_work_that_the_suites_time() -> None:
     sources = "\n".join(path.read_text() for path in (ROOT / "suites" / "throughput").glob("*.py"))
-    names = {target.work for target in throughput.TARGETS} - {throughput.FCN32S, throughput.DEEPLAB}
-    constants = {value: name for name, value in vars(throughput).items() if isinstance(value, str)}
+    names = {target.work for target in results.TARGETS} - {results.FCN32S, results.DEEPLAB}
+    constants = {value: name for name, value in vars(results).items() if isinstance(value, str)}
     assert all(constants[name] in sources for name in names)
     assert 'f"{task} {name} at {case.size} px, GPU"' in sources, "the two others are composed so"
-    for target in throughput.TARGETS:
+    for target in results.TARGETS:
         assert all(f'"{name}"' in sources for name in target.against)
 
 
@@ -204,10 +207,10 @@ def test_a_row_without_rates_cannot_be_made(samples: tuple[float, ...]) -> None:
 def test_a_file_reads_as_it_was_written(tmp_path: Path) -> None:
     ours = row(samples=(100.0, 90.0, 80.0), bytes=0.2, settings={**ON_CPU, "dtype": "uint8"})
     whole = result(ours, row("torchmetrics", (5.0, 4.5, 4.0)), failed=("suites/throughput/test_x.py::test",))
-    path = throughput.write(tmp_path, whole)
+    path = results.write(tmp_path, whole)
     assert path == tmp_path / "throughput" / "a-processor-4-cores.json"
-    assert throughput.read(path) == whole
-    assert throughput.read_all(tmp_path) == [whole]
+    assert results.read(path) == whole
+    assert results.read_all(tmp_path) == [whole]
     entry = json.loads(path.read_text())["rows"][0]
     assert (entry["median"], entry["share_of_ceiling"]) == (90.0, 90.0 / 200.0)
     assert entry["ratios"] == {"torchmetrics": 20.0}
@@ -240,7 +243,7 @@ def rehashed(change: Callable[[dict[str, Any]], object]) -> Callable[[str], str]
         body = json.loads(text)
         change(body)
         body.pop("content_hash")
-        body["content_hash"] = throughput.hash_of(body)
+        body["content_hash"] = results.hash_of(body)
         return json.dumps(body)
 
     return edit
@@ -261,7 +264,7 @@ BROKEN: dict[str, tuple[Callable[[str], str], str]] = {
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_bad_file_is_one_line(fault: str, tmp_path: Path) -> None:
     edit, said = BROKEN[fault]
-    path = throughput.write(tmp_path, result(row()))
+    path = results.write(tmp_path, result(row()))
     path.write_text(edit(path.read_text()))
     done = bench("throughput", "compare", str(path), str(path))
     assert done.returncode == 2
@@ -285,9 +288,9 @@ def test_compare_tests_by_ranks_as_scipy_does_and_adjusts_for_all_rows() -> None
     after = [tuple(rng.normal(mean, 1, 8)) for mean in (120, 80, 100, 100)]
     first = result(*(network(f"net{i}", samples) for i, samples in enumerate(before)))
     second = result(*(network(f"net{i}", samples) for i, samples in enumerate(after)))
-    table = throughput.compare(first, second)
+    table = compare_sessions.compare(first, second)
     plain = [float(mannwhitneyu(a, b).pvalue) for a, b in zip(before, after, strict=True)]
-    assert [entry["p"] for entry in table] == pytest.approx(grading.holm(plain), rel=1e-3)
+    assert [entry["p"] for entry in table] == pytest.approx(statistics.holm(plain), rel=1e-3)
     medians = [np.median(b) / np.median(a) for a, b in zip(before, after, strict=True)]
     assert [entry["B/A"] for entry in table] == pytest.approx(medians, abs=1e-3)
     told = [entry["result"] for entry in table]
@@ -298,7 +301,7 @@ def test_compare_names_what_only_one_file_has_or_what_was_set_otherwise() -> Non
     same, gone, new = (network(name, (1.0, 2.0)) for name in ("same", "gone", "new"))
     other = replace(gone, work="other")
     changed = replace(other, settings={**other.settings, "width": 64})
-    table = throughput.compare(result(same, gone, other), result(same, new, changed))
+    table = compare_sessions.compare(result(same, gone, other), result(same, new, changed))
     assert {entry["work"]: entry["result"] for entry in table} == {
         "train same at 64 px": "no difference shown",
         "train gone at 64 px": "only in A",
@@ -309,20 +312,20 @@ def test_compare_names_what_only_one_file_has_or_what_was_set_otherwise() -> Non
 
 
 def test_compare_of_two_machines_is_refused_in_one_line(tmp_path: Path) -> None:
-    ours, theirs = (throughput.write(tmp_path, result(row(), machine=machine)) for machine in (MACHINE, H200))
+    ours, theirs = (results.write(tmp_path, result(row(), machine=machine)) for machine in (MACHINE, H200))
     done = bench("throughput", "compare", str(ours), str(theirs))
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
     assert "two machines" in line
     assert "NVIDIA H200" in line
     with pytest.raises(InputError, match="two machines"):
-        throughput.compare(result(), result(machine={**MACHINE, "cores": 8}))
+        compare_sessions.compare(result(), result(machine={**MACHINE, "cores": 8}))
 
 
 def test_compare_never_fails_for_a_time_and_takes_another_driver(tmp_path: Path) -> None:
     slow = result(row(samples=(1.0,) * 6), provenance={**MADE, "driver": "999"})
-    first = throughput.write(tmp_path / "a", result(row(samples=(100.0,) * 6)))
-    second = throughput.write(tmp_path / "b", slow)
+    first = results.write(tmp_path / "a", result(row(samples=(100.0,) * 6)))
+    second = results.write(tmp_path / "b", slow)
     done = bench("throughput", "compare", str(first), str(second), "--format", "json")
     assert done.returncode == 0, done.stderr
     (entry,) = json.loads(done.stdout)
@@ -343,8 +346,8 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
 def folder(tmp_path: Path) -> Path:
     ours = row(samples=(100.0, 110.0, 90.0))
     rows = (ours, row("torchmetrics", (4.0, 5.0, 6.0)), network("resnet50", (3.0, 4.0, 5.0)))
-    throughput.write(tmp_path, result(*rows, failed=("suites/throughput/test_x.py::test_it",)))
-    tables.write_all(tmp_path, load_ledgers())
+    results.write(tmp_path, result(*rows, failed=("suites/throughput/test_x.py::test_it",)))
+    build.write_all(tmp_path, load_ledgers())
     return tmp_path
 
 
@@ -361,17 +364,17 @@ def test_the_page_tells_rates_ratios_targets_and_failures(folder: Path) -> None:
 
 def test_check_covers_page_and_picture(folder: Path) -> None:
     ledgers = load_ledgers()
-    assert tables.check(folder, ledgers) == []
+    assert build.check(folder, ledgers) == []
     stale = [f"{page}: stale: differs from what the records give" for page in ("index.html", "throughput.md")]
     picture = folder / "figures" / "throughput" / "a-processor-4-cores-roofline.png"
     content = picture.read_bytes()
     picture.write_bytes(content + b" ")
-    assert tables.check(folder, ledgers) == stale[1:]  # the other page links the picture, without its hash
+    assert build.check(folder, ledgers) == stale[1:]  # the other page links the picture, without its hash
     picture.write_bytes(content)
-    throughput.write(folder, result(row(samples=(7.0,)), network("resnet50", (3.0,))))
-    assert tables.check(folder, ledgers) == stale
+    results.write(folder, result(row(samples=(7.0,)), network("resnet50", (3.0,))))
+    assert build.check(folder, ledgers) == stale
     shutil.rmtree(folder / "throughput")
-    assert [line.partition(":")[0] for line in tables.check(folder, ledgers)] == [
+    assert [line.partition(":")[0] for line in build.check(folder, ledgers)] == [
         "index.html",
         "throughput.md",
         "figures/throughput/a-processor-4-cores-roofline.png",
@@ -379,7 +382,7 @@ def test_check_covers_page_and_picture(folder: Path) -> None:
 
 
 def test_without_measurements_there_is_no_page(tmp_path: Path) -> None:
-    assert "throughput.md" not in tables.render(tmp_path, load_ledgers())
+    assert "throughput.md" not in build.render(tmp_path, load_ledgers())
 
 
 # ---------------------------------------------------------------- a session of the suite
@@ -438,10 +441,10 @@ def test_a_session_writes_its_rows(
 ) -> None:
     done = session(GOOD, "--measure")
     assert done.returncode == 0, done.stdout
-    (whole,) = throughput.read_all(tmp_path / "out")
+    (whole,) = results.read_all(tmp_path / "out")
     (only,) = whole.rows
     assert (only.work, only.contender, len(only.samples), whole.failed) == ("work", "ours", 10, ())
-    assert throughput.place(only.settings) in whole.ceilings
+    assert results.place(only.settings) in whole.ceilings
     assert whole.provenance["peers"]["lightly"]
 
 
@@ -450,7 +453,7 @@ def test_an_errored_benchmark_fails_the_session_and_is_named_in_the_file(
 ) -> None:
     done = session(GOOD + BREAKS, "--measure")
     assert done.returncode == 1
-    (whole,) = throughput.read_all(tmp_path / "out")
+    (whole,) = results.read_all(tmp_path / "out")
     assert len(whole.rows) == 1
     (name,) = whole.failed
     assert name.endswith("test_invented.py::test_breaks")

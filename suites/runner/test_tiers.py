@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from bench import tiers
+from bench.runs import tiers
 from reference.recipes import RECIPES, r4
 from reference.recipes.recipe import Phase, Recipe
 

@@ -17,11 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench import alignment, grading, provenance, records, tiers, verdicts
-from bench.ledger import KINDS, Claim, Ledger, load_ledgers
-from bench.markdown import named
-from bench.records import Record
-from bench.verdicts import Row, Runs, grade_all, measure
+from bench.claims.claim import KINDS, Claim, Ledger
+from bench.claims.ledger import load_ledgers
+from bench.grading import alignment, grader, numbers, statistics, verdict
+from bench.grading import groups as groups_module
+from bench.grading import measured as measured_module
+from bench.grading.grader import Row, grade_all
+from bench.grading.groups import Runs
+from bench.grading.measured import measure
+from bench.pages.wording import named
+from bench.runs import provenance, records, tiers
+from bench.runs.records import Record
 from reference.data.dataset import OFFICIAL_PALETTE
 from reference.errors import InputError
 from reference.recipes import RECIPES
@@ -137,11 +143,11 @@ def a_claim(kind: str = "number", claim_id: str = "x-claim", **keys: Any) -> Cla
 def test_without_records_every_claim_of_every_report_is_not_run_for_a_named_reason() -> None:
     rows = graded([])
     assert len(rows) == sum(len(ledger.claims) for ledger in LEDGERS) > 200
-    checked = {row.grade for name, row in rows.items() if name in verdicts.CHECKS}
+    checked = {row.grade for name, row in rows.items() if name in grader.CHECKS}
     assert checked <= {"exact", "different", "not run"}
-    rest = [row for name, row in rows.items() if name not in verdicts.CHECKS]
+    rest = [row for name, row in rows.items() if name not in grader.CHECKS]
     assert {row.grade for row in rest} == {"not run"}
-    assert {row.reason for row in rest} <= set(grading.NOT_RUN_REASONS)
+    assert {row.reason for row in rest} <= set(verdict.NOT_RUN_REASONS)
     assert {row.claim.kind for row in rows.values()} == set(KINDS)
 
 
@@ -169,8 +175,8 @@ def test_what_no_recipe_covers() -> None:
 def test_a_number_is_graded_by_the_number_rule_on_all_its_seeds() -> None:
     values = [0.66, 0.67, 0.665]
     row = graded(runs(SEG_A, values))[SEG_A]
-    sigma0, _ = grading.prior_sigma("miou", 257, 0.663704)
-    assert row.statistics == grading.grade_number(
+    sigma0, _ = numbers.prior_sigma("miou", 257, 0.663704)
+    assert row.statistics == numbers.grade_number(
         "0.663704", values, sigma0=sigma0, margin=0.025, assumptions=True, alignment_green=False
     )
     assert row.label == "reproduced"
@@ -227,14 +233,14 @@ def test_groups_never_mix() -> None:
     found = [
         a_run(SEG_A, 0.5, seed=seed, tier=tier, source=source, numerics={"device": device}, options=options)
         for seed, tier, source, device, options in itertools.product(
-            range(2), tiers.TIERS, verdicts.SOURCES, ("cpu", "cuda:1"), (lambda r: r, other_batch)
+            range(2), tiers.TIERS, groups_module.SOURCES, ("cpu", "cuda:1"), (lambda r: r, other_batch)
         )
     ]
     groups = Runs(found).groups[SEG_A]
     assert len(groups) == len(tiers.TIERS) * 3 * 2 * 2
     assert all([r.seed for r in group.runs] == [0, 1] for group in groups)
     assert sorted(r.run_id for g in groups for r in g.runs) == sorted(r.run_id for r in found)
-    assert [g.source for g in groups] == sorted((g.source for g in groups), key=verdicts.SOURCES.index)
+    assert [g.source for g in groups] == sorted((g.source for g in groups), key=groups_module.SOURCES.index)
 
 
 MIXED = [
@@ -312,7 +318,7 @@ def test_runs_of_a_tier_that_scaled_otherwise_are_superseded() -> None:
         record.recipe["width"] = 16
         for deviation in record.deviations:
             deviation["used"] = "16" if deviation["field"] == "width" else deviation["used"]
-    assert not any(map(verdicts.is_of_present_recipe, old))
+    assert not any(map(groups_module.is_of_present_recipe, old))
     (group,) = Runs([*old, *new]).groups[SEG_A]
     assert list(group.runs) == new
 
@@ -362,7 +368,7 @@ def test_words_of_a_recipe_may_change() -> None:
         ([0.70, 0.71, 0.715], False, "reproduced"),
         ([0.70], False, "consistent"),
         ([0.80, 0.81, 0.82], False, "exceeded"),
-        ([0.60, 0.61, 0.62], True, grading.NOT_REACHED),
+        ([0.60, 0.61, 0.62], True, verdict.NOT_REACHED),
         ([0.60, 0.61, 0.62], False, "inconclusive"),
         ([0.60, 0.61], True, "inconclusive"),
     ],
@@ -682,14 +688,14 @@ def test_a_schedule_too_short_for_a_process_is_passed_over() -> None:
 def test_deterministic_claims_are_checked_by_code(
     monkeypatch: pytest.MonkeyPatch, found: str, grade: str
 ) -> None:
-    monkeypatch.setitem(verdicts.CHECKS, "r4-classify-classes", lambda: ("50", found))
+    monkeypatch.setitem(grader.CHECKS, "r4-classify-classes", lambda: ("50", found))
     row = graded([])["r4-classify-classes"]
     assert row.grade == grade
     assert row.runs == ()
 
 
 def test_checks_name_claims_that_exist() -> None:
-    assert set(verdicts.CHECKS) <= {claim.id for ledger in LEDGERS for claim in ledger.claims}
+    assert set(grader.CHECKS) <= {claim.id for ledger in LEDGERS for claim in ledger.claims}
 
 
 def test_an_explanation_tells_what_became_of_its_tests() -> None:
@@ -718,20 +724,20 @@ def test_an_explanation_that_a_recipe_without_a_claim_tests() -> None:
 
 def test_a_tier_that_scales_otherwise_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     record = a_run(CLASSIFY, tier="smoke")
-    assert verdicts.is_of_present_recipe(record)
+    assert groups_module.is_of_present_recipe(record)
     with monkeypatch.context() as patch:
         patch.setitem(tiers.TIERS, "smoke", lambda recipe: replace(recipe, width=3))
-        assert not verdicts.is_of_present_recipe(record)
-    assert verdicts.is_of_present_recipe(record)
+        assert not groups_module.is_of_present_recipe(record)
+    assert groups_module.is_of_present_recipe(record)
 
 
 def test_a_record_from_before_a_field_of_recipes_is_of_the_present_one() -> None:
     (record,) = runs(SEG_A, [0.6])
     settings = {name: value for name, value in record.recipe.items() if name not in ("mixup", "tau")}
-    assert verdicts.is_of_present_recipe(replace(record, recipe=settings))
-    assert not verdicts.is_of_present_recipe(replace(record, recipe=settings | {"mixup": 0.2}))
+    assert groups_module.is_of_present_recipe(replace(record, recipe=settings))
+    assert not groups_module.is_of_present_recipe(replace(record, recipe=settings | {"mixup": 0.2}))
     shown = settings | {"embed_epochs": [3]}
-    assert verdicts.is_of_present_recipe(replace(record, recipe=shown))
+    assert groups_module.is_of_present_recipe(replace(record, recipe=shown))
 
 
 def test_flags_of_an_audit_are_passed_on() -> None:
@@ -764,7 +770,7 @@ def test_one_seed_of_miou_is_resampled_over_its_images(tmp_path: Path) -> None:
     keep(tmp_path, record, per_image, np.empty(0), [str(i) for i in range(40)])
     group = Runs([record]).groups[SEG_A][0]
     measured = measure("miou", group, tmp_path)
-    assert measured.interval == grading.bootstrap_miou(per_image, range(6), seed=0)
+    assert measured.interval == statistics.bootstrap_miou(per_image, range(6), seed=0)
     assert measured.interval[0] < measured.mean < measured.interval[1]
     assert measure("miou", group, None).interval is None
 
@@ -775,7 +781,7 @@ def test_damaged_results_are_one_line(tmp_path: Path, content: bytes) -> None:
     keep(tmp_path, record, np.zeros((1, 7, 7)), np.empty(0), ["a"])
     records.path_of(tmp_path, record).with_suffix(".npz").write_bytes(content)
     with pytest.raises(InputError, match=r"\.npz: damaged") as caught:
-        verdicts.per_image(record, tmp_path)
+        measured_module.per_image(record, tmp_path)
     assert "\n" not in str(caught.value)
 
 

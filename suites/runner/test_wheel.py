@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench import alignment
+from bench.grading import alignment
 from reference.data import OFFICIAL_PALETTE
 
 ROOT = Path(__file__).parents[2]

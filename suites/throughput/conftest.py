@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import torch
 
-from bench import throughput, timing
+from bench.throughput import results, timing
 
-ROWS = pytest.StashKey[list[throughput.Row]]()
+ROWS = pytest.StashKey[list[results.Row]]()
 STARTED = pytest.StashKey[str]()
 PEERS = ("torchmetrics", "byol-pytorch", "lightly", "kornia")
 
@@ -56,10 +56,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         if session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
         return
-    places = {throughput.place(row.settings): row.settings for row in rows}
-    path = throughput.write(
+    places = {results.place(row.settings): row.settings for row in rows}
+    path = results.write(
         config.getoption("--out") or Path("runs"),
-        throughput.Result(
+        results.Result(
             machine=timing.machine(),
             provenance=timing.software() | {"peers": {name: version(name) for name in PEERS}},
             ceilings={
@@ -139,7 +139,7 @@ def note(request: pytest.FixtureRequest) -> Callable[..., None]:
     ) -> None:
         where = {"device": device, "threads": torch.get_num_threads(), "dtype": dtype}
         rows.append(
-            throughput.Row(
+            results.Row(
                 work=work,
                 contender=contender,
                 unit=unit,

@@ -9,7 +9,7 @@ import json
 import sys
 import time
 
-from bench import cluster
+from bench.runs import cluster
 
 
 def nothing(number: int) -> int:

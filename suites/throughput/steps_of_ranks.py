@@ -13,7 +13,7 @@ from functools import partial
 
 import torch
 
-from bench.timing import wait
+from bench.throughput.timing import wait
 from reference import losses, models
 from reference.recipes import RECIPES
 from reference.training import distributed

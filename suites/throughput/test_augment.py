@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torchvision import transforms
 from torchvision.transforms import v2
 
-from bench.throughput import VIEWS, VIEWS_GPU
-from bench.timing import interleave
+from bench.throughput.results import VIEWS, VIEWS_GPU
+from bench.throughput.timing import interleave
 from reference import augment
 from reference.recipes.r4 import IMAGENET_MEAN, IMAGENET_STD
 

@@ -16,9 +16,9 @@ from lightly.models.utils import deactivate_requires_grad, update_momentum
 from torch import Tensor, nn
 from torchvision.models import resnet50
 
-from bench import cost
-from bench.throughput import BYOL_STEP, BYOL_STEP_GPU, WITH_INPUT
-from bench.timing import interleave
+from bench.runs import cost
+from bench.throughput.results import BYOL_STEP, BYOL_STEP_GPU, WITH_INPUT
+from bench.throughput.timing import interleave
 from reference.augment import augment, normalise
 from reference.losses import byol_loss
 from reference.models import build

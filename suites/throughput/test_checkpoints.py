@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import tiers
-from bench.timing import interleave
+from bench.runs import tiers
+from bench.throughput.timing import interleave
 from reference.data import open_dataset
 from reference.recipes import RECIPES
 from reference.training import checkpoint

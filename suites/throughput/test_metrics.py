@@ -12,8 +12,8 @@ import torchmetrics.functional.classification as torchmetrics
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
 
-from bench.throughput import CONFUSION
-from bench.timing import interleave
+from bench.throughput.results import CONFUSION
+from bench.throughput.timing import interleave
 from reference.metrics import confusion_matrix
 
 CLASSES = 7

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench import cost
-from bench.timing import interleave
+from bench.runs import cost
+from bench.throughput.timing import interleave
 from reference import losses
 from reference.models import MODELS, build
 from reference.models.byol import BYOL, Prediction

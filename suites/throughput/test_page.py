@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from bench import leaderboard, page, records
-from bench.verdicts import Runs
+from bench.grading.groups import Runs
+from bench.pages import html_page, leaderboard
+from bench.runs import records
 
 RESULTS = Path(__file__).parents[2] / "results"
 SEEDS = 3
@@ -42,7 +43,7 @@ def _built(folder: Path) -> str:
         runs = Runs(records.read_all(folder))
         boards = leaderboard.boards([], runs, folder)
         leaderboard.page(boards)
-        return page.page([], [], runs, [], boards, {}, folder)
+        return html_page.page([], [], runs, [], boards, {}, folder)
 
 
 def test_leaderboard_of_many_records(

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.timing import interleave
+from bench.throughput.timing import interleave
 from reference.augment import augment, normalise
 from reference.data import open_dataset
 from reference.data.dataset import Split

@@ -19,8 +19,8 @@ import pytest
 import ray_nodes
 import torch
 
-from bench.cluster import CPUS_BESIDE_A_GPU
-from bench.timing import interleave
+from bench.runs.cluster import CPUS_BESIDE_A_GPU
+from bench.throughput.timing import interleave
 
 ROOT = ray_nodes.ROOT
 HERE = Path(__file__).parent

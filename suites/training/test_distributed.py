@@ -19,7 +19,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench import records
+from bench.runs import records
 from reference.recipes import RECIPES
 from reference.training import distributed
 from reference.training.distributed import GlobalBatchNorm, Rows, World
@@ -207,10 +207,10 @@ def test_two_ranks_normalise_as_one_process_does(layer: str, tmp_path: Path) -> 
 
 
 SHORT = (
-    "import bench.tiers as tiers; tiers.SMOKE_WIDTH = 4;"
+    "import bench.runs.tiers as tiers; tiers.SMOKE_WIDTH = 4;"
     "tiers.SMOKE['classification50'] |= {'epochs': 4, 'image_size': 32};"
     "from reference.data import synthetic; synthetic.COUNTS['classification50'] = (40, 20);"
-    "import functools, bench.runner as runner;"
+    "import functools, bench.runs.execute as runner;"
     "runner.execute = functools.partial(runner.execute, checkpoint_seconds={seconds});\n"
     "{fault}"
     "from bench.__main__ import main; main()"
@@ -271,7 +271,7 @@ def test_a_killed_rank_ends_the_job_and_either_number_of_ranks_goes_on(tmp_path:
 SIGNALLED = """
 import os, signal, time
 from bench import interruption
-from bench.progress import RunProgress
+from bench.runs.progress import RunProgress
 
 told = RunProgress.__call__
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import timing
+from bench.throughput import timing
 from reference.data import open_dataset
 from reference.recipes import RECIPES
 from reference.training.loop import Numerics, Progress, train

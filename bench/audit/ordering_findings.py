@@ -1,0 +1,280 @@
+"""Orderings: against the figures they rank, against chance on one split, and against other reports.
+
+Two accuracies on n images differ by chance: the unpaired z = (a − b)/√(a(1−a)/n + b(1−b)/n) with |z| < 1.96
+is inside the noise of one split. Reports print no image-by-image results, so no paired test can be made. A
+score per pixel (IoU) has no such n, and is not judged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from itertools import combinations, pairwise
+from statistics import NormalDist
+from typing import NamedTuple
+
+from bench.audit.finding import Finding, finding, listed, shown, signed
+from bench.audit.stated import cut_off, possible, rounded, value
+from bench.claims.claim import Claim, Ledger
+
+Z = NormalDist().inv_cdf(0.975)
+
+
+class Gap(NamedTuple):
+    """Two accuracies, first minus second."""
+
+    difference: float
+    error: float
+
+    @property
+    def z(self) -> float:
+        if self.error == 0:
+            return 0.0 if self.difference == 0 else math.copysign(math.inf, self.difference)
+        return self.difference / self.error
+
+    @property
+    def resolved(self) -> float:
+        """The smallest difference between two such accuracies that their splits tell from none."""
+        return Z * self.error
+
+    @property
+    def points(self) -> str:
+        return signed(100 * self.difference, 1)
+
+
+def gap(first: Claim, second: Claim) -> Gap | None:
+    """The difference of two accuracies with its standard error; None where no number of images is known."""
+    if first.metric != "top1" or not first.n or not second.n:
+        return None
+    variances = [value(c) * (1 - value(c)) / (c.n * c.runs) for c in (first, second) if c.n]
+    return Gap(value(first) - value(second), math.sqrt(sum(variances)))
+
+
+def check(ledger: Ledger) -> Iterator[Finding]:
+    """Orderings of one report."""
+    for claim in ledger.of_kind("ordering"):
+        members = [ledger.claim(name) for name in claim.order]
+        if claim.illegible or any(member.illegible for member in members):
+            continue
+        yield from _against_the_figures(claim, members)
+        yield from _against_chance(claim, members)
+    yield from _finer_than_an_image(ledger)
+
+
+def _against_the_figures(claim: Claim, members: Sequence[Claim]) -> Iterator[Finding]:
+    if claim.tie:
+        return
+    for better, worse in pairwise(members):
+        ends_below = all(read(better).high <= read(worse).low for read in (rounded, cut_off))
+        if ends_below and better.fraction < worse.fraction:
+            yield finding(
+                [claim, better, worse],
+                "ordering",
+                f"{claim.id} ranks {better.id} over {worse.id}, but {shown(better)} and {shown(worse)} are"
+                " printed",
+                strength="certain",
+                printed=f"{better.id} > {worse.id}",
+                expected=f"{shown(worse)} > {shown(better)}",
+                flag="self-contradicted",
+                flagged=[claim],
+            )
+
+
+def _against_chance(claim: Claim, members: Sequence[Claim]) -> Iterator[Finding]:
+    gaps = {pair: g for pair in pairwise(members) if (g := gap(*pair)) is not None}
+    if not gaps or (not claim.tie and any(g.difference < 0 for g in gaps.values())):
+        return
+    close = {pair: g for pair, g in gaps.items() if abs(g.z) < Z}
+    images = listed(dict.fromkeys(f"{a.n:,}" if a.n == b.n else f"{a.n:,} and {b.n:,}" for a, b in gaps))
+    needed = f"{max(g.resolved for g in gaps.values()):.3f}"
+    if claim.tie:
+        holds = len(close) == len(gaps)
+        end = f"{'inside' if holds else 'beyond'} the noise of one split of {images} images"
+        flag = "" if holds else "self-contradicted"
+    else:
+        holds = not close
+        end = (
+            f"{'each ' if len(gaps) > 1 else ''}beyond the noise of one split of {images} images"
+            if holds
+            else f"inside the noise of one split, of which {images} images resolve {needed}"
+        )
+        flag = "" if holds else "indistinguishable"
+    yield finding(
+        [claim, *members],
+        "tie" if claim.tie else "ordering",
+        f"{_said(gaps)}: {end}",
+        brief=_said(close if flag == "indistinguishable" else gaps),
+        verdict="holds" if holds else "against",
+        # That a difference is not significant does not show a tie.
+        strength="weak" if claim.tie and holds else "strong",
+        printed=" ≈ ".join(m.id for m in members) if claim.tie else " > ".join(m.id for m in members),
+        expected=f"differences {'below' if claim.tie else 'above'} {needed}",
+        flag=flag,
+        flagged=[claim],
+    )
+
+
+def _said(gaps: Mapping[tuple[Claim, Claim], Gap]) -> str:
+    return listed(
+        f"{a.id} − {b.id} = {signed(g.difference, 4)} (z = {abs(g.z):.2f})" for (a, b), g in gaps.items()
+    )
+
+
+def _finer_than_an_image(ledger: Ledger) -> Iterator[Finding]:
+    """Two accuracies on the same images differ by whole images."""
+    done = set()
+    for claim in ledger.of_kind("ordering"):
+        members = [ledger.claim(name) for name in claim.order]
+        for first, second in combinations(members, 2):
+            pair = frozenset((first.id, second.id))
+            one = gap(first, second)
+            if one is None or pair in done or not first.n or first.n != second.n or first.data != second.data:
+                continue
+            done.add(pair)
+            apart = possible(first) - possible(second)
+            low, high = sorted((abs(apart.low), abs(apart.high)))
+            image = Fraction(1, first.n * max(first.runs, second.runs))
+            if apart.low <= 0 <= apart.high or high >= image:
+                continue
+            n = first.n
+            yield finding(
+                [first, second],
+                "difference",
+                f"{shown(first)} ({first.id}) and {shown(second)} ({second.id}) differ by {float(low):.4f} to"
+                f" {float(high):.4f}, less than one image of {n:,} ({float(image):.4f})",
+                strength="strong" if "outside" in (first.n_from, second.n_from) else "certain",
+                printed=f"{abs(one.difference):.4f}",
+                expected=f"0 or at least {float(image):.4f}",
+                flag="inconsistent",
+            )
+
+
+# Across reports ---------------------------------------------------------------------------------------
+
+
+def across(ledgers: Sequence[Ledger]) -> Iterator[Finding]:
+    """Orderings that reports draw in opposite ways, pair by pair, and figures of one setting that differ.
+
+    Which orderings of different reports speak of the same is declared (``conflicts_with``); their members
+    are then the same setting where their ids agree after the report's own.
+    """
+    claims = {claim.id: claim for ledger in ledgers for claim in ledger.claims}
+    settings: dict[str, dict[str, Claim]] = defaultdict(dict)
+    for pair, (above, below) in sorted(_opposed(claims).items()):
+        ranked = _members(claims, pair)
+        for name, of_report in ranked.items():
+            settings[name].update(of_report)
+        yield _opposite(pair, above, below, ranked)
+    for name, of_report in sorted(settings.items()):
+        yield from _apart(name, list(of_report.values()))
+
+
+def setting(claim_id: str, report: str) -> str:
+    """A claim's id without its report: ``finetune-a`` of ``r1-finetune-a``."""
+    return claim_id.removeprefix(f"{report}-")
+
+
+def _opposed(claims: Mapping[str, Claim]) -> dict[tuple[str, str], tuple[list[Claim], list[Claim]]]:
+    """By pair of settings (x, y): the orderings that rank x over y, and those that rank y over x.
+
+    A tie counts as opposed to a ranking either way.
+    """
+    found: dict[tuple[str, str], tuple[list[Claim], list[Claim]]] = {}
+    for claim in claims.values():
+        for name in claim.conflicts_with:
+            other = claims.get(name)
+            if other is None or other.report == claim.report or not (claim.order and other.order):
+                continue
+            for x, y in _ranked(claim):
+                if (y, x) in _ranked(other):
+                    key = min((x, y), (y, x))
+                    sides = found.setdefault(key, ([], []))
+                    first, second = (claim, other) if key == (x, y) else (other, claim)
+                    if first not in sides[0]:
+                        sides[0].append(first)
+                    if second not in sides[1]:
+                        sides[1].append(second)
+    return found
+
+
+def _ranked(claim: Claim) -> list[tuple[str, str]]:
+    names = [setting(member, claim.report) for member in claim.order]
+    pairs = list(combinations(names, 2))
+    return pairs + [(y, x) for x, y in pairs] if claim.tie else pairs
+
+
+def _members(claims: Mapping[str, Claim], pair: tuple[str, str]) -> dict[str, dict[str, Claim]]:
+    """Of each setting of a pair, the figure of every report that has both."""
+    reports = dict.fromkeys(claim.report for claim in claims.values())
+    both = [r for r in reports if all(f"{r}-{s}" in claims and claims[f"{r}-{s}"].value for s in pair)]
+    return {name: {report: claims[f"{report}-{name}"] for report in both} for name in pair}
+
+
+def _opposite(
+    pair: tuple[str, str],
+    above: Sequence[Claim],
+    below: Sequence[Claim],
+    ranked: Mapping[str, Mapping[str, Claim]],
+) -> Finding:
+    x, y = pair
+    gaps = {report: gap(ranked[x][report], ranked[y][report]) for report in ranked[x]}
+    oppositions = {
+        (a.id, b.id): _apart_by(gaps.get(a.report), gaps.get(b.report)) for a in above for b in below
+    }
+    known = [abs(z) for z in oppositions.values() if z is not None]
+    strong = {name for names, z in oppositions.items() if z is None or abs(z) >= Z for name in names}
+    orderings = {claim.id: claim for claim in (*above, *below)}
+    points = ", ".join(f"{g.points} ({report})" for report, g in gaps.items() if g is not None)
+    said = f"{x} − {y} is {points} points" if points else f"{x} and {y} are ranked"
+    if not known:
+        end = "no number of images is known to weigh them"
+    elif strong:
+        end = f"that is more than their splits explain (z = {max(known):.2f})"
+    else:
+        end = f"no two of these differ by more than their splits explain (z = {max(known):.2f} at most)"
+    sides = f"{_speakers(above)} against {_speakers(below)}"
+    figures = [claim for of_report in ranked.values() for claim in of_report.values()]
+    return finding(
+        [*orderings.values(), *figures],
+        "across reports",
+        f"opposite orderings of {x} and {y} ({sides}): {said}; {end}",
+        strength="strong" if strong else "weak",
+        printed=sides,
+        expected="one order",
+        flag="cross-contradicted",
+        flagged=[orderings[name] for name in orderings if name in strong or not strong],
+    )
+
+
+def _speakers(claims: Sequence[Claim]) -> str:
+    return listed(claim.id for claim in claims)
+
+
+def _apart_by(one: Gap | None, other: Gap | None) -> float | None:
+    """z of two reports' differences."""
+    if one is None or other is None:
+        return None
+    return Gap(one.difference - other.difference, math.hypot(one.error, other.error)).z
+
+
+def _apart(name: str, figures: Sequence[Claim]) -> Iterator[Finding]:
+    """One setting, by name, whose figures in two reports differ by more than their splits explain."""
+    if len(figures) < 2 or len({claim.metric for claim in figures}) > 1:
+        return
+    low, high = min(figures, key=value), max(figures, key=value)
+    widest = gap(high, low)
+    if widest is None or widest.z < Z:
+        return
+    said = ", ".join(f"{value(claim):.3f} ({claim.report})" for claim in figures)
+    yield finding(
+        figures,
+        "across reports",
+        f"{name}, one setting by its name, is {said}: {widest.difference:.3f} apart, where two splits resolve"
+        f" {widest.resolved:.3f} (z = {widest.z:.1f})",
+        verdict="note",
+        strength="strong",
+        printed=said,
+        expected=f"within {widest.resolved:.3f}",
+    )

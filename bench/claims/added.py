@@ -1,0 +1,350 @@
+"""Reports of one's own: their claims files and recipe files, beside the packaged ones in this process.
+
+A claims file names its recipe file (``recipes`` of its ``[report]``), or has one of its own name beside it:
+``shapes.toml``, ``shapes.py``. A recipe file is Python and is run as such, by whoever wrote it: it holds a
+tuple ``RECIPES``. Nothing of it is kept for other processes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import keyword
+import re
+import sys
+import traceback
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+
+from bench.claims import ledger, schema
+from bench.claims.claim import Ledger
+from bench.claims.model_names import model_builders
+from reference import outside
+from reference.errors import InputError
+from reference.recipes import RECIPES
+from reference.recipes.recipe import Assumption, Phase, Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+SLUGS: set[str] = set()
+"""Recipes that were added, by slug."""
+STARTER = Path(__file__).parent / "starter"
+STARTER_NAME = "myreport"
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+
+# A new report -----------------------------------------------------------------------------------------
+
+
+def start(name: str, folder: Path) -> list[Path]:
+    """Write a claims file and a recipe file to begin with, ``NAME.toml`` and ``NAME.py``; the files.
+
+    Raises:
+        InputError: a name that no report can have, or a file of that name is there. Nothing is written then.
+    """
+    _check_name(name)
+    texts = {
+        folder / f"{name}.toml": (STARTER / "claims.toml").read_text(encoding="utf-8"),
+        folder / f"{name}.py": (STARTER / "recipes.py.txt").read_text(encoding="utf-8"),
+    }
+    for path in texts:
+        if path.exists():
+            raise InputError(f"{path}: is there already; choose another name, or move the file away")
+    _check_no_module(name)
+    for path, text in texts.items():
+        path.write_text(text.replace(STARTER_NAME, name), encoding="utf-8")
+    return list(texts)
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
+        raise InputError(
+            f"report {name!r}: expected lower-case letters, digits and single hyphens, a letter first,"
+            " such as 'shapes' or 'smith-2024'"
+        )
+    taken = {one.report for one in ledger.load_ledgers()} | {recipe.report for recipe in RECIPES.values()}
+    if name in taken:
+        raise InputError(
+            f"report {name!r}: is there already ({', '.join(sorted(taken))}); choose another name"
+        )
+
+
+def _check_no_module(name: str) -> None:
+    """A file random.py would be imported in place of Python's own by whatever runs in its folder."""
+    if importlib.util.find_spec(name) is not None:
+        raise InputError(f"report {name!r}: a Python module is called that; choose another name")
+
+
+# Reading them -----------------------------------------------------------------------------------------
+
+
+def add(files: Iterable[Path]) -> None:
+    """Read claims files, with their recipes, so that every command of this process knows them.
+
+    Raises:
+        InputError: a claims file that ``load_ledger`` refuses; a recipe file that is missing, fails, or holds
+            a recipe that no training could follow; an id or slug that is taken. One line each.
+    """
+    for file in files:
+        if file.resolve() in ledger.ADDED:
+            continue
+        one = ledger.load_ledger(file)
+        ledger.load_ledgers([file])  # together with all others
+        path = _recipe_file(file.resolve(), one)
+        if path is not None:
+            _register(_load(path), one, path)
+        ledger.ADDED.append(file.resolve())
+
+
+def _recipe_file(file: Path, one: Ledger) -> Path | None:
+    """The recipe file of a claims file; None where there is none, so that nothing can be run."""
+    if one.recipes is None:
+        beside = file.with_suffix(".py")
+        return beside if beside.exists() else None
+    path = file.parent / one.recipes
+    if not path.is_file():
+        raise InputError(
+            f"{file.name}: [report]: recipes is {one.recipes!r}; there is no such file beside it"
+        )
+    return path
+
+
+def _load(path: Path) -> object:
+    """What a recipe file calls ``RECIPES``. It is run as Python runs a script, its folder importable."""
+    name = path.stem
+    if name in sys.modules:
+        raise InputError(f"{path.name}: a Python module is called {name!r} already; rename the file")
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path.name}: is no Python file; a recipe file ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except InputError:
+        raise
+    except Exception as error:
+        del sys.modules[name]
+        what = f"SyntaxError: {error.msg}" if isinstance(error, SyntaxError) else outside.said(error)
+        raise InputError(f"{path.name}{_line(error, path)}: {what}; mend the file") from error
+    if not hasattr(module, "RECIPES"):
+        raise InputError(f"{path.name}: no RECIPES; end the file with RECIPES = (…,), a tuple of its recipes")
+    return module.RECIPES
+
+
+def _line(error: Exception, path: Path) -> str:
+    """``":12"``, the last line of the file that the error came through; nothing where it is not known."""
+    if isinstance(error, SyntaxError):
+        return f":{error.lineno}" if error.lineno else ""
+    lines = [
+        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
+    ]
+    return f":{lines[-1]}" if lines else ""
+
+
+def _register(found: object, one: Ledger, path: Path) -> None:
+    """Put recipes beside the packaged ones, once all of them are in order."""
+    if not isinstance(found, tuple | list) or not found:
+        raise InputError(f"{path.name}: RECIPES is {found!r:.80}; expected a tuple of recipes, at least one")
+    added: dict[str, Recipe] = {}
+    for position, recipe in enumerate(found, 1):
+        if not isinstance(recipe, Recipe):
+            raise InputError(f"{path.name}: entry {position} of RECIPES is {recipe!r:.80}; expected a Recipe")
+        where = f"{path.name}: {recipe.slug}"
+        _check(recipe, one, where)
+        if recipe.slug in RECIPES or recipe.slug in added:
+            raise InputError(f"{where}: slug is used by another recipe; rename this one")
+        added[recipe.slug] = recipe
+    for slug in added:
+        _check_start(slug, RECIPES | added, f"{path.name}: {slug}")
+    RECIPES.update(added)
+    SLUGS.update(added)
+
+
+def _check_start(slug: str, known: Mapping[str, Recipe], where: str) -> None:
+    """What a recipe starts from exists, and does not start from the recipe itself."""
+    chain = [slug]
+    while (init := known[chain[-1]].init).startswith("run:"):
+        start = init.removeprefix("run:")
+        if start not in known:
+            raise InputError(
+                f"{where}: init names {start!r}, which is no recipe ({schema.hint(start, known)})"
+            )
+        if start in chain:
+            raise InputError(
+                f"{where}: init goes round: {' from '.join([*chain, start])}; start one from scratch"
+            )
+        chain.append(start)
+
+
+# What a recipe may say --------------------------------------------------------------------------------
+
+
+def _check(recipe: Recipe, one: Ledger, where: str) -> None:
+    """What can be told without torch: types, choices, and how the recipe stands to its report."""
+    check_types(recipe, where)
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", recipe.slug):
+        raise InputError(
+            f"{where}: slug is {recipe.slug!r}; expected lower-case letters, digits, single hyphens"
+        )
+    if recipe.report != one.report:
+        raise InputError(f"{where}: report is {recipe.report!r}; {one.file} is of report {one.report!r}")
+    if not recipe.slug.startswith(f"{one.report}-"):
+        raise InputError(f"{where}: slug does not start with the report's, {one.report + '-'!r}; rename it")
+    if recipe.task == "automask":
+        raise InputError(
+            f"{where}: task 'automask' is of one network only; expected classify, segment or byol"
+        )
+    if outside.is_import_path(recipe.model):
+        if not outside.PATH.fullmatch(recipe.model):
+            raise InputError(f"{where}: model is {recipe.model!r}; expected 'package.module:callable'")
+    elif recipe.model not in model_builders():
+        near = schema.hint(recipe.model, model_builders())
+        raise InputError(
+            f"{where}: unknown model {recipe.model!r} ({near}; or an import path 'package.module:callable')"
+        )
+    least: Mapping[str, int] = {
+        "num_classes": 2,
+        "image_size": 8,
+        "batch_size": 2,
+        "eval_batch_size": 1,
+        "width": 1,
+    }
+    for name, low in least.items():
+        if getattr(recipe, name) < low:
+            raise InputError(f"{where}: {name} is {getattr(recipe, name)}; expected at least {low}")
+    if not recipe.phases:
+        raise InputError(f"{where}: phases is empty; expected at least one Phase")
+    for phase in recipe.phases:
+        check_types(phase, f"{where}: phase")
+        if phase.epochs < 1 or not phase.lr > 0 or not 0 <= phase.warmup_epochs <= phase.epochs:
+            raise InputError(
+                f"{where}: phase: found epochs {phase.epochs}, lr {phase.lr}, warmup_epochs"
+                f" {phase.warmup_epochs}; expected 1 epoch or more, lr above 0, no more warm-up than epochs"
+            )
+    for assumption in recipe.assumptions:
+        check_types(assumption, f"{where}: assumption")
+
+
+def check_types(value: Recipe | Phase | Assumption, where: str) -> None:
+    """Every field of its annotated type: a recipe file is Python, which does not check that by itself."""
+    hints = get_type_hints(type(value))
+    for field in dataclasses.fields(value):
+        found, wanted = getattr(value, field.name), hints[field.name]
+        if not _holds(found, wanted):
+            raise InputError(f"{where}: {field.name} is {found!r:.80}; expected {_words(wanted)}")
+
+
+def _holds(found: object, wanted: Any) -> bool:
+    origin, inner = get_origin(wanted), get_args(wanted)
+    if origin is Literal:
+        return found in inner
+    if origin is tuple:
+        if not isinstance(found, tuple):
+            return False
+        if inner[-1] is Ellipsis:
+            return all(_holds(item, inner[0]) for item in found)
+        return len(found) == len(inner) and all(map(_holds, found, inner))
+    if inner:  # a union
+        return any(_holds(found, one) for one in inner)
+    if wanted is float:
+        return isinstance(found, int | float) and not isinstance(found, bool)
+    if wanted is int:
+        return isinstance(found, int) and not isinstance(found, bool)
+    return isinstance(found, wanted)
+
+
+def _words(wanted: Any) -> str:
+    if get_origin(wanted) is Literal:
+        return f"one of {', '.join(map(repr, get_args(wanted)))}"
+    if get_origin(wanted) is tuple:
+        return f"a tuple ({', '.join('…' if one is Ellipsis else _words(one) for one in get_args(wanted))})"
+    if get_args(wanted):
+        return " or ".join(map(_words, get_args(wanted)))
+    names = {str: "text", int: "a whole number", float: "a number", bool: "True or False"}
+    return names.get(wanted, f"{wanted.__name__}(…)")
+
+
+def check_runnable(recipe: Recipe) -> None:
+    """Build a recipe's network and try it on two images, before any training: a mistake costs nothing then.
+
+    Args:
+        recipe: as a tier scales it.
+
+    Raises:
+        InputError: a loss, augmentation, weights file or argument that does not exist; a network that cannot
+            be built, or whose output is not what the recipe's task trains on.
+    """
+    import inspect
+
+    import torch
+
+    from reference import losses, models
+    from reference.augment import AUGMENT
+    from reference.models.byol import BYOL
+    from reference.models.weights import WEIGHTS
+
+    known: dict[str, tuple[Iterable[str], Iterable[str]]] = {
+        "loss": ((recipe.loss,), losses.LOSSES[recipe.task]),
+        "augment": (recipe.augment, AUGMENT),
+        "init": (() if recipe.init.startswith("run:") else (recipe.init,), ("scratch", *WEIGHTS)),
+    }
+    for field, (names, valid) in known.items():
+        for name in names:
+            if name not in valid:
+                raise InputError(f"{recipe.slug}: unknown {field} {name!r} ({schema.hint(name, valid)})")
+    taken = list(inspect.signature(losses.LOSSES[recipe.task][recipe.loss]).parameters)
+    for name, _ in recipe.loss_args:
+        if name not in taken:
+            raise InputError(
+                f"{recipe.slug}: loss {recipe.loss!r} takes no {name!r}; it takes {', '.join(taken)}"
+            )
+    with torch.random.fork_rng(devices=[]):
+        network = models.build(
+            recipe.model, num_classes=recipe.num_classes, width=recipe.width, **dict(recipe.model_args)
+        )
+    if (recipe.task == "byol") != isinstance(network, BYOL):
+        said = "is" if isinstance(network, BYOL) else "is not"
+        raise InputError(
+            f"{recipe.slug}: task is {recipe.task!r}, and {recipe.model!r} {said} a BYOL network"
+        )
+    if recipe.init.startswith("run:") and not hasattr(network, "load_encoder"):
+        raise InputError(
+            f"{recipe.slug}: {recipe.model!r} has no load_encoder(state), which init {recipe.init!r} needs"
+        )
+    if recipe.init in WEIGHTS and recipe.init not in getattr(network, "pretrained", {}):
+        raise InputError(
+            f"{recipe.slug}: {recipe.model!r} cannot start from {recipe.init!r}; use init='scratch'"
+        )
+    if recipe.embed_epochs and not hasattr(network, "embed"):
+        raise InputError(f"{recipe.slug}: {recipe.model!r} has no embed(images), which embed_epochs needs")
+    if recipe.task != "byol":
+        _check_output(recipe, network)
+
+
+def _check_output(recipe: Recipe, network: nn.Module) -> None:
+    """Logits (B, C) of a classifier, (B, C, H, W) of a segmentation network, auxiliary ones likewise."""
+    import torch
+
+    size, classes = recipe.image_size, recipe.num_classes
+    expected = (2, classes) if recipe.task == "classify" else (2, classes, size, size)
+    try:
+        with torch.inference_mode():
+            output = network.eval()(torch.zeros(2, 3, size, size))
+    except Exception as error:
+        raise InputError(
+            f"{recipe.slug}: {recipe.model!r} fails on images of {size} px: {outside.said(error)}"
+        ) from error
+    if not isinstance(output, torch.Tensor) or tuple(output.shape) != expected:
+        raise InputError(
+            f"{recipe.slug}: {recipe.model!r} makes {_shape(output)} of 2 images; expected {expected}"
+        )
+
+
+def _shape(output: Tensor | object) -> str:
+    shape = getattr(output, "shape", None)
+    return type(output).__name__ if shape is None else str(tuple(shape))

@@ -1,0 +1,211 @@
+"""A claim and a ledger: one checkable statement of a report, and all statements of one report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+
+class Metric(NamedTuple):
+    """What a number measures; ``low`` and ``high`` bound it as a fraction."""
+
+    title: str
+    higher_is_better: bool
+    low: float
+    high: float
+
+
+METRICS: dict[str, Metric] = {
+    "top1": Metric("top-1 accuracy", True, 0.0, 1.0),
+    "miou": Metric("mean IoU", True, 0.0, 1.0),
+    "iou": Metric("IoU of one class", True, 0.0, 1.0),
+    "delta_top1": Metric("difference of top-1 accuracies", True, -1.0, 1.0),
+    "delta_miou": Metric("difference of mean IoUs", True, -1.0, 1.0),
+    "loss": Metric("mean loss", False, float("-inf"), float("inf")),
+    "silhouette": Metric("silhouette of an embedding", True, -1.0, 1.0),
+    "knn_purity": Metric("10-NN purity of an embedding", True, 0.0, 1.0),
+}
+
+KINDS: dict[str, str] = {
+    "number": "a printed figure",
+    "ordering": "one thing is better than another",
+    "architecture": "a network as printed or described",
+    "formula": "a formula as printed or described",
+    "process": "something that happens during training",
+    "explanation": "why something is so, and what would test it",
+    "figure": "a picture that the report shows",
+    "protocol": "settings and code as printed",
+}
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "data": ("classification50", "miniimagenet", "officehome", "landcover"),
+    "known": ("outside",),
+    "metric": tuple(METRICS),
+    "n_from": ("printed", "derived", "outside"),
+    "shows": ("masks", "tsne", "pca", "curves", "diagram", "overlay"),
+    "source": ("official", "synthetic"),
+    "split": ("val", "train", "unstated"),
+    "unit": ("fraction", "percent"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One checkable statement of a report. Keys that its kind does not have are ``None`` or empty.
+
+    Attributes:
+        lines: lines of the report's text. The first is where it is stated, further ones repeat or
+            qualify it; an architecture and a listed ``code`` give their first and last line.
+        text: the statement in our words.
+        recipe: slug of the recipe whose runs settle it.
+        source: the data it is about; the five reports used the official sets.
+        unstated: what the report leaves out, as recipe fields where there is one.
+        illegible: the text is damaged beyond use, for the reason ``illegible_why``.
+        conflicts_with: claims that cannot hold together with this one, of any report.
+        value: the figure, digit for digit as printed.
+        derived_from: two printed figures whose difference ``value`` is, where it is not printed itself.
+        n, n_from: how many images it was measured on, and how that is known.
+        runs: how many runs the figure is a mean of; 1 where nothing is said.
+        epoch: the epoch the figure is printed for, in the report's own counting.
+        approx: printed with "about" or "almost".
+        difference_of: recipes (a, b) of a gain a - b.
+        order: number claims, best first; or, where nothing is printed, recipes (``order_recipes``).
+        tie: the ordering claims that its members are about equal.
+        model: key of ``reference.models.MODELS`` that the listing is compared with.
+        facts: countable statements about the network; ``damage``: what the scan or print broke.
+        implements: function of ``reference`` that computes the formula.
+        predicate, args: key of ``bench.claims.predicates.PREDICATES``, and its arguments.
+        tested_by: recipes and claims that would test an explanation.
+        epochs, images, stages: what a figure shows, and what the report calls the epochs.
+        stated: printed settings, by field of ``Recipe`` and ``Phase`` where there is one. A list (an
+            augmentation chain) is joined by "; ".
+        code: source text as printed.
+    """
+
+    report: str
+    id: str
+    kind: str
+    lines: tuple[int, ...]
+    text: str
+    recipe: str | None = None
+    source: str = "official"
+    unstated: tuple[str, ...] = ()
+    illegible: bool = False
+    illegible_why: str | None = None
+    conflicts_with: tuple[str, ...] = ()
+    note: str | None = None
+
+    metric: str | None = None
+    class_index: int | None = None
+    value: str | None = None
+    derived_from: tuple[str, ...] = ()
+    unit: str | None = None
+    data: str | None = None
+    split: str | None = None
+    n: int | None = None
+    n_from: str | None = None
+    runs: int = 1
+    epoch: int | None = None
+    selection: str = "unstated"
+    approx: bool = False
+    difference_of: tuple[str, ...] = ()
+
+    order: tuple[str, ...] = ()
+    order_recipes: tuple[str, ...] = ()
+    tie: bool = False
+
+    model: str | None = None
+    facts: tuple[str, ...] = ()
+    damage: tuple[str, ...] = ()
+
+    formula: str | None = None
+    implements: str | None = None
+
+    predicate: str | None = None
+    args: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    tested_by: tuple[str, ...] = ()
+
+    shows: str | None = None
+    epochs: tuple[int, ...] = ()
+    images: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+
+    stated: Mapping[str, str] = field(default_factory=dict, hash=False)
+    code: str | None = None
+
+    @property
+    def locator(self) -> str:
+        """Where it stands: ``r3:141``, or ``r3:141,186`` for several lines."""
+        return f"{self.report}:{','.join(map(str, self.lines))}"
+
+    @property
+    def metric_name(self) -> str | None:
+        """The metric as runs record it: ``iou_3`` for the IoU of class 3."""
+        return self.metric if self.class_index is None else f"{self.metric}_{self.class_index}"
+
+    @property
+    def decimals(self) -> int:
+        """Digits after the point of the printed value. Raises ValueError for a claim without one."""
+        return len(self._printed.partition(".")[2])
+
+    @property
+    def fraction(self) -> Decimal:
+        """The printed value as a fraction, exactly. Raises ValueError for a claim without one."""
+        return _decimal(self._printed) * self._scale
+
+    @property
+    def half_step(self) -> Decimal:
+        """Half a unit of the last printed digit, as a fraction: what rounding may have hidden."""
+        return _decimal("5").scaleb(-self.decimals - 1) * self._scale
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """What an ordering says strictly: each member, by claim or recipe, with the next worse one."""
+        members = self.order or self.order_recipes
+        return tuple(pairwise(members))
+
+    @property
+    def _printed(self) -> str:
+        if self.value is None:
+            raise ValueError(f"{self.id} is a claim of kind {self.kind} and has no value")
+        return self.value
+
+    @property
+    def _scale(self) -> Decimal:
+        return _decimal("0.01" if self.unit == "percent" else "1")
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All claims of one report, in the file's order; ``recipes`` is the recipe file that it names, if any."""
+
+    report: str
+    title: str
+    year: int | None
+    claims: tuple[Claim, ...]
+    file: str
+    recipes: str | None = None
+
+    def claim(self, claim_id: str) -> Claim:
+        """The claim of that id. Raises KeyError."""
+        for claim in self.claims:
+            if claim.id == claim_id:
+                return claim
+        raise KeyError(claim_id)
+
+    def of_kind(self, kind: str) -> tuple[Claim, ...]:
+        """The claims of one kind of ``KINDS``."""
+        return tuple(claim for claim in self.claims if claim.kind == kind)
+
+
+def _decimal(number: str) -> Decimal:
+    # Imported here: slow to load, and listing claims needs no arithmetic.
+    from decimal import Decimal
+
+    return Decimal(number)

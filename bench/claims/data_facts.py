@@ -1,0 +1,127 @@
+"""What is known of the data sets: classes, counts, palettes and scoring rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    pass
+
+from bench.claims.schema import (
+    CLAIMS,
+    COUNT,
+    DATA_FILE,
+    INDEX,
+    INDICES,
+    PLACES,
+    TEXT,
+    TEXTS,
+    Type,
+    check_types,
+    frozen,
+    is_int,
+    known_keys,
+    list_of,
+    read_toml,
+    several,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataRole:
+    """One data set as the official course material has it; the reports do not say most of this.
+
+    Attributes:
+        stated_in: (report, line) where a report itself prints the number of classes.
+    """
+
+    role: str
+    what: str
+    classes: int
+    train: int
+    layout: tuple[str, ...]
+    known: str
+    val: int | None = None
+    images: str | None = None
+    stated_in: tuple[tuple[str, int], ...] = ()
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaletteColour:
+    """One mask colour: class index, name and RGB."""
+
+    index: int
+    name: str
+    colour: str
+    known: str
+    rgb: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreRule:
+    """How the course scores masks: which classes count, the rule in words, the lines it prints."""
+
+    metric: str
+    classes: tuple[int, ...]
+    rule: str
+    prints: tuple[str, ...]
+    printed_in: tuple[tuple[str, int], ...]
+    known: str
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """Data roles, mask palette and scoring rule, known from outside the reports."""
+
+    roles: tuple[DataRole, ...]
+    palette: tuple[PaletteColour, ...]
+    score: ScoreRule
+
+    def role(self, name: str) -> DataRole:
+        """The data set of that role. Raises KeyError."""
+        for role in self.roles:
+            if role.role == name:
+                return role
+        raise KeyError(name)
+
+
+def load_data_facts() -> DataFacts:
+    """What is known of the data sets, the mask colours and the course's score.
+
+    Raises:
+        InputError: as ``load_ledger``.
+    """
+    document = read_toml(CLAIMS / DATA_FILE)
+    known_keys(document, ("data", "palette", "score"), DATA_FILE)
+    return DataFacts(
+        roles=tuple(DataRole(**table) for table in _fact_tables(document, "data", _ROLE_KEYS)),
+        palette=tuple(PaletteColour(**table) for table in _fact_tables(document, "palette", _COLOUR_KEYS)),
+        score=ScoreRule(**_fact_tables(document, "score", _SCORE_KEYS)[0]),
+    )
+
+
+_ROLE_KEYS: dict[str, Type] = {
+    "role": TEXT, "what": TEXT, "classes": COUNT, "train": COUNT, "val": COUNT, "images": TEXT,
+    "layout": TEXTS, "known": TEXT, "stated_in": PLACES, "note": TEXT,
+}  # fmt: skip
+_COLOUR_KEYS: dict[str, Type] = {
+    "index": INDEX, "name": TEXT, "colour": TEXT, "known": TEXT,
+    "rgb": Type("three whole numbers from 0 to 255", list_of(lambda i: is_int(i) and 0 <= i <= 255, 3, 3)),
+}  # fmt: skip
+_SCORE_KEYS: dict[str, Type] = {
+    "metric": TEXT, "classes": INDICES, "rule": TEXT, "prints": TEXTS, "printed_in": PLACES,
+    "known": TEXT,
+}  # fmt: skip
+_OPTIONAL_FACTS = ("val", "images", "stated_in", "note")
+
+
+def _fact_tables(document: dict[str, Any], name: str, types: dict[str, Type]) -> list[dict[str, Any]]:
+    """The tables of one name in the data file, checked; a single one counts as a list of one."""
+    found = document.get(name)
+    tables = several([found] if isinstance(found, dict) else found, DATA_FILE, f"[{name}]")
+    for position, table in enumerate(tables, 1):
+        where = f"{DATA_FILE}: {table.get('role') or table.get('name') or f'{name} {position}'}"
+        check_types(table, types, [key for key in types if key not in _OPTIONAL_FACTS], where)
+    return [{key: frozen(value) for key, value in table.items()} for table in tables]

@@ -1,0 +1,218 @@
+"""The ledger: every claim of a report, one checkable statement each, with the lines where it stands.
+
+A claims file is TOML: one ``[report]`` and many ``[[claim]]``. Reading is strict, since a mistyped key
+would silently change what a run is graded against: every mistake is one line that names the file and the
+claim. Values stay strings as printed, because trailing digits matter to the checks. ``claims/data.toml``
+holds what is known of the data from outside the reports, in the same manner.
+
+Importing this imports neither torch nor numpy; ``bench list`` reads all ledgers at each call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.claims.predicates import PREDICATES
+from reference.errors import InputError
+
+if TYPE_CHECKING:
+    pass
+
+from bench.claims.claim import KINDS, METRICS, Claim, Ledger
+from bench.claims.schema import (
+    ARGS,
+    CLAIMS,
+    COUNT,
+    DATA_FILE,
+    KEYS,
+    KIND_KEYS,
+    KIND_TYPES,
+    REQUIRED,
+    SLUG,
+    TEXT,
+    check_types,
+    frozen,
+    hint,
+    is_slug,
+    known_keys,
+    only_keys,
+    read_toml,
+    several,
+)
+
+ADDED: list[Path] = []
+"""Claims files that this process reads besides the packaged ones; ``bench.claims.added`` fills it."""
+
+
+def load_ledger(path: str | Path) -> Ledger:
+    """The ledger in one claims file, checked.
+
+    Raises:
+        InputError: the file cannot be read or is not TOML; a key is unknown, missing or of the wrong type;
+            a kind, metric or predicate is unknown; an id is used twice; an ordering names a claim that is
+            not there. One line: file, claim, what is wrong.
+    """
+    path = Path(path)
+    return _ledger(read_toml(path), path.name)
+
+
+def load_ledgers(more: Iterable[str | Path] = ()) -> tuple[Ledger, ...]:
+    """The packaged ledgers in name order, then those of further claims files, checked together.
+
+    Further ones are those of ``ADDED``, then ``more``; one that is named twice is read once.
+
+    Raises:
+        InputError: as ``load_ledger``; or an id is used in two files, or a conflict names a missing claim.
+    """
+    packaged = sorted(file for file in CLAIMS.glob("*.toml") if file.name != DATA_FILE)
+    further = {Path(path).resolve(): path for path in (*ADDED, *more)}
+    ledgers = [load_ledger(path) for path in (*packaged, *further.values())]
+    _check_together(ledgers)
+    return tuple(ledgers)
+
+
+def _ledger(document: dict[str, Any], file: str) -> Ledger:
+    known_keys(document, ("report", "claim"), file)
+    head = only_keys(document.get("report"), file, "[report]")
+    types = {"id": SLUG, "title": TEXT, "year": COUNT, "recipes": TEXT}
+    check_types(head, types, ("id", "title"), f"{file}: [report]")
+    claims: dict[str, Claim] = {}
+    for position, table in enumerate(several(document.get("claim"), file, "[[claim]]"), 1):
+        claim = _claim(table, head["id"], file, position)
+        if claim.id in claims:
+            raise InputError(f"{file}: {claim.id}: id is used twice; give one of the two another")
+        claims[claim.id] = claim
+    ledger = Ledger(
+        head["id"], head["title"], head.get("year"), tuple(claims.values()), file, head.get("recipes")
+    )
+    for claim in ledger.claims:
+        _check_references(claim, claims, file)
+    return ledger
+
+
+def _claim(table: dict[str, Any], report: str, file: str, position: int) -> Claim:
+    where = f"{file}: {table['id'] if is_slug(table.get('id')) else f'claim {position}'}"
+    kind = table.get("kind")
+    if kind is None:
+        check_types(table, KEYS, REQUIRED, where)
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise InputError(f"{where}: unknown kind {kind!r} ({hint(kind, KINDS)})")
+    types, (required, _) = KIND_TYPES[kind], KIND_KEYS[kind]
+    for key in table:
+        if key not in types and key in KEYS:
+            raise InputError(f"{where}: key {key!r} is not of kind {kind!r} (valid: {', '.join(types)})")
+    check_types(table, types, (*REQUIRED, *required), where)
+    if not table["id"].startswith(f"{report}-"):
+        raise InputError(f"{where}: id does not start with the report's, {report + '-'!r}; rename it")
+    if table.get("illegible", False) != ("illegible_why" in table):
+        raise InputError(f"{where}: 'illegible = true' and 'illegible_why' go together; give both or none")
+    if kind in _CHECKS:
+        _CHECKS[kind](table, where)
+    values = {key: frozen(value) for key, value in table.items() if key != "line"}
+    lines = table["line"] if isinstance(table["line"], list) else [table["line"]]
+    return Claim(report=report, lines=tuple(lines), **values)
+
+
+def _check_number(table: dict[str, Any], where: str) -> None:
+    _check_class_index(table, where)
+    if table["metric"].startswith("delta_") != ("difference_of" in table):
+        raise InputError(
+            f"{where}: 'difference_of' goes with a delta metric and only there; metric is {table['metric']!r}"
+        )
+    if ("n" in table) != ("n_from" in table):
+        raise InputError(f"{where}: 'n' and 'n_from' go together; give both or none")
+    metric, value = METRICS[table["metric"]], table["value"]
+    scale = 100 if table["unit"] == "percent" else 1
+    if not metric.low * scale <= float(value) <= metric.high * scale:
+        raise InputError(
+            f"{where}: value {value} is outside {metric.low * scale:g} to {metric.high * scale:g}"
+            f" for {table['metric']} in unit {table['unit']!r}; check value and unit"
+        )
+    if "derived_from" in table:
+        first, second = table["derived_from"]
+        if abs(float(first) - float(second) - float(value)) > 1e-9:
+            raise InputError(f"{where}: value {value} is not {first} - {second}; check 'derived_from'")
+
+
+def _check_ordering(table: dict[str, Any], where: str) -> None:
+    _check_class_index(table, where)
+    if ("order" in table) == ("order_recipes" in table):
+        raise InputError(f"{where}: needs exactly one of 'order' and 'order_recipes'")
+    members = table.get("order") or table["order_recipes"]
+    if len(set(members)) != len(members):
+        raise InputError(f"{where}: a member of the ordering is named twice; name each once")
+
+
+def _check_class_index(table: dict[str, Any], where: str) -> None:
+    if (table["metric"] == "iou") != ("class_index" in table):
+        raise InputError(
+            f"{where}: 'class_index' goes with metric 'iou' and only there; metric is {table['metric']!r}"
+        )
+
+
+def _check_process(table: dict[str, Any], where: str) -> None:
+    name = table["predicate"]
+    if name not in PREDICATES:
+        raise InputError(f"{where}: unknown predicate {name!r} ({hint(name, PREDICATES)})")
+    args, defaults = table.get("args", {}), PREDICATES[name].__kwdefaults__ or {}
+    types = {key: ARGS[said] for key, said in PREDICATES[name].__annotations__.items() if said in ARGS}
+    check_types(args, types, [key for key in types if key not in defaults], f"{where}: args of {name}")
+
+
+def _check_figure(table: dict[str, Any], where: str) -> None:
+    stages, epochs = len(table.get("stages", ())), len(table.get("epochs", ()))
+    if "stages" in table and stages != epochs:
+        raise InputError(f"{where}: 'stages' has {stages} names for {epochs} epochs; name each or none")
+
+
+_CHECKS: dict[str, Callable[[dict[str, Any], str], None]] = {
+    "number": _check_number,
+    "ordering": _check_ordering,
+    "process": _check_process,
+    "figure": _check_figure,
+}
+
+
+def _check_references(claim: Claim, claims: Mapping[str, Claim], file: str) -> None:
+    """An ordering ranks number claims of its own file and metric; conflicts within the report exist."""
+    for other in claim.order:
+        if other not in claims:
+            raise InputError(
+                f"{file}: {claim.id}: orders {other!r}, which is no claim ({hint(other, claims)})"
+            )
+        if claims[other].metric_name != claim.metric_name or claims[other].kind != "number":
+            raise InputError(
+                f"{file}: {claim.id}: orders {other!r}, which is no number of metric {claim.metric_name!r}"
+            )
+    for other in claim.conflicts_with:
+        if other.startswith(f"{claim.report}-") and other not in claims:
+            raise InputError(
+                f"{file}: {claim.id}: conflicts with {other!r}, which is no claim ({hint(other, claims)})"
+            )
+
+
+def _check_together(ledgers: Sequence[Ledger]) -> None:
+    """No id in two files, no report in two files, and every conflict names a claim of some file."""
+    seen: dict[str, str] = {}
+    reports: dict[str, str] = {}
+    for ledger in ledgers:
+        for claim in ledger.claims:
+            if claim.id in seen:
+                raise InputError(f"{ledger.file}: {claim.id}: id is used in {seen[claim.id]} too; rename it")
+            seen[claim.id] = ledger.file
+        if ledger.report in reports:
+            other = reports[ledger.report]
+            raise InputError(
+                f"{ledger.file}: [report]: id {ledger.report!r} is that of {other} too; rename it"
+            )
+        reports[ledger.report] = ledger.file
+    for ledger in ledgers:
+        for claim in ledger.claims:
+            for other in claim.conflicts_with:
+                if other not in seen:
+                    raise InputError(
+                        f"{ledger.file}: {claim.id}: conflicts with {other!r}, which is no claim"
+                        f" ({hint(other, seen)})"
+                    )

@@ -1,0 +1,186 @@
+"""Which keys a claims file may hold, and their types."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from reference.errors import InputError
+
+if TYPE_CHECKING:
+    pass
+
+from bench.claims.claim import CHOICES
+
+CLAIMS = Path(__file__).parent
+DATA_FILE = "data.toml"
+
+
+class Type(NamedTuple):
+    said: str
+    holds: Callable[[Any], bool]
+
+
+def is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def is_slug(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", value) is not None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?", value) is not None
+
+
+def _is_place(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and is_slug(value[0]) and is_int(value[1])
+
+
+def list_of(holds: Callable[[Any], bool], least: int = 0, most: int | None = None) -> Callable[[Any], bool]:
+    def check(value: Any) -> bool:
+        if not isinstance(value, list) or len(value) < least or (most is not None and len(value) > most):
+            return False
+        return all(holds(item) for item in value)
+
+    return check
+
+
+TEXT = Type("a text", _is_text)
+TEXTS = Type("a list of texts", list_of(_is_text))
+SLUG = Type("a slug (lower-case letters, digits, single hyphens)", is_slug)
+_SLUGS = Type("a list of slugs", list_of(is_slug))
+_NUMBER = Type('a number as printed, in quotes, such as "0.7808"', _is_number)
+_FLAG = Type("true or false", lambda value: isinstance(value, bool))
+INDEX = Type("a whole number from 0", lambda value: is_int(value) and value >= 0)
+COUNT = Type("a whole number from 1", lambda value: is_int(value) and value >= 1)
+INDICES = Type("a list of whole numbers from 0", list_of(INDEX.holds))
+_LINES = Type(
+    "a line number or a list of them",
+    lambda value: COUNT.holds(value) or list_of(COUNT.holds, least=1)(value),
+)
+PLACES = Type('a list of places such as ["r4", 130]', list_of(_is_place))
+_TABLE = Type("a table", lambda value: isinstance(value, dict))
+_STATED = Type(
+    "a table of texts",
+    lambda value: isinstance(value, dict) and bool(value) and all(map(_is_text, value.values())),
+)
+
+KEYS: dict[str, Type] = {
+    "id": SLUG, "kind": TEXT, "line": _LINES, "text": TEXT, "recipe": SLUG, "source": TEXT,
+    "unstated": TEXTS, "illegible": _FLAG, "illegible_why": TEXT, "conflicts_with": _SLUGS, "note": TEXT,
+    "metric": TEXT, "class_index": INDEX, "value": _NUMBER, "unit": TEXT, "data": TEXT, "split": TEXT,
+    "derived_from": Type("two numbers as printed, in quotes", list_of(_is_number, 2, 2)),
+    "n": COUNT, "n_from": TEXT, "runs": COUNT, "epoch": INDEX, "selection": TEXT, "approx": _FLAG,
+    "difference_of": Type("two recipe slugs", list_of(is_slug, 2, 2)),
+    "order": Type("a list of at least two claim ids", list_of(is_slug, 2)),
+    "order_recipes": Type("a list of at least two recipe slugs", list_of(is_slug, 2)),
+    "tie": _FLAG, "model": TEXT, "facts": Type("a list of at least one text", list_of(_is_text, 1)),
+    "damage": TEXTS, "formula": TEXT, "implements": TEXT, "predicate": TEXT, "args": _TABLE,
+    "tested_by": _SLUGS, "shows": TEXT, "epochs": INDICES, "images": TEXTS, "stages": TEXTS,
+    "stated": _STATED, "code": TEXT,
+}  # fmt: skip
+
+_EPOCH = Type(
+    'an epoch from 1, "first" or "last"', lambda value: COUNT.holds(value) or value in ("first", "last")
+)
+_REAL = Type("a number", lambda value: is_int(value) or isinstance(value, float))
+
+ARGS: dict[str, Type] = {
+    "int": COUNT, "int | None": COUNT, "float": _REAL, "Epoch": _EPOCH,
+    "str": Type("a text", lambda value: isinstance(value, str)),
+}  # fmt: skip
+"""What a predicate's argument may be, by its annotation."""
+
+REQUIRED = ("id", "kind", "line", "text")
+_COMMON = (
+    *REQUIRED, "recipe", "source", "unstated", "illegible", "illegible_why", "conflicts_with", "note",
+)  # fmt: skip
+
+KIND_KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "number": (
+        ("metric", "value", "unit", "data", "split"),
+        (
+            "class_index", "derived_from", "n", "n_from", "runs", "epoch", "selection", "approx",
+            "difference_of",
+        ),
+    ),
+    "ordering": (("metric",), ("order", "order_recipes", "class_index", "tie", "data")),
+    "architecture": (("model", "facts"), ("damage",)),
+    "formula": (("formula", "implements"), ()),
+    "process": (("predicate",), ("args",)),
+    "explanation": (("tested_by",), ()),
+    "figure": (("shows",), ("epochs", "images", "stages")),
+    "protocol": (("stated",), ("code", "damage")),
+}  # fmt: skip
+"""Kind: the keys it must have besides the common ones, and those it may have."""
+
+KIND_TYPES = {
+    kind: {key: KEYS[key] for key in (*_COMMON, *required, *optional)}
+    for kind, (required, optional) in KIND_KEYS.items()
+}
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); name a claims file") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from error
+    except (ValueError, RecursionError) as error:  # also numbers and brackets beyond all measure
+        raise InputError(f"{path}: not TOML: {error}; mend that place") from error
+
+
+def frozen(value: Any) -> Any:
+    return tuple(frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def check_types(
+    table: dict[str, Any], types: Mapping[str, Type], required: Sequence[str], where: str
+) -> None:
+    """Every key known, every needed one there, every value of its type and among its choices."""
+    known_keys(table, types, where)
+    for key in required:
+        if key not in table:
+            raise InputError(f"{where}: missing key {key!r}; add {types[key].said}")
+    for key, value in table.items():
+        if not types[key].holds(value):
+            raise InputError(f"{where}: {key} is {value!r}; expected {types[key].said}")
+        if key in CHOICES and value not in CHOICES[key]:
+            raise InputError(f"{where}: unknown {key} {value!r} ({hint(value, CHOICES[key])})")
+
+
+def known_keys(table: Mapping[str, Any], valid: Iterable[str], where: str) -> None:
+    for key in table:
+        if key not in valid:
+            raise InputError(f"{where}: unknown key {key!r} ({hint(key, valid)})")
+
+
+def hint(word: object, valid: Iterable[str]) -> str:
+    """The nearest valid name, or all of them where none is near."""
+    # Imported here: needed only after a mistake, and slow for a command that answers at once.
+    from difflib import get_close_matches
+
+    names = list(valid)
+    near = get_close_matches(str(word), names, n=1, cutoff=0.6)
+    return f"nearest: {near[0]!r}" if near else f"valid: {', '.join(names)}"
+
+
+def only_keys(value: Any, file: str, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError(f"{file}: no {name} table; add one")
+    return value
+
+
+def several(value: Any, file: str, name: str) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not value or not all(isinstance(table, dict) for table in value):
+        raise InputError(f"{file}: no {name} tables; add at least one")
+    return value

@@ -1,0 +1,85 @@
+"""Commands about data: `score`, `data check`, `doctor`, and `new-report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.options import RUNS, Format, FormatOption, OutOption, app
+from bench.cli.printing import print_rows
+
+
+@app.command()
+def score(
+    pred: Annotated[Path, typer.Option("--pred", help="Folder of predicted masks.")],
+    truth: Annotated[Path, typer.Option("--truth", help="Folder of true masks.")],
+) -> None:
+    """Print the course's mIoU of predicted masks: IoU of each class, pooled, then their mean."""
+    from bench import score as scoring
+
+    for line in scoring.lines(scoring.score(pred, truth)):
+        print(line)
+
+
+@app.command()
+def doctor(
+    data: Annotated[Path | None, typer.Option(help="Data folder to look into.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Folder with pretrained weights.")] = None,
+    output: FormatOption = Format.table,
+    out: OutOption = RUNS,
+    cache: Annotated[Path | None, typer.Option(envvar="BENCH_CACHE", help="Decoded images.")] = None,
+) -> None:
+    """Check torch, GPU, disk, folders, data and weights, and say what this machine can run."""
+    from dataclasses import asdict
+
+    from bench.cli import doctor as doctor_module
+
+    findings = doctor_module.examine(out, cache or out / "cache", data, weights)
+    print_rows([asdict(finding) for finding in findings], output)
+    if findings[-1].verdict == doctor_module.BROKEN:
+        raise typer.Exit(1)
+
+
+data_app = typer.Typer(help="Data in the official layout.", rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+
+@data_app.callback()
+def _of_data() -> None:
+    """Data in the official layout."""
+
+
+@data_app.command("check")
+def data_check(
+    source: Annotated[Path, typer.Argument(help="Folder that holds p1_data or p2_data.", metavar="DIR")],
+    manifest: Annotated[Path, typer.Option(help="Where the hashes of all files go.")] = RUNS
+    / "manifest.json",
+) -> None:
+    """Count, decode and hash every file, list every fault and write a manifest."""
+    from bench.cli import data_check as data_check_module
+    from bench.runs.progress import files_shown
+
+    with files_shown("reading") as progress:
+        checked = data_check_module.check(source, progress)
+    for fault in checked.faults:
+        print(fault)
+    for line in data_check_module.lines(checked):
+        print(line)
+    data_check_module.write_manifest(checked, manifest)
+    print(manifest)
+    if checked.faults:
+        raise typer.Exit(1)
+
+
+@app.command("new-report")
+def new_report(
+    name: Annotated[str, typer.Argument(help="What to call it: lower-case letters, digits, hyphens.")],
+) -> None:
+    """Begin to grade another report: write NAME.toml and NAME.py into this folder."""
+    from bench.claims import added
+
+    for path in added.start(name, Path()):
+        print(path)
+    print(f"next: bench list claims --claims {name}.toml, and docs/add-a-report.md")

@@ -1,0 +1,141 @@
+"""Is this machine able? Every check stands alone: what is broken is said, and the rest still checked."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from reference.errors import InputError
+from reference.files import check_writable
+
+OK, NOTE, BROKEN = "ok", "note", "broken"
+LEAST_GB = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found: ``ok``, ``note`` (something runs without it) or ``broken``."""
+
+    check: str
+    verdict: str
+    said: str
+
+
+def examine(out: Path, cache: Path, data: Path | None, weights: Path | None) -> list[Finding]:
+    """All checks, in the order in which one depends on another."""
+    pair = _torch_and_torchvision()
+    usable = pair.verdict != BROKEN
+    findings = [_python(), pair, *([_gpu()] if usable else [])]
+    findings += [_writable("results", out), _writable("cache", cache), _disk(out), _data(data)]
+    if usable:
+        findings.append(_weights(weights))
+    return [*findings, _closing(findings)]
+
+
+def _python() -> Finding:
+    said = f"Python {platform.python_version()}, {os.cpu_count()} cores"
+    return Finding("python", OK if sys.version_info >= (3, 11) else BROKEN, said)
+
+
+def _torch_and_torchvision() -> Finding:
+    """Imports both in a process of its own: a mismatch may end it, and half an import stays half."""
+    try:
+        have = {name: version(name) for name in ("torch", "torchvision")}
+    except PackageNotFoundError as error:
+        return Finding("torch", BROKEN, f"{error.name} is not installed; pip install -e .")
+    program = "import torch, torchvision; torchvision.ops.nms(torch.rand(1, 4), torch.rand(1), 0.5)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    both = f"torch {have['torch']}, torchvision {have['torchvision']}"
+    if done.returncode == 0:
+        return Finding("torch", OK, both)
+    cause = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
+    return Finding("torch", BROKEN, f"{both} do not work together ({cause}); {_advice(have)}")
+
+
+def _advice(have: dict[str, str]) -> str:
+    """What to install; builds of torch and torchvision are made for each other, CPU or CUDA alike."""
+    builds = {name: number.partition("+")[2] for name, number in have.items()}
+    if builds["torch"] != builds["torchvision"]:
+        kinds = " and ".join(
+            f"{name} is a build {build or 'without a mark'}" for name, build in builds.items()
+        )
+        return f"{kinds}: take both from one registry: pip install --force-reinstall torch torchvision"
+    return "take a pair that was released together: pip install --force-reinstall torch torchvision"
+
+
+def _gpu() -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        memory = torch.cuda.get_device_properties(0).total_memory / 1e9
+        said = f"{torch.cuda.device_count()} × {torch.cuda.get_device_name()}, {memory:.0f} GB"
+        return Finding("gpu", OK, said)
+    built = "torch is built without CUDA" if torch.version.cuda is None else "torch finds no CUDA device"
+    return Finding("gpu", NOTE, f"none: {built}; everything runs on the CPU")
+
+
+def _writable(name: str, folder: Path) -> Finding:
+    """Writes into the folder, or into the nearest one above it that is there."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    try:
+        check_writable(there / f".probe-{os.getpid()}")
+    except InputError as error:
+        return Finding(name, BROKEN, str(error))
+    return Finding(name, OK, f"{folder} can be written")
+
+
+def _disk(folder: Path) -> Finding:
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(there if there.is_dir() else there.parent).free / 1e9
+    said = f"{free:.0f} GB free; a full run's checkpoints and cache take up to {LEAST_GB} GB"
+    return Finding("disk", OK if free >= LEAST_GB else NOTE, said)
+
+
+def _data(data: Path | None) -> Finding:
+    if data is None:
+        return Finding("data", NOTE, "none named (--data DIR); recipes run on synthetic images")
+    from bench.cli.data_check import FOLDERS
+
+    there = [folder.path for folder in FOLDERS if (data / folder.path).is_dir()]
+    if not there:
+        return Finding("data", BROKEN, f"{data}: none of {', '.join(f.path for f in FOLDERS)} is there")
+    return Finding("data", OK, f"{data}: {', '.join(there)}; whether it is whole: bench data check {data}")
+
+
+def _weights(folder: Path | None) -> Finding:
+    from reference.models.weights import WEIGHTS, checked_sha256, weights_folder
+
+    place = weights_folder(folder)
+    there = [name for name, file in WEIGHTS.items() if (place / file).is_file()]
+    try:
+        for name in there:
+            checked_sha256(place / WEIGHTS[name])
+    except InputError as error:
+        return Finding("weights", BROKEN, str(error))
+    absent = [name for name in WEIGHTS if name not in there]
+    said = f"{len(there)} of {len(WEIGHTS)} in {place}" + (
+        f"; not there: {', '.join(absent)}" if absent else ""
+    )
+    return Finding("weights", NOTE if absent else OK, said)
+
+
+def _closing(findings: list[Finding]) -> Finding:
+    """What this machine can run."""
+    found = {finding.check: finding.verdict for finding in findings}
+    if broken := [check for check, verdict in found.items() if verdict == BROKEN]:
+        listing = "" if found["python"] == BROKEN else "; bench list, audit and score of what is there work"
+        return Finding("so", BROKEN, f"mend {', '.join(broken)} first{listing}")
+    tiers = ["smoke tier"]
+    if found["gpu"] == OK:
+        tiers.append("gpu tier")
+        if found["data"] == OK and found["weights"] == OK:
+            tiers.append("full tier")
+    lacking = [check for check in ("gpu", "data", "weights") if found[check] != OK]
+    why = f"; full tier needs {', '.join(lacking)}" if lacking else ""
+    return Finding("so", OK, f"this machine runs: {', '.join(tiers)}{why}")

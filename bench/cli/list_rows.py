@@ -1,0 +1,125 @@
+"""Rows of the listing commands. Torch is never imported here, so that they answer at once."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import reference
+from bench.claims.ledger import load_ledgers
+from bench.claims.model_names import model_builders
+from bench.runs.records import Record
+from reference.outside import is_import_path
+from reference.recipes import RECIPES
+
+if TYPE_CHECKING:
+    from bench.grading.measured import Measured
+
+Rows = list[dict[str, object]]
+
+
+def recipes() -> Rows:
+    """One row a recipe, with the figure its report prints."""
+    claims = {claim.id: claim for ledger in load_ledgers() for claim in ledger.claims}
+    return [
+        {
+            "recipe": slug,
+            "what": recipe.title,
+            "data": recipe.data,
+            "model": recipe.model,
+            "printed": claims[slug].value if slug in claims else None,
+            "metric": claims[slug].metric if slug in claims else None,
+            "epochs": recipe.epochs,
+            "assumptions": len(recipe.assumptions),
+        }
+        for slug, recipe in RECIPES.items()
+    ]
+
+
+def claims() -> Rows:
+    """One row a claim; a value is the printed string."""
+    return [
+        {
+            "claim": claim.id,
+            "kind": claim.kind,
+            "metric": claim.metric,
+            "value": claim.value,
+            "unit": claim.unit,
+            "n": claim.n,
+            "where": claim.locator,
+            "text": claim.text,
+        }
+        for ledger in load_ledgers()
+        for claim in ledger.claims
+    ]
+
+
+def models() -> Rows:
+    """One row a network, read from the source of the registry."""
+    folder = Path(reference.__file__).parent / "models"
+    docstrings = {
+        node.name: (path.name, (ast.get_docstring(node) or "").partition("\n")[0])
+        for path in sorted(folder.glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    }
+    rows: Rows = []
+    for name, builder in model_builders().items():
+        file, what = docstrings.get(builder, ("", ""))
+        used = [slug for slug, recipe in RECIPES.items() if recipe.model == name]
+        rows.append({"model": name, "file": f"reference/models/{file}", "what": what, "recipes": used})
+    elsewhere = dict.fromkeys(r.model for r in RECIPES.values() if is_import_path(r.model))
+    for name in elsewhere:
+        used = [slug for slug, recipe in RECIPES.items() if recipe.model == name]
+        rows.append({"model": name, "file": None, "what": "from elsewhere", "recipes": used})
+    return rows
+
+
+def runs(found: Sequence[Record]) -> Rows:
+    """One row a record."""
+    return [
+        {
+            "run": record.name,
+            "recipe": record.slug,
+            "tier": record.tier,
+            "data": record.data["source"],
+            "seed": record.seed,
+            "status": record.status,
+            "metric": primary,
+            "value": None if primary is None else record.metric(primary),
+        }
+        for record in found
+        for primary in [record.metrics.get(record.selected, {}).get("primary")]
+    ]
+
+
+def grades(out: Path, found: Sequence[Record]) -> Rows:
+    """One row a claim: its grade from the records found in a folder, and what the audit flags beside it."""
+    from bench import audit
+    from bench.grading import alignment, grader
+
+    ledgers = load_ledgers()
+    rows = grader.grade_all(
+        ledgers,
+        found,
+        alignment_green=alignment.is_green(out),
+        folder=out,
+        flags=audit.flags(audit.audit(ledgers)),
+    )
+    return [
+        {
+            "claim": row.claim.id,
+            "printed": row.claim.value,
+            "grade": row.label,
+            "flags": row.flags,
+            "measured": [_said(measured) for measured in (row.measured, *row.elsewhere) if measured],
+            "why": row.sentence,
+        }
+        for row in rows
+    ]
+
+
+def _said(measured: Measured) -> str:
+    return f"{measured.mean:.4f} ({measured.group.named}, k = {measured.k})"

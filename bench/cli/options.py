@@ -1,0 +1,98 @@
+"""Options that several commands share, and how a wrong value is refused."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from reference.errors import InputError
+
+if TYPE_CHECKING:
+    from reference.recipes.recipe import Recipe
+
+
+app = typer.Typer(
+    name="bench",
+    help="Does this number hold? Runs reference recipes and grades the claims of reports.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+RUNS = Path("runs")
+RESULTS = Path("results")
+
+
+class What(StrEnum):
+    recipes = "recipes"
+    claims = "claims"
+    models = "models"
+    runs = "runs"
+
+
+class Format(StrEnum):
+    table = "table"
+    json = "json"
+    markdown = "markdown"
+
+
+class Tier(StrEnum):
+    smoke = "smoke"
+    gpu = "gpu"
+    full = "full"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", help="How to print it.")]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder that holds the records.")]
+ClaimsOption = Annotated[
+    list[Path] | None,
+    typer.Option("--claims", envvar="BENCH_CLAIMS", help="Claims file of a report of your own; repeatable."),
+]
+
+
+def add_reports(own: list[Path] | None) -> None:
+    """Make reports of one's own known to this process."""
+    if own:
+        from bench.claims.added import add
+
+        add(own)
+
+
+def chosen_recipes(slugs: list[str] | None, every: bool) -> list[Recipe]:
+    """The recipes of those names, each once; a report's name stands for all of its recipes."""
+    from reference.recipes import RECIPES
+
+    if every:
+        if slugs:
+            raise InputError("--all runs every recipe; name recipes or say --all, not both")
+        return list(RECIPES.values())
+    if not slugs:
+        raise InputError("no recipe named; name some (bench list recipes) or say --all")
+    of: dict[str, list[str]] = {slug: [slug] for slug in RECIPES}
+    for slug, recipe in RECIPES.items():
+        of.setdefault(recipe.report, []).append(slug)
+    for slug in slugs:
+        if slug not in of:
+            refuse_name("recipe", slug, of)
+    return [RECIPES[slug] for slug in dict.fromkeys(one for name in slugs for one in of[name])]
+
+
+def data_folder(data: str) -> Path | None:
+    if data == "synthetic":
+        return None
+    if not Path(data).is_dir():
+        raise InputError(
+            f"--data {data}: no such folder; give 'synthetic' or a folder that holds p1_data or p2_data"
+        )
+    return Path(data)
+
+
+def refuse_name(kind: str, name: str, known: Iterable[str]) -> NoReturn:
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names[:5]
+    raise InputError(f"{kind} {name!r} is not known; nearest: {', '.join(near)}")

@@ -1,0 +1,73 @@
+"""Commands about time: `plan` and `throughput compare`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.options import RESULTS, ClaimsOption, Format, FormatOption, Tier, add_reports, app, refuse_name
+from bench.cli.printing import print_rows
+
+
+@app.command("plan")
+def plan_(
+    gpu_hours: Annotated[float | None, typer.Option(min=0, help="Budget: which recipes fit.")] = None,
+    tier: Annotated[Tier, typer.Option(help="What is scaled down.")] = Tier.full,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of every recipe.")] = 1,
+    gpus: Annotated[int | None, typer.Option(min=1, help="Place the runs on so many GPUs.")] = None,
+    dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "bfloat16",
+    throughput: Annotated[Path | None, typer.Option(help="Result file of the machine to plan for.")] = None,
+    output: FormatOption = Format.table,
+    out: Annotated[Path, typer.Option("--out", help="Folder of records and throughput.")] = RESULTS,
+    own: ClaimsOption = None,
+) -> None:
+    """Plan which claims runs can settle in how many hours, most claims an hour first."""
+    add_reports(own)
+    from bench.claims.ledger import load_ledgers
+    from bench.plan import hours
+    from bench.runs import records
+    from bench.throughput import results
+    from reference.recipes import RECIPES
+
+    if dtype not in ("float32", "bfloat16"):
+        refuse_name("--dtype", dtype, ["float32", "bfloat16"])
+    result = results.read(throughput) if throughput else hours.of_a_gpu(results.read_all(out))
+    basis = hours.Basis.of(result, dtype, records.read_all(out))
+    claims = [claim for ledger in load_ledgers() for claim in ledger.claims]
+    jobs = hours.plan(RECIPES, claims, basis, tier=tier.value)
+    lines = hours.closing(jobs, claims, basis, tier=tier.value)
+    if gpus is not None:
+        from bench.plan import makespan
+
+        tasks = makespan.tasks_of(jobs, seeds)
+        placed = makespan.schedule(tasks, gpus)
+        print_rows(makespan.rows(placed, gpus), output)
+        lines = [*lines[:-1], *makespan.closing(tasks, placed, gpus)]
+    else:
+        table = hours.rows(jobs, claims, seeds=seeds, budget=gpu_hours)
+        print_rows(hours.brief(table) if output is Format.table else table, output)
+    print("\n".join(["", *lines]), file=sys.stderr if output is Format.json else sys.stdout)
+
+
+throughput_app = typer.Typer(help="Throughput results of suites/throughput.", rich_markup_mode=None)
+app.add_typer(throughput_app, name="throughput")
+
+
+@throughput_app.callback()
+def _of_throughput() -> None:
+    """Throughput results, as ``pytest suites/throughput --measure`` writes them."""
+
+
+@throughput_app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="The earlier result file.", metavar="A")],
+    b: Annotated[Path, typer.Argument(help="The later one, of the same machine.", metavar="B")],
+    output: FormatOption = Format.table,
+) -> None:
+    """Compare two sessions on one machine, row by row; B/A above 1 means that B is faster."""
+    from bench.throughput import compare_sessions, results
+
+    print_rows(compare_sessions.compare(results.read(a), results.read(b)), output)

@@ -1,0 +1,205 @@
+"""Groups of runs that may be compared: same recipe, tier, data and numerics."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from bench.claims.claim import Claim
+from bench.runs import records, tiers
+from bench.runs.records import Record
+from reference.recipes import RECIPES
+from reference.recipes.recipe import Recipe
+
+SOURCES = ("official", "stand-in", "synthetic")
+TIER_RANK = ("full", "gpu", "smoke")
+BROKEN = ("failed", "diverged", "oom")
+
+WORDS = {
+    "title", "report", "assumptions", "mask_epochs", "mask_images", "eval_batch_size", "embed_epochs",
+    "embed_split", "embed_methods",
+}  # fmt: skip
+"""Fields that say something about a recipe and change nothing that it computes."""
+
+_DEFAULTS = {
+    field.name: field.default
+    for field in dataclasses.fields(Recipe)
+    if field.default is not dataclasses.MISSING
+}
+"""What a recipe did before it had a field; records are older than some."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Group:
+    """Finished runs that differ in their seed alone, ordered by it; the latest attempt of each.
+
+    Attributes:
+        origin: what they start from: ``"scratch"``, a file of weights, or another run's recipe.
+    """
+
+    slug: str
+    tier: str
+    source: str
+    data: str
+    deviations: tuple[dict[str, str], ...]
+    numerics: str
+    runs: tuple[Record, ...]
+    origin: str
+
+    @property
+    def whys(self) -> tuple[str, ...]:
+        """The reasons for its deviations, each once: two groups with the same ones may be compared."""
+        return tuple(sorted({deviation["why"] for deviation in self.deviations}))
+
+    @property
+    def named(self) -> str:
+        """Tier, data and numerics in words: ``"smoke tier, synthetic data, cpu"``."""
+        return f"{self.tier} tier, {self.where}, {self.numerics}"
+
+    @property
+    def where(self) -> str:
+        """The data in words: ``"synthetic data"``, ``"stand-in data (standin)"``."""
+        return f"{self.source} data" + (f" ({self.data})" if self.source == "stand-in" else "")
+
+    @property
+    def eager_float32(self) -> bool:
+        """Other numerics count once they are shown to lie within the spread of this one."""
+        return "," not in self.numerics
+
+    def counts_for(self, claim: Claim) -> bool:
+        """Whether a number of ``claim`` may rest on these runs."""
+        return self.source == claim.source and not self.deviations and self.eager_float32
+
+
+class Runs:
+    """Records sorted into what a grade may rest on."""
+
+    def __init__(self, found: Iterable[Record]) -> None:
+        self.all = sorted(found, key=lambda r: (r.slug, r.seed, r.run_id, r.attempt))
+        latest: dict[tuple[object, ...], Record] = {}
+        present = cache(_present)
+        for record in sorted(self.all, key=lambda r: r.started):
+            # an interrupted attempt ended nothing: whatever finished before it still stands
+            if record.status not in ("interrupted", "timeout") and is_of_present_recipe(record, present):
+                latest[*group_key(record), record.seed] = record
+        self.latest = tuple(latest.values())
+        standing = {id(record) for record in self.latest}
+        self.superseded = tuple(r for r in self.all if r.status == "ok" and id(r) not in standing)
+        self.groups: dict[str, list[Group]] = defaultdict(list)
+        members: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+        for record in self.latest:
+            if record.status == "ok":
+                members[group_key(record)].append(record)
+        for runs in members.values():
+            self.groups[runs[0].slug].append(_group(runs))
+        for groups in self.groups.values():
+            groups.sort(key=preference)
+
+    def failures(self, slugs: Iterable[str]) -> tuple[Record, ...]:
+        """Every run of these recipes that did not end well, whatever tier and data."""
+        wanted = set(slugs)
+        return tuple(r for r in self.all if r.slug in wanted and r.status != "ok")
+
+    def broken(self, slug: str, claim: Claim) -> list[Record]:
+        """Runs that would have counted for ``claim`` had they not broken."""
+        return [
+            r for r in self.latest if r.slug == slug and r.status in BROKEN and _group([r]).counts_for(claim)
+        ]
+
+
+def preference(group: Group) -> tuple[object, ...]:
+    """Sort key: official, stand-in, synthetic; as printed before deviating; fuller tiers first."""
+    return (
+        SOURCES.index(group.source) if group.source in SOURCES else len(SOURCES),
+        bool(group.deviations),
+        not group.eager_float32,
+        TIER_RANK.index(group.tier) if group.tier in TIER_RANK else len(TIER_RANK),
+        -len(group.runs),
+        group.data,
+        group.numerics,
+        records.canonical(group.deviations),
+        group.runs[0].data["manifest"],
+    )
+
+
+def _present(slug: str, tier: str) -> dict[str, Any] | None:
+    """A recipe at a tier as a record would hold it; None where there is none."""
+    if slug not in RECIPES or tier not in tiers.TIERS:
+        return None
+    scaled = dataclasses.asdict(tiers.TIERS[tier](RECIPES[slug]))
+    settings: dict[str, Any] = json.loads(records.canonical(scaled))
+    return settings | tiers.network_source(RECIPES[slug])
+
+
+def is_of_present_recipe(
+    record: Record, present: Callable[[str, str], dict[str, Any] | None] = _present
+) -> bool:
+    """Whether the recipe of that slug, at the record's tier, still computes what the record's run did.
+
+    Fields in which the run deviates for reasons of its own (its data, a user's option) are not compared; a
+    tier that scales otherwise than it did makes another recipe.
+
+    Args:
+        present: ``_present``, kept by whoever asks for many records.
+    """
+    settings = present(record.slug, record.tier)
+    if settings is None:
+        return False
+    own = {d["field"] for d in record.deviations if d["why"] != tiers.WHY[record.tier]}
+    compared = set(settings) - WORDS - own
+    return all(record.recipe.get(name, _DEFAULTS.get(name)) == settings[name] for name in compared)
+
+
+def group_key(record: Record) -> tuple[str, ...]:
+    """What runs that differ in their seed alone have in common; what is shown of them does not count."""
+    deviations = [deviation for deviation in record.deviations if deviation["field"] not in WORDS]
+    return (
+        record.slug,
+        record.tier,
+        record.data["source"],
+        record.data["manifest"],
+        records.canonical(deviations),
+        records.canonical(record.numerics),
+        record.initial_weights["from"],
+    )
+
+
+def _group(runs: Sequence[Record]) -> Group:
+    first = runs[0]
+    return Group(
+        slug=first.slug,
+        tier=first.tier,
+        source=first.data["source"],
+        data=first.data["name"],
+        deviations=tuple(first.deviations),
+        numerics=_numerics(first.numerics),
+        runs=tuple(sorted(runs, key=lambda r: r.seed)),
+        origin=first.initial_weights["from"],
+    )
+
+
+def _numerics(numerics: Mapping[str, Any]) -> str:
+    """Device kind, and what departs from eager float32: ``"cuda"``, ``"cuda, bfloat16, compiled"``."""
+    words = [str(numerics["device"]).partition(":")[0]]
+    words += [numerics["dtype"]] if numerics["dtype"] != "float32" else []
+    words += [name.replace("_", " ") for name in ("channels_last", "compiled") if numerics[name]]
+    return ", ".join(words)
+
+
+def comparable(a: Group, b: Group) -> bool:
+    """Same tier, kind of deviation and numerics, on the same data.
+
+    A manifest includes the image size, so that recipes which resize differently never share one: there the
+    data's name, classes and counts have to agree.
+    """
+    first, second = a.runs[0], b.runs[0]
+    alike = (a.tier, a.source, a.whys, a.numerics) == (b.tier, b.source, b.whys, b.numerics)
+    if not alike or first.recipe["image_size"] == second.recipe["image_size"]:
+        return alike and first.data["manifest"] == second.data["manifest"]
+    keys = ("role", "name", "classes", "train", "val", "unique_val")
+    return all(first.data[key] == second.data[key] for key in keys)

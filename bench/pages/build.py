@@ -1,0 +1,130 @@
+"""Writes all pages of a results folder, and checks that they are not stale."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from bench import audit
+from bench.claims.claim import Ledger
+from bench.grading import alignment
+from bench.grading.grader import grade_all
+from bench.grading.groups import Runs
+from bench.pages import (
+    ablation_tables,
+    finetuning_settings,
+    html_page,
+    leaderboard,
+    reliability,
+    throughput_page,
+)
+from bench.pages.markdown import plain
+from bench.pages.report_tables import claims_page, report_page
+from bench.runs import records
+from bench.runs.records import Found, Record
+from bench.throughput import results
+from reference.files import STALE_SECONDS, remove_leftovers, write_atomically
+
+
+@records.no_collection()
+def render(folder: Path, ledgers: Iterable[Ledger], found: Found | None = None) -> dict[str, str]:
+    """Every page from the records under ``folder``: its path below ``folder`` and its text.
+
+    Args:
+        found: the records, where they have been read already.
+    """
+    known, (readable, refused) = tuple(ledgers), found or records.find(folder)
+    findings = audit.audit(known)
+    rows = grade_all(
+        known,
+        readable,
+        alignment_green=alignment.is_green(folder),
+        folder=folder,
+        flags=audit.flags(findings),
+    )
+    runs = Runs(readable)
+    boards = leaderboard.boards(rows, runs, folder)
+    across, apart = finetuning_settings.page(known, runs, folder), ablation_tables.page(known, runs)
+    comparisons = {"Settings A to E across reports": across, "Ablations": apart}
+    pages = {f"reports/{ledger.report}.md": report_page(ledger, rows, readable, findings) for ledger in known}
+    pages |= {
+        "claims.md": claims_page(rows, known) + _refused(refused),
+        "audit.md": audit.page(known, findings),
+        "settings.md": across,
+        "ablations.md": apart,
+        "index.html": html_page.page(known, rows, runs, findings, boards, comparisons, folder),
+        "LEADERBOARD.md": leaderboard.page(boards),
+    }
+    if (folder / reliability.FILE).exists():
+        pages[reliability.PAGE] = reliability.page(folder)
+    measured = results.read_all(folder)
+    return pages | {"throughput.md": throughput_page.page(measured, folder)} if measured else pages
+
+
+def _refused(lines: Sequence[str]) -> str:
+    """The records that could not be read, which no grade counts; nothing where all can."""
+    if not lines:
+        return ""
+    listed = "\n".join(f"- {plain(line)}" for line in lines)
+    return f"\n## Records that cannot be read: {len(lines)}\n\nNo grade counts them.\n\n{listed}\n"
+
+
+def write_all(folder: Path, ledgers: Iterable[Ledger], found: Found | None = None) -> list[Path]:
+    """Write every page into ``folder``; the files written. Pages of reports that are gone are removed."""
+    for place in (folder, folder / "reports"):
+        remove_leftovers(place, older_than=STALE_SECONDS)
+    drawn = throughput_page.draw(results.read_all(folder), folder)  # first: its page names their hashes
+    pages = render(folder, ledgers, found)
+    for name, text in pages.items():
+        write_atomically(folder / name, text.encode())
+    for name in _surplus_pages(folder, pages):
+        (folder / name).unlink()
+    return [*drawn, *(folder / name for name in pages)]
+
+
+def check(folder: Path, ledgers: Iterable[Ledger]) -> list[str]:
+    """One line for every generated file that is stale, missing or surplus; none if all is as it should be."""
+    found = records.find(folder)
+    pages = render(folder, ledgers, found)
+    wrong = []
+    for name, text in pages.items():
+        path = folder / name
+        if not path.exists():
+            wrong.append(f"{name}: missing")
+        elif path.read_bytes() != text.encode():
+            wrong.append(f"{name}: stale: differs from what the records give")
+    wrong += [f"{name}: surplus: nothing to write it from" for name in _surplus_pages(folder, pages)]
+    wrong += [f"unreadable: {line}" for line in found.refused]
+    return wrong + _check_figures(folder, pages, found.readable)
+
+
+def _surplus_pages(folder: Path, pages: Mapping[str, str]) -> list[str]:
+    written = [
+        *(folder / "reports").glob("*.md"),
+        *folder.glob("throughput.md"),
+        *folder.glob(reliability.PAGE),
+    ]
+    there = (path.relative_to(folder).as_posix() for path in written)
+    return sorted(name for name in there if name not in pages)
+
+
+def _check_figures(folder: Path, pages: Mapping[str, str], found: Iterable[Record]) -> list[str]:
+    """Pictures against the hashes in the records; the page of throughput names those of its own.
+
+    A picture that no page shows may be elsewhere: of several seeds only the first one's are published.
+    """
+    wrong, known = [], set(throughput_page.pictures(results.read_all(folder)))
+    shown = {file for text in pages.values() for file in re.findall(r"\]\(\.\./(figures/[^)]*)\)", text)}
+    for record in found:
+        for figure in record.figures:
+            known.add(figure["file"])
+            path = folder / figure["file"]
+            if not path.exists():
+                if figure["file"] in shown:
+                    wrong.append(f"{figure['file']}: missing: record {record.slug}/{record.name} names it")
+            elif hashlib.sha256(path.read_bytes()).hexdigest() != figure["sha256"]:
+                wrong.append(f"{figure['file']}: differs from the hash in record {record.slug}/{record.name}")
+    there = (p.relative_to(folder).as_posix() for p in (folder / "figures").rglob("*") if p.is_file())
+    return wrong + [f"{name}: surplus: no record names it" for name in sorted(there) if name not in known]

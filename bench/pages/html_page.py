@@ -1,0 +1,523 @@
+"""The page ``index.html``: what all other pages say, to look through, in one file that opens from a disk.
+
+Jinja2 fills ``templates/index.html`` with what this module computes: positions in plots, which pictures of a
+run exist, rows of runs. Style and script are part of the file and figures are links relative to it, so that
+it needs no network. Without its script every table still reads; the script sorts, filters and cuts mask
+strips up by epoch.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from bench import audit
+from bench.audit import Finding
+from bench.claims.claim import METRICS, Claim, Ledger
+from bench.grading import verdict as verdict_module
+from bench.grading.grader import Row
+from bench.grading.groups import SOURCES, TIER_RANK, WORDS, Group, Runs
+from bench.grading.measured import (
+    PerImage,
+    figure_of,
+    image_interval,
+    is_recipes_own,
+    measure,
+    per_image,
+)
+from bench.pages import leaderboard, summary, throughput_page, wording
+from bench.pages.layouts import FORMATS, Filled, Printout
+from bench.pages.markdown import in_html
+from bench.pages.wording import digits, in_words, span
+from bench.runs.records import Record, canonical
+from bench.throughput import results as results_module
+from reference.recipes import RECIPES
+from reference.recipes.recipe import Recipe
+
+if TYPE_CHECKING:
+    from reference.visualize import StripGrid
+
+from bench.pages.plots import Plot, Point, placed, point_of
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+MOST_RUNS = 60
+"""Runs that a claim lists; the report's own page lists all."""
+
+_RUN_KINDS = ("number", "ordering", "process", "figure")
+"""Kinds of claims that runs decide; others point at the claim that has them."""
+
+
+def page(
+    ledgers: Sequence[Ledger],
+    rows: Sequence[Row],
+    runs: Runs,
+    findings: Sequence[Finding],
+    boards: Sequence[leaderboard.Board],
+    comparisons: Mapping[str, str],
+    folder: Path,
+) -> str:
+    """The page as HTML, the same bytes for the same ledgers and records.
+
+    Args:
+        rows: every ledger's graded claims.
+        findings: the audit's.
+        boards: the leaderboard.
+        comparisons: Markdown of the pages that compare runs with each other, by title.
+        folder: where the records lie; only pictures that lie there too are shown.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    linked = partial(_linked, claims={row.claim.id for row in rows})
+    environment.filters |= {"linked": linked, "capital": lambda text: text[:1].upper() + text[1:]}
+    site = _Site(rows, runs, folder)
+    rankings = [ranking for board in boards for ranking in board.rankings]
+    entries = [entry for ranking in rankings for _, entry in ranking.entries]
+    claims = [claim for ledger in ledgers for claim in ledger.claims]
+    text = environment.get_template("index.html").render(
+        style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
+        script=Markup((TEMPLATES / "page.js").read_text(encoding="utf-8")),
+        reports=[_report(ledger, rows, findings) for ledger in ledgers],
+        across=[f for f in findings if len(f.reports) > 1],
+        boards=boards,
+        comparisons={title: in_html(text) for title, text in comparisons.items()},
+        sources=_once(SOURCES, (ranking.source for ranking in rankings)),
+        tiers=["printed", *_once(TIER_RANK, (ranking.tier for ranking in rankings))],
+        standings=sorted({entry.standing for entry in entries}),
+        known={claim.id for claim in claims},
+        total=len(claims),
+        noise=[summary.noise(n, value) for n, value in summary.accuracies(claims)],
+        machines=results_module.read_all(folder),
+        site=site,
+        audit=audit,
+        summary=summary,
+        throughput_tables=throughput_tables,
+        roofline=throughput_page.picture_file,
+        shown=lambda file: (folder / file).exists(),
+        size=lambda file: _png_size(folder / file),
+        grades=grades(),
+        wording=wording,
+        records=len(runs.all),
+    )
+    return text.rstrip("\n") + "\n"
+
+
+def _once(known: Sequence[str], there: Iterable[str]) -> list[str]:
+    """Those of the known words that are there, in their order."""
+    found = set(there)
+    return [word for word in known if word in found]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """One report: its verdict, its results in its own layout, its claims by kind, its findings."""
+
+    ledger: Ledger
+    rows: tuple[Row, ...]
+    shares: tuple[summary.Share, ...]
+    whole: tuple[summary.Part, ...]
+    flags: Mapping[str, tuple[str, ...]]
+    verdict: tuple[str, ...]
+    results: tuple[Filled | Printout, ...]
+    kinds: Mapping[str, tuple[Row, ...]]
+    findings: tuple[Finding, ...]
+    audited: str
+
+    @property
+    def name(self) -> str:
+        return self.ledger.report.upper()
+
+    @property
+    def tally(self) -> str:
+        """How many findings there are of each verdict, and how sure they are."""
+        said = []
+        for verdict, words in _TALLY.items():
+            own = Counter(found.strength for found in self.findings if found.verdict == verdict)
+            if own:
+                sure = ", ".join(
+                    f"{own[strength]} {strength}" for strength in audit.STRENGTHS if own[strength]
+                )
+                said.append(f"{own.total()} {words} ({sure})")
+        return f"Findings: {'; '.join(said)}."
+
+
+_TALLY = {"against": "against its claims", "note": "to weigh the rest by", "holds": "checked and in order"}
+
+
+def _report(ledger: Ledger, rows: Sequence[Row], findings: Sequence[Finding]) -> Report:
+    own = tuple(row for row in rows if row.claim.report == ledger.report)
+    layout = FORMATS.get(ledger.report)
+    by_kind = {
+        heading: tuple(row for row in own if row.claim.kind == kind)
+        for kind, heading in wording.HEADINGS.items()
+    }
+    order = list(audit.STRENGTHS)
+    of_it = [found for found in findings if found.reports == (ledger.report,)]
+    return Report(
+        ledger=ledger,
+        rows=own,
+        shares=tuple(summary.shares(own)),
+        whole=summary.parts(own),
+        flags=summary.flagged(own),
+        verdict=tuple(summary.sentences(ledger, own, findings)),
+        results=tuple(layout(own)) if layout else (),
+        kinds={heading: of_kind for heading, of_kind in by_kind.items() if of_kind},
+        findings=tuple(sorted(of_it, key=lambda found: order.index(found.strength))),
+        audited=audit.paragraph(ledger, findings),
+    )
+
+
+def _linked(text: str, claims: set[str]) -> Markup:
+    """Text with every claim's id in it as a link to the claim."""
+    words = []
+    for word in text.split(" "):
+        bare = word.strip("(),;:.“”")
+        if bare in claims:
+            before, after = word.split(bare, 1)
+            link = Markup('<a href="#{0}"><code>{0}</code></a>').format(bare)
+            words.append(escape(before) + link + escape(after))
+        else:
+            words.append(escape(word))
+    return Markup(" ").join(words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A picture of a run that lies in the folder. ``grid`` and ``epochs`` are a mask strip's, else None."""
+
+    kind: str
+    caption: str
+    file: str
+    width: int
+    height: int
+    svg: str
+    grid: StripGrid | None
+    images: int
+    epochs: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One line of a claim's table of runs."""
+
+    recipe: str
+    name: str
+    seed: int
+    tier: str
+    data: str
+    status: str
+    figure: str
+    epoch: str
+    commit: str
+    device: str
+
+
+class _Site:
+    """What the template asks for about claims, with what several of them need kept."""
+
+    run_kinds = _RUN_KINDS
+
+    def __init__(self, rows: Sequence[Row], runs: Runs, folder: Path) -> None:
+        self.runs = runs
+        self.folder = folder
+        self.claims = {row.claim.id: row.claim for row in rows}
+        self.superseded = {id(record) for record in self.runs.superseded}
+        self.images: dict[int, PerImage | None] = {}
+        self.homes = self._homes()
+
+    # where it stands, and what the report says of it
+
+    def facts(self, row: Row) -> list[tuple[str, str]]:
+        """What the ledger says of a claim, as names and values."""
+        claim = row.claim
+        evaluated = f"{claim.n:,} images ({_KNOWN[claim.n_from or '']})" if claim.n else ""
+        told = {
+            "metric": METRICS[claim.metric].title if claim.metric else "",
+            "evaluated on": evaluated,
+            "split": claim.split or "",
+            "as the claim has it": "; ".join([*claim.facts, *(f"{k}: {v}" for k, v in claim.stated.items())]),
+            "formula": claim.formula or "",
+            "damage in the print": "; ".join(claim.damage),
+            "not stated by the report": ", ".join(claim.unstated),
+            "note": claim.note or "",
+        }
+        return [(name, value) for name, value in told.items() if value]
+
+    def recipes(self, row: Row) -> list[Recipe]:
+        return [RECIPES[slug] for slug in self.slugs(row.claim)]
+
+    def slugs(self, claim: Claim) -> list[str]:
+        """The recipes that decide a claim; of an ordering of claims, those claims' recipes."""
+        named = [claim.recipe, *claim.order_recipes, *claim.difference_of]
+        named += [self.claims[name].recipe for name in claim.order if name in self.claims]
+        return [slug for slug in dict.fromkeys(named) if slug in RECIPES]
+
+    def _homes(self) -> dict[str, str]:
+        """By recipe, the claim that shows it in full: its namesake, or the first that runs decide."""
+        homes: dict[str, str] = {}
+        for claim in sorted(self.claims.values(), key=lambda claim: claim.kind not in _RUN_KINDS):
+            for slug in self.slugs(claim):
+                homes.setdefault(slug, claim.id)
+        return homes | {slug: slug for slug in homes if slug in self.claims}
+
+    def is_home(self, row: Row, slug: str) -> bool:
+        """Whether a recipe's settings and runs are shown in full at this claim."""
+        return self.homes.get(slug) == row.claim.id
+
+    def groups(self, row: Row) -> list[Group]:
+        groups = [group for slug in self.slugs(row.claim) for group in self.runs.groups.get(slug, [])]
+        return sorted(groups, key=lambda group: (wording.evidence(group)[0], group.slug))
+
+    def settings(self, recipe: Recipe) -> list[tuple[str, str]]:
+        """The recipe's main settings, as names and values."""
+        phases = " → ".join(
+            f"{p.optimizer}, lr {p.lr:g}, {p.epochs} epochs, {p.schedule}" for p in recipe.phases
+        )
+        told = {
+            "network": f"{recipe.model}, {recipe.num_classes} outputs"
+            if recipe.num_classes
+            else recipe.model,
+            "starts from": recipe.init,
+            "images": f"{recipe.data}, {recipe.image_size} px",
+            "augmentation": ", ".join(recipe.augment) or "none",
+            "loss": recipe.loss,
+            "batch": str(recipe.batch_size),
+            "phases": phases,
+            "figure taken from": f"the {recipe.selection} epoch",
+        }
+        return [(name, value) for name, value in told.items() if value]
+
+    def deviations(self, slug: str) -> list[tuple[str, Sequence[Mapping[str, str]]]]:
+        """What a recipe's runs did otherwise, by the groups in words that did so alike."""
+        alike: dict[str, tuple[list[str], Group]] = {}
+        for group, label in _told_apart(self.runs.groups.get(slug, [])):
+            if group.deviations:
+                alike.setdefault(canonical(group.deviations), ([], group))[0].append(label)
+        return [(" and on ".join(labels), group.deviations) for labels, group in alike.values()]
+
+    # figures
+
+    def plot(self, row: Row) -> Plot | None:
+        """A number's figures, or those of an ordering's members, on one axis."""
+        if row.claim.kind == "number" and not row.claim.difference_of:
+            points = self._number(row)
+        elif row.claim.kind == "ordering":
+            points = self._ordering(row)
+        else:
+            return None
+        points = [point for point in points if math.isfinite(point.value)]
+        if not any(point.source != "printed" for point in points):
+            points = [point for point in points if point.interval is not None]
+        return placed(points, METRICS[row.claim.metric or "top1"].title) if points else None
+
+    def _number(self, row: Row) -> list[Point]:
+        claim, value = row.claim, float(row.claim.fraction)
+        interval = leaderboard.printed_interval(claim)
+        how = f"Clopper–Pearson, {claim.n:,} images" if interval else "no interval follows from the print"
+        text = f"{claim.fraction}" + (f" ({span(interval)})" if interval else "")
+        printed = Point("printed", "printed", value, interval, value, text, how)
+        ours = [*([row.measured] if row.measured else []), *row.elsewhere]
+        labels = dict(_told_apart([measured.group for measured in ours]))
+        return [printed, *(point_of(m, labels[m.group], value) for m in ours)]
+
+    def _ordering(self, row: Row) -> list[Point]:
+        points = []
+        rests_on = {id(record) for record in row.runs}
+        for name in row.claim.order or row.claim.order_recipes:
+            ranked = self.claims.get(name) if row.claim.order else None
+            slug = ranked.recipe if ranked and ranked.recipe else name
+            value = float(ranked.fraction) if ranked and ranked.value else None
+            groups = [g for g in self.runs.groups.get(slug, []) if any(id(r) in rests_on for r in g.runs)]
+            for group in groups:
+                metric = row.claim.metric_name or "top1"
+                figure = None if ranked is None or is_recipes_own(ranked) else partial(figure_of, ranked)
+                measured = measure(metric, group, self.folder, figure)
+                points.append(point_of(measured, f"{name}, {in_words(group)}", value))
+            if not groups and value is not None and ranked is not None:
+                interval = leaderboard.printed_interval(ranked)
+                text = f"{ranked.fraction}" + (f" ({span(interval)})" if interval else "")
+                points.append(Point(f"{name}, printed", "printed", value, interval, value, text, ""))
+        return points
+
+    # pictures
+
+    def pictures(self, row: Row) -> list[Picture]:
+        """Of every group of the claim's runs, the first run's pictures that lie in the folder."""
+        claim = row.claim
+        if claim.recipe is None:
+            return []
+        kinds: Iterable[str] = ()
+        if claim.kind == "figure" and claim.shows:
+            kinds = (claim.shows,)
+        elif claim.kind == "process":
+            kinds = ("curves",)
+        elif claim.kind == "number" and claim.metric == "iou":
+            kinds = ("iou", "confusion")
+        elif self.is_home(row, claim.recipe):
+            kinds = wording.CAPTIONS
+        groups = self.runs.groups.get(claim.recipe, [])
+        labels = _told_apart(groups)
+        return [
+            picture
+            for kind in kinds
+            for group, label in labels
+            for picture in self._drawn(group, kind, label)
+        ]
+
+    def _drawn(self, group: Group, kind: str, label: str) -> list[Picture]:
+        drawn = wording.first_pictures(group, kind)
+        if drawn is None:
+            return []
+        record, files = drawn
+        caption = f"{RECIPES[group.slug].title}: {wording.CAPTIONS[kind]}, {label}, seed {record.seed}"
+        return [self._picture(record, kind, caption, file) for file in files if (self.folder / file).exists()]
+
+    def _picture(self, record: Record, kind: str, caption: str, file: str) -> Picture:
+        width, height = _png_size(self.folder / file)
+        svg = str(Path(file).with_suffix(".svg").as_posix())
+        epochs = tuple(record.recipe.get("mask_epochs", ())) if kind == "masks" else ()
+        grid, images = _cut(epochs, record.data["classes"], height) if epochs else (None, 0)
+        return Picture(
+            kind=kind,
+            caption=caption,
+            file=file,
+            width=width,
+            height=height,
+            svg=svg if (self.folder / svg).exists() else "",
+            grid=grid,
+            images=images,
+            epochs=epochs,
+        )
+
+    # runs
+
+    def listed(self, row: Row) -> tuple[list[Run], int]:
+        """Runs of the claim's recipes, and how many more there are than are listed."""
+        slugs = set(self.slugs(row.claim))
+        records = sorted((record for record in self.runs.all if record.slug in slugs), key=_place)
+        return [self._run(record, row.claim) for record in records[:MOST_RUNS]], max(
+            0, len(records) - MOST_RUNS
+        )
+
+    def _run(self, record: Record, claim: Claim) -> Run:
+        commit, dirty = wording.commit(record)
+        name = record.data["name"] if record.data["source"] == "stand-in" else ""
+        return Run(
+            recipe=record.slug,
+            name=record.name,
+            seed=record.seed,
+            tier=record.tier,
+            data=f"{record.data['source']} ({name})" if name else record.data["source"],
+            status="superseded" if id(record) in self.superseded else wording.status(record),
+            figure=self._figure(record, claim),
+            epoch=wording.result(record)[1],
+            commit=f"{commit}{' with changes' if dirty else ''}" if commit else "not in a checkout",
+            device=str(record.provenance.get("device", "")),
+        )
+
+    def _figure(self, record: Record, claim: Claim) -> str:
+        """What a run says of a claim, with its interval over images where the run keeps what it takes."""
+        if claim.kind == "number" and not claim.difference_of and is_recipes_own(claim):
+            metric, name = str(claim.metric_name), ""
+        else:
+            metric = record.metrics.get(record.selected, {}).get("primary", "")
+            name = f"{metric} "
+        value = record.metric(metric)
+        if value is None:
+            return "–"
+        interval, _ = image_interval(metric, record, self._images)
+        return f"{name}{digits(value, 4)}" + (f" ({span(interval)})" if interval else "")
+
+    def _images(self, record: Record) -> PerImage | None:
+        """Read once, since each class's claim asks for the same run."""
+        if id(record) not in self.images:
+            self.images[id(record)] = per_image(record, self.folder)
+        return self.images[id(record)]
+
+
+def _place(record: Record) -> tuple[object, ...]:
+    """Runs of one kind stand together, by seed."""
+    source = record.data["source"]
+    known = SOURCES.index(source) if source in SOURCES else len(SOURCES)
+    numbers = (record.seed, record.run_id, record.attempt)
+    return (record.slug, known, record.data["name"], record.tier, record.recipe_hash, *numbers)
+
+
+_KNOWN = {
+    "printed": "as the report says",
+    "derived": "as follows from the figure's digits",
+    "outside": "known from outside the report",
+    "": "",
+}
+
+
+def _told_apart(groups: Sequence[Group]) -> list[tuple[Group, str]]:
+    """Groups in words; those of the same words with the settings that they differ in."""
+    same: dict[str, list[Group]] = {}
+    for group in groups:
+        same.setdefault(in_words(group), []).append(group)
+    told = []
+    for group in groups:
+        label, others = in_words(group), same[in_words(group)]
+        used = {d["field"]: d["used"] for d in group.deviations}
+        differing = [
+            f"{field} {value}"
+            for field, value in used.items()
+            if field not in WORDS
+            and any({d["field"]: d["used"] for d in other.deviations}.get(field) != value for other in others)
+        ]
+        told.append((group, f"{label}; {'; '.join(differing)}" if differing else label))
+    return told
+
+
+def _cut(epochs: Sequence[int], classes: Sequence[str], height: int) -> tuple[StripGrid | None, int]:
+    """Where the tiles of a mask strip of this height lie, and how many images; none if they do not fit."""
+    from reference.visualize import strip_grid
+
+    grid = strip_grid(2 + len(epochs), classes)
+    images, rest = divmod(height - grid.height(0), grid.pitch)
+    return (grid, images) if images > 0 and not rest else (None, 0)
+
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def _png_size(path: Path) -> tuple[int, int]:
+    """Width and height from the file's head; (0, 0) for what is no PNG."""
+    with path.open("rb") as file:
+        head = file.read(24)
+    if len(head) < 24 or not head.startswith(_PNG):
+        return 0, 0
+    width, height = struct.unpack(">II", head[16:24])
+    return width, height
+
+
+def throughput_tables(result: results_module.Result) -> list[tuple[str, Any]]:
+    """A machine's tables with what each is called."""
+    return [
+        ("What it reaches at most", throughput_page.ceilings_table(result)),
+        ("Targets", throughput_page.targets_table(result)),
+        ("Everything that was timed", throughput_page.rows_table(result)),
+    ]
+
+
+def grades() -> dict[str, str]:
+    """Every grade and its meaning, reasons for not running among them."""
+    return {
+        **verdict_module.GRADES,
+        **{f"not run: {reason}": why for reason, why in verdict_module.NOT_RUN_REASONS.items()},
+    }

@@ -1,0 +1,103 @@
+"""Places the points of a plot of measured figures on its axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.grading.measured import (
+    Measured,
+)
+from bench.pages.wording import figure_text
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """One line of an interval plot; places are percent of the plot's width.
+
+    Attributes:
+        source: ``"printed"``, or the data that the figure is on.
+        low, high: ends of the 95 % interval; None where there is none.
+        printed: where the printed value lies, None for what has none.
+    """
+
+    label: str
+    source: str
+    at: float
+    low: float | None
+    high: float | None
+    printed: float | None
+    text: str
+    how: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """Figures with their intervals on one axis; ``ticks`` are places and what stands there."""
+
+    metric: str
+    marks: tuple[Mark, ...]
+    ticks: tuple[tuple[float, str], ...]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A figure before it has a place."""
+
+    label: str
+    source: str
+    value: float
+    interval: tuple[float, float] | None
+    printed: float | None
+    text: str
+    how: str
+
+
+def point_of(measured: Measured, label: str, printed: float | None) -> Point:
+    source = measured.group.source
+    return Point(
+        label, source, measured.mean, measured.interval, printed, figure_text(measured), measured.how
+    )
+
+
+def placed(points: Sequence[Point], metric: str) -> Plot:
+    """Points on one axis that holds all of them."""
+    ends: list[float] = []
+    for p in points:
+        ends += [p.value, *([] if p.printed is None else [p.printed]), *(p.interval or ())]
+    low, high = min(ends), max(ends)
+    room = 0.04 * (high - low) or 0.01
+    low, high = low - room, high + room
+
+    def at(value: float) -> float:
+        return round(100 * (value - low) / (high - low), 2)
+
+    marks = tuple(
+        Mark(
+            label=p.label,
+            source=p.source,
+            at=at(p.value),
+            low=at(p.interval[0]) if p.interval else None,
+            high=at(p.interval[1]) if p.interval else None,
+            printed=at(p.printed) if p.printed is not None else None,
+            text=p.text,
+            how=p.how,
+        )
+        for p in points
+    )
+    return Plot(metric=metric, marks=marks, ticks=tuple((at(tick), said) for tick, said in _ticks(low, high)))
+
+
+def _ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Three to eight round numbers between two others."""
+    most = (high - low) / 3
+    power = math.pow(10, math.floor(math.log10(most)))
+    step = next(power * factor for factor in (5, 2, 1) if power * factor <= most)
+    places = max(0, -math.floor(math.log10(step) + 1e-9))
+    first = math.ceil(low / step)
+    return [(i * step, f"{i * step:.{places}f}") for i in range(first, math.floor(high / step) + 1)]

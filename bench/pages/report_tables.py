@@ -1,0 +1,268 @@
+"""Pages from grades and records, as Markdown: one a report, one of all claims, one ranking a task.
+
+Every page is a function of the records, the ledgers and ``reference/`` alone: no dates, no machine's folder,
+no order of a file system. So a page that differs from its rendering is stale, and ``check`` says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from bench.audit import Finding
+from bench.claims.claim import Ledger
+from bench.grading import verdict as verdict_module
+from bench.grading.grader import Row
+from bench.grading.groups import Group, Runs
+from bench.pages import summary, wording
+from bench.pages.layouts import FORMATS, in_markdown
+from bench.pages.markdown import pipe_table, plain
+from bench.pages.wording import elsewhere, figure_text, named
+from bench.runs.records import Record
+from reference.recipes import RECIPES
+
+HOW_TO_READ = """\
+*How to read this page.* **Printed** is what the report says, digit for digit; **measured** is our mean over
+seeds, with its 95 % interval in brackets. Grades follow from recorded runs by fixed rules, never by hand. A
+run counts for a printed figure only on the data that the figure is about and with every setting as printed.
+Runs on other data count for no figure and are always named: **synthetic** images are drawn by code,
+**stand-in** images are other pictures in the same folders; neither says how good a network is on the real
+data. `r4:58` is line 58 of report R4's text.
+"""
+
+
+OWN_FORMAT = """\
+Left, the report's lines as it prints them; then our mean over seeds and its 95 % interval, a column for each
+kind of run, which its heading names.
+"""
+
+
+def report_page(
+    ledger: Ledger, rows: Sequence[Row], found: Sequence[Record], findings: Sequence[Finding] = ()
+) -> str:
+    """The page of one report: its verdict, its figures beside ours, every claim with its grade, its runs.
+
+    Args:
+        rows: graded claims, of this report and perhaps others.
+        found: records, of this report's recipes and perhaps others.
+        findings: the audit's, of this report and perhaps others.
+    """
+    own = [row for row in rows if row.claim.report == ledger.report]
+    slugs = wording.recipes_of(own)
+    runs = Runs(record for record in found if record.slug in slugs)
+    year = f" ({ledger.year})" if ledger.year else ""
+    verdict = summary.sentences(ledger, own, findings)
+    parts = [f"# {ledger.report.upper()}{year}: {plain(ledger.title)}", _in_code(verdict, own)]
+    parts += [HOW_TO_READ, _summary(own)]
+    own_format = FORMATS.get(ledger.report)
+    if own_format is not None:
+        parts += [
+            "## The results as the report prints them, with ours beside",
+            OWN_FORMAT,
+            in_markdown(own_format(own)),
+        ]
+    parts += _pictures(runs)
+    parts += ["## Every claim"]
+    for kind, heading in wording.HEADINGS.items():
+        of_kind = [row for row in own if row.claim.kind == kind]
+        if of_kind:
+            parts += [f"### {heading}", _claim_table(kind, of_kind)]
+    parts += _assumptions(slugs) + _deviations(runs) + _runs(runs)
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def _in_code(sentences: Iterable[str], rows: Iterable[Row]) -> str:
+    """Sentences as one paragraph, claims' ids in it as code."""
+    ids = {row.claim.id for row in rows}
+    return re.sub(
+        r"[\w.-]*\w", lambda word: f"`{word[0]}`" if word[0] in ids else word[0], plain(" ".join(sentences))
+    )
+
+
+def _summary(rows: Sequence[Row]) -> str:
+    """How often each grade was given, and what each means."""
+    counts = Counter(row.label for row in rows)
+    order = {grade: position for position, grade in enumerate(reversed(verdict_module.GRADES))}
+    grade_of = {row.label: (row.grade, row.reason) for row in rows}
+    listed = sorted(counts, key=lambda label: (order[grade_of[label][0]], label))
+    table = [
+        [f"**{label}**", str(counts[label]), plain(wording.meaning(*grade_of[label]))] for label in listed
+    ]
+    return pipe_table(["grade", "claims", "meaning"], table, right=(1,))
+
+
+def _claim_table(kind: str, rows: Sequence[Row]) -> str:
+    if kind != "number":
+        return pipe_table(
+            ["claim", "what it says", "grade", "where"],
+            [[_id(row), plain(row.claim.text), _grade(row), wording.where(row)] for row in rows],
+        )
+    return pipe_table(
+        ["claim", "what it says", "printed", "measured", "grade", "where"],
+        [
+            [
+                _id(row),
+                plain(row.claim.text),
+                wording.printed(row.claim),
+                _measured(row),
+                _grade(row),
+                wording.where(row),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _id(row: Row) -> str:
+    return f"`{row.claim.id}`"
+
+
+def _grade(row: Row) -> str:
+    """The grade, the sentence that gives its reason, and what else must be known beside it."""
+    parts = [f"**{row.label}**", *map(plain, wording.remarks(row))]
+    parts += [f"flag: {plain(flag)}" for flag in row.flags]
+    return "<br>".join(parts)
+
+
+def _measured(row: Row) -> str:
+    """Our figure that counts, then every one that does not, each named."""
+    figures = [figure_text(row.measured)] if row.measured else []
+    figures += [elsewhere(measured) for measured in row.elsewhere]
+    return "<br>".join(figures) or "–"
+
+
+_FOLDED = {
+    "iou": "IoU of each class by epoch",
+    "confusion": "Confusion of classes",
+    "curves": "Losses and metric by epoch",
+}
+
+
+def _pictures(runs: Runs) -> list[str]:
+    """Mask strips and points, and folded away what else there is, of every group's first seed that has it."""
+    groups = sorted(
+        (g for of in runs.groups.values() for g in of), key=lambda g: (wording.evidence(g), g.slug)
+    )
+    open_ones = [_picture(group, kind) for group in groups for kind in ("masks", "tsne", "pca", "overlay")]
+    folded = []
+    for kind, said in _FOLDED.items():
+        if pictures := "\n\n".join(filter(None, (_picture(group, kind) for group in groups))):
+            folded.append(f"<details><summary>{said}</summary>\n\n{pictures}\n\n</details>")
+    shown = [*filter(None, open_ones), *folded]
+    return ["## Pictures of our runs", *shown] if shown else []
+
+
+def _picture(group: Group, kind: str) -> str:
+    """A caption that names the data, and a run's pictures; empty where no run of the group has one."""
+    said = f"{plain(RECIPES[group.slug].title)}: {wording.CAPTIONS[kind]}, {named(group)}"
+    if (drawn := wording.first_pictures(group, kind)) is not None:
+        record, files = drawn
+        pictures = (f"![{said}](../{file})" for file in files)
+        return "\n\n".join([f"`{group.slug}`, {said}, seed {record.seed}", *pictures])
+    return ""
+
+
+def _assumptions(slugs: Sequence[str]) -> list[str]:
+    """Values of the recipes' own choice; one line for several recipes that chose alike."""
+    users = _users((slug, (a.field, a.value, a.why)) for slug in slugs for a in RECIPES[slug].assumptions)
+    if not users:
+        return []
+    said = "Values that the report does not state, what we took for them, and why."
+    rows = [[*map(plain, chosen), _codes(recipes)] for chosen, recipes in users.items()]
+    return ["## Assumptions", said, pipe_table(["field", "value", "why", "recipes"], rows)]
+
+
+def _deviations(runs: Runs) -> list[str]:
+    """What runs did otherwise than their recipe; one line for several that did alike."""
+    users = _users(
+        (slug, tuple(deviation[key] for key in ("field", "printed", "used", "why")))
+        for slug in sorted(runs.groups)
+        for group in runs.groups[slug]
+        for deviation in group.deviations
+    )
+    if not users:
+        return []
+    said = "Settings that runs used in place of the recipe's. Such runs count for no printed figure."
+    rows = [[*map(plain, deviation), _codes(recipes)] for deviation, recipes in users.items()]
+    return ["## Deviations", said, pipe_table(["field", "recipe says", "used", "why", "recipes"], rows)]
+
+
+def _users(pairs: Iterable[tuple[str, tuple[str, ...]]]) -> dict[tuple[str, ...], list[str]]:
+    """What is used → the recipes that use it, in the order of first use."""
+    users: dict[tuple[str, ...], list[str]] = {}
+    for slug, used in pairs:
+        users.setdefault(used, []).append(slug)
+    return users
+
+
+def _codes(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in dict.fromkeys(names))
+
+
+def _runs(runs: Runs) -> list[str]:
+    """Every run, ended well or not."""
+    if not runs.all:
+        return ["## Runs", "No run of this report's recipes is recorded here."]
+    superseded = {id(record) for record in runs.superseded}
+    heads = ["recipe", "run", "seed", "tier", "data", "status", "figure", "epoch", "commit", "device"]
+    rows = [
+        [
+            f"`{record.slug}`",
+            f"`{record.name}`",
+            str(record.seed),
+            record.tier,
+            record.data["source"],
+            "superseded" if id(record) in superseded else plain(wording.status(record)),
+            *wording.result(record),
+            _commit(record),
+            plain(str(record.provenance.get("device", ""))),
+        ]
+        for record in runs.all
+    ]
+    parts = [
+        "## Runs",
+        "Every run that was started, whatever became of it.",
+        pipe_table(heads, rows, right=(2, 7)),
+    ]
+    notes = {
+        f"{r.data['source']} {r.data['role']}: {r.data['train']:,} training and {r.data['val']:,} validation"
+        f" images ({r.data['unique_val']:,} distinct), {r.data['note']}"
+        for r in runs.all
+    }
+    return [*parts, "\n".join(f"- {plain(note)}" for note in sorted(notes))]
+
+
+def _commit(record: Record) -> str:
+    commit, dirty = wording.commit(record)
+    return f"`{commit}`{' with changes' if dirty else ''}" if commit else "not in a checkout"
+
+
+def claims_page(rows: Sequence[Row], ledgers: Sequence[Ledger] = ()) -> str:
+    """Every claim of every report with its grade, after counts of the grades."""
+    titles = {ledger.report: ledger.title for ledger in ledgers}
+    parts = [f"# Every claim, graded\n\n{HOW_TO_READ}", f"{len(rows)} claims.", _summary(rows)]
+    for report in dict.fromkeys(row.claim.report for row in rows):
+        own = [row for row in rows if row.claim.report == report]
+        graded = sum(row.grade != "not run" for row in own)
+        title = f": {plain(titles[report])}" if report in titles else ""
+        parts += [
+            f"## {report.upper()}{title}",
+            f"{len(own)} claims, {graded} graded. [The report's page](reports/{report}.md)",
+            pipe_table(
+                ["claim", "what it says", "printed", "measured", "grade", "flags", "where"],
+                [
+                    [
+                        _id(row),
+                        plain(row.claim.text),
+                        wording.printed(row.claim),
+                        _measured(row),
+                        f"**{row.label}**",
+                        plain("; ".join(row.flags)),
+                        wording.where(row),
+                    ]
+                    for row in own
+                ],
+            ),
+        ]
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"

@@ -1,0 +1,248 @@
+"""A report's verdict: what became of its claims by kind, and the paragraph that a reviewer would write.
+
+No single number: shares of claims by kind and grade, flags, and sentences. All of it follows from grades and
+the audit's findings by fixed rules.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bench.audit import FLAGS, Finding
+from bench.audit.finding import listed
+from bench.claims.claim import Claim, Ledger
+from bench.grading import statistics as statistics_module
+from bench.grading import verdict
+from bench.grading.grader import Row
+from bench.pages.wording import HEADINGS
+
+STANDINGS: dict[str, tuple[str, ...]] = {
+    "holds": ("exact", "reproduced", "directional", "supported"),
+    "shown": ("shown",),
+    "undecided": ("consistent", "inconclusive"),
+    "otherwise": (
+        "different", "contradicted", verdict.NOT_REACHED, "exceeded", "reversed", "not supported",
+    ),
+    "no run": ("not run", "failed"),
+}  # fmt: skip
+"""What a grade comes to, for a bar's few colours."""
+
+STANDING_MEANINGS: dict[str, str] = {
+    "holds": "as the report says",
+    "shown": "redrawn beside it, nothing to count",
+    "undecided": "our runs do not decide it",
+    "otherwise": "other than the report says",
+    "no run": "no run counts for it",
+}
+
+_STANDING = {grade: standing for standing, grades in STANDINGS.items() for grade in grades}
+
+_PLURAL: dict[str, tuple[str, str]] = {
+    "number": ("printed figure", "printed figures"),
+    "ordering": ("ordering", "orderings"),
+    "process": ("statement about training", "statements about training"),
+    "figure": ("picture", "pictures"),
+    "architecture": ("network", "networks"),
+    "formula": ("formula", "formulas"),
+    "protocol": ("setting or piece of code", "settings and pieces of code"),
+    "explanation": ("explanation", "explanations"),
+}
+
+
+_COUNTED_ONLY = ("figure", "explanation")
+"""Kinds that no run can confirm or refute: a picture is redrawn, an explanation rests on other claims."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Claims of one kind with one grade.
+
+    Attributes:
+        standing: key of ``STANDINGS``.
+        elsewhere: the grade rests on other data than the claim's, or on runs that deviate.
+    """
+
+    label: str
+    standing: str
+    elsewhere: bool
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """The claims of one kind, by grade."""
+
+    kind: str
+    heading: str
+    total: int
+    parts: tuple[Part, ...]
+
+
+def standing(row: Row) -> str:
+    """Key of ``STANDINGS`` that a claim's grade belongs to."""
+    return _STANDING[row.grade]
+
+
+def shares(rows: Iterable[Row]) -> list[Share]:
+    """Claims by kind, and in each by grade, in the order of ``HEADINGS`` and ``STANDINGS``."""
+    known = list(rows)
+    found = []
+    for kind, heading in HEADINGS.items():
+        own = [row for row in known if row.claim.kind == kind]
+        if own:
+            found.append(Share(kind=kind, heading=heading, total=len(own), parts=parts(own)))
+    return found
+
+
+def parts(rows: Sequence[Row]) -> tuple[Part, ...]:
+    """Claims by grade, those first that hold; on the claim's own data before other data."""
+    counts = Counter((row.label, _STANDING[row.grade], bool(row.on)) for row in rows)
+    order = list(STANDINGS)
+    listed_parts = sorted(counts, key=lambda key: (order.index(key[1]), key[2], key[0]))
+    return tuple(
+        Part(label=label, standing=standing, elsewhere=elsewhere, count=counts[label, standing, elsewhere])
+        for label, standing, elsewhere in listed_parts
+    )
+
+
+def flagged(rows: Iterable[Row]) -> dict[str, tuple[str, ...]]:
+    """By flag, the claims that it stands beside; flags without any are left out."""
+    known = list(rows)
+    by_flag = {flag: tuple(row.claim.id for row in known if flag in row.flags) for flag in FLAGS}
+    return {flag: claims for flag, claims in by_flag.items() if claims}
+
+
+# ---------------------------------------------------------------- the paragraph
+
+
+def sentences(ledger: Ledger, rows: Iterable[Row], findings: Iterable[Finding]) -> list[str]:
+    """What a reviewer would write of a report, sentence by sentence, claims named by their ids.
+
+    Args:
+        rows: graded claims, of this report and perhaps others.
+        findings: the audit's, of this report and perhaps others.
+    """
+    own = [row for row in rows if row.claim.report == ledger.report]
+    name = ledger.report.upper()
+    if not own:
+        return [f"{name} makes no claim that is listed here."]
+    said = [_opening(name, own)]
+    for share in shares(own):
+        if share.kind in _COUNTED_ONLY:
+            continue
+        of_kind = [row for row in own if row.claim.kind == share.kind]
+        if any(part.standing != "no run" for part in share.parts) or share.kind == "number":
+            said.append(_of_kind(share, of_kind))
+    untouched = [share for share in shares(own) if share.kind != "number" and _nothing_ran(share)]
+    if untouched:
+        said.append(f"Not graded at all: {listed(_counted(share) for share in untouched)}.")
+    said += [noise(n, value) for n, value in accuracies(ledger.claims)]
+    return [*said, *_audited(own, ledger.report, findings)]
+
+
+def _opening(name: str, rows: Sequence[Row]) -> str:
+    graded = [row for row in rows if _STANDING[row.grade] != "no run"]
+    text = [row for row in graded if row.grade in ("exact", "different")]
+    other = [row for row in graded if row.on]
+    as_printed = len(graded) - len(text) - len(other)
+    if not graded:
+        return f"{name} makes {_claims(len(rows))}, and no run or check grades any of them so far."
+    bases = [
+        (len(text), "from the text alone, by comparing it with code that runs"),
+        (as_printed, "on the data that the claim names, or from other claims' grades"),
+        (len(other), f"only {' and '.join(_others(other))}, which says nothing of the printed figures"),
+    ]
+    told = [f"{count} {how}" for count, how in bases if count]
+    return f"{name} makes {_claims(len(rows))}; {len(graded)} of them are graded: {'; '.join(told)}."
+
+
+def _others(rows: Sequence[Row]) -> list[str]:
+    """What grades rest on where it is not what the claim is about: ``["on synthetic data"]``."""
+    sources = ("stand-in", "synthetic")
+    return [f"on {on} data" if on in sources else f"at {on}" for on in sorted({row.on for row in rows})]
+
+
+def _of_kind(share: Share, rows: Sequence[Row]) -> str:
+    """How the claims of a kind came out; those that did not hold by name."""
+    if _nothing_ran(share):
+        reasons = Counter(row.reason or row.grade for row in rows)
+        told = [f"{_missing(reason)} ({count})" for reason, count in sorted(reasons.items())]
+        if share.total == 1:
+            return f"Its {_counted(share).removeprefix('1 ')} is not graded: {listed(told)}."
+        return f"None of its {_counted(share)} is graded: {listed(told)}."
+    if len(share.parts) == 1 and share.total == 1:
+        return f"Its {_counted(share).removeprefix('1 ')} is {share.parts[0].label} ({rows[0].claim.id})."
+    if len(share.parts) == 1:
+        return f"All of its {_counted(share)} are {share.parts[0].label}."
+    told = []
+    for part in share.parts:
+        ids = [row.claim.id for row in rows if row.label == part.label]
+        named = f" ({', '.join(ids)})" if part.standing == "otherwise" else ""
+        told.append(f"{part.count} {_verb(part)} {part.label}{named}")
+    return f"Of its {_counted(share)} {listed(told)}."
+
+
+def _verb(part: Part) -> str:
+    return "is" if part.count == 1 else "are"
+
+
+def _missing(reason: str) -> str:
+    return verdict.NOT_RUN_REASONS.get(reason, verdict.GRADES.get(reason, reason))
+
+
+def _nothing_ran(share: Share) -> bool:
+    return all(part.standing == "no run" for part in share.parts)
+
+
+def _counted(share: Share) -> str:
+    return f"{share.total} {_PLURAL[share.kind][share.total > 1]}"
+
+
+def _claims(count: int) -> str:
+    return "1 claim" if count == 1 else f"{count} claims"
+
+
+def _audited(rows: Sequence[Row], report: str, findings: Iterable[Finding]) -> list[str]:
+    """What the audit found against the report: the certain in full, the rest as flags."""
+    own = [f for f in findings if report in f.reports and f.verdict == "against" and f.strength != "weak"]
+    if not own:
+        return ["Arithmetic on its text alone finds nothing to answer."]
+    certain = [found for found in own if found.strength == "certain"]
+    points = "1 point" if len(own) == 1 else f"{len(own)} points"
+    told = "; ".join(f"{found.sentence} ({found.locator})" for found in certain)
+    share = "all" if len(certain) == len(own) else f"{len(certain) or 'none'} of them"
+    sure = f", {share} certain" + (f": {told}." if certain else ".")
+    said = [f"Arithmetic on its text alone leaves {points} to answer{sure}"]
+    flags = [f"{flag} beside {_claims(len(claims))}" for flag, claims in flagged(rows).items()]
+    return [*said, f"Flags: {listed(flags)}."] if flags else said
+
+
+# ---------------------------------------------------------------- what one evaluation can say
+
+
+def accuracies(claims: Iterable[Claim]) -> list[tuple[int, float]]:
+    """Sizes of the splits that accuracies are printed on, each with the middle one of those."""
+    values: dict[int, list[float]] = {}
+    for claim in claims:
+        if claim.kind == "number" and claim.metric == "top1" and claim.n:
+            values.setdefault(claim.n, []).append(float(claim.fraction))
+    return [(n, statistics.median_low(values[n])) for n in sorted(values)]
+
+
+def noise(n: int, value: float) -> str:
+    """What n images can say about accuracies near ``value``, in one sentence."""
+    low, high = statistics_module.accuracy_interval(round(n * value), n)
+    apart = 100 * statistics_module.resolvable_difference(n, value)
+    point = (
+        f"one point of accuracy is noise: it is {n / 100:.0f} images"
+        if apart > 1
+        else f"one point of accuracy, {n / 100:.0f} images, can be told from noise"
+    )
+    return (
+        f"On {n:,} images {point}; around {100 * value:.1f} % the exact 95 % interval of one evaluation is "
+        f"{100 * low:.1f} to {100 * high:.1f} %, and two such accuracies must lie {apart:.1f} points apart "
+        "before one split tells them from chance."
+    )

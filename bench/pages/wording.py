@@ -1,0 +1,158 @@
+"""How claims, grades, runs and pictures are put in words, without markup: Markdown and HTML say the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from bench.claims.claim import Claim
+from bench.grading import verdict
+from bench.grading.grader import Row
+from bench.grading.groups import SOURCES, Group
+from bench.grading.measured import Measured
+from bench.pages.markdown import plain
+from bench.runs.records import Record
+from reference.recipes import RECIPES
+
+
+def elsewhere(measured: Measured) -> str:
+    """A figure that counts for nothing, with all that tells why."""
+    return f"{figure_text(measured)} *on {named(measured.group)}*"
+
+
+def named(group: Group) -> str:
+    """A group in words, fit for Markdown."""
+    return plain(in_words(group))
+
+
+def in_words(group: Group) -> str:
+    """``"synthetic data, smoke tier"``; numerics and a user's own deviations where there are any."""
+    words = [group.where, *([] if group.tier == "full" else [f"{group.tier} tier"])]
+    words += [] if group.eager_float32 else [group.numerics]
+    own = [why for why in group.whys if not why.startswith(f"{group.tier} tier")]
+    own += [f"from {group.origin}"] if group.origin.startswith("file ") else []
+    return "; ".join([", ".join(words), *own])
+
+
+def figure_text(measured: Measured) -> str:
+    """``"0.6637 (0.6512–0.6762), 3 seeds"``."""
+    seeds = "1 seed" if measured.k == 1 else f"{measured.k} seeds"
+    return f"{digits(measured.mean, 4)}{bracket(measured)}, {seeds}"
+
+
+def digits(value: float, digits: int, *, signed: bool = False) -> str:
+    """A fixed number of decimals; ``signed`` for differences."""
+    text = f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "−")
+    return text if math.isfinite(value) else "undefined"
+
+
+def bracket(measured: Measured) -> str:
+    if measured.interval is None:
+        return ""
+    return f" ({span(measured.interval)})"
+
+
+def span(interval: tuple[float, float], *, signed: bool = False) -> str:
+    """``"0.6512–0.6762"``, or ``"−0.0100 to +0.0200"`` of a difference."""
+    low, high = (digits(end, 4, signed=signed) for end in interval)
+    return f"{low} to {high}" if signed else f"{low}–{high}"
+
+
+HEADINGS: dict[str, str] = {
+    "number": "Figures",
+    "ordering": "Orderings",
+    "process": "Processes",
+    "figure": "Pictures",
+    "architecture": "Networks",
+    "formula": "Formulas",
+    "protocol": "Settings and code",
+    "explanation": "Explanations",
+}
+"""Kinds of claims, in the order that pages have them."""
+
+AS_PRINTED = "Official data, every setting as printed"
+
+CAPTIONS: dict[str, str] = {
+    "masks": "predicted masks",
+    "tsne": "t-SNE of the penultimate layer",
+    "pca": "PCA of the penultimate layer",
+    "overlay": "automatic masks",
+    "iou": "IoU of each class by epoch",
+    "confusion": "confusion",
+    "curves": "losses and metric by epoch",
+}
+"""Kinds of pictures, in the order that pages show them."""
+
+
+def evidence(group: Group) -> tuple[int, str]:
+    """What figures that may be ranked together share, in words, and its place among such kinds."""
+    if group.source == "official" and not group.deviations and group.eager_float32:
+        return 0, AS_PRINTED
+    return SOURCES.index(group.source) + 1, in_words(group)
+
+
+def printed(claim: Claim) -> str:
+    """The printed value with its unit; a dash for a claim without one."""
+    if claim.value is None:
+        return "–"
+    about = "about " if claim.approx else ""
+    return f"{about}{claim.value}{' %' if claim.unit == 'percent' else ''}"
+
+
+def where(row: Row) -> str:
+    return f"{row.claim.report}:{', '.join(map(str, row.claim.lines))}"
+
+
+def meaning(grade: str, reason: str) -> str:
+    return verdict.NOT_RUN_REASONS[reason] if reason else verdict.GRADES[grade]
+
+
+def remarks(row: Row) -> list[str]:
+    """What stands beside a grade but for flags: what it is due to, the adjusted p, runs that broke."""
+    # the meaning of a reason stands elsewhere on every page; here is what it is due to
+    said = row.sentence.partition("; ")[2] if row.reason else row.sentence
+    parts = [said] if said else []
+    if row.holm_p is not None and row.grade in ("contradicted", verdict.NOT_REACHED, "exceeded"):
+        parts.append(f"p = {row.holm_p:.2g} after Holm's adjustment over the report's figures")
+    if row.failures:
+        parts.append(f"runs that did not end well: {len(row.failures)}")
+    return parts
+
+
+def recipes_of(rows: Iterable[Row]) -> list[str]:
+    """The recipes that exist among those that claims name, in the claims' order."""
+    named: list[str] = []
+    for row in rows:
+        claim = row.claim
+        named += [*([claim.recipe] if claim.recipe else []), *claim.order_recipes, *claim.difference_of]
+        named += [name for name in claim.tested_by if name in RECIPES]
+    return [slug for slug in dict.fromkeys(named) if slug in RECIPES]
+
+
+def status(record: Record) -> str:
+    return f"{record.status}: {record.reason}" if record.reason else record.status
+
+
+def result(record: Record) -> tuple[str, str]:
+    """The primary figure with its name, and its epoch."""
+    entry = record.metrics.get(record.selected)
+    if entry is None:
+        return "–", "–"
+    value = record.metric(entry["primary"])
+    shown = "undefined" if value is None else f"{value:.4f}"
+    return f"{entry['primary']} {shown}", str(entry["epoch"] or "–")
+
+
+def commit(record: Record) -> tuple[str, bool]:
+    """The commit's first digits, empty outside a checkout, and whether there were changes."""
+    found = record.provenance.get("commit")
+    return ("" if found is None else str(found)[:9]), bool(record.provenance.get("dirty"))
+
+
+def first_pictures(group: Group, kind: str) -> tuple[Record, list[str]] | None:
+    """The group's first run that drew pictures of a kind, and their files; None where none did."""
+    for record in group.runs:
+        files = [figure["file"] for figure in record.figures if figure["kind"] == kind]
+        if files:
+            return record, files
+    return None

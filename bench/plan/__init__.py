@@ -1,0 +1,1 @@
+"""What to run next: hours, memory, the nightly."""

@@ -1,0 +1,395 @@
+"""What it takes to settle the claims: hours a recipe, from measured throughput where there is some.
+
+Recipes that several claims need are counted once, and a recipe that starts from another's run comes after it.
+Torch is imported only where the cost of a network must be counted, because nobody has measured it.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from bench.claims.claim import Claim
+from bench.runs import tiers
+from bench.runs.records import Record
+from bench.throughput.results import Result, Row
+from reference.outside import is_import_path
+from reference.recipes.recipe import Recipe
+
+NIGHT_HOURS, THREE_SEEDS_HOURS = 8.0, 24.0
+
+STATED_GPU = "NVIDIA H200"
+# FLOP/s of a large product there, and the share of it that a training step reaches: the design's targets for
+# BYOL, FCN32s and DeepLabV3 are 18, 41 and 35 % of the first; the second has no tensor cores to lose.
+STATED_CEILINGS = {"bfloat16": 790e12, "float32": 51e12}
+STATED_SHARES = {"bfloat16": 0.2, "float32": 0.5}
+
+FORWARD_SHARE = 1 / 3
+"""An evaluated image costs a third of a trained one: a backward pass is twice a forward one."""
+
+RUN = "run:"
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What rates are taken from: one machine and one number format, since hours of two do not add up.
+
+    Attributes:
+        gpu: the machine's GPU, or its processor where it has none.
+        result: its measured throughput, if any.
+        records: runs from anywhere; those of this device count.
+    """
+
+    gpu: str
+    dtype: str
+    result: Result | None = None
+    records: Sequence[Record] = field(default=())
+
+    @classmethod
+    def of(cls, result: Result | None, dtype: str, records: Sequence[Record]) -> Basis:
+        if result is None:
+            return cls(STATED_GPU, dtype, None, records)
+        return cls(result.machine["gpu"] or result.machine["cpu"], dtype, result, records)
+
+
+def of_a_gpu(results: Iterable[Result]) -> Result | None:
+    """The first result of a machine with a GPU: what a plan is for where none is named."""
+    return next((result for result in results if result.machine["gpu"]), None)
+
+
+@dataclass(frozen=True)
+class Price:
+    """Training images a second, None where nothing tells, and where the figure is from."""
+
+    rate: float | None
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One recipe of a plan, in the order in which to run them.
+
+    Attributes:
+        images: training images over all epochs; ``evaluated`` validation images likewise.
+        hours: of one seed; None where nothing tells.
+        settles: claims that can be graded once this job and all before it have run.
+    """
+
+    recipe: Recipe
+    images: int
+    evaluated: int
+    price: Price
+    hours: float | None
+    settles: tuple[str, ...]
+
+
+# ---------------------------------------------------------------- what a recipe costs
+
+
+def price(recipe: Recipe, basis: Basis) -> Price:
+    """Runs of this very network first, then timings of it, then of its family, then its FLOPs alone."""
+    runs = [r for r in basis.records if _is_run_of(r, recipe, basis)]
+    if runs:
+        rate = statistics.median(r.throughput["samples_per_second"] for r in runs)
+        return Price(rate, f"measured: {len(runs)} run{'s' if len(runs) > 1 else ''}")
+    rows = _training_rows(basis)
+    exact = [row for row in rows if _network_of(row.settings) == _network_of(vars(recipe))]
+    if exact:
+        best = max(exact, key=lambda row: row.median)
+        return Price(best.median, f"measured: {best.work}")
+    flops = _training_flops(recipe, basis.records)
+    if flops is None:
+        return Price(None, "no estimate: not a network whose products can be counted")
+    family = [row for row in rows if row.settings["model"] == recipe.model and row.flops]
+    if family:
+        best = max(family, key=lambda row: row.median * (row.flops or 0))
+        return Price(best.median * (best.flops or 0) / flops, f"estimated: FLOPs as {best.work}")
+    ceiling, share, said = _typical(basis, rows)
+    return Price(ceiling * share / flops, f"estimated: {share:.0%} of {said}")
+
+
+def _is_run_of(record: Record, recipe: Recipe, basis: Basis) -> bool:
+    return (
+        record.status == "ok"
+        and record.throughput.get("samples_per_second", 0) > 0
+        and record.provenance.get("device") == basis.gpu
+        and record.provenance.get("world_size", 1) == 1  # else its rate is of several devices
+        and record.numerics.get("dtype", "float32") == basis.dtype
+        and record.recipe.get("task") == recipe.task
+        and _network_of(record.recipe) == _network_of(vars(recipe))
+    )
+
+
+def _network_of(settings: Mapping[str, Any]) -> tuple[object, ...]:
+    """What decides a step's cost; the number of classes does not."""
+    args = tuple(sorted((str(name), value) for name, value in settings.get("model_args", ())))
+    return settings["model"], settings["image_size"], settings["width"], args
+
+
+def _training_rows(basis: Basis) -> list[Row]:
+    """Timed training steps of ours, in the plan's number format, on the plan's device."""
+    if basis.result is None:
+        return []
+    device = "cuda" if basis.result.machine["gpu"] else "cpu"
+    return [
+        row
+        for row in basis.result.rows
+        if row.is_ours
+        and row.settings.get("pass") == "train"
+        and (row.settings["device"], row.settings["dtype"]) == (device, basis.dtype)
+    ]
+
+
+def _training_flops(recipe: Recipe, records: Iterable[Record]) -> float | None:
+    """FLOPs of training on one image: from a record of the network, else counted."""
+    for record in records:
+        counted = record.throughput.get("training_flops_per_sample")
+        if counted and _network_of(record.recipe) == _network_of(vars(recipe)):
+            return counted
+    from bench.claims.model_names import model_builders
+
+    if recipe.model not in model_builders() and not is_import_path(recipe.model):
+        return None
+    from bench.runs import cost
+
+    return cost.of_network(
+        recipe.model,
+        num_classes=recipe.num_classes,
+        image_size=recipe.image_size,
+        width=recipe.width,
+        model_args=dict(recipe.model_args),
+    ).training_flops
+
+
+def _typical(basis: Basis, rows: Sequence[Row]) -> tuple[float, float, str]:
+    """A ceiling in FLOP/s, the share of it that training usually reaches, and both in words."""
+    from bench.throughput.results import place
+
+    measured = [row for row in rows if row.flops]
+    if measured and basis.result is not None:
+        where = place(measured[0].settings)
+        ceiling = basis.result.ceilings.get(where, {}).get(basis.dtype)
+        if ceiling:
+            shares = [row.median * (row.flops or 0) / ceiling for row in measured]
+            return ceiling, statistics.median(shares), f"{ceiling / 1e12:.3g} TFLOP/s, both measured"
+    if not measured and basis.result is not None and basis.result.ceilings:
+        ceiling = max(limits[basis.dtype] for limits in basis.result.ceilings.values())
+        return ceiling, STATED_SHARES[basis.dtype], f"{ceiling / 1e12:.3g} TFLOP/s, measured"
+    ceiling = STATED_CEILINGS[basis.dtype]
+    return ceiling, STATED_SHARES[basis.dtype], f"{ceiling / 1e12:.3g} TFLOP/s ({STATED_GPU}, stated)"
+
+
+def image_counts(recipe: Recipe, tier: str, *, drawn: bool = False) -> tuple[int, int]:
+    """Training and validation images: of the official data, or of what code draws.
+
+    Smoke tier is run on drawn data; ``drawn``: so is this recipe, whose claims are about such data.
+    """
+    from reference.data import OFFICIAL_COUNTS, synthetic
+
+    official = OFFICIAL_COUNTS[recipe.data]
+    own = tier == "smoke" or drawn
+    return synthetic.COUNTS[recipe.data] if own else (official["train"], official["val"])
+
+
+# ---------------------------------------------------------------- in which order
+
+
+def needs(claim: Claim, claims: Mapping[str, Claim]) -> tuple[str, ...]:
+    """Recipes whose runs settle a claim; none where no run does."""
+    if claim.kind not in ("number", "ordering", "process", "figure") or claim.illegible:
+        return ()
+    if claim.order:
+        return tuple(claims[name].recipe or name if name in claims else name for name in claim.order)
+    if claim.order_recipes or claim.difference_of:
+        return claim.order_recipes or claim.difference_of
+    return (claim.recipe,) if claim.recipe else ()
+
+
+def _on_drawn_data(claims: Mapping[str, Claim]) -> set[str]:
+    """Recipes that claims on synthetic data need, and no other claim."""
+    sources: dict[str, set[str]] = {}
+    for claim in claims.values():
+        for slug in needs(claim, claims):
+            sources.setdefault(slug, set()).add(claim.source)
+    return {slug for slug, found in sources.items() if found == {"synthetic"}}
+
+
+def plan(
+    recipes: Mapping[str, Recipe],
+    claims: Iterable[Claim],
+    basis: Basis,
+    *,
+    tier: str = "full",
+    counts: Mapping[str, tuple[int, int]] | None = None,
+) -> list[Job]:
+    """Every recipe with its hours, those that settle most claims an hour first.
+
+    A step of the plan is a claim's recipes that are not planned yet, with the runs they start from; of all
+    such steps the one with the most newly settled claims an hour is next. Recipes that settle nothing come
+    last, those without an estimate after all others.
+
+    Args:
+        counts: training and validation images by recipe; else those of ``image_counts``.
+    """
+    by_id = {claim.id: claim for claim in claims}
+    scaled = {slug: tiers.TIERS[tier](recipe) for slug, recipe in recipes.items()}
+    prices = {slug: price(recipe, basis) for slug, recipe in scaled.items()}
+    drawn, images = _on_drawn_data(by_id), {}
+    for slug, recipe in scaled.items():
+        own = None if counts is None else counts[slug]
+        train, val = own or image_counts(recipe, tier, drawn=slug in drawn)
+        images[slug] = recipe.epochs * train, recipe.epochs * val
+    hours = {slug: _hours(images[slug], prices[slug]) for slug in recipes}
+    wanted = {claim.id: _with_starts(needs(claim, by_id), recipes) for claim in by_id.values()}
+    wanted = {name: slugs for name, slugs in wanted.items() if slugs}
+    ordered: list[str] = []
+    settles: dict[str, tuple[str, ...]] = {}
+    while wanted:
+        steps = {tuple(slug for slug in slugs if slug not in ordered) for slugs in wanted.values()}
+        ordered += min(steps, key=partial(_standing, ordered=ordered, wanted=wanted, hours=hours))
+        done = [name for name, slugs in wanted.items() if set(slugs) <= set(ordered)]
+        settles[ordered[-1]] = tuple(done)
+        wanted = {name: slugs for name, slugs in wanted.items() if name not in done}
+    rest = sorted(set(recipes) - set(ordered), key=lambda slug: (_known(hours[slug]), slug))
+    for slug in rest:
+        ordered += [s for s in _with_starts((slug,), recipes) if s not in ordered]
+    return [
+        Job(
+            recipe=scaled[slug],
+            images=images[slug][0],
+            evaluated=images[slug][1],
+            price=prices[slug],
+            hours=hours[slug],
+            settles=settles.get(slug, ()),
+        )
+        for slug in ordered
+    ]
+
+
+def _standing(
+    step: tuple[str, ...],
+    *,
+    ordered: Sequence[str],
+    wanted: Mapping[str, Sequence[str]],
+    hours: Mapping[str, float | None],
+) -> tuple[float, float, tuple[str, ...]]:
+    """Sort key of a step: most claims an hour, then least hours, then names."""
+    gained = sum(set(slugs) <= {*ordered, *step} for slugs in wanted.values())
+    cost = sum(_known(hours[slug]) for slug in step)
+    return -gained / cost if cost else -math.inf, cost, step
+
+
+def _hours(images: tuple[int, int], price: Price) -> float | None:
+    trained, evaluated = images
+    return None if price.rate is None else (trained + FORWARD_SHARE * evaluated) / price.rate / 3600
+
+
+def _known(hours: float | None) -> float:
+    """A recipe without an estimate may cost anything, so it is left for the end."""
+    return 1e9 if hours is None else hours
+
+
+def _with_starts(slugs: Sequence[str], recipes: Mapping[str, Recipe]) -> tuple[str, ...]:
+    """The recipes with all runs they start from, each after its own; none where one does not exist."""
+    found: list[str] = []
+    for slug in slugs:
+        chain = [slug]
+        while chain[-1] in recipes and recipes[chain[-1]].init.startswith(RUN):
+            chain.append(recipes[chain[-1]].init.removeprefix(RUN))
+            if chain.count(chain[-1]) > 1:
+                return ()
+        if any(name not in recipes for name in chain):
+            return ()
+        found += [name for name in reversed(chain) if name not in found]
+    return tuple(found)
+
+
+def seeds_to_settle(claim: Claim) -> int | None:
+    """Seeds with which a claim gets a grade other than for want of seeds, if our mean is the printed value.
+
+    None where no number of seeds would do.
+    """
+    from bench.grading import numbers, verdict
+
+    if claim.kind == "ordering":
+        return verdict.MIN_SEEDS
+    if claim.kind != "number" or claim.value is None or claim.difference_of:
+        return 1
+    metric = claim.metric_name or ""
+    graded = metric == "miou" or metric.startswith("iou_") or (metric == "top1" and claim.n)
+    if not graded:
+        return 1
+    n, value, delta = claim.n, float(claim.fraction), float(claim.half_step)
+    sigma, _ = numbers.prior_sigma(metric, n, value)
+    margin = float(numbers.margin(claim.metric or metric, n, sigma, delta))
+    more = numbers.seeds_until_reproduced(0.0, sigma, 1, delta, margin)
+    return None if more is None else 1 + more
+
+
+# ---------------------------------------------------------------- as a table
+
+
+def rows(
+    jobs: Sequence[Job], claims: Iterable[Claim], *, seeds: int, budget: float | None
+) -> list[dict[str, Any]]:
+    """One row a job; with a budget in hours, whether the plan up to it fits.
+
+    ``seeds needed`` is what the claims settled there need at most, whatever ``seeds`` is planned with.
+    """
+    needed = {claim.id: seeds_to_settle(claim) for claim in claims}
+    table, total = [], 0.0
+    for job in jobs:
+        total += seeds * (job.hours or 0)
+        row: dict[str, Any] = {
+            "recipe": job.recipe.slug,
+            "after": job.recipe.init.removeprefix(RUN) if job.recipe.init.startswith(RUN) else None,
+            "images": job.images,
+            "images/s": None if job.price.rate is None else _digits(job.price.rate),
+            "from": job.price.source,
+            "hours a seed": None if job.hours is None else _digits(job.hours),
+            "hours so far": _digits(total),
+        }
+        if budget is not None:
+            row["fits"] = "?" if job.hours is None else "yes" if total <= budget else "no"
+        most = max((needed[name] or 0 for name in job.settles), default=None)
+        table.append(row | {"seeds needed": most, "settles": list(job.settles)})
+    return table
+
+
+def brief(table: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The same rows, narrow enough for a terminal: where a rate comes from in a word, claims counted."""
+    return [{**row, "from": row["from"].partition(":")[0], "settles": len(row["settles"])} for row in table]
+
+
+def closing(jobs: Sequence[Job], claims: Sequence[Claim], basis: Basis, *, tier: str) -> list[str]:
+    """What the table adds up to, in lines."""
+    by_id = {claim.id: claim for claim in claims}
+    asked = [claim.id for claim in claims if needs(claim, by_id)]
+    settled = {name for job in jobs for name in job.settles}
+    total = sum(job.hours or 0 for job in jobs)
+    sources = [job.price.source.partition(":")[0] for job in jobs]
+    told = [f"{sources.count(kind)} {kind}" for kind in dict.fromkeys(sources)]
+    counts = "the drawn data's counts" if tier == "smoke" else "official counts"
+    counts += ", drawn data's where claims are about it" if tier != "smoke" and _on_drawn_data(by_id) else ""
+    lines = [f"On one {basis.gpu}, {basis.dtype}, {tier} tier, {counts}; rates: {', '.join(told)}."]
+    lines += [f"No estimate, so not in the hours: {job.recipe.slug}." for job in jobs if job.hours is None]
+    left = len(asked) - len(settled)
+    if left:
+        lines.append(f"{left} of {len(asked)} claims that runs would settle name a recipe that is not here.")
+    lines += [f"Rates {source}." for source in sorted({job.price.source for job in jobs if job.price.rate})]
+    night = "fits" if total <= NIGHT_HOURS else "does not fit"
+    three = "fit" if 3 * total <= THREE_SEEDS_HOURS else "do not fit"
+    lines.append(
+        f"{len(settled)} claims at one seed: {total:.1f} h, which {night} one night ({NIGHT_HOURS:g} h);"
+        f" three seeds: {3 * total:.1f} h, which {three} {THREE_SEEDS_HOURS:g} h."
+    )
+    return lines
+
+
+def _digits(value: float) -> float:
+    """To three digits."""
+    return float(f"{value:.3g}")

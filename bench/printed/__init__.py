@@ -1,0 +1,1 @@
+"""Printed networks, held against the ones we build."""

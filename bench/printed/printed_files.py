@@ -1,0 +1,228 @@
+"""Printed networks as rows of facts, and where they differ from the networks of ``reference.models``.
+
+A report prints a network as torch's ``repr`` of it. ``claims/listings/<claim>.toml`` holds each one as the
+rows that it states, read as literally as the scan allows, and beside them the damage that print and scan
+did. A listing is exact where every difference from our network is declared damage, and every declared
+damage is there.
+
+All of this is text; torch is imported only to build the network that a listing is compared with.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+from bench.claims.claim import Claim
+from bench.claims.ledger import load_ledgers
+from reference.errors import InputError
+from reference.recipes import RECIPES
+
+if TYPE_CHECKING:
+    pass
+
+from bench.claims.schema import CLAIMS
+from bench.printed.comparison import Damage, compare, miscounted
+from bench.printed.printed_rows import Row, channels, join_path, last_layer, read_row, rows_of
+from bench.printed.runnable import chain_check
+
+LISTINGS = CLAIMS / "listings"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """One of our networks, and under which path the listing has it."""
+
+    model: str
+    num_classes: int
+    prefix: str = ""
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """A printed network.
+
+    Attributes:
+        networks: ours, in the order in which the listing has them.
+        names: printed paths that have another name in our network, since it serves several reports.
+        rows: as printed.
+        damage: declared damage, and where ours is written differently.
+    """
+
+    claim: str
+    networks: tuple[Network, ...]
+    names: Mapping[str, str]
+    rows: tuple[Row, ...]
+    damage: tuple[Damage, ...]
+
+
+def load(claim: str) -> Listing:
+    """The packaged listing of an architecture claim.
+
+    Raises:
+        InputError: there is none, the scan is illegible, or its file is wrong.
+    """
+    path = LISTINGS / f"{claim}.toml"
+    if not path.is_file():
+        illegible = _claim(claim).illegible_why
+        raise InputError(f"{claim}: {f'illegible: {illegible}' if illegible else 'prints no network'}")
+    return read_listing(path.read_text(encoding="utf-8"), path.name)
+
+
+def read_listing(text: str, file: str) -> Listing:
+    """A listing from the text of its file.
+
+    Raises:
+        InputError: not TOML, or a key that is unknown, missing or of the wrong value.
+    """
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file}: not TOML: {error}; mend that place") from error
+    known = {"network", "names", "damage", "ours", "listing"}
+    if unknown := sorted(set(document) - known):
+        raise InputError(f"{file}: unknown table {unknown[0]!r}; known are {', '.join(sorted(known))}")
+    tables = {name: document.get(name, []) for name in ("network", "damage", "ours")}
+    for name, found in tables.items():
+        if not isinstance(found, list) or not all(isinstance(table, dict) for table in found):
+            raise InputError(f"{file}: {name} is {found!r}; expected [[{name}]] tables")
+    head = document.get("listing")
+    if not isinstance(head, dict) or not isinstance(head.get("rows"), str) or not tables["network"]:
+        raise InputError(f"{file}: no [[network]] or no rows in [listing]; add them")
+    try:
+        rows = tuple(read_row(line) for line in head["rows"].strip().splitlines())
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
+    return Listing(
+        claim=file.removesuffix(".toml"),
+        networks=tuple(Network(**_checked(Network, table, file)) for table in tables["network"]),
+        names=document.get("names", {}),
+        rows=rows,
+        damage=tuple(
+            _damage(table, file, ours=name == "ours") for name in ("damage", "ours") for table in tables[name]
+        ),
+    )
+
+
+_KINDS = ("argument", "type", "path", "cut", "surplus", "missing")
+
+
+def _damage(table: dict[str, Any], file: str, *, ours: bool) -> Damage:
+    table = _checked(Damage, table, file)
+    damage = Damage(**{**table, "lines": tuple(table.get("lines", ())), "ours": ours})
+    where = f"{file}: {damage.why}"
+    if damage.what not in _KINDS:
+        raise InputError(f"{where}: what is {damage.what!r}; expected one of {', '.join(_KINDS)}")
+    if len(damage.lines) not in (0, 2):
+        raise InputError(f"{where}: lines are {list(damage.lines)}; expected the first and the last one")
+    if damage.at == "*" and not damage.lines:
+        raise InputError(f"{where}: found neither 'at' nor 'lines'; say where the damage is")
+    if (damage.what == "argument") != (damage.argument is not None):
+        raise InputError(f"{where}: 'argument' goes with what = 'argument' and only there")
+    if damage.what in ("argument", "type") and damage.printed is None:
+        raise InputError(f"{where}: no 'printed'; say what is printed instead of what is meant")
+    if ours and not (damage.what == "missing" or damage.argument == "inplace"):
+        raise InputError(f"{where}: [[ours]] may leave out idle layers and change inplace, nothing else")
+    return damage
+
+
+_TYPES = {
+    "int": int, "str": str, "str | None": str, "tuple[int, ...]": list, "Mapping[str, Any]": dict,
+}  # fmt: skip
+
+
+def _checked(of: type[Network | Damage], table: dict[str, Any], file: str) -> dict[str, Any]:
+    known = {item.name: item for item in fields(of) if item.name != "ours"}
+    if unknown := [key for key in table if key not in known]:
+        raise InputError(f"{file}: unknown key {unknown[0]!r}; known are {', '.join(known)}")
+    needed = [n for n, item in known.items() if item.default is MISSING and item.default_factory is MISSING]
+    if absent := [key for key in needed if key not in table]:
+        raise InputError(f"{file}: missing key {absent[0]!r} in {table}; add it")
+    for key, value in table.items():
+        expected = _TYPES[str(known[key].type)]
+        if not isinstance(value, expected):
+            raise InputError(f"{file}: {key} is {value!r}; expected {expected.__name__}")
+    return table
+
+
+def built(listing: Listing) -> list[Row]:
+    """The rows that the listing would have if it were printed from our networks."""
+    # Imported here: reading and comparing rows needs no torch.
+    import torch
+
+    from reference.models import build
+
+    rows: list[Row] = []
+    for network in listing.networks:
+        with torch.device("meta"):
+            model = build(network.model, num_classes=network.num_classes, **network.args)
+        rows += [replace(row, path=join_path(network.prefix, row.path)) for row in rows_of(model)]
+    return rows
+
+
+def printed_rows(listing: Listing) -> list[Row]:
+    """The listing's rows under our names."""
+    return [replace(row, path=listing.names.get(row.path, row.path)) for row in listing.rows]
+
+
+@cache
+def check(claim: str) -> tuple[str, str]:
+    """What the claim's listing prints and what we find, equal if nothing differs but for declared damage.
+
+    Raises:
+        InputError: as ``load``.
+    """
+    return check_listing(load(claim))
+
+
+def check_listing(listing: Listing) -> tuple[str, str]:
+    """``check`` of a listing that need not be packaged."""
+    rows = printed_rows(listing)
+    found = compare(rows, built(listing), listing.damage)
+    printed = f"{len(rows)} rows of {' and '.join(network.model for network in listing.networks)}"
+    wrong = [str(d) for d in found if d.damage is None] + miscounted(found, listing.damage)
+    if not wrong:
+        return printed, printed
+    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+    broken = [f"; as printed it cannot run: {one}" for one in chain_check(rows)[:1]]
+    return printed, "".join([wrong[0], more, *broken])
+
+
+@cache
+def check_mask(name: str, listing: str) -> tuple[str, str]:
+    """Whether the network printed under a segmentation claim's name ends in a map of its recipe's classes."""
+    recipe = _claim(name).recipe
+    assert recipe is not None
+    printed = f"a map of {RECIPES[recipe].num_classes} classes"
+    last = last_layer(load(listing).rows)
+    made = channels(last)[1]
+    if last.type != "Linear":
+        return printed, f"a map of {made} classes"
+    return printed, f"{made} numbers an image, no map: the last layer is {last.path} {last.layer}"
+
+
+def _claim(claim_id: str) -> Claim:
+    for ledger in load_ledgers():
+        for claim in ledger.claims:
+            if claim.id == claim_id:
+                return claim
+    raise InputError(f"{claim_id}: no such claim")
+
+
+CHECKS: dict[str, Callable[[], tuple[str, str]]] = {
+    "r1-resnet50-listing": partial(check, "r1-resnet50-listing"),
+    "r1-seg-b-listing": partial(check, "r1-seg-b-listing"),
+    "r2-classify-listing": partial(check, "r2-classify-listing"),
+    "r2-seg-a-listing": partial(check, "r2-seg-a-listing"),
+    "r2-seg-b-listing": partial(check, "r2-seg-b-listing"),
+    "r4-classify-listing": partial(check, "r4-classify-listing"),
+    "r4-seg-a-listing": partial(check, "r4-seg-a-listing"),
+    "r4-seg-a-name": partial(check_mask, "r4-seg-a-name", "r4-seg-a-listing"),
+    "r4-seg-b-listing": partial(check, "r4-seg-b-listing"),
+    "r5-seg-a-listing": partial(check, "r5-seg-a-listing"),
+}
+"""Claim → what is printed and what we find; equal where the claim is exact."""

@@ -1,0 +1,463 @@
+"""Runs on an existing Ray cluster: one task a run, retried on another node from its last checkpoint.
+
+The driver, where ``bench run --cluster`` was typed, submits what can start, writes every file that a run
+returns, and hands its weights on to the runs that start from it. A run that has been written is never run
+again, whichever node is lost. Workers need this very code and see the data under the same path; both are
+checked before anything is trained.
+
+Whoever reaches a Ray cluster's port can run code on it, unless it asks for a token (``RAY_AUTH_MODE=token``).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from bench.runs import interruption
+from bench.runs import provenance
+from bench.runs import records
+from bench.runs import execute
+from bench.runs import run_plan
+from bench.runs.records import Record
+from bench.runs.run_plan import Run
+from reference.data.dataset import Dataset, Split
+from reference.errors import InputError
+from reference.files import write_atomically
+from reference.training import checkpoint
+from reference.training.loop import Progress
+
+RETRIES = 3
+"""How often a run is begun again on another node after the one it was on has gone."""
+POLL_SECONDS = 1.0
+ANSWER_SECONDS = 10.0
+CHECKPOINT_SECONDS = 30.0
+"""Least time between two checkpoints of a run, which is what a lost node costs at most beside an epoch."""
+CPUS_BESIDE_A_GPU = 4
+"""Cores that a run on a GPU has for drawing, decoding and copying."""
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Folders by the paths that every node sees them under.
+
+    Attributes:
+        data: of the official layout, None for drawn data.
+        shared: seen by the driver too, for checkpoints; None keeps them with the driver.
+    """
+
+    data: Path | None
+    weights: Path | None
+    cache: Path | None
+    shared: Path | None
+
+
+def connect(address: str) -> ModuleType:
+    """Ray, connected to the cluster at ``address``.
+
+    Raises:
+        InputError: Ray is not installed, nothing answers there, or the token is not its token.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise InputError("--cluster: Ray is not installed; pip install -e '.[ray]'") from None
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
+    except (OSError, ValueError) as error:  # Ray would end the process
+        raise InputError(
+            f"--cluster {address}: nothing answers there ({error}); give HOST:PORT of 'ray start --head'"
+        ) from None
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of runs that are cancelled after a refusal
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray takes it for itself
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        cause = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"--cluster {address}: no cluster to join ({cause}); give HOST:PORT of 'ray start --head',"
+            " and the token if it asks for one"
+        ) from error
+    if os.environ.get("RAY_AUTH_MODE") != "token":
+        print(f"{address} asks for no token: whoever reaches it can run code there (docs/scale.md)")
+    return ray
+
+
+def choose_device(ray: ModuleType, wanted: str) -> str:
+    """``auto`` takes CUDA where the cluster has a GPU.
+
+    Raises:
+        InputError: no node has what is wanted.
+    """
+    has_gpu = ray.cluster_resources().get("GPU", 0) >= 1
+    if wanted == "auto":
+        return "cuda" if has_gpu else "cpu"
+    if wanted == "cpu" or (wanted == "cuda" and has_gpu):
+        return wanted
+    raise InputError(f"--device {wanted}: no node of the cluster has it; use cpu or auto")
+
+
+def needs(run: Run) -> dict[str, float]:
+    """What Ray must set aside for a run."""
+    if run.numerics.device == "cuda":
+        return {"num_gpus": 1, "num_cpus": CPUS_BESIDE_A_GPU}
+    return {"num_cpus": 1}
+
+
+# ---------------------------------------------------------------- on a worker
+
+
+class Keeper:
+    """An actor beside the driver: what runs that are not done go on from, and where each stands."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, dict[str, bytes]] = {}
+        self._standing: dict[str, tuple[str, str]] = {}
+
+    def keep(self, run_id: str, files: dict[str, bytes]) -> None:
+        """Keep what is new of a run; its newest checkpoint until now becomes the one before."""
+        kept = self._kept.setdefault(run_id, {})
+        newest, before = checkpoint.NAMES
+        if newest in files and newest in kept:
+            kept[before] = kept[newest]
+        kept.update(files)
+
+    def kept(self, run_id: str) -> dict[str, bytes]:
+        return self._kept.get(run_id, {})
+
+    def forget(self, run_id: str) -> None:
+        self._kept.pop(run_id, None)
+        self._standing.pop(run_id, None)
+
+    def note(self, run_id: str, node: str, where: str) -> None:
+        self._standing[run_id] = node, where
+
+    def standing(self) -> dict[str, tuple[str, str]]:
+        return self._standing
+
+
+def work(
+    run: Run,
+    code: str,
+    where: Folders,
+    files: Mapping[str, bytes],
+    start: bytes | None,
+    keeper: Any,
+    checkpoint_seconds: float,
+) -> Any:
+    """Train one run on this node; every file that it leaves, by its path under the output folder.
+
+    Args:
+        run: without its images, which are opened here.
+        code: ``provenance.code_hash`` of the driver.
+        files: records of earlier attempts and of the run that this one starts from, by path.
+        start: weights that the run starts from.
+
+    Raises:
+        InputError: this node's code or data are not the driver's.
+    """
+    import ray
+
+    node = ray.get_runtime_context().get_node_id()
+    keeper.note.remote(run.run_id, node, "opening")
+    if provenance.code_hash() != code:
+        raise InputError(
+            f"node {node[:8]}: its bench or reference is not the driver's; install the same commit there"
+        )
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        out = where.shared or Path(scratch)
+        dataset = run_plan.open_data(run.recipe, run.printed, where.data, where.cache or out / "cache", {})
+        if dataset.manifest != run.dataset.manifest:
+            raise InputError(
+                f"node {node[:8]}: {where.data} holds other data for {run.recipe.data} than the driver's"
+                f" (manifest {dataset.manifest[:12]}, expected {run.dataset.manifest[:12]}); copy it anew"
+            )
+        here = replace(run, dataset=dataset)
+        folder = here.folder(out)
+        _write(out, files)
+        if here.start is not None and start is not None:
+            write_atomically(here.start.weights(out), start)
+        if where.shared is None:
+            _write(folder, ray.get(keeper.kept.remote(run.run_id)))
+        if not _finished_since(here, out, files):
+            execute.execute(
+                here,
+                out,
+                weights=where.weights,
+                checkpoint_seconds=checkpoint_seconds,
+                progress=_Reporter(run.run_id, node, folder, keeper, keeps=where.shared is None),
+            )
+        return _left_by(here, out)
+
+
+def _finished_since(run: Run, out: Path, before: Mapping[str, bytes]) -> bool:
+    """Whether a node that was lost had ended the run, in a shared folder, and only not handed it back."""
+    new = _records_of(run, out).keys() - before.keys()
+    return any(records.read(out / name).status == "ok" for name in new)
+
+
+def _goes_on_from(folder: Path) -> dict[str, bytes]:
+    """The checkpoints in a run's folder with the masks and embeddings drawn until then; none without one."""
+    found = [folder / name for name in checkpoint.NAMES if (folder / name).exists()]
+    if found:
+        found += folder.glob("*/*.npy")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def _records_of(run: Run, out: Path) -> dict[str, bytes]:
+    """Every record of a run, by path under ``out``."""
+    found = (out / "records" / run.printed.slug).glob(f"{run.run_id}*.json")
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in found}
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        write_atomically(folder / name, content)
+
+
+class _Reporter:
+    """Tells the keeper where a run stands, once a second, and hands it all that is new to go on from."""
+
+    def __init__(self, run_id: str, node: str, folder: Path, keeper: Any, *, keeps: bool) -> None:
+        self._run_id, self._node, self._keeper, self._keeps = run_id, node, keeper, keeps
+        self._folder, self._sent = folder, _goes_on_from(folder) if keeps else {}
+        self._sent_of = self._written()
+        self._told = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        if time.monotonic() - self._told >= POLL_SECONDS or progress.scores:
+            self._told = time.monotonic()
+            where = f"{progress.unit} {progress.epoch}/{progress.epochs}"
+            self._keeper.note.remote(self._run_id, self._node, where)
+        if self._keeps and self._written() != self._sent_of:
+            self._sent_of = self._written()
+            found = _goes_on_from(self._folder)
+            new = {name: content for name, content in found.items() if self._sent.get(name) != content}
+            new.pop(checkpoint.NAMES[1], None)  # the keeper has it as the newest until now
+            self._keeper.keep.remote(self._run_id, new)
+            self._sent = found
+
+    def _written(self) -> int:
+        file = self._folder / checkpoint.NAMES[0]
+        return file.stat().st_mtime_ns if file.exists() else 0
+
+
+def _left_by(run: Run, out: Path) -> dict[str, bytes]:
+    """Record, per-image results, pictures and weights of one run, by path under ``out``."""
+    slug = run.printed.slug
+    places = (
+        f"records/{slug}/{run.run_id}*",
+        f"figures/{slug}/{run.run_id}*",
+        f"work/{slug}/{run.run_id}/weights.safetensors",
+        f"work/{slug}/{run.run_id}/traceback.txt",
+    )
+    found = [path for place in places for path in out.glob(place) if path.is_file()]
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in found}
+
+
+# ---------------------------------------------------------------- the driver
+
+
+def run_all(
+    ray: ModuleType, todo: Sequence[Run], out: Path, where: Folders, *, resume: bool, say: Callable[..., None]
+) -> list[str]:
+    """Run all of ``todo`` on the cluster and write what they leave under ``out``; the status of each.
+
+    Args:
+        say: called with (run, node's name, what there is to tell) when that changes.
+
+    Raises:
+        InputError: a worker refused its run; the others are cancelled, their checkpoints written.
+        KeyboardInterrupt, SystemExit: asked to end; all runs are cancelled, their checkpoints written.
+    """
+    if not todo:
+        return []
+    driver = _Driver(ray, out, where, resume=resume, say=say)
+    try:
+        return driver.run(todo)
+    except BaseException:
+        driver.cancel()
+        raise
+
+
+class _Driver:
+    def __init__(
+        self, ray: ModuleType, out: Path, where: Folders, *, resume: bool, say: Callable[..., None]
+    ) -> None:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        self._ray, self._out, self._where, self._resume, self._say = ray, out, where, resume, say
+        own_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self._keeper = ray.remote(Keeper).options(num_cpus=0, scheduling_strategy=own_node).remote()
+        self._running: dict[Any, Run] = {}
+        self._statuses: dict[str, str] = {}
+
+    def run(self, todo: Sequence[Run]) -> list[str]:
+        waiting = {run.run_id: run for run in todo}
+        while waiting or self._running:
+            for run in list(waiting.values()):
+                start = run.start
+                if start is not None and start.run_id in waiting | self._running_ids():
+                    continue
+                del waiting[run.run_id]
+                if start is not None and not start.weights(self._out).exists():
+                    self._tell(run, f"not started: {start.printed.slug} left no weights", "not started")
+                else:
+                    self._submit(run)
+            interruption.check()
+            done, _ = self._ray.wait(list(self._running), timeout=POLL_SECONDS) if self._running else ([], [])
+            for reference in done:
+                self._receive(reference, self._running.pop(reference))
+            self._look()
+        return [self._statuses[run.run_id] for run in todo]
+
+    def _running_ids(self) -> dict[str, Run]:
+        return {run.run_id: run for run in self._running.values()}
+
+    def _submit(self, run: Run) -> None:
+        folder = run.folder(self._where.shared or self._out)
+        if not self._resume:
+            checkpoint.remove(folder)
+        elif self._where.shared is None:
+            self._keeper.keep.remote(run.run_id, _goes_on_from(folder))
+        files = _records_of(run, self._out)
+        if run.start is not None:
+            files |= _records_of(run.start, self._out)
+        if self._where.shared is not None and not self._resume:  # or the worker takes them for this one's
+            files = _records_of(run, self._where.shared) | files
+        start = None if run.start is None else self._ray.put(run.start.weights(self._out).read_bytes())
+        task = self._ray.remote(work).options(max_retries=RETRIES, name=run.label, **needs(run))
+        reference = task.remote(
+            _without_images(run),
+            provenance.code_hash(),
+            self._where,
+            files,
+            start,
+            self._keeper,
+            CHECKPOINT_SECONDS,
+        )
+        self._running[reference] = run
+        self._say(run, "", "submitted")
+
+    def _receive(self, reference: Any, run: Run) -> None:
+        errors = self._ray.exceptions
+        try:
+            files: dict[str, bytes] = self._ray.get(reference)
+        except errors.RayTaskError as error:
+            if isinstance(error.cause, InputError):
+                raise InputError(f"{run.label}: {error.cause}") from None
+            cause = str(error).strip().splitlines()[-1]
+            self._tell(run, f"failed on its node: {cause}", "failed")
+        except errors.RayError as error:  # its worker crashed, ran out of memory or went with its node
+            cause = str(error).strip().splitlines()[0]
+            self._tell(run, f"lost: {cause}", "lost")
+        else:
+            record = self._write(files)
+            if record.status == "ok":
+                checkpoint.remove(run.folder(self._out))
+            else:
+                self._write_kept(run)
+            self._keeper.forget.remote(run.run_id)
+            self._statuses[run.run_id] = record.status
+            self._say(run, "", record)
+
+    def _write(self, files: Mapping[str, bytes]) -> Record:
+        """Every file, the newest record last: while that is not there, the run is missing."""
+        newest = max((n for n in files if n.startswith("records/") and n.endswith(".json")), key=_attempt)
+        _write(self._out, {name: content for name, content in files.items() if name != newest})
+        write_atomically(self._out / newest, files[newest])
+        return records.read(self._out / newest)
+
+    def _tell(self, run: Run, what: str, status: str) -> None:
+        self._statuses[run.run_id] = status
+        self._say(run, "", what)
+
+    def _look(self) -> None:
+        names = {node["NodeID"]: node.get("NodeName") or node["NodeID"][:8] for node in self._ray.nodes()}
+        standing = self._ray.get(self._keeper.standing.remote())
+        for run in self._running.values():
+            node, what = standing.get(run.run_id, ("", "waiting for a node"))
+            self._say(run, names.get(node, ""), what)
+
+    def cancel(self) -> None:
+        """Stop every run and write its last checkpoint, so that the same command goes on from there."""
+        for reference, run in self._running.items():
+            self._ray.cancel(reference, force=False)
+            self._write_kept(run)
+
+    def _write_kept(self, run: Run) -> None:
+        if self._where.shared is None:
+            _write(run.folder(self._out), self._ray.get(self._keeper.kept.remote(run.run_id)))
+
+
+def _attempt(name: str) -> int:
+    """Of ``…/<run_id>-<attempt>.json``, or 1 of ``…/<run_id>.json``."""
+    _, _, number = Path(name).stem.partition("-")
+    return int(number or 1)
+
+
+def _without_images(run: Run) -> Run:
+    """The run as it is sent: a worker opens the images itself."""
+    start = None if run.start is None else _without_images(run.start)
+    return replace(run, dataset=_emptied(run.dataset), start=start)
+
+
+def _emptied(dataset: Dataset) -> Dataset:
+    nothing = Split((), np.empty(0, np.uint8), np.empty(0, np.int64))
+    return replace(dataset, train=nothing, val=nothing)
+
+
+# ---------------------------------------------------------------- what is seen
+
+
+class Board:
+    """All runs in one live table on a terminal; elsewhere a line whenever a run moves on."""
+
+    def __init__(self, todo: Sequence[Run], summary: Callable[[Record], str]) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._summary = summary
+        self._rows = {run.run_id: [run.label, "", "waiting"] for run in todo}
+        console = Console()
+        self._live = Live(self._table(), console=console) if console.is_terminal else None
+
+    def __enter__(self) -> Board:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def __call__(self, run: Run, node: str, what: str | Record) -> None:
+        told = self._summary(what) if isinstance(what, Record) else what
+        row = [run.label, node, told]
+        if self._rows[run.run_id] == row:
+            return
+        self._rows[run.run_id] = row
+        if self._live is not None:
+            self._live.update(self._table())
+        else:
+            print(f"{row[0]}: {told}" + (f" on {node}" if node else ""), flush=True)
+
+    def _table(self) -> Any:
+        from rich.table import Table
+
+        table = Table("run", "node", "", box=None, pad_edge=False, header_style="bold")
+        for row in self._rows.values():
+            table.add_row(*row)
+        return table

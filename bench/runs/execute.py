@@ -1,0 +1,245 @@
+"""Plans runs, runs those that are missing, and leaves a record for each one that was started."""
+
+from __future__ import annotations
+import dataclasses
+import hashlib
+import io
+import json
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+import numpy as np
+import torch
+from safetensors.torch import save as save_safetensors
+from bench.runs import mask_run
+from bench.runs import cost
+from bench.runs import interruption
+from bench.runs import lock
+from bench.runs import provenance
+from bench.runs import records
+from bench.runs import tiers
+from bench.claims.ledger import load_ledgers
+from bench.runs.pictures import draw
+from bench.runs.records import Record
+from reference import models
+from reference.data import open_dataset, synthetic
+from reference.data.dataset import Dataset, hold_out
+from reference.errors import DiskError, InputError, WeightsMissingError
+from reference.files import check_writable, remove_leftovers, write_atomically
+from reference.models.automask import flops_per_image
+from reference.models.weights import find_weights, read_state_dict
+from reference.recipes import RECIPES
+from reference.recipes.recipe import Deviation, Recipe
+from reference.training import checkpoint, distributed
+from reference.training.automask import segment_images
+from reference.training.evaluation import Evaluation
+from reference.training.loop import DeviceMemoryError, DivergedError, Numerics, Outcome, Progress, train
+
+from bench.runs.recording import earlier_attempts, make_record, flops_per_sample
+from bench.runs.run_plan import Run
+
+
+
+
+def missing(runs: Sequence[Run], out: Path, *, again: bool = False) -> list[Run]:
+    """Those of ``runs`` that have no ok record under ``out`` (all if ``again``), what they start from first.
+
+    A run is started from weights: one that is recorded but whose weights are gone is trained anew, and so is
+    one that was killed after its weights and before its record.
+    """
+    todo: dict[str, Run] = {}
+    for run in runs:
+        if again or _finished(run, out) is None:
+            start = run.start
+            if start is not None and not (start.weights(out).exists() and _finished(start, out)):
+                todo[start.run_id] = start
+            todo[run.run_id] = run
+    return list(todo.values())
+
+
+def tidy(run: Run, out: Path) -> None:
+    """Remove what is left of a finished run that was killed after its record and before its end."""
+    folder = run.folder(out)
+    if any((folder / name).exists() for name in (*checkpoint.NAMES, lock.OWNER)):
+        with suppress(InputError), lock.held(folder, run.label):
+            checkpoint.remove(folder)  # another process that is at it, as with --again, keeps its own
+
+
+def execute(
+    run: Run,
+    out: Path,
+    *,
+    weights: Path | None = None,
+    resume: bool = True,
+    checkpoint_seconds: float = 30.0,
+    progress: Callable[[Progress], None] = lambda _: None,
+    notice: Callable[[str], None] = lambda _: None,
+) -> Record:
+    """Train one run and write its record, whatever becomes of it.
+
+    A run that is interrupted (Ctrl-C, SIGTERM, a full disk) leaves its checkpoint and a record
+    ``interrupted``, and the interruption goes on to the caller.
+
+    Args:
+        notice: called with a line for each damaged checkpoint, which is in the record's notes too.
+
+    Raises:
+        InputError: another process works on this very run, or what it starts from has left no weights.
+        DiskError: a file cannot be written.
+    """
+    folder = run.folder(out)
+    noted: list[str] = []
+
+    def went_on(where: Progress) -> None:
+        progress(where)
+        interruption.check()
+
+    def note(line: str) -> None:
+        noted.append(line)
+        notice(line)
+
+    with ExitStack() as held:
+        distributed.rank0_first(lambda: _make_ready(run, out, folder, held, resume=resume))
+        work: Callable[..., Outcome] = segment_images if run.recipe.task == "automask" else train
+        train_it = partial(
+            work,
+            run.recipe,
+            run.dataset,
+            seed=run.seed,
+            numerics=run.numerics,
+            folder=folder,
+            weights=weights,
+            initial=_initial(run, out),
+            resume=resume,
+            checkpoint_seconds=checkpoint_seconds,
+            progress=went_on,
+            notice=note,
+        )
+        record = _execute_locked(run, out, folder, train_it, noted)
+    if record.status in ("failed", "oom"):
+        distributed.give_up(f"{run.label}: {record.status}: {record.reason}")
+    distributed.barrier()
+    return record
+
+
+def _make_ready(run: Run, out: Path, folder: Path, held: ExitStack, *, resume: bool) -> None:
+    """Lock the run's folder until ``held`` is closed and clear what is stale in it; rank 0 does, for all."""
+    if not distributed.world().main:
+        return
+    held.enter_context(lock.held(folder, run.label))
+    for place in (folder, folder / "masks", folder / "embeddings"):
+        remove_leftovers(place)
+    for place in (out / "records" / run.printed.slug, out / "figures" / run.printed.slug):
+        remove_leftovers(place, f".{run.run_id}*.tmp")
+    check_writable(out / "records" / run.printed.slug / f"{run.run_id}.probe")
+    if not resume:
+        checkpoint.remove(folder)
+        for stale in folder.glob("*/*.npy"):
+            stale.unlink()
+
+
+def _execute_locked(
+    run: Run, out: Path, folder: Path, train_it: Callable[[], Outcome], noted: list[str]
+) -> Record:
+    """The record of a training, written by rank 0."""
+    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+    earlier, main = len(earlier_attempts(run, out)), distributed.world().main
+    stop: BaseException | None = None
+    try:
+        flops_per_sample(run.recipe)  # remembered: a run that is stopped has no seconds to count them
+        outcome = train_it()
+        record = make_record(run, out, outcome, "ok", "", started, time.perf_counter() - clock)
+        if main:
+            record = _keep_results(run, out, folder, outcome, record)
+            write_atomically(records.path_of(out, record), records.dumps(record).encode())
+            checkpoint.remove(folder)
+        return record
+    except DivergedError as error:
+        status, reason = "diverged", str(error)
+    except DeviceMemoryError as error:
+        status, reason = "oom", str(error)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        status, reason = "oom", str(error).partition("\n")[0] or type(error).__name__
+    except distributed.RankLostError as error:
+        status, reason, stop = "interrupted", str(error), error
+    except (KeyboardInterrupt, SystemExit) as error:
+        status, reason, stop = "interrupted", type(error).__name__, error
+    except DiskError as error:
+        status, reason, stop = "interrupted", str(error), error
+    except InputError:
+        raise
+    except Exception as error:
+        if interruption.asked():  # which broke off what cannot be broken off
+            stop = interruption.error()
+            status, reason = "interrupted", type(stop).__name__
+        else:
+            status, reason = "failed", f"{type(error).__name__}: {error}".splitlines()[0]
+            write_atomically(folder / "traceback.txt", traceback.format_exc().encode())
+    if main and len(earlier_attempts(run, out)) > earlier:  # it was written before the interruption came
+        assert stop is not None
+        raise stop
+    wall = time.perf_counter() - clock
+    record = replace(make_record(run, out, None, status, reason, started, wall), notes=noted)
+    try:
+        if main:
+            write_atomically(records.path_of(out, record), records.dumps(record).encode())
+    except DiskError as error:
+        raise DiskError(f"{stop or reason}; nor can its record: {error}") from error
+    if stop is not None:
+        raise stop
+    return record
+
+
+def _finished(run: Run, out: Path) -> Record | None:
+    """The latest record of a run that ended well."""
+    return next((r for r in reversed(earlier_attempts(run, out)) if r.status == "ok"), None)
+
+
+def _initial(run: Run, out: Path) -> dict[str, torch.Tensor] | None:
+    """The state dict that a run starts from, where that is not a file of pretrained weights."""
+    if run.backbone is not None:
+        return read_state_dict(run.backbone)
+    if run.start is None:
+        return None
+    file, finished = run.start.weights(out), _finished(run.start, out)
+    if not file.exists() or finished is None:
+        raise InputError(
+            f"{run.label} starts from {run.start.printed.slug}, which left no weights"
+            f" at {file}; run that first"
+        )
+    state = read_state_dict(file)
+    if checkpoint.weights_hash(state) != finished.weights_hash:
+        raise InputError(
+            f"{file}: not the weights of record {finished.slug}/{finished.name}, which has their hash;"
+            " remove the file and run again"
+        )
+    return state
+
+
+def _keep_results(run: Run, out: Path, folder: Path, outcome: Outcome, record: Record) -> Record:
+    """Weights, per-image results and pictures; the record with the pictures' hashes."""
+    if run.recipe.task == "automask":
+        return mask_run.keep_results(run.recipe, run.tier, run.dataset, outcome, folder, out, record)
+    write_atomically(run.weights(out), save_safetensors(outcome.weights))
+    selected = outcome.best if run.recipe.selection == "best" else outcome.final
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer, per_image=selected.per_image, targets=_labels(run), ids=np.array(run.dataset.val.ids)
+    )
+    write_atomically(records.path_of(out, record).with_suffix(".npz"), buffer.getvalue())
+    figures = draw(run.recipe, run.tier, run.dataset, outcome, folder, out, record.name)
+    return replace(record, figures=figures)
+
+
+def _labels(run: Run) -> np.ndarray:
+    """True labels of the validation images; none for masks, whose counts are in the confusions."""
+    targets = np.asarray(run.dataset.val.targets)
+    return targets if targets.ndim == 1 else np.empty(0, dtype=np.int64)

@@ -1,0 +1,92 @@
+"""What a run of automatic masks leaves: an overlay and the masks themselves of each image shown."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from bench.runs import records
+from bench.runs.records import Record
+from reference import visualize
+from reference.data.dataset import Dataset
+from reference.files import write_atomically
+from reference.models.automask import Mask, check_installed, decoded, find_checkpoint
+from reference.recipes.recipe import Recipe
+from reference.training.loop import Numerics, Outcome, shown_images
+
+NO_SCRATCH = "random weights find no masks; leave --init scratch out"
+
+
+def check_weights(name: str, folder: Path | None) -> None:
+    """Raise WeightsMissingError without the network's file, and InputError without its package."""
+    find_checkpoint(name, folder)
+    check_installed()
+
+
+def usable(numerics: Numerics) -> Numerics:
+    """What the package can compute with: float32, since numpy takes its scores, and no MPS.
+
+    It hands the device coordinates in float64, which MPS does not have.
+    """
+    device = "cpu" if numerics.device.startswith("mps") else numerics.device
+    return replace(numerics, dtype="float32", device=device)
+
+
+def keep_results(
+    recipe: Recipe, tier: str, dataset: Dataset, outcome: Outcome, work: Path, out: Path, record: Record
+) -> Record:
+    """Write overlays, masks and the number of masks per image; the record with the files' hashes.
+
+    A picture of kind ``overlay`` and a JSON file of kind ``automask`` are one image's. The JSON holds the
+    generator's own records, masks as COCO's uncompressed run lengths.
+    """
+    at = shown_images(dataset, recipe)
+    ids = [dataset.val.ids[i] for i in at]
+    folder = out / "figures" / recipe.slug
+    drawn: list[tuple[str, Path]] = []
+    for position, name in zip(at, ids, strict=True):
+        masks: list[Mask] = json.loads((work / "masks" / f"{name}.json").read_bytes())
+        picture, listing = (folder / f"{record.name}-{name}.{ending}" for ending in ("png", "json"))
+        covered, predicted = (
+            outcome.final.metrics[f"{metric}_{name}"].value for metric in ("covered", "predicted_iou")
+        )
+        scores = f", {covered:.0%} of the pixels, mean predicted IoU {predicted:.2f}" if masks else ""
+        visualize.overlay(
+            np.array(dataset.val.images[position]),
+            [decoded(mask["segmentation"]) for mask in masks],
+            title=f"{recipe.title}, {tier} tier, {dataset.source} data",
+            caption=f"{name}: {len(masks)} mask{'' if len(masks) == 1 else 's'}{scores}",
+            path=picture,
+        )
+        content = {
+            "image": name,
+            "data": dataset.name,
+            "source": dataset.source,
+            "model": recipe.model,
+            "settings": dict(recipe.model_args),
+            "masks": masks,
+        }
+        write_atomically(listing, json.dumps(content, allow_nan=False).encode())
+        drawn += [("overlay", picture), ("automask", listing)]
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        per_image=outcome.final.per_image,
+        targets=np.empty(0, dtype=np.int64),
+        ids=np.array(ids),
+    )
+    write_atomically(records.path_of(out, record).with_suffix(".npz"), buffer.getvalue())
+    figures = [
+        {
+            "kind": kind,
+            "file": path.relative_to(out).as_posix(),
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        for kind, path in drawn
+    ]
+    return replace(record, figures=figures)

@@ -1,0 +1,1 @@
+"""Timings: measured, stored and compared."""

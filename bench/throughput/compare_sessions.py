@@ -1,0 +1,67 @@
+"""Compares two timing sessions of one machine, row by row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.throughput.results import Result, Row
+from reference.errors import InputError
+
+SIGNIFICANT = 0.05
+"""Largest p, after Holm's adjustment over all rows, at which two files are said to differ."""
+
+
+def compare(a: Result, b: Result) -> list[dict[str, Any]]:
+    """One row for each work and contender of either session, with the factor from a to b.
+
+    p is Mann and Whitney's, two-sided, on the samples, after Holm's adjustment over all rows: of many
+    unchanged rows none should look changed.
+
+    Raises:
+        InputError: the sessions are of two machines.
+    """
+    from scipy.stats import mannwhitneyu
+
+    from bench.grading.statistics import holm
+
+    if a.machine != b.machine:
+        raise InputError(
+            f"{a.machine_name} and {b.machine_name}: two machines; compare sessions of one, "
+            "or read ratios within each"
+        )
+    before, after = ({(row.work, row.contender): row for row in result.rows} for result in (a, b))
+    both = [key for key in before if key in after and _alike(before[key], after[key])]
+    tests = [float(mannwhitneyu(before[key].samples, after[key].samples).pvalue) for key in both]
+    adjusted = dict(zip(both, holm(tests), strict=True))
+    table = []
+    for key in dict.fromkeys([*before, *after]):
+        old, new = before.get(key), after.get(key)
+        told: dict[str, Any] = {
+            "work": key[0],
+            "contender": key[1],
+            "unit": (old or after[key]).unit,
+            "A": None if old is None else _rounded(old.median),
+            "B": None if new is None else _rounded(new.median),
+            "B/A": None,
+            "p": None,
+        }
+        if old is None or new is None:
+            said = f"only in {'B' if old is None else 'A'}"
+        elif key not in adjusted:
+            said = "not compared: settings differ"
+        else:
+            factor = new.median / old.median
+            told |= {"B/A": round(factor, 3), "p": _rounded(adjusted[key])}
+            faster = "faster" if factor > 1 else "slower"
+            said = f"B is {faster}" if adjusted[key] < SIGNIFICANT else "no difference shown"
+        table.append(told | {"result": said})
+    return table
+
+
+def _alike(a: Row, b: Row) -> bool:
+    return (a.unit, a.items, dict(a.settings)) == (b.unit, b.items, dict(b.settings))
+
+
+def _rounded(value: float) -> float:
+    """To four digits."""
+    return float(f"{value:.4g}")
