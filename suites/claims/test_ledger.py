@@ -905,7 +905,7 @@ WORD = st.text('ab1-. \n"é', max_size=5)
 
 @given(
     table=st.dictionaries(
-        st.sampled_from(sorted(schema._KEYS)),
+        st.sampled_from(sorted(schema.KEYS)),
         st.one_of(
             WORD, st.integers(), st.floats(), st.booleans(), st.lists(WORD, max_size=3),
             st.lists(st.integers(), max_size=3), st.dictionaries(WORD, st.integers(), max_size=2),
@@ -956,8 +956,8 @@ def test_loading_imports_nothing_heavy() -> None:
 
 def test_schema_and_claim_have_the_same_fields() -> None:
     fields = set(Claim.__dataclass_fields__) - {"report"}
-    assert fields == {{"line": "lines"}.get(key, key) for key in schema._KEYS}
-    assert set(schema._KIND_KEYS) == set(KINDS)
+    assert fields == {{"line": "lines"}.get(key, key) for key in schema.KEYS}
+    assert set(schema.KIND_KEYS) == set(KINDS)
     assert set(ledger_m._CHECKS) <= set(KINDS)
 
 
@@ -968,7 +968,7 @@ def test_every_argument_of_a_predicate_can_be_checked() -> None:
         parameters = dict(inspect.signature(predicate).parameters)
         assert parameters.pop("curves").kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
         assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in parameters.values()), name
-        assert all(p.annotation in schema._ARGS for p in parameters.values()), name
+        assert all(p.annotation in schema.ARGS for p in parameters.values()), name
 
 
 def test_every_predicate_is_claimed_by_some_report(claims: dict[str, Claim]) -> None:

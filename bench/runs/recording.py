@@ -1,0 +1,185 @@
+"""Makes the record of a run that has ended."""
+
+from __future__ import annotations
+import dataclasses
+import hashlib
+import io
+import json
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+import numpy as np
+import torch
+from safetensors.torch import save as save_safetensors
+from bench.runs import mask_run as automask
+from bench.runs import cost
+from bench.runs import interruption
+from bench.runs import lock
+from bench.runs import provenance
+from bench.runs import records
+from bench.runs import tiers
+from bench.claims.ledger import load_ledgers
+from bench.runs.pictures import draw
+from bench.runs.records import Record
+from reference import models
+from reference.data import open_dataset, synthetic
+from reference.data.dataset import Dataset, hold_out
+from reference.errors import DiskError, InputError, WeightsMissingError
+from reference.files import check_writable, remove_leftovers, write_atomically
+from reference.models.automask import flops_per_image
+from reference.models.weights import find_weights, read_state_dict
+from reference.recipes import RECIPES
+from reference.recipes.recipe import Deviation, Recipe
+from reference.training import checkpoint, distributed
+from reference.training.automask import segment_images
+from reference.training.evaluation import Evaluation
+from reference.training.loop import DeviceMemoryError, DivergedError, Numerics, Outcome, Progress, train
+
+from bench.runs.run_plan import Run, recipe_settings
+
+
+
+
+def earlier_attempts(run: Run, out: Path) -> list[Record]:
+    folder = out / "records" / run.printed.slug
+    found = [records.read(path) for path in folder.glob(f"{run.run_id}*.json")]
+    return sorted(found, key=lambda record: record.attempt)
+
+
+def make_record(
+    run: Run, out: Path, outcome: Outcome | None, status: str, reason: str, started: str, wall: float
+) -> Record:
+    dataset, recipe = run.dataset, run.recipe
+    claims = sorted(
+        claim.id for ledger in load_ledgers() for claim in ledger.claims if claim.recipe == recipe.slug
+    )
+    forward, training = flops_per_sample(recipe)
+    seconds = outcome.train_seconds if outcome else 0.0
+    rate = outcome.train_samples / seconds if outcome and seconds else 0.0
+    return Record(
+        run_id=run.run_id,
+        attempt=1 + max((r.attempt for r in earlier_attempts(run, out)), default=0),
+        slug=recipe.slug,
+        claims=tuple(claims),
+        tier=run.tier,
+        status=status,
+        reason=reason,
+        seed=run.seed,
+        recipe=recipe_settings(recipe),
+        recipe_hash=records.hash_of(recipe_settings(run.printed)),
+        assumptions=[dataclasses.asdict(a) for a in recipe.assumptions],
+        deviations=[dataclasses.asdict(d) for d in run.deviations],
+        numerics=dataclasses.asdict(run.numerics),
+        data={
+            "role": dataset.role,
+            "source": dataset.source,
+            "name": dataset.name,
+            "manifest": dataset.manifest,
+            "classes": list(dataset.classes),
+            "scored": list(dataset.scored),
+            "train": len(dataset.train.ids),
+            "val": len(dataset.val.ids),
+            "unique_val": dataset.unique_val,
+            "note": dataset.counts_note,
+        },
+        initial_weights=_initial_weights(run, outcome),
+        provenance=provenance.collect(run.numerics.device) | _ranks(outcome),
+        metrics=_metrics(outcome) if outcome else {},
+        confusion=_selected(recipe, outcome).confusion.tolist() if outcome else [],
+        curves={name: [_finite(v) for v in values] for name, values in outcome.curves.items()}
+        if outcome
+        else {},
+        weights_hash=outcome.weights_hash if outcome else "",
+        parameters=outcome.parameters if outcome else 0,
+        throughput={
+            "samples_per_second": rate,
+            "forward_flops_per_sample": forward,
+            "training_flops_per_sample": training,
+        },
+        peak_memory=outcome.peak_memory if outcome and outcome.peak_memory else _process_peak(),
+        wall_seconds=wall,
+        device_seconds=wall * distributed.world().size if run.numerics.device.startswith("cuda") else 0.0,
+        segments=list(outcome.segments) if outcome else [],
+        figures=[],
+        notes=list(outcome.notes) if outcome else [],
+        started=started,
+    )
+
+
+def _ranks(outcome: Outcome | None) -> dict[str, Any]:
+    """How many processes trained together, and the images that each of them trained on a second."""
+    rates = [] if outcome is None else list(outcome.rank_rates)
+    return {"world_size": distributed.world().size, "rank_samples_per_second": rates}
+
+
+def _initial_weights(run: Run, outcome: Outcome | None) -> dict[str, str]:
+    """What training started from, and the hash of those weights."""
+    if run.backbone is not None:
+        origin = {"from": f"file {run.backbone.name}"}
+    elif run.start is not None:
+        origin = {"from": run.recipe.init, "run_id": run.start.run_id}
+    else:
+        origin = {"from": run.recipe.init}
+    return {**origin, "hash": outcome.initial_hash if outcome else ""}
+
+
+def _selected(recipe: Recipe, outcome: Outcome) -> Evaluation:
+    return outcome.best if recipe.selection == "best" else outcome.final
+
+
+def _metrics(outcome: Outcome) -> dict[str, Any]:
+    epochs = len(outcome.curves.get("train_loss", ()))
+    return {
+        name: {
+            "epoch": epoch,
+            "loss": _finite(evaluation.loss),
+            "majority": _finite(evaluation.majority),
+            "primary": evaluation.primary,
+            "metrics": {
+                metric: {
+                    "value": _finite(m.value),
+                    "numerator": m.numerator,
+                    "denominator": m.denominator,
+                }
+                for metric, m in evaluation.metrics.items()
+            },
+        }
+        for name, evaluation, epoch in (
+            ("best", outcome.best, outcome.best_epoch),
+            ("final", outcome.final, epochs),
+        )
+    }
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no nan: an undefined figure is null."""
+    return value if np.isfinite(value) else None
+
+
+def flops_per_sample(recipe: Recipe) -> tuple[float, float]:
+    """Forward and training FLOPs of one image (a multiply-add is 2), counted on shapes alone."""
+    if recipe.task == "automask":
+        points = int(dict(recipe.model_args)["points_per_side"]) ** 2
+        return flops_per_image(recipe.model, points=points), 0.0
+    of = cost.of_network(
+        recipe.model,
+        num_classes=recipe.num_classes,
+        image_size=recipe.image_size,
+        width=recipe.width,
+        model_args=dict(recipe.model_args),
+    )
+    return of.forward_flops, of.training_flops
+
+
+def _process_peak() -> int:
+    """Peak resident memory of this process in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,273 @@
+"""Plans runs: which recipe, tier, data and seed, and what cannot run here and why."""
+
+from __future__ import annotations
+import dataclasses
+import hashlib
+import io
+import json
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+import numpy as np
+import torch
+from safetensors.torch import save as save_safetensors
+from bench.runs import mask_run
+from bench.runs import cost
+from bench.runs import interruption
+from bench.runs import lock
+from bench.runs import provenance
+from bench.runs import records
+from bench.runs import tiers
+from bench.claims.ledger import load_ledgers
+from bench.runs.pictures import draw
+from bench.runs.records import Record
+from reference import models
+from reference.data import open_dataset, synthetic
+from reference.data.dataset import Dataset, hold_out
+from reference.errors import DiskError, InputError, WeightsMissingError
+from reference.files import check_writable, remove_leftovers, write_atomically
+from reference.models.automask import flops_per_image
+from reference.models.weights import find_weights, read_state_dict
+from reference.recipes import RECIPES
+from reference.recipes.recipe import Deviation, Recipe
+from reference.training import checkpoint, distributed
+from reference.training.automask import segment_images
+from reference.training.evaluation import Evaluation
+from reference.training.loop import DeviceMemoryError, DivergedError, Numerics, Outcome, Progress, train
+
+
+
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One recipe at one tier on one data set with one seed; ``run_id`` names exactly that.
+
+    Attributes:
+        recipe: as the tier scales it and the data set's classes fit it; ``printed`` is the report's.
+        start: the run whose weights this one starts from, where the recipe names one.
+        backbone: a file to start from instead of ``start``.
+    """
+
+    recipe: Recipe
+    printed: Recipe
+    deviations: tuple[Deviation, ...]
+    tier: str
+    dataset: Dataset
+    seed: int
+    numerics: Numerics
+    start: Run | None = None
+    backbone: Path | None = None
+
+    @property
+    def label(self) -> str:
+        """Recipe and seed, as people are told of a run."""
+        return f"{self.printed.slug} seed {self.seed}"
+
+    @cached_property
+    def run_id(self) -> str:
+        """16 hexadecimal digits of the hash of recipe, data, seed, numerics and what it starts from."""
+        identity = {
+            "recipe": recipe_settings(self.recipe),
+            "manifest": self.dataset.manifest,
+            "seed": self.seed,
+            "numerics": dataclasses.asdict(self.numerics),
+        }
+        if self.backbone is not None:
+            identity["start"] = hashlib.sha256(self.backbone.read_bytes()).hexdigest()
+        elif self.start is not None:
+            identity["start"] = self.start.run_id
+        return records.hash_of(identity)[:16]
+
+    def folder(self, out: Path) -> Path:
+        """Working files of this run alone."""
+        return out / "work" / self.printed.slug / self.run_id
+
+    def weights(self, out: Path) -> Path:
+        """Where its final weights lie once it is finished."""
+        return self.folder(out) / "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """A recipe that cannot run here, with a grade's reason (``data``, ``weights``) and the cause."""
+
+    slug: str
+    reason: str
+    cause: str
+
+
+def plan(
+    recipes: Sequence[Recipe],
+    *,
+    tier: str,
+    data: Path | None,
+    seeds: int,
+    init: str | None,
+    weights: Path | None,
+    numerics: Numerics,
+    cache: Path,
+    backbone: Path | None = None,
+    micro_batch: int | None = None,
+) -> tuple[list[Run], list[NotRun]]:
+    """Every run of ``recipes``, its data opened and checked, and what cannot run here.
+
+    A run that starts from another's weights holds that one, of the same tier, data and seed.
+
+    Args:
+        backbone: file of a ResNet-50 that takes the place of the recipe ``supervised``.
+        micro_batch: most images to train on at once; a deviation, since batch statistics are each part's.
+
+    Raises:
+        InputError: bad data, for a folder that holds the role at all; or a backbone that does not fit.
+    """
+    opened: dict[tuple[object, ...], Dataset] = {}
+    planned: dict[tuple[str, int], Run] = {}
+
+    def one(printed: Recipe, seed: int) -> Run | NotRun:
+        if (printed.slug, seed) in planned:
+            return planned[printed.slug, seed]
+        scaled, deviations = tiers.apply(printed, tier)
+        if scaled.task == "automask" and distributed.world().size > 1:
+            return NotRun(printed.slug, "hardware", "one process finds the masks: run it without torchrun")
+        comes_from = RECIPES.get(scaled.init.removeprefix("run:"))
+        if init is not None and comes_from is None and scaled.init != init:
+            if scaled.task == "automask":
+                return NotRun(printed.slug, "weights", mask_run.NO_SCRATCH)
+            chosen = replace(scaled, init=init)
+            deviations += tiers.deviations(scaled, chosen, "asked for by --init")
+            scaled = chosen
+        if micro_batch is not None and micro_batch < scaled.batch_size and scaled.task != "automask":
+            chosen = replace(scaled, micro_batch=micro_batch)
+            why = "asked for by --micro-batch; BatchNorm sees each part by itself"
+            deviations += tiers.deviations(scaled, chosen, why)
+            scaled = chosen
+        if data is not None and not (data / _FOLDERS[scaled.data]).is_dir():
+            return NotRun(printed.slug, "data", f"{data / _FOLDERS[scaled.data]}: no such folder")
+        start, file = None, None
+        if comes_from is not None and comes_from.slug == "supervised" and backbone is not None:
+            file = backbone
+        elif comes_from is not None:
+            found = one(comes_from, seed)
+            if isinstance(found, NotRun):
+                return NotRun(printed.slug, found.reason, f"starts from {found.slug}: {found.cause}")
+            start = found
+        elif scaled.init != "scratch":
+            try:
+                check: Callable[..., object] = (
+                    mask_run.check_weights if scaled.task == "automask" else find_weights
+                )
+                check(scaled.init, weights)
+            except WeightsMissingError as error:
+                return NotRun(printed.slug, "weights", str(error))
+        dataset = open_data(scaled, printed, data, cache, opened)
+        fitted = scaled
+        if dataset.classes and len(dataset.classes) != scaled.num_classes and scaled.task != "automask":
+            fitted = replace(scaled, num_classes=len(dataset.classes))
+            deviations += tiers.deviations(scaled, fitted, f"the classes of {dataset.name}")
+        run = Run(
+            recipe=fitted,
+            printed=printed,
+            deviations=deviations,
+            tier=tier,
+            dataset=dataset,
+            seed=seed,
+            numerics=mask_run.usable(numerics) if scaled.task == "automask" else numerics,
+            start=start,
+            backbone=file,
+        )
+        planned[printed.slug, seed] = run
+        return run
+
+    # nothing is drawn for automatic masks: one seed says all
+    found = [[one(r, seed) for seed in range(1 if r.task == "automask" else seeds)] for r in recipes]
+    if backbone is not None:
+        _check_backbone(backbone, [run for some in found for run in some if isinstance(run, Run)])
+    runs = [run for some in found for run in some if isinstance(run, Run)]
+    return runs, [some[0] for some in found if isinstance(some[0], NotRun)]
+
+
+def open_data(
+    scaled: Recipe,
+    printed: Recipe,
+    data: Path | None,
+    cache: Path,
+    opened: dict[tuple[object, ...], Dataset],
+) -> Dataset:
+    """The data of a recipe, once for all runs that share it."""
+    classes = scaled.num_classes if scaled.num_classes < printed.num_classes else None
+    if data is None and scaled.num_classes < synthetic.CLASSES.get(scaled.data, 0):
+        classes = scaled.num_classes  # as many kinds of things are drawn as the recipe tells apart
+    if scaled.task == "byol" and data is not None and not (data / "p1_data/mini/train.csv").exists():
+        classes = None  # without labels there are no classes to choose from
+    place = (scaled.data, scaled.image_size, classes)
+    if place not in opened:
+        opened[place] = open_dataset(
+            scaled.data, data, image_size=scaled.image_size, classes=classes, cache=cache
+        )
+    dataset = opened[place]
+    if scaled.task == "classify" and not len(dataset.val):
+        dataset = opened.setdefault((*place, "held out"), hold_out(dataset))
+    return dataset
+
+
+def _check_backbone(file: Path, runs: Sequence[Run]) -> None:
+    """Load the file into every network that is to start from it, so that a wrong one costs no training."""
+    state = read_state_dict(file)
+    for recipe in {run.recipe for run in runs if run.backbone is not None}:
+        with torch.random.fork_rng(devices=[]):
+            model = models.build(
+                recipe.model,
+                num_classes=recipe.num_classes,
+                width=recipe.width,
+                **dict(recipe.model_args),
+            )
+        try:
+            model.load_encoder(state)  # type: ignore[operator]
+        except InputError as error:
+            raise InputError(f"--backbone {file}: {error}") from None
+
+
+_FOLDERS = {
+    "classification50": "p1_data/train_50",
+    "miniimagenet": "p1_data/mini",
+    "officehome": "p1_data/office",
+    "landcover": "p2_data",
+}
+
+
+def recipe_settings(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as JSON holds it, without its words: rewording an assumption does not make a new run.
+
+    A network from elsewhere is told by its source too, so that a changed one makes a new run.
+    """
+    fields = dataclasses.asdict(recipe)
+    del fields["assumptions"], fields["title"]
+    fields |= tiers.network_source(recipe)
+    settings: dict[str, Any] = json.loads(records.canonical(fields))
+    return settings
+
+
+def choose_device(wanted: str) -> str:
+    """``auto`` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        InputError: a device that this machine does not have.
+    """
+    have = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return next(name for name, there in have.items() if there)
+    if not have.get(wanted.partition(":")[0], False):
+        names = ", ".join(name for name, there in have.items() if there)
+        raise InputError(
+            f"--device {wanted}: not on this machine, which has {names}; use one of them or auto"
+        )
+    return wanted
