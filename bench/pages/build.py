@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from bench.pages import (
     finetuning_settings,
     html_page,
     leaderboard,
+    published_pictures,
     reliability,
     throughput_page,
 )
@@ -110,21 +109,29 @@ def _surplus_pages(folder: Path, pages: Mapping[str, str]) -> list[str]:
     return sorted(name for name in there if name not in pages)
 
 
-def _check_figures(folder: Path, pages: Mapping[str, str], found: Iterable[Record]) -> list[str]:
-    """Pictures against the hashes in the records; the page of throughput names those of its own.
+def _check_figures(folder: Path, pages: Mapping[str, str], readable: Iterable[Record]) -> list[str]:
+    """Pictures against the hashes in the records; in a published folder, those that no page shows as well.
 
-    A picture that no page shows may be elsewhere: of several seeds only the first one's are published.
+    A folder of runs holds every picture that was drawn, a published one only those that a page shows.
     """
-    wrong, known = [], set(throughput_page.pictures(results.read_all(folder)))
-    shown = {file for text in pages.values() for file in re.findall(r"\]\(\.\./(figures/[^)]*)\)", text)}
-    for record in found:
+    wrong, shown = [], published_pictures.shown(pages)
+    index = published_pictures.read_index(folder)
+    named = set(throughput_page.pictures(results.read_all(folder)))
+    for record in readable:
         for figure in record.figures:
-            known.add(figure["file"])
-            path = folder / figure["file"]
-            if not path.exists():
-                if figure["file"] in shown:
-                    wrong.append(f"{figure['file']}: missing: record {record.slug}/{record.name} names it")
-            elif hashlib.sha256(path.read_bytes()).hexdigest() != figure["sha256"]:
-                wrong.append(f"{figure['file']}: differs from the hash in record {record.slug}/{record.name}")
+            file = figure["file"]
+            named.add(file)
+            entry = (index or {}).get(file, {"drawn": figure["sha256"], "published": figure["sha256"]})
+            if not (folder / file).exists():
+                if file in shown:
+                    wrong.append(f"{file}: missing: record {record.slug}/{record.name} names it")
+            elif entry["drawn"] != figure["sha256"]:
+                wrong.append(f"{file}: the index and record {record.slug}/{record.name} name two drawings")
+            elif published_pictures.sha256((folder / file).read_bytes()) != entry["published"]:
+                wrong.append(f"{file}: differs from the hash in record {record.slug}/{record.name}")
+    if index is not None:
+        return wrong + [
+            f"{file}: surplus: no page shows it" for file in published_pictures.surplus(folder, pages)
+        ]
     there = (p.relative_to(folder).as_posix() for p in (folder / "figures").rglob("*") if p.is_file())
-    return wrong + [f"{name}: surplus: no record names it" for name in sorted(there) if name not in known]
+    return wrong + [f"{name}: surplus: no record names it" for name in sorted(there) if name not in named]

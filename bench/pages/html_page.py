@@ -356,7 +356,7 @@ class _Site:
     # pictures
 
     def pictures(self, row: Row) -> list[Picture]:
-        """Of every group of the claim's runs, the first run's pictures that lie in the folder."""
+        """The pictures of the claim's most telling runs, of one seed, where they lie in the folder."""
         claim = row.claim
         if claim.recipe is None:
             return []
@@ -369,20 +369,15 @@ class _Site:
             kinds = ("iou", "confusion")
         elif self.is_home(row, claim.recipe):
             kinds = wording.CAPTIONS
-        groups = self.runs.groups.get(claim.recipe, [])
-        labels = _told_apart(groups)
-        return [
-            picture
-            for kind in kinds
-            for group, label in labels
-            for picture in self._drawn(group, kind, label)
-        ]
+        labels = _told_apart(self.runs.groups.get(claim.recipe, []))
+        return [picture for kind in kinds for picture in self._drawn(labels, kind)]
 
-    def _drawn(self, group: Group, kind: str, label: str) -> list[Picture]:
-        drawn = wording.first_pictures(group, kind)
+    def _drawn(self, labels: Sequence[tuple[Group, str]], kind: str) -> list[Picture]:
+        drawn = wording.first_pictures([group for group, _ in labels], kind)
         if drawn is None:
             return []
-        record, files = drawn
+        group, record, files = drawn
+        label = next(text for of, text in labels if of is group)
         caption = f"{RECIPES[group.slug].title}: {wording.CAPTIONS[kind]}, {label}, seed {record.seed}"
         return [self._picture(record, kind, caption, file) for file in files if (self.folder / file).exists()]
 

@@ -1,18 +1,19 @@
-"""Copies chosen runs from working results into the tracked ones, and renders their pages anew.
+"""Copies chosen runs from working results into the tracked ones, and writes their pages anew.
 
-Everything is checked before anything is copied: records are never overwritten, a picture is the one its
-record names, and a run of uncommitted code stays out, since nobody could read what made it.
+Everything is checked before anything is copied: records are never overwritten, a picture is the one that its
+record names, and a run of uncommitted code stays out, since nobody could read what made it. Pictures that no
+page shows are removed; the record keeps their hashes.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from pathlib import Path
 
 from bench.claims.ledger import load_ledgers
 from bench.grading import alignment
-from bench.pages import build, reliability
+from bench.pages import build, published_pictures, reliability
+from bench.pages.published_pictures import Index, sha256, with_palette
 from bench.runs import records
 from bench.runs.records import Record
 from reference.errors import InputError
@@ -29,8 +30,8 @@ def publish(
 ) -> list[Path]:
     """Copy records with their per-image results and pictures, then write the target's pages.
 
-    Runs that did not end well are copied too: every started run counts. Of several seeds the first one's
-    pictures are copied, which the pages show; the records hold all that the others would say.
+    Runs that did not end well are copied too: every started run counts. Pictures are copied as PNGs with a
+    palette, of the first of several seeds. Those that no page shows are removed afterwards.
 
     Args:
         source: folder that holds ``records`` and ``figures``.
@@ -63,43 +64,70 @@ def publish(
         if record.status == "ok":
             kind = _kind(record)
             first[kind] = min(record.seed, first.get(kind, record.seed))
+    index = published_pictures.read_index(target) or {}
     copies: dict[str, bytes] = {}
     for record in chosen:
         if record.provenance.get("dirty") and not allow_dirty:
             raise InputError(
                 f"{record.slug}/{record.name}: run of uncommitted code; commit and run it again, or --dirty"
             )
-        copies |= _files(source, record, pictures=first.get(_kind(record)) == record.seed)
+        copies |= _files(source, record)
+        if first.get(_kind(record)) == record.seed:
+            copies |= _pictures(source, record, index)
     for name, content in copies.items():
-        if (target / name).exists() and (target / name).read_bytes() != content:
+        if not (target / name).exists():
+            continue
+        there = (target / name).read_bytes()
+        if there != content and sha256(there) != index.get(name, {}).get("drawn"):
             raise InputError(f"{target / name}: is there with other content; records are never overwritten")
     written = []
     for name, content in copies.items():
-        if not (target / name).exists():
+        if not (target / name).exists() or (target / name).read_bytes() != content:
             write_atomically(target / name, content)
             written.append(target / name)
     for note in (alignment.FILE, reliability.FILE):
         if (source / note).exists():
             write_atomically(target / note, (source / note).read_bytes())
-    return written + build.write_all(target, load_ledgers())
+    published_pictures.write_index(target, index)
+    for vector in (target / "figures").rglob("*.svg"):  # made again by a run; pages show the PNG
+        vector.unlink()
+    pages = build.write_all(target, load_ledgers())
+    published_pictures.prune(
+        target,
+        {
+            p.relative_to(target).as_posix(): p.read_text("utf-8")
+            for p in pages
+            if p.suffix in (".md", ".html")
+        },
+    )
+    return [path for path in written if path.exists()] + pages
 
 
 def _kind(record: Record) -> tuple[str, str, str]:
     return record.slug, record.tier, str(record.data["source"])
 
 
-def _files(source: Path, record: Record, *, pictures: bool) -> dict[str, bytes]:
-    """What belongs to a record, by its path below ``source``; the record itself last."""
+def _files(source: Path, record: Record) -> dict[str, bytes]:
+    """A record and its per-image results, by their path below ``source``; the record itself last."""
     path = records.path_of(source, record)
     results = path.with_suffix(".npz")
-    figures = record.figures if pictures else []
-    files = {figure["file"]: _read(source / figure["file"], record) for figure in figures}
-    for figure in figures:
-        if hashlib.sha256(files[figure["file"]]).hexdigest() != figure["sha256"]:
-            raise InputError(f"{source / figure['file']}: changed since its record was written; run it again")
-    if record.status == "ok":
-        files[results.relative_to(source).as_posix()] = _read(results, record)
+    files = {results.relative_to(source).as_posix(): _read(results, record)} if record.status == "ok" else {}
     return files | {path.relative_to(source).as_posix(): _read(path, record)}
+
+
+def _pictures(source: Path, record: Record, index: Index) -> dict[str, bytes]:
+    """A record's pictures as they are published, by their path; fills ``index``. SVGs stay where they are."""
+    pictures = {}
+    for figure in record.figures:
+        file, drawn = figure["file"], figure["sha256"]
+        if file.endswith(".svg") or index.get(file, {}).get("drawn") == drawn:
+            continue
+        content = _read(source / file, record)
+        if sha256(content) != drawn:
+            raise InputError(f"{source / file}: changed since its record was written; run it again")
+        pictures[file] = with_palette(content, figure["kind"]) if file.endswith(".png") else content
+        index[file] = {"drawn": drawn, "published": sha256(pictures[file])}
+    return pictures
 
 
 def _read(path: Path, record: Record) -> bytes:

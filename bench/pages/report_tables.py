@@ -140,27 +140,25 @@ _FOLDED = {
 
 
 def _pictures(runs: Runs) -> list[str]:
-    """Mask strips and points, and folded away what else there is, of every group's first seed that has it."""
-    groups = sorted(
-        (g for of in runs.groups.values() for g in of), key=lambda g: (wording.evidence(g), g.slug)
-    )
-    open_ones = [_picture(group, kind) for group in groups for kind in ("masks", "tsne", "pca", "overlay")]
+    """Mask strips and points, then folded the rest: of each recipe's most telling runs, one seed."""
+    recipes = [groups for _, groups in sorted(runs.groups.items())]
+    unfolded = [_picture(groups, kind) for groups in recipes for kind in ("masks", "tsne", "pca", "overlay")]
     folded = []
-    for kind, said in _FOLDED.items():
-        if pictures := "\n\n".join(filter(None, (_picture(group, kind) for group in groups))):
-            folded.append(f"<details><summary>{said}</summary>\n\n{pictures}\n\n</details>")
-    shown = [*filter(None, open_ones), *folded]
+    for kind, heading in _FOLDED.items():
+        if pictures := "\n\n".join(filter(None, (_picture(groups, kind) for groups in recipes))):
+            folded.append(f"<details><summary>{heading}</summary>\n\n{pictures}\n\n</details>")
+    shown = [*filter(None, unfolded), *folded]
     return ["## Pictures of our runs", *shown] if shown else []
 
 
-def _picture(group: Group, kind: str) -> str:
-    """A caption that names the data, and a run's pictures; empty where no run of the group has one."""
-    said = f"{plain(RECIPES[group.slug].title)}: {wording.CAPTIONS[kind]}, {named(group)}"
-    if (drawn := wording.first_pictures(group, kind)) is not None:
-        record, files = drawn
-        pictures = (f"![{said}](../{file})" for file in files)
-        return "\n\n".join([f"`{group.slug}`, {said}, seed {record.seed}", *pictures])
-    return ""
+def _picture(groups: Sequence[Group], kind: str) -> str:
+    """A caption that names the data, and a run's pictures; empty where no run of the groups has one."""
+    if (drawn := wording.first_pictures(groups, kind)) is None:
+        return ""
+    group, record, files = drawn
+    caption = f"{plain(RECIPES[group.slug].title)}: {wording.CAPTIONS[kind]}, {named(group)}"
+    pictures = (f"![{caption}](../{file})" for file in files)
+    return "\n\n".join([f"`{group.slug}`, {caption}, seed {record.seed}", *pictures])
 
 
 def _assumptions(slugs: Sequence[str]) -> list[str]:

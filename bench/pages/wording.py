@@ -149,10 +149,14 @@ def commit(record: Record) -> tuple[str, bool]:
     return ("" if found is None else str(found)[:9]), bool(record.provenance.get("dirty"))
 
 
-def first_pictures(group: Group, kind: str) -> tuple[Record, list[str]] | None:
-    """The group's first run that drew pictures of a kind, and their files; None where none did."""
-    for record in group.runs:
-        files = [figure["file"] for figure in record.figures if figure["kind"] == kind]
-        if files:
-            return record, files
+def first_pictures(groups: Iterable[Group], kind: str) -> tuple[Group, Record, list[str]] | None:
+    """Of the most telling group that drew pictures of a kind: its first run that did, and the files.
+
+    Real images tell more than drawn ones. None where no run of the groups drew such a picture.
+    """
+    for group in sorted(groups, key=evidence):
+        for record in group.runs:
+            files = [figure["file"] for figure in record.figures if figure["kind"] == kind]
+            if files:
+                return group, record, files
     return None

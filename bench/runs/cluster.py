@@ -24,11 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.runs import interruption
-from bench.runs import provenance
-from bench.runs import records
-from bench.runs import execute
-from bench.runs import run_plan
+from bench.runs import execute, interruption, provenance, records, run_plan
 from bench.runs.records import Record
 from bench.runs.run_plan import Run
 from reference.data.dataset import Dataset, Split

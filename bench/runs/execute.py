@@ -1,52 +1,32 @@
 """Plans runs, runs those that are missing, and leaves a record for each one that was started."""
 
 from __future__ import annotations
-import dataclasses
-import hashlib
+
 import io
-import json
-import resource
-import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import Any
+
 import numpy as np
 import torch
 from safetensors.torch import save as save_safetensors
-from bench.runs import mask_run
-from bench.runs import cost
-from bench.runs import interruption
-from bench.runs import lock
-from bench.runs import provenance
-from bench.runs import records
-from bench.runs import tiers
-from bench.claims.ledger import load_ledgers
+
+from bench.runs import interruption, lock, mask_run, records
 from bench.runs.pictures import draw
+from bench.runs.recording import earlier_attempts, flops_per_sample, make_record
 from bench.runs.records import Record
-from reference import models
-from reference.data import open_dataset, synthetic
-from reference.data.dataset import Dataset, hold_out
-from reference.errors import DiskError, InputError, WeightsMissingError
+from bench.runs.run_plan import Run
+from reference.errors import DiskError, InputError
 from reference.files import check_writable, remove_leftovers, write_atomically
-from reference.models.automask import flops_per_image
-from reference.models.weights import find_weights, read_state_dict
-from reference.recipes import RECIPES
-from reference.recipes.recipe import Deviation, Recipe
+from reference.models.weights import read_state_dict
 from reference.training import checkpoint, distributed
 from reference.training.automask import segment_images
-from reference.training.evaluation import Evaluation
-from reference.training.loop import DeviceMemoryError, DivergedError, Numerics, Outcome, Progress, train
-
-from bench.runs.recording import earlier_attempts, make_record, flops_per_sample
-from bench.runs.run_plan import Run
-
-
+from reference.training.loop import DeviceMemoryError, DivergedError, Outcome, Progress, train
 
 
 def missing(runs: Sequence[Run], out: Path, *, again: bool = False) -> list[Run]:

@@ -1,51 +1,24 @@
 """Makes the record of a run that has ended."""
 
 from __future__ import annotations
+
 import dataclasses
-import hashlib
-import io
-import json
 import resource
 import sys
-import time
-import traceback
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+
 import numpy as np
-import torch
-from safetensors.torch import save as save_safetensors
-from bench.runs import mask_run as automask
-from bench.runs import cost
-from bench.runs import interruption
-from bench.runs import lock
-from bench.runs import provenance
-from bench.runs import records
-from bench.runs import tiers
+
 from bench.claims.ledger import load_ledgers
-from bench.runs.pictures import draw
+from bench.runs import cost, provenance, records
 from bench.runs.records import Record
-from reference import models
-from reference.data import open_dataset, synthetic
-from reference.data.dataset import Dataset, hold_out
-from reference.errors import DiskError, InputError, WeightsMissingError
-from reference.files import check_writable, remove_leftovers, write_atomically
-from reference.models.automask import flops_per_image
-from reference.models.weights import find_weights, read_state_dict
-from reference.recipes import RECIPES
-from reference.recipes.recipe import Deviation, Recipe
-from reference.training import checkpoint, distributed
-from reference.training.automask import segment_images
-from reference.training.evaluation import Evaluation
-from reference.training.loop import DeviceMemoryError, DivergedError, Numerics, Outcome, Progress, train
-
 from bench.runs.run_plan import Run, recipe_settings
-
-
+from reference.models.automask import flops_per_image
+from reference.recipes.recipe import Recipe
+from reference.training import distributed
+from reference.training.evaluation import Evaluation
+from reference.training.loop import Outcome
 
 
 def earlier_attempts(run: Run, out: Path) -> list[Record]:
