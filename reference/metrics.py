@@ -1,4 +1,4 @@
-"""Confusion matrices and every score that follows from one, and top-1.
+"""Scores: confusion matrices, every score that follows from one, and top-k accuracy.
 
 The suite keeps counts and derives scores, never the other way round: a pooled confusion matrix can be
 added over batches, ranks and images, a mean IoU cannot. All counts are integers, so the same pixels give
@@ -6,122 +6,42 @@ the same matrix on any device and in any order.
 
 Two things make published mean IoUs differ on identical predictions, and both are arguments here: which
 classes the mean runs over, and what a class counts that appears in neither prediction nor truth.
+
+Importing this never imports torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+from reference.confusion import Counts, check_array, confusion_matrix, is_tensor, per_image_confusion
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "Absent",
+    "Counts",
+    "Scores",
+    "class_accuracy",
+    "class_iou",
+    "confusion_matrix",
+    "dice",
+    "frequency_weighted_iou",
+    "mean_class_accuracy",
+    "mean_dice",
+    "mean_iou",
+    "per_image_confusion",
+    "pixel_accuracy",
+    "topk_accuracy",
+]
 
 Absent = Literal["nan", "skip", "one"]
-Counts = NDArray[np.int64]
 Scores = NDArray[np.float64]
-Labels = TypeVar("Labels", NDArray[Any], Tensor)
-
-# Two neighbouring uint8 indices are counted as one int16, so the larger must stay below 2**7.
-_PAIRED_CELLS = 2**7
-# Pixels fused at a time: the index of a block stays in the second-level cache.
-_BLOCK = 2**19
-
-
-def confusion_matrix(prediction: Labels, target: Labels, *, num_classes: int) -> Labels:
-    """Count how often each true class was given each label, pooled over everything passed in.
-
-    Args:
-        prediction: integer labels 0…num_classes−1, any shape; numpy array or tensor on any device.
-        target: true labels, of the same shape and kind.
-        num_classes: C.
-
-    Returns:
-        (C, C) int64, rows = truth, columns = prediction; numpy for numpy, else a tensor on the same device.
-
-    Raises:
-        ValueError: shapes differ, dtypes are not integer, or a label lies outside 0…C−1. Nothing is ever
-            folded into another class or left out; drop pixels to be ignored before calling.
-    """
-    pooled: Labels = per_image_confusion(prediction[None], target[None], num_classes=num_classes)[0]
-    return pooled
-
-
-def per_image_confusion(prediction: Labels, target: Labels, *, num_classes: int) -> Labels:
-    """One confusion matrix for each image: as :func:`confusion`, over everything but the first axis.
-
-    Args:
-        prediction: (N, …) integer labels.
-        target: (N, …) integer labels.
-        num_classes: C.
-
-    Returns:
-        (N, C, C) int64, rows = truth, columns = prediction.
-
-    Raises:
-        ValueError: as :func:`confusion`.
-    """
-    if prediction.shape != target.shape:
-        raise ValueError(f"prediction {tuple(prediction.shape)}, target {tuple(target.shape)}: shapes differ")
-    if num_classes < 1:
-        raise ValueError(f"num_classes is {num_classes}, expected at least 1")
-    if isinstance(prediction, Tensor) and isinstance(target, Tensor):
-        if prediction.device.type != "cpu":
-            return _confusion_on_device(prediction, target, num_classes)
-        return torch.from_numpy(_confusion_on_host(prediction.numpy(), target.numpy(), num_classes))
-    return _confusion_on_host(np.asarray(prediction), np.asarray(target), num_classes)
-
-
-def _confusion_on_host(prediction: NDArray[Any], target: NDArray[Any], num_classes: int) -> Counts:
-    for name, labels in (("prediction", prediction), ("target", target)):
-        if not np.issubdtype(labels.dtype, np.integer):
-            raise ValueError(f"{name} is {labels.dtype}, expected integer labels")
-        if labels.size and not (labels.min() >= 0 and labels.max() < num_classes):
-            raise ValueError(f"{name} spans {labels.min()}…{labels.max()}, expected 0…{num_classes - 1}")
-    count = _count_pairs if num_classes**2 <= _PAIRED_CELLS else _count_singly
-    rows = [count(p.reshape(-1), t.reshape(-1), num_classes) for p, t in zip(prediction, target, strict=True)]
-    return np.stack(rows) if rows else np.zeros((0, num_classes, num_classes), np.int64)
-
-
-def _count_singly(prediction: NDArray[Any], target: NDArray[Any], num_classes: int) -> Counts:
-    index = target.astype(np.int64) * num_classes + prediction.astype(np.int64)
-    counts: Counts = np.bincount(index, minlength=num_classes**2)
-    return counts.reshape(num_classes, num_classes)
-
-
-def _count_pairs(prediction: NDArray[Any], target: NDArray[Any], num_classes: int) -> Counts:
-    """Count two pixels with each increment; the histogram of byte pairs is then summed over either byte."""
-    cells = num_classes**2
-    prediction, target = (np.ascontiguousarray(a, dtype=np.uint8) for a in (prediction, target))
-    even = prediction.size // 2 * 2
-    p, t = prediction[:even].view(np.int16), target[:even].view(np.int16)
-    pairs = torch.zeros(cells * 256, dtype=torch.int64)
-    for start in range(0, even // 2, _BLOCK // 2):
-        block = slice(start, start + _BLOCK // 2)
-        index = t[block] * np.int16(num_classes) + p[block]  # bytes never carry: each stays below 2**7
-        pairs += torch.bincount(torch.from_numpy(index), minlength=cells * 256)
-    square: Counts = pairs.view(cells, 256).numpy()
-    counts: Counts = square.sum(axis=1) + square.sum(axis=0)[:cells]
-    return counts.reshape(num_classes, num_classes) + _count_singly(
-        prediction[even:], target[even:], num_classes
-    )
-
-
-def _confusion_on_device(prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:
-    for name, labels in (("prediction", prediction), ("target", target)):
-        if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-            raise ValueError(f"{name} is {labels.dtype}, expected integer labels")
-    images, cells = prediction.shape[0], num_classes**2
-    p, t = prediction.reshape(images, -1).long(), target.reshape(images, -1).long()
-    outside = (p < 0) | (p >= num_classes) | (t < 0) | (t >= num_classes)
-    image = torch.arange(images, device=p.device)[:, None]
-    # Labels out of range get a cell of their own, so that checking them costs no further synchronisation.
-    index = torch.where(outside, images * cells, image * cells + t * num_classes + p)
-    counts = torch.bincount(index.flatten(), minlength=images * cells + 1)
-    if int(counts[-1]):
-        raise ValueError(f"{int(counts[-1])} pixels hold labels outside 0…{num_classes - 1}")
-    return counts[:-1].view(images, num_classes, num_classes)
 
 
 def class_iou(confusion: Counts | Tensor) -> Scores:
@@ -208,41 +128,69 @@ def frequency_weighted_iou(confusion: Counts | Tensor) -> float:
 def topk_accuracy(prediction: Tensor, labels: Tensor, *, k: int = 1) -> tuple[int, int]:
     """How many labels are among the k most probable classes, and how many there were.
 
+    Of equal logits the class of the lower index ranks higher, as in ``argmax``.
+
     Args:
         prediction: (N, C) floating-point logits, or for k = 1 also (N,) integer labels.
-        labels: (N,) integer labels.
+        labels: (N,) integer labels 0…C−1.
         k: 1…C.
 
     Returns:
         (numerator, denominator), so that batches and ranks add up exactly.
 
     Raises:
-        ValueError: shapes or k do not fit, labels are not integers, or a logit is nan.
+        TypeError: one of them is no tensor.
+        ValueError: shapes or k do not fit, labels are not integers or outside 0…C−1 (without logits:
+            negative), or a logit is nan.
     """
-    if prediction.ndim == 2 and prediction.is_floating_point():
-        if bool(prediction.isnan().any()):
-            raise ValueError("logits hold nan")
-        if not 1 <= k <= prediction.shape[1]:
-            raise ValueError(f"k = {k} of {prediction.shape[1]} classes: expected 1 to all of them")
-        ranked = prediction.topk(k, dim=1).indices
-    elif k == 1 and prediction.ndim == 1:
-        ranked = prediction[:, None]
-    else:
+    import torch
+
+    for name, value in (("prediction", prediction), ("labels", labels)):
+        if not is_tensor(value):
+            raise TypeError(f"{name} is {type(value).__name__}; expected a tensor")
+    ranked = prediction.ndim == 2 and prediction.is_floating_point()
+    if ranked and bool(prediction.isnan().any()):
+        raise ValueError("logits hold nan")
+    if ranked and not 1 <= k <= prediction.shape[1]:
+        raise ValueError(f"k = {k} of {prediction.shape[1]} classes: expected 1 to all of them")
+    if not ranked and not (k == 1 and prediction.ndim == 1):
         raise ValueError(f"prediction {tuple(prediction.shape)}: expected logits (N, C), or labels for k = 1")
-    if labels.ndim != 1 or len(ranked) != len(labels):
+    if labels.ndim != 1 or len(prediction) != len(labels):
         raise ValueError(f"prediction {tuple(prediction.shape)} and labels {tuple(labels.shape)} do not fit")
-    if ranked.is_floating_point() or labels.is_floating_point():
-        raise ValueError(f"expected integer labels, found {ranked.dtype} and {labels.dtype}")
-    return int((ranked == labels[:, None]).any(dim=1).sum()), labels.numel()
+    _check_labels("labels", labels, prediction.shape[1] if ranked else None)
+    if not ranked:
+        _check_labels("prediction", prediction, None)
+        return int((prediction == labels).sum()), labels.numel()
+    column = labels.long()[:, None]
+    own = prediction.gather(1, column)  # (N, 1)
+    before = torch.arange(prediction.shape[1], device=column.device) < column  # (N, C): a lower index
+    ahead = (prediction > own) | ((prediction == own) & before)
+    return int((ahead.sum(dim=1) < k).sum()), labels.numel()
+
+
+def _check_labels(name: str, labels: Tensor, num_classes: int | None) -> None:
+    import torch
+
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise ValueError(f"expected integer labels, found {name} of {labels.dtype}")
+    if labels.numel():
+        lowest, highest = int(labels.min()), int(labels.max())
+        if lowest < 0 or (num_classes is not None and highest >= num_classes):
+            classes = "at least 0" if num_classes is None else f"0…{num_classes - 1}"
+            raise ValueError(f"{name} spans {lowest}…{highest}, expected {classes}")
 
 
 def _marginals(confusion: Counts | Tensor) -> tuple[Counts, Counts, Counts]:
     """Hits, true pixels and predicted pixels of each class, (C,) each."""
-    counts = confusion.cpu().numpy() if isinstance(confusion, Tensor) else np.asarray(confusion)
+    check_array("confusion", confusion)
+    counts = confusion if isinstance(confusion, np.ndarray) else confusion.cpu().numpy()
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
         raise ValueError(f"expected a (C, C) confusion matrix, found shape {counts.shape}")
+    if counts.dtype.kind not in "iu":
+        raise ValueError(f"a confusion matrix holds counts, found {counts.dtype}")
     if counts.size and counts.min() < 0:
         raise ValueError(f"a confusion matrix holds counts, found {counts.min()}")
+    counts = counts.astype(np.int64)  # twice a narrow count would overflow
     return counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
 
-from reference.metrics import _confusion_on_device, confusion_matrix, per_image_confusion
+from reference.confusion import _confusion_on_device
+from reference.metrics import confusion_matrix, per_image_confusion
 
 pytestmark = pytest.mark.filterwarnings("ignore:A single label was found:UserWarning")
 
@@ -76,6 +80,7 @@ def test_equals_torchmetrics_and_torchvision_on_full_size_masks(num_classes: int
     prediction, target = random_labels(0, (3, 512, 512), num_classes)
     ours = confusion_matrix(prediction, target, num_classes=num_classes)
     p, t = torch.from_numpy(prediction), torch.from_numpy(target)
+    np.testing.assert_array_equal(ours, confusion_matrix(p, t, num_classes=num_classes).numpy())
     np.testing.assert_array_equal(ours, torchmetrics.multiclass_confusion_matrix(p, t, num_classes).numpy())
     # torchvision/references/segmentation/utils.py, ConfusionMatrix.update
     index = num_classes * t.flatten().to(torch.int64) + p.flatten()
@@ -165,3 +170,45 @@ def test_refuses_other_shapes_and_dtypes() -> None:
         confusion_matrix(mask.astype(bool), mask, num_classes=7)
     with pytest.raises(ValueError, match="expected at least 1"):
         confusion_matrix(mask, mask, num_classes=0)
+
+
+@pytest.mark.parametrize("count", ["per_image", "device"])
+@pytest.mark.parametrize("shape", [(0, 4, 5), (0,), (3, 0)])
+def test_no_images_and_no_pixels_are_counted_as_none(shape: tuple[int, ...], count: str) -> None:
+    empty = torch.zeros(shape, dtype=torch.int64)
+    if count == "device":
+        counts = _confusion_on_device(empty, empty, 7)
+    else:
+        counts = per_image_confusion(empty, empty, num_classes=7)
+    assert counts.shape == (shape[0], 7, 7)
+    assert not counts.any()
+
+
+def test_device_path_counts_single_labels() -> None:
+    labels = torch.tensor([0, 1, 1])
+    expected = per_image_confusion(labels, labels, num_classes=2)
+    assert torch.equal(_confusion_on_device(labels, labels, 2), expected)
+
+
+def test_refuses_what_it_would_misread() -> None:
+    mask = np.zeros((4, 4), np.uint8)
+    hidden = np.ma.array(mask, mask=True)
+    for prediction, target, message in (
+        (hidden, mask, "prediction is a masked array; pass the entries to count"),
+        (mask, hidden, "target is a masked array"),
+        (mask.tolist(), mask.tolist(), "prediction is list; expected a numpy array or a tensor"),
+        (mask, torch.from_numpy(mask), "one of prediction and target is a tensor, one an array"),
+    ):
+        for count in (confusion_matrix, per_image_confusion):
+            with pytest.raises(TypeError, match=message):
+                count(prediction, target, num_classes=7)  # type: ignore[type-var]
+
+
+def test_arrays_are_counted_without_torch() -> None:
+    program = (
+        "import sys, numpy as np; from reference.metrics import confusion_matrix, mean_iou\n"
+        "a = np.arange(49) % 7; m = confusion_matrix(a, a, num_classes=7)\n"
+        "assert mean_iou(m, range(6)) == 1.0 and m.sum() == 49\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=True)

@@ -218,3 +218,56 @@ def test_top1_refuses_nan_and_soft_labels() -> None:
         topk_accuracy(torch.zeros(2, 3), torch.zeros(2, 3))
     with pytest.raises(ValueError, match="integer labels"):
         topk_accuracy(torch.zeros(2, 3), torch.zeros(2))
+
+
+@given(st.integers(0, 2**16), st.integers(1, 5), st.sampled_from([torch.float32, torch.bfloat16]))
+def test_ties_rank_as_argmax_ranks_them(seed: int, k: int, dtype: torch.dtype) -> None:
+    """Removing argmax's answer k times over gives the k best, however many logits are equal."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randint(3, (12, 5), generator=generator).to(dtype)
+    labels = torch.randint(5, (12,), generator=generator)
+    left, best = logits.clone(), torch.zeros(12, dtype=torch.bool)
+    for _ in range(k):
+        best |= left.argmax(1) == labels
+        left[torch.arange(12), left.argmax(1)] = -1
+    assert topk_accuracy(logits, labels, k=k) == (int(best.sum()), 12)
+
+
+@pytest.mark.parametrize("label", [-1, 3, 255])
+def test_topk_refuses_labels_that_are_no_class(label: int) -> None:
+    with pytest.raises(ValueError, match=rf"labels spans .*{label}.*, expected 0…2"):
+        topk_accuracy(torch.zeros(2, 3), torch.tensor([0, label]))
+
+
+def test_top1_of_labels_refuses_negative_ones() -> None:
+    for pair in ((torch.tensor([-1]), torch.tensor([0])), (torch.tensor([0]), torch.tensor([-1]))):
+        with pytest.raises(ValueError, match="-1, expected at least 0"):
+            topk_accuracy(*pair)
+
+
+def test_topk_refuses_lists_and_arrays() -> None:
+    with pytest.raises(TypeError, match="prediction is list; expected a tensor"):
+        topk_accuracy([[0.0, 1.0]], torch.tensor([1]))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="labels is ndarray; expected a tensor"):
+        topk_accuracy(torch.zeros(1, 2), np.array([1]))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.int32])
+def test_narrow_counts_do_not_overflow(dtype: Any) -> None:
+    largest = np.iinfo(dtype).max
+    narrow = np.array([[largest, 1], [largest, largest]], dtype)
+    wide = narrow.astype(np.int64)
+    for scores in (class_iou, dice, class_accuracy, pixel_accuracy, frequency_weighted_iou):
+        np.testing.assert_array_equal(scores(narrow), scores(wide))
+    assert dice(narrow)[0] == 2 * largest / (3 * largest + 1)
+
+
+def test_scores_refuse_masked_lists_and_fractions() -> None:
+    matrix = np.eye(3, dtype=np.int64)
+    for scores in (class_iou, dice, class_accuracy, pixel_accuracy, frequency_weighted_iou):
+        with pytest.raises(TypeError, match="confusion is a masked array"):
+            scores(np.ma.array(matrix, mask=True))
+        with pytest.raises(TypeError, match="confusion is list"):
+            scores(matrix.tolist())  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="holds counts, found float64"):
+            scores(matrix / 2)

@@ -39,7 +39,7 @@ def scikit_learns(masks: Masks) -> NDArray[np.int64]:
 
 TORCHMETRICS = partial(torchmetrics.multiclass_confusion_matrix, num_classes=CLASSES)
 CONTENDERS: dict[str, Callable[[Masks], NDArray[np.int64]]] = {
-    "ours": lambda masks: confusion_matrix(*masks, num_classes=CLASSES),
+    "ours": partial(on_tensors, partial(confusion_matrix, num_classes=CLASSES)),
     "torchmetrics": partial(on_tensors, partial(TORCHMETRICS, validate_args=False)),
     "torchmetrics, defaults": partial(on_tensors, TORCHMETRICS),
     "torchvision's reference": partial(on_tensors, torchvisions),
