@@ -3,25 +3,54 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from reference.data import classification50, landcover, miniimagenet, officehome, synthetic
 from reference.data.cache import Progress
-from reference.data.dataset import OFFICIAL_PALETTE, Dataset, Palette, Source, Split, manifest_hash
+from reference.data.dataset import (
+    OFFICIAL_PALETTE,
+    Dataset,
+    Palette,
+    Source,
+    Split,
+    absent_classes,
+    manifest_hash,
+    repeats,
+)
 from reference.data.decode import decode_split
-from reference.data.listing import Item, Listing, shown
+from reference.data.listing import Item, Listing, Reader, shown
+from reference.data.mask_values import stated
 from reference.errors import InputError
 
-__all__ = ["OFFICIAL_COUNTS", "OFFICIAL_PALETTE", "READERS", "Dataset", "Palette", "Split", "open_dataset"]
+__all__ = [
+    "OFFICIAL_COUNTS",
+    "OFFICIAL_PALETTE",
+    "READERS",
+    "ROOTS",
+    "Dataset",
+    "Palette",
+    "Split",
+    "open_dataset",
+]
 
 # role → reader: finds and checks the files of both splits without decoding them.
-READERS: dict[str, Callable[[Path], Listing]] = {
+READERS: dict[str, Reader] = {
     "classification50": classification50.list_files,
     "miniimagenet": miniimagenet.list_files,
     "officehome": officehome.list_files,
     "landcover": landcover.list_files,
+}
+
+# role → the folder without which a recipe of the role is not run; the training images lie there or below.
+ROOTS: dict[str, str] = {
+    "classification50": "p1_data/train_50",
+    "miniimagenet": "p1_data/mini",
+    "officehome": "p1_data/office",
+    "landcover": "p2_data",
 }
 
 # What can be counted of the official data.
@@ -51,6 +80,7 @@ def open_dataset(
     val_limit: int | None = None,
     cache: Path | None = None,
     progress: Progress | None = None,
+    mask_values: Sequence[str] = (),
 ) -> Dataset:
     """Open a role's data, every image resized to a square.
 
@@ -63,6 +93,8 @@ def open_dataset(
             drawn data, draw exactly so many.
         cache: folder for decoded images; None decodes into memory.
         progress: called with (images done, images) while a split is decoded.
+        mask_values: what the values in masks mean, as ``reference.data.mask_values.stated`` takes it; land
+            cover only, other roles have no masks.
 
     Raises:
         InputError: unknown role, an option out of range, or bad data: one line naming file and cause.
@@ -78,7 +110,7 @@ def open_dataset(
         raise InputError("classes: masks have all their classes; leave the option out for landcover")
     if source is None:
         return synthetic.draw(role, image_size, classes=classes, train_count=train_limit, val_count=val_limit)
-    listing = READERS[role](source)
+    listing = with_mask_values(READERS[role](source), mask_values)
     kind, note = source_of(role, listing)
     if classes is not None:
         listing = _first_classes(role, listing, classes)
@@ -88,6 +120,11 @@ def open_dataset(
     val, val_entries = decode_split(role, "val", val_items, palette, image_size, cache, progress)
     scored = listing.classes if palette is None else palette.classes
     entries = train_entries + val_entries
+    warnings = repeats(entries, listing.classes)
+    if palette is not None:
+        for name, split in (("train", train), ("val", val)):
+            counts = np.bincount(split.targets.ravel(), minlength=len(listing.classes))
+            warnings += absent_classes(name, counts, palette)
     return Dataset(
         role=role,
         source=kind,
@@ -100,13 +137,23 @@ def open_dataset(
         unique_val=len({entry.digest for entry in val_entries}),
         manifest=manifest_hash(role, image_size, listing.classes, palette, entries),
         counts_note=note,
+        warnings=tuple(f"{role}: {line}" for line in warnings),
     )
+
+
+def with_mask_values(listing: Listing, mask_values: Sequence[str]) -> Listing:
+    """The listing, with what the values in its masks mean where that is stated. Raises: InputError."""
+    if not mask_values or listing.palette is None:
+        return listing
+    return replace(listing, palette=stated(listing.palette, mask_values))
 
 
 def source_of(role: str, listing: Listing) -> tuple[Source, str]:
     """Whether files are the official ones, as far as counting can tell, and how that was found, in words."""
     if listing.described:
         return "stand-in", "not official: described by its dataset.toml"
+    if listing.palette is not None and listing.palette.labels:
+        return "stand-in", "not official: its masks hold labels, the official ones colours"
     found = _counts(listing)
     for what, expected in OFFICIAL_COUNTS[role].items():
         # Labels are optional for mini-ImageNet; without them there are no classes to count.

@@ -8,26 +8,28 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from reference.data.description import find_description, read_name
+from reference.data.description import described_name
 from reference.data.labelled import label_items
-from reference.data.listing import Listing, list_folder
+from reference.data.listing import Listing, Report, list_folder, refuse
 
 FILE_NAME = re.compile(r"(?P<label>[0-9]+)_(?P<index>[0-9]+)\.png")
 
 
-def list_files(source: Path) -> Listing:
+def list_files(source: Path, report: Report = refuse) -> Listing:
     """Find the images of both splits under ``source/p1_data``.
 
-    Raises:
-        InputError: a folder is missing or empty, a name does not fit, a class is only in validation.
+    Args:
+        report: told of a folder that is missing or empty, a name that does not fit, a class that is only in
+            validation, a bad ``dataset.toml``.
     """
     folder = source / "p1_data"
-    train, val, classes = label_items(_labelled(folder / "train_50"), _labelled(folder / "val_50"))
-    description = find_description(folder)
-    name = None if description is None else read_name(description)
-    return Listing(train, val, classes, name=name, described=description is not None)
+    parts = (_labelled(folder / split, report) for split in ("train_50", "val_50"))
+    train, val, classes = label_items(*parts, report)
+    name, described = described_name(report, folder)
+    return Listing(train, val, classes, name=name, described=described)
 
 
-def _labelled(folder: Path) -> list[tuple[Path, str]]:
-    files = list_folder(folder, FILE_NAME, "CLASS_NUMBER.png such as 7_12.png, class a whole number")
+def _labelled(folder: Path, report: Report) -> list[tuple[Path, str]]:
+    expected = "CLASS_NUMBER.png such as 7_12.png, class a whole number"
+    files = list_folder(folder, FILE_NAME, expected, report)
     return [(path, match["label"].lstrip("0") or "0") for path, match in files]

@@ -53,6 +53,9 @@ class Palette:
         unknown_index: index of pixels that nobody labelled, right after the classes.
         unknown_colour: their (R, G, B).
         binarise: read every channel as 0 or 255, split at 128, before looking a colour up.
+        mask_values: what the values in masks mean, as somebody stated it (``reference.data.mask_values``):
+            ``("colours",)``, or classes by value; empty where nobody did, which means colours too.
+        labels: (value, class index) pairs where masks hold labels; empty where they hold colours.
     """
 
     classes: tuple[str, ...]
@@ -60,6 +63,8 @@ class Palette:
     unknown_index: int
     unknown_colour: tuple[int, int, int]
     binarise: bool = False
+    mask_values: tuple[str, ...] = ()
+    labels: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.colours) != len(self.classes) or self.unknown_index != len(self.classes):
@@ -107,6 +112,7 @@ class Dataset:
         unique_val: number of distinct validation images, by content.
         manifest: sha256 over role, image size, classes, ids, targets and contents.
         counts_note: how far the source was checked, in words.
+        warnings: what makes a score of these images worth less, a line each.
     """
 
     role: str
@@ -120,6 +126,7 @@ class Dataset:
     unique_val: int
     manifest: str
     counts_note: str
+    warnings: tuple[str, ...] = ()
 
 
 HELD_OUT = 20
@@ -129,8 +136,10 @@ def hold_out(dataset: Dataset) -> Dataset:
     """A labelled data set without a validation split, the last twentieth of each class held out as one.
 
     Raises:
-        InputError: a class has one image only, which cannot be in both splits.
+        InputError: no labels, or a class has one image only, which cannot be in both splits.
     """
+    if not dataset.classes:
+        raise InputError(f"{dataset.name}: no image has a label; expected train.csv beside the images; add it")
     labels = np.asarray(dataset.train.targets)
     kept, held = [], []
     for label in np.unique(labels):
@@ -144,12 +153,18 @@ def hold_out(dataset: Dataset) -> Dataset:
         kept.append(of_class[:-count])
         held.append(of_class[-count:])
     train, val = (dataset.train.take(np.sort(np.concatenate(rows))) for rows in (kept, held))
+    entries = [
+        Entry(split, name, hashlib.sha256(image).hexdigest(), int(label))
+        for split, part in (("train", train), ("val", val))
+        for name, image, label in zip(part.ids, part.images, part.targets, strict=True)
+    ]
     return replace(
         dataset,
         train=train,
         val=val,
-        unique_val=len({image.tobytes() for image in val.images}),
+        unique_val=len({entry.digest for entry in entries if entry.split == "val"}),
         counts_note=f"{dataset.counts_note}; no validation split: {len(val)} training images held out",
+        warnings=tuple(dict.fromkeys([*dataset.warnings, *repeats(entries, dataset.classes)])),
     )
 
 
@@ -163,6 +178,62 @@ class Entry:
     target: int | str
 
 
+def repeats(entries: Sequence[Entry], classes: Sequence[str]) -> list[str]:
+    """A line on images that are in both splits, and one on images that have two labels; by content.
+
+    Args:
+        classes: names of the labels; of no use where targets are masks.
+    """
+    first: dict[str, dict[str, Entry]] = {}
+    shared, relabelled = [], []
+    for entry in entries:
+        same = first.setdefault(entry.digest, {})
+        other = next((e for e in same.values() if e.split != entry.split), None)
+        if other is not None:
+            shared.append(f"{_named(other)} = {_named(entry)}")
+        other = next((e for e in same.values() if e.target != entry.target), None)
+        if other is not None:
+            pair = (f"{_named(e)}{_target(e, classes)}" for e in (other, entry))
+            relabelled.append(" = ".join(pair))
+        same.setdefault(f"{entry.split} {entry.target}", entry)
+    kind = "masks" if entries and isinstance(entries[0].target, str) else "labels"
+    lines = []
+    if shared:
+        lines.append(f"{_counted(shared)} in train and val alike: {_some(shared)}; remove one of each pair")
+    if relabelled:
+        lines.append(f"{_counted(relabelled)} there twice with different {kind}: {_some(relabelled)}; mend them")
+    return lines
+
+
+NAMED = 5
+
+
+def _counted(pairs: Sequence[str]) -> str:
+    return "1 image is" if len(pairs) == 1 else f"{len(pairs):,} images are"
+
+
+def _some(pairs: Sequence[str]) -> str:
+    more = f" and {len(pairs) - NAMED:,} more" if len(pairs) > NAMED else ""
+    return ", ".join(pairs[:NAMED]) + more
+
+
+def _named(entry: Entry) -> str:
+    return f"{entry.split}/{entry.id}"
+
+
+def _target(entry: Entry, classes: Sequence[str]) -> str:
+    return f" ({classes[entry.target]})" if isinstance(entry.target, int) and classes else ""
+
+
+def absent_classes(split: str, counts: np.ndarray, palette: Palette) -> list[str]:
+    """A line on the scored classes that a split's masks do not hold; ``counts`` is (K + 1,) pixels."""
+    absent = [name for name, count in zip(palette.classes, counts, strict=False) if not count]
+    if not absent:
+        return []
+    undefined = "; without them the mean IoU is undefined" if split == "val" else "; nothing can learn them"
+    return [f"{split}: no pixel of {', '.join(absent)} in any mask{undefined}"]
+
+
 def manifest_hash(
     role: str, image_size: int, classes: Sequence[str], palette: Palette | None, entries: Sequence[Entry]
 ) -> str:
@@ -170,4 +241,6 @@ def manifest_hash(
     colours = None if palette is None else palette.table.tolist()
     images = [[entry.split, entry.id, entry.digest, entry.target] for entry in entries]
     whole = [role, image_size, list(classes), colours, images]
+    if palette is not None and palette.labels:
+        whole.append(palette.labels)
     return hashlib.sha256(json.dumps(whole, separators=(",", ":")).encode()).hexdigest()

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 from PIL import __version__ as pillow_version
 
 from reference.data.cache import VERSION, Progress, cached_array, in_threads
 from reference.data.dataset import Entry, Palette, Split
-from reference.data.images import decode_image, read_bytes, resize_image, resize_mask
+from reference.data.images import decode_image, image_size, read_bytes, resize_image, resize_mask
 from reference.data.landcover import mask_from_bytes
 from reference.data.listing import Item, shown
 from reference.errors import InputError
@@ -68,7 +67,7 @@ def _decode_masks(
     def mask(index: int) -> np.ndarray:
         path = paths[index]
         whole = mask_from_bytes(_read(path, digests[index]), palette, shown(path))
-        _check_same_size(items[index].image, path, whole)
+        check_same_size(items[index].image, path, whole)
         return resize_mask(whole, size)
 
     # The images' hashes are in the key too: their sizes were checked against the masks'.
@@ -77,14 +76,15 @@ def _decode_masks(
     return cached_array(cache, name, (len(items), size, size), mask, progress), digests
 
 
-def _check_same_size(image_path: Path, mask_path: Path, mask: np.ndarray) -> None:
+def check_same_size(image_path: Path, mask_path: Path, mask: np.ndarray) -> None:
+    """Raise InputError unless an image is as wide and high as its mask."""
     height, width = mask.shape
-    with Image.open(image_path) as image:
-        if image.size != (width, height):
-            raise InputError(
-                f"{shown(mask_path)}: {width} x {height}, but its image is {image.width} x {image.height}; "
-                "expected one size; mend or remove the pair"
-            )
+    size = image_size(read_bytes(image_path), shown(image_path))
+    if size != (width, height):
+        raise InputError(
+            f"{shown(mask_path)}: {width} x {height}, but its image is {size[0]} x {size[1]}; "
+            "expected one size; mend or remove the pair"
+        )
 
 
 def _hash_files(paths: list[Path]) -> list[str]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from reference.data.dataset import Palette
-from reference.data.listing import shown
+from reference.data.listing import Report, composed, shown
+from reference.data.mask_values import stated
 from reference.errors import InputError
 
 FILE_NAME = "dataset.toml"
 PALETTE_KEYS = ("name", "classes", "palette", "unknown")
+VALUES_KEY = "mask_values"
 UNKNOWN_KEYS = ("index", "colour")
 # 255 marks a refused pixel while a mask is decoded, and one index is unknown's.
 MAX_CLASSES = 254
@@ -20,7 +23,20 @@ MAX_CLASSES = 254
 
 def find_description(*folders: Path) -> Path | None:
     """The first ``dataset.toml`` in the folders, None where there is none."""
-    return next((folder / FILE_NAME for folder in folders if (folder / FILE_NAME).exists()), None)
+    # a link to nothing is there, and refused when it is read
+    return next((folder / FILE_NAME for folder in folders if os.path.lexists(folder / FILE_NAME)), None)
+
+
+def described_name(report: Report, *folders: Path) -> tuple[str | None, bool]:
+    """What a classification set's ``dataset.toml`` calls it, and whether one lies in any of the folders."""
+    path = find_description(*folders)
+    if path is None:
+        return None, False
+    try:
+        return read_name(path), True
+    except InputError as error:
+        report(str(error))
+        return None, True
 
 
 def read_name(path: Path) -> str:
@@ -35,10 +51,13 @@ def read_name(path: Path) -> str:
 def read_palette(path: Path) -> tuple[str, Palette]:
     """Read name and palette of a land-cover ``dataset.toml``; its colours are matched exactly.
 
+    ``mask_values``, which may be left out, says that masks hold labels in place of colours, and which:
+    a list such as ``["unknown", "field", "255=unknown"]``, or ``"colours"``.
+
     Raises:
         InputError: not TOML, or keys, classes, colours or unknown index that do not fit together.
     """
-    values = _load(path, PALETTE_KEYS)
+    values = _load(path, PALETTE_KEYS, optional=(VALUES_KEY,))
     unknown = values["unknown"]
     if not isinstance(unknown, dict):
         raise _refusal(path, "unknown", unknown, 'a table such as { index = 5, colour = "#9B9B9B" }')
@@ -55,10 +74,12 @@ def read_palette(path: Path) -> tuple[str, Palette]:
     if len({*rgb, unknown_rgb}) != len(classes) + 1:
         raise _refusal(path, "palette", colours, "colours that all differ, unknown's too")
     palette = Palette(classes, rgb, unknown_index=len(classes), unknown_colour=unknown_rgb)
+    if VALUES_KEY in values:
+        palette = stated(palette, _mask_values(path, values[VALUES_KEY]), f"{shown(path)}: key {VALUES_KEY!r}")
     return _name(path, values), palette
 
 
-def _load(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
+def _load(path: Path, keys: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, Any]:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -66,16 +87,18 @@ def _load(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8, and absurd numbers
         cause = " ".join(str(error).split())
         raise InputError(f"{shown(path)}: not TOML ({cause}); mend the file") from None
-    _check_keys(path, values, keys, "")
+    _check_keys(path, values, keys, "", optional)
     return values
 
 
-def _check_keys(path: Path, values: dict[str, Any], keys: tuple[str, ...], prefix: str) -> None:
+def _check_keys(
+    path: Path, values: dict[str, Any], keys: tuple[str, ...], prefix: str, optional: tuple[str, ...] = ()
+) -> None:
     for key in values:
-        if key not in keys:
+        if key not in (*keys, *optional):
             raise InputError(
                 f"{shown(path)}: unknown key {prefix + key!r}; valid keys are "
-                f"{', '.join(prefix + k for k in keys)}; remove or rename it"
+                f"{', '.join(prefix + k for k in (*keys, *optional))}; remove or rename it"
             )
     for key in keys:
         if key not in values:
@@ -94,11 +117,18 @@ def _classes(path: Path, names: Any) -> tuple[str, ...]:
         isinstance(names, list)
         and 0 < len(names) <= MAX_CLASSES
         and all(isinstance(n, str) and n.strip() and n.isprintable() and n != "unknown" for n in names)
-        and len(set(names)) == len(names)
+        and len({composed(n) for n in names}) == len(names)
     )
     if not valid:
         raise _refusal(path, "classes", names, f"1 to {MAX_CLASSES} different names but 'unknown'")
-    return tuple(names)
+    return tuple(composed(name) for name in names)
+
+
+def _mask_values(path: Path, entries: Any) -> list[str]:
+    entries = [entries] if isinstance(entries, str) else entries
+    if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
+        raise _refusal(path, VALUES_KEY, entries, 'a list of classes by value, or "colours"')
+    return entries
 
 
 def _colour(path: Path, key: str, value: Any) -> tuple[int, int, int]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from reference.data import jpeg_scans, png_rows
 from reference.data.listing import shown
 from reference.errors import InputError
 
@@ -39,7 +40,24 @@ def decode_image(
     converting it would clip.
 
     Raises:
-        InputError: no image, a damaged one, one of another mode, or one of more than ``MAX_PIXELS``.
+        InputError: no image, a damaged one, one that lacks a part of its picture, one of another mode, or
+            one of more than ``MAX_PIXELS``.
+    """
+    return decoded(blob, name, formats, modes, as_rgb, "convert it to RGB")
+
+
+def decoded(
+    blob: bytes,
+    name: str,
+    formats: tuple[str, ...],
+    modes: Sequence[str],
+    convert: Callable[[Image.Image], Image.Image],
+    remedy: str,
+) -> Image.Image:
+    """What ``convert`` makes of an image file; ``remedy`` is what to do about a mode that is not in ``modes``.
+
+    Raises:
+        InputError: as ``decode_image``; a decoder's exceptions of any kind among them.
     """
     wanted = " or ".join(formats)
     if not blob:
@@ -49,18 +67,46 @@ def decode_image(
             _check_size(image, name)
             if image.mode not in modes:
                 raise InputError(
-                    f"{name}: an image of mode {image.mode}; expected {', '.join(modes)}; convert it to RGB"
+                    f"{name}: an image of mode {image.mode}; expected {', '.join(modes)}; {remedy}"
                 )
-            # By way of RGBA, since Pillow warns of palettes with transparency.
-            return (image.convert("RGBA") if image.mode == "P" else image).convert("RGB")
+            pixels = convert(image)
+        missing = _missing_part(blob, pixels)
+    except InputError:
+        raise
     except UnidentifiedImageError:
         raise InputError(f"{name}: not a {wanted} image; replace the file or remove it") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(f"{name}: too large ({_one_line(error)}); shrink or remove it") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise InputError(
-            f"{name}: the image is truncated or damaged ({_one_line(error)}); replace the file or remove it"
-        ) from None
+    except Exception as error:  # a decoder that reads foreign bytes leaves by whatever it trips over
+        raise _damaged(name, _one_line(error)) from error
+    if missing:
+        raise _damaged(name, missing)
+    return pixels
+
+
+def image_size(blob: bytes, name: str) -> tuple[int, int]:
+    """Width and height, from the header alone. Raises: InputError."""
+    try:
+        with Image.open(io.BytesIO(blob), formats=("JPEG", "PNG")) as image:
+            return image.size
+    except Exception as error:  # as in ``decoded``
+        raise _damaged(name, _one_line(error)) from error
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """An image in RGB, transparency dropped."""
+    # By way of RGBA, since Pillow warns of palettes with transparency.
+    return (image.convert("RGBA") if image.mode == "P" else image).convert("RGB")
+
+
+def _missing_part(blob: bytes, pixels: Image.Image) -> str:
+    if blob.startswith(jpeg_scans.START):
+        return jpeg_scans.missing_part(blob, np.asarray(pixels))
+    return png_rows.missing_part(blob)
+
+
+def _damaged(name: str, cause: str) -> InputError:
+    return InputError(f"{name}: the image is truncated or damaged ({cause}); replace the file or remove it")
 
 
 def _check_size(image: Image.Image, name: str) -> None:
@@ -72,7 +118,7 @@ def _check_size(image: Image.Image, name: str) -> None:
 
 
 def _one_line(error: BaseException) -> str:
-    return shown(" ".join(str(error).split()))
+    return shown(" ".join(str(error).split())) or type(error).__name__
 
 
 def resize_image(image: Image.Image, size: int) -> np.ndarray:

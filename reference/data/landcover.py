@@ -10,13 +10,21 @@ import re
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from reference.data.dataset import OFFICIAL_PALETTE, Palette
 from reference.data.description import find_description, read_palette
-from reference.data.images import decode_image, read_bytes
-from reference.data.listing import Item, Listing, list_folder, shown
+from reference.data.images import as_rgb, decoded, read_bytes
+from reference.data.listing import Item, Listing, Report, list_folder, refuse, shown
+from reference.data.mask_values import COLOURS, LARGEST, OPTION
+from reference.data.png_rows import read_header
 from reference.errors import InputError
 
+# Official masks may hold impure values: channels this near to 0 or 255, but for this share of the pixels.
+PURE = 48
+MOST_IMPURE = 0.1
+SHOWN = 7
+LABEL_MODES = ("L", "P", "1", "LA", "I;16", "I", "RGB", "RGBA")
 FILE_NAME = re.compile(r"(?P<id>.+)_(?P<kind>sat\.jpg|mask\.png)")
 
 
@@ -59,13 +67,13 @@ def _pack(rgb: np.ndarray) -> np.ndarray:
 
 
 def _refusal(rgb: np.ndarray, refused: np.ndarray, palette: Palette, name: str) -> str:
-    row, column = (int(i) for i in np.argwhere(refused)[0])
-    colour = ",".join(str(int(value)) for value in rgb[row, column])
+    row, column = np.argwhere(refused)[0].tolist()
+    colour = ",".join(map(str, rgb[row, column].tolist()))
     binarised = " (red once each channel is split at 128)" if palette.binarise else ""
     return (
         f"{name}: {int(refused.sum())} pixels outside the palette, the first at row {row}, column {column} "
         f"with RGB ({colour}){binarised}; expected the colours of {', '.join(palette.classes)} and unknown; "
-        "repaint the mask or state its palette in p2_data/dataset.toml"
+        f"state its palette in p2_data/dataset.toml, or {_advice(palette)}"
     )
 
 
@@ -80,36 +88,127 @@ def read_mask(path: Path, palette: Palette) -> np.ndarray:
 
 def mask_from_bytes(blob: bytes, palette: Palette, name: str) -> np.ndarray:
     """``read_mask`` for a file that is in memory already; errors call it ``name``."""
-    image = decode_image(blob, name, formats=("PNG",), modes=("RGB", "RGBA", "P"))
-    return decode_mask(np.asarray(image), palette, name=name)
+    if palette.labels:
+        return _decode_labels(_label_values(blob, name), palette, name)
+    image = decoded(blob, name, ("PNG",), ("RGB", "RGBA", "P"), as_rgb, _advice(palette))
+    if read_header(blob).depth == 16:
+        raise InputError(
+            f"{name}: 16 bits a channel; expected 8, since a label in so many would be read as black; "
+            f"{_advice(palette)}"
+        )
+    rgb = np.asarray(image)
+    mask = decode_mask(rgb, palette, name=name)
+    _check_plausible(rgb, mask, palette, name)
+    return mask
 
 
-def list_files(source: Path) -> Listing:
+def _check_plausible(rgb: np.ndarray, mask: np.ndarray, palette: Palette, name: str) -> None:
+    """Refuse what reads as classes and yet cannot be meant: labels, a photograph, unknown alone."""
+    if COLOURS in palette.mask_values or not mask.size:
+        return
+    if palette.binarise:
+        far = ((rgb > PURE) & (rgb < 255 - PURE)).any(axis=2)
+        if far.mean() > MOST_IMPURE:
+            raise InputError(
+                f"{name}: {far.mean():.0%} of its pixels are far from every colour of the palette (found "
+                f"{_colours_in(rgb)}); {_advice(palette)}"
+            )
+    if (mask == palette.unknown_index).all():
+        raise InputError(
+            f"{name}: every pixel is unknown (found {_colours_in(rgb)}); {_advice(palette)}; if nobody "
+            f"labelled this image, remove it or say so with {OPTION} {COLOURS}"
+        )
+
+
+def _colours_in(rgb: np.ndarray) -> str:
+    colours, counts = np.unique(rgb.reshape(-1, 3), axis=0, return_counts=True)
+    most = np.argsort(-counts, kind="stable")[:SHOWN]
+    more = ", …" if len(colours) > SHOWN else ""
+    named = ", ".join(f"({','.join(map(str, colour))})" for colour in colours[most].tolist())
+    return f"RGB {named}{more}"
+
+
+def _advice(palette: Palette) -> str:
+    order = ",".join((*palette.classes, "unknown"))
+    return (
+        "repaint the mask in the palette's colours as 8-bit RGB, or, if its values are labels, state their "
+        f"order: {OPTION} {order} for values 0, 1, 2 …"
+    )
+
+
+def _label_values(blob: bytes, name: str) -> np.ndarray:
+    """The numbers that a PNG holds: (H, W) uint8 or uint16, of a palette image its indices."""
+    remedy = "save the labels as 8-bit grey"
+    image = decoded(blob, name, ("PNG",), LABEL_MODES, Image.Image.copy, remedy)
+    header = read_header(blob)
+    if image.mode == "1":
+        return np.asarray(image).astype(np.uint8)
+    values = np.asarray(image).astype(np.uint16)
+    if values.ndim == 2:
+        # Pillow spreads grey of two and four bits over 0 to 255
+        spread = {2: 85, 4: 17}.get(header.depth, 1) if header.colour_type == 0 else 1
+        return values // spread
+    if header.depth == 16:
+        raise InputError(f"{name}: several channels of 16 bits; expected one; {remedy}")
+    channels = values[..., : {"LA": 1}.get(image.mode, 3)]
+    if (channels != channels[..., :1]).any():
+        row, column = np.argwhere((channels != channels[..., :1]).any(axis=2))[0].tolist()
+        colour = ",".join(map(str, channels[row, column].tolist()))
+        raise InputError(
+            f"{name}: holds colours, the first at row {row}, column {column} with RGB ({colour}); expected "
+            f"labels, as {OPTION} states; leave the option out or save labels"
+        )
+    return channels[..., 0]
+
+
+def _decode_labels(values: np.ndarray, palette: Palette, name: str) -> np.ndarray:
+    """(H, W) values to (H, W) uint8 class indices. Raises: InputError where a value is not stated."""
+    table = np.full(LARGEST + 1, 255, dtype=np.uint8)
+    for value, index in palette.labels:
+        table[value] = index
+    mask: np.ndarray = table[values]
+    if (mask == 255).any():
+        wrong = ", ".join(map(str, np.unique(values[mask == 255])[:SHOWN].tolist()))
+        allowed = ", ".join(str(value) for value, _ in palette.labels)
+        raise InputError(
+            f"{name}: {int((mask == 255).sum())} pixels hold values that {OPTION} does not state ({wrong}); "
+            f"expected {allowed}; state them (for example 255=unknown) or mend the mask"
+        )
+    return mask
+
+
+def list_files(source: Path, report: Report = refuse) -> Listing:
     """Find the pairs of image and mask under ``source/p2_data``.
 
-    Raises:
-        InputError: a folder is missing or empty, a name does not fit, or half a pair is missing.
+    Args:
+        report: told of a folder that is missing or empty, a name that does not fit, half a pair, a bad
+            ``dataset.toml``; where it does not raise, a listing without a readable palette has none.
     """
     folder = source / "p2_data"
-    train, val = _pairs(folder / "train"), _pairs(folder / "validation")
+    train, val = (_pairs(folder / split, report) for split in ("train", "validation"))
     description = find_description(folder)
-    palette, name = OFFICIAL_PALETTE, None
-    if description is not None:
-        name, palette = read_palette(description)
+    if description is None:
+        palette, name = OFFICIAL_PALETTE, None
+    else:
+        try:
+            name, palette = read_palette(description)
+        except InputError as error:
+            report(str(error))
+            return Listing(train, val, (), described=True)
     classes = (*palette.classes, "unknown")
     return Listing(train, val, classes, palette=palette, name=name, described=description is not None)
 
 
-def _pairs(folder: Path) -> tuple[Item, ...]:
+def _pairs(folder: Path, report: Report) -> tuple[Item, ...]:
     kinds: dict[str, dict[str, Path]] = {"sat.jpg": {}, "mask.png": {}}
-    for path, match in list_folder(folder, FILE_NAME, "NAME_sat.jpg and NAME_mask.png"):
+    for path, match in list_folder(folder, FILE_NAME, "NAME_sat.jpg and NAME_mask.png", report):
         kinds[match["kind"]][match["id"]] = path
     images, masks = kinds["sat.jpg"], kinds["mask.png"]
     for present, other in ((images, "mask.png"), (masks, "sat.jpg")):
         for name, path in present.items():
             if name not in kinds[other]:
-                raise InputError(
+                report(
                     f"{shown(path)}: found no {name}_{other} beside it; every image has one mask and every "
                     "mask one image; add the missing file or remove this one"
                 )
-    return tuple(Item(name, path, mask=masks[name]) for name, path in images.items())
+    return tuple(Item(name, path, mask=masks[name]) for name, path in images.items() if name in masks)

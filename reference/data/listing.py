@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn, Protocol
 
 from reference.data.dataset import Palette
 from reference.errors import InputError
 
 
+# What a reader does with a fault, said in one line: a run refuses at the first, a check lists them all.
+Report = Callable[[str], None]
+
+
+def refuse(fault: str) -> NoReturn:
+    """Raise InputError."""
+    raise InputError(fault)
+
+
 @dataclass(frozen=True)
 class Item:
-    """One image file with its label (index into the classes, -1 for none) or its mask file."""
+    """One image file with its label (index into the classes, -1 for none) or its mask file.
+
+    ``id`` is the file's name without its ending, in Unicode's composed form (NFC).
+    """
 
     id: str
     image: Path
@@ -39,6 +54,12 @@ class Listing:
     described: bool = False
 
 
+class Reader(Protocol):
+    """Finds the files of one role under a folder and checks their names and labels."""
+
+    def __call__(self, source: Path, report: Report = refuse) -> Listing: ...
+
+
 def natural_key(name: str) -> tuple[tuple[tuple[int, str], ...], str]:
     """Sort key that counts: "2_sat" comes before "10_sat"; the same on every file system and locale."""
     parts = re.split(r"([0-9]+)", name)
@@ -52,27 +73,59 @@ def shown(path: Path | str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
 
 
-def list_folder(folder: Path, pattern: re.Pattern[str], expected: str) -> list[tuple[Path, re.Match[str]]]:
+def composed(name: str) -> str:
+    """Unicode's composed form (NFC): "é" is one character, whether a file system stores it as one or two."""
+    return unicodedata.normalize("NFC", name)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder lies there. One that may not be looked at counts: who lists it is told why."""
+    try:
+        return path.is_dir()
+    except PermissionError:
+        return True
+    except OSError:  # a name that no file system takes
+        return False
+
+
+def list_folder(
+    folder: Path, pattern: re.Pattern[str], expected: str, report: Report = refuse
+) -> list[tuple[Path, re.Match[str]]]:
     """List a folder's files in natural order, dotfiles left out; every name must fit the pattern.
+
+    Names are matched in their composed form (NFC).
 
     Args:
         expected: the names that fit, in words, for the error.
-
-    Raises:
-        InputError: the folder is missing or empty, or a name or a kind of file does not fit.
+        report: told of a folder that is missing or empty, of a name or a kind of file that does not fit,
+            and of two names that differ in their Unicode form alone.
     """
     try:
         with os.scandir(folder) as entries:
             regular = {e.name: _is_file(e) for e in entries if not e.name.startswith(".")}
     except OSError as error:
-        raise InputError(
+        report(
             f"{shown(folder)}: cannot be listed ({error.strerror}); expected a folder of {expected}; "
             "give --data the folder that holds p1_data and p2_data"
-        ) from None
+        )
+        return []
     if not regular:
-        raise InputError(f"{shown(folder)}: the folder is empty; expected {expected}; put the data there")
-    names = sorted(regular, key=natural_key)
-    return [(folder / name, _fit(folder / name, regular[name], pattern, expected)) for name in names]
+        report(f"{shown(folder)}: the folder is empty; expected {expected}; put the data there")
+    first: dict[str, str] = {}
+    files = []
+    for name in sorted(regular, key=natural_key):
+        path, match = folder / name, pattern.fullmatch(composed(name))
+        if not regular[name]:
+            report(f"{shown(path)}: not a regular file; expected {expected}; remove it")
+        elif match is None or not name.isprintable():
+            report(f"{shown(path)}: the name does not fit; expected {expected}; rename or remove it")
+        elif composed(name) in first:
+            forms = f"{ascii(first[composed(name)])} and {ascii(name)}"
+            report(f"{shown(path)}: two files of this name in two Unicode forms, {forms}; remove one of them")
+        else:
+            first[composed(name)] = name
+            files.append((path, match))
+    return files
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
@@ -80,12 +133,3 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return entry.is_file()
     except OSError:  # a link that leads back to itself
         return False
-
-
-def _fit(path: Path, regular: bool, pattern: re.Pattern[str], expected: str) -> re.Match[str]:
-    if not regular:
-        raise InputError(f"{shown(path)}: not a regular file; expected {expected}; remove it")
-    match = pattern.fullmatch(path.name)
-    if match is None or not path.name.isprintable():
-        raise InputError(f"{shown(path)}: the name does not fit; expected {expected}; rename or remove it")
-    return match

@@ -5,25 +5,28 @@ Layout: ``p1_data/mini/train/*.jpg`` and, where labelled, ``p1_data/mini/train.c
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from reference.data.description import find_description, read_name
+from reference.data.description import described_name
 from reference.data.labelled import label_items, list_labelled, list_unlabelled
-from reference.data.listing import Item, Listing
+from reference.data.listing import Item, Listing, Report, composed, refuse
 
 
-def list_files(source: Path) -> Listing:
+def list_files(source: Path, report: Report = refuse) -> Listing:
     """Find the images under ``source/p1_data/mini``; without ``train.csv`` no image has a label.
 
-    Raises:
-        InputError: the folder is missing or empty, a name does not fit, or the CSV and it disagree.
+    Args:
+        report: told of a folder that is missing or empty, a name that does not fit, of what CSV and folder
+            disagree in, of a bad ``dataset.toml``.
     """
     folder = source / "p1_data" / "mini"
-    description = find_description(folder, folder.parent)
-    name = None if description is None else read_name(description)
-    described = description is not None
-    if not (folder / "train.csv").exists():
-        items = tuple(Item(path.stem, path) for path in list_unlabelled(folder / "train"))
+    name, described = described_name(report, folder, folder.parent)
+    if not os.path.lexists(folder / "train.csv"):  # a link to nothing is there, and refused when it is read
+        files = list_unlabelled(folder / "train", report)
+        items = tuple(Item(composed(path.stem), path) for path in files)
         return Listing(items, (), (), name=name, described=described)
-    train, val, classes = label_items(list_labelled(folder / "train.csv", folder / "train"), [])
+    train, val, classes = label_items(
+        list_labelled(folder / "train.csv", folder / "train", report), [], report
+    )
     return Listing(train, val, classes, name=name, described=described)

@@ -7,22 +7,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reference.data.description import find_description, read_name
+from reference.data.description import described_name
 from reference.data.labelled import label_items, list_labelled
-from reference.data.listing import Listing
+from reference.data.listing import Listing, Report, refuse
 
 
-def list_files(source: Path) -> Listing:
+def list_files(source: Path, report: Report = refuse) -> Listing:
     """Find the labelled images of both splits under ``source/p1_data/office``.
 
-    Raises:
-        InputError: a folder or CSV is missing or bad, they disagree, or a class is only in validation.
+    Args:
+        report: told of a folder or CSV that is missing or bad, of what they disagree in, of a class that is
+            only in validation, of a bad ``dataset.toml``.
     """
     folder = source / "p1_data" / "office"
-    train, val, classes = label_items(
-        list_labelled(folder / "train.csv", folder / "train"),
-        list_labelled(folder / "val.csv", folder / "val"),
-    )
-    description = find_description(folder, folder.parent)
-    name = None if description is None else read_name(description)
-    return Listing(train, val, classes, name=name, described=description is not None)
+    parts = (list_labelled(folder / f"{split}.csv", folder / split, report) for split in ("train", "val"))
+    train, val, classes = label_items(*parts, report)
+    name, described = described_name(report, folder, folder.parent)
+    return Listing(train, val, classes, name=name, described=described)

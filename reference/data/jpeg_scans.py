@@ -1,0 +1,146 @@
+"""Whether a JPEG holds its whole picture: decoders fill what is missing in grey and say nothing.
+
+A JPEG whose data were cut off and closed again by an end marker decodes without an error. Two things tell it
+from a whole one. Scans are missing: no scan brings a component, or a bit of its coefficients. Or a scan ends
+before its last block: bytes that are appended to it change the picture, where those behind a whole scan are
+skipped. A changed bit inside a scan cannot be told from a picture, and is not looked for.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+START = b"\xff\xd8"
+# Huffman-coded frames; arithmetic coding may leave out bytes at the end of a scan.
+BASELINE, EXTENDED, PROGRESSIVE = 0xC0, 0xC1, 0xC2
+OTHER_FRAMES = {0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)}
+SCAN, END, RESTART_INTERVAL = 0xDA, 0xD9, 0xDD
+COEFFICIENTS = 64
+MARKER = re.compile(rb"\xff+([\x01-\xfe])")
+# Codes that begin with ones are long ones, unlike the zeros that a decoder fills in; no byte is a marker's.
+APPENDED = bytes(np.random.default_rng(0).integers(0x80, 0xFF, 96, dtype=np.uint8))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the frame's header says: its marker, height and width, and the sampling of every component."""
+
+    marker: int
+    height: int
+    width: int
+    sampling: dict[int, tuple[int, int]]  # component → horizontal, vertical
+
+    def blocks(self, components: tuple[int, ...]) -> int:
+        """Units that a scan of these components codes (MCUs)."""
+        most = [max(factors) for factors in zip(*self.sampling.values(), strict=True)]
+        unit = [8 * factor for factor in most]
+        if len(components) == 1:
+            unit = [8 * factor / own for factor, own in zip(most, self.sampling[components[0]], strict=True)]
+        return math.ceil(self.width / unit[0]) * math.ceil(self.height / unit[1])
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One scan: its components' ids, coefficients ``first``…``last``, the lowest bit that it brings.
+
+    ``pieces`` are what restart markers divide it into, and ``expected`` how many there should be.
+    """
+
+    components: tuple[int, ...]
+    first: int
+    last: int
+    low_bit: int
+    pieces: int
+    expected: int
+
+
+def missing_part(blob: bytes, pixels: np.ndarray) -> str:
+    """What a decoded JPEG lacks, in words; empty where nothing can be told to be missing.
+
+    Args:
+        pixels: (H, W, 3) uint8, as ``blob`` decodes.
+    """
+    try:
+        frame, scans, appended = _parsed(blob)
+    except (IndexError, KeyError, ValueError, ZeroDivisionError):
+        return ""  # a layout of its own, which the decoder has read all the same
+    if frame is None or frame.marker in OTHER_FRAMES:
+        return ""
+    if not all(_whole(component, scans, frame) for component in frame.sampling):
+        return "scans are missing"
+    if any(scan.pieces < scan.expected for scan in scans):
+        return "a scan ends before the picture does"
+    with Image.open(io.BytesIO(appended), formats=("JPEG",)) as image:
+        again = np.asarray(image.convert("RGB"))
+    return "" if np.array_equal(again, pixels) else "a scan ends before the picture does"
+
+
+def _whole(component: int, scans: list[Scan], frame: Frame) -> bool:
+    """Whether scans bring every coefficient of a component down to its lowest bit."""
+    of = [scan for scan in scans if component in scan.components]
+    if frame.marker != PROGRESSIVE:
+        return bool(of)
+    done = {k for scan in of if scan.low_bit == 0 for k in range(scan.first, scan.last + 1)}
+    # an encoder may leave out coefficients that are 0 in all blocks, but none that it has begun
+    begun = {k for scan in of for k in range(scan.first, scan.last + 1)}
+    return 0 in done and begun <= done
+
+
+def _parsed(blob: bytes) -> tuple[Frame | None, list[Scan], bytes]:
+    """Frame, scans, and the file with bytes appended to each piece of a scan."""
+    frame, interval, scans, parts, position = None, 0, list[Scan](), [blob[:2]], 2
+    while True:
+        match = MARKER.match(blob, position)
+        if match is None:
+            raise ValueError("expected a marker")
+        code = match[1][0]
+        if code == END:
+            return frame, scans, b"".join([*parts, blob[position:]])
+        length = int.from_bytes(blob[match.end() : match.end() + 2], "big")
+        body = blob[match.end() + 2 : match.end() + length]
+        end = match.end() + length
+        parts.append(blob[position:end])
+        if code in (BASELINE, EXTENDED, PROGRESSIVE) or code in OTHER_FRAMES:
+            frame = _frame(code, body)
+        elif code == RESTART_INTERVAL:
+            interval = int.from_bytes(body[:2], "big")
+        elif code == SCAN and frame is not None:
+            pieces = list(_pieces(blob, end))
+            for piece in pieces:
+                parts += [piece, APPENDED]
+            scans.append(_scan(body, frame, interval, len(pieces)))
+            end += sum(map(len, pieces))
+        position = end
+
+
+def _frame(marker: int, body: bytes) -> Frame:
+    height, width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
+    starts = [6 + 3 * i for i in range(body[5])]
+    sampling = {body[start]: (body[start + 1] >> 4, body[start + 1] & 15) for start in starts}
+    return Frame(marker, height, width, sampling)
+
+
+def _scan(body: bytes, frame: Frame, interval: int, pieces: int) -> Scan:
+    count = body[0]
+    components = tuple(body[1 + 2 * i] for i in range(count))
+    first, last, bits = body[1 + 2 * count : 4 + 2 * count]
+    expected = math.ceil(frame.blocks(components) / interval) if interval else 1
+    return Scan(components, first, min(last, COEFFICIENTS - 1), bits & 15, pieces, expected)
+
+
+def _pieces(blob: bytes, start: int) -> Iterator[bytes]:
+    """The pieces that restart markers divide a scan into; each but the first begins with its marker."""
+    position = start
+    for match in MARKER.finditer(blob, start):
+        yield blob[position : match.start()]
+        if not 0xD0 <= match[1][0] <= 0xD7:
+            return
+        position = match.start()
+    raise ValueError("no marker ends the scan")

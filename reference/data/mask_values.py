@@ -1,0 +1,58 @@
+"""What the values in a mask mean: colours of the palette, or labels in an order that a person states.
+
+Labels look like colours that are nearly black, so a mask of labels would be read as unknown everywhere.
+Which value is which class cannot be seen in a file: it is stated (``--mask-values``, or ``mask_values`` in
+``dataset.toml``) and never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from reference.data.dataset import Palette
+from reference.data.listing import composed
+from reference.errors import InputError
+
+COLOURS = "colours"
+LARGEST = 2**16 - 1
+OPTION = "--mask-values"
+
+
+def stated(palette: Palette, entries: Sequence[str], key: str = OPTION) -> Palette:
+    """The palette, with what the values in masks mean as ``entries`` state it.
+
+    Args:
+        entries: ``("colours",)``, or class names by value from 0 on. An entry such as ``"255=unknown"``
+            states its value; the next name has the value after that one.
+        key: what an error calls the entries.
+
+    Raises:
+        InputError: a name that is no class, a value out of range or stated twice, a class without a value.
+    """
+    entries = tuple(composed(entry.strip()) for entry in entries)
+    if entries == (COLOURS,):
+        return replace(palette, mask_values=entries)
+    names = (*palette.classes, "unknown")
+    index = {name: i for i, name in enumerate(names)}
+    labels: dict[int, int] = {}
+    value = 0
+    for entry in entries:
+        number, _, name = ("", "", entry) if entry in index else entry.rpartition("=")
+        if number:
+            value = int(number) if number.isdecimal() and number.isascii() and len(number) < 6 else -1
+        if not 0 <= value <= LARGEST:
+            raise InputError(f"{key}: found value {number!r}; expected a whole number, 0 to {LARGEST}")
+        if name not in index:
+            raise InputError(
+                f"{key}: found {name!r}; expected 'colours', or the classes in the order of their values: "
+                f"{', '.join(names)}"
+            )
+        if value in labels:
+            raise InputError(f"{key}: value {value} is stated twice; expected each value once")
+        labels[value] = index[name]
+        value += 1
+    for name in palette.classes:
+        if index[name] not in labels.values():
+            raise InputError(f"{key}: found no value for {name!r}; expected one for every class")
+    return replace(palette, mask_values=entries, labels=tuple(labels.items()))
