@@ -2,11 +2,12 @@
 
 The counts are pooled over all masks and the mean runs over the palette's named classes; unknown pixels are
 not ignored. Where the course's script pairs files by their sorted position and reads a wrong colour as
-garbage, this one pairs by name and refuses.
+garbage, this one pairs by name and refuses. Importing this never imports torch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,24 @@ import numpy as np
 from reference.data.dataset import OFFICIAL_PALETTE, Palette
 from reference.data.description import find_description, read_palette
 from reference.data.landcover import read_mask
-from reference.data.listing import natural_key, shown
+from reference.data.listing import composed, natural_key, shown
+from reference.data.mask_values import stated
 from reference.errors import InputError
 from reference.metrics import Counts, class_iou, confusion_matrix, mean_iou
 
 _NAMED = 3
 """How many missing files an error names."""
+_LISTED = 8
+"""How many files a note names."""
+
+
+@dataclass(frozen=True)
+class MaskFolder:
+    """The masks of a folder by the name that a pair shares, in natural order, and the files left out."""
+
+    folder: Path
+    masks: dict[str, Path]
+    skipped: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +47,8 @@ class Score:
         iou: IoU of each scored class, 0…1; nan for one that neither prediction nor truth holds.
         mean_iou: their mean; nan if any of them is.
         confusion: (C, C) int64 pooled counts, rows = truth, columns = prediction, unknown last.
+        read: what was read of each folder, predictions first.
+        palette_of: the ``dataset.toml`` that the classes come from, None for the official ones.
     """
 
     images: int
@@ -41,13 +56,19 @@ class Score:
     iou: tuple[float, ...]
     mean_iou: float
     confusion: Counts
+    read: tuple[MaskFolder, ...] = ()
+    palette_of: Path | None = None
 
 
-def score(pred_dir: Path, truth_dir: Path) -> Score:
+def score(pred_dir: Path, truth_dir: Path, *, mask_values: Sequence[str] = ()) -> Score:
     """Compare every mask in ``truth_dir`` with the one of the same name in ``pred_dir``.
 
     Masks are ``NAME_mask.png`` or ``NAME.png``, in either folder; ``NAME_sat.*`` is left out. The palette is
     that of a ``dataset.toml`` in the truth's folder or the one above, else the official one.
+
+    Args:
+        mask_values: what the values in the masks of both folders mean, as
+            ``reference.data.mask_values.stated`` takes it; empty for colours of the palette.
 
     Raises:
         InputError: a folder is missing or holds no masks, the two do not hold the same names, or a mask is
@@ -55,19 +76,22 @@ def score(pred_dir: Path, truth_dir: Path) -> Score:
     """
     truths = _masks(truth_dir, "truth")
     predictions = _masks(pred_dir, "prediction")
-    _check_same_names(predictions, truths, pred_dir, truth_dir)
+    _check_same_names(predictions.masks, truths.masks, pred_dir, truth_dir)
     description = find_description(truth_dir, truth_dir.parent)
     palette = OFFICIAL_PALETTE if description is None else read_palette(description)[1]
+    palette = stated(palette, mask_values) if mask_values else palette
     with ThreadPoolExecutor() as pool:
-        each = pool.map(lambda name: _compare(predictions[name], truths[name], palette), truths)
+        each = pool.map(lambda name: _compare(predictions.masks[name], truths.masks[name], palette), truths.masks)
         pooled = np.sum(list(each), axis=0)
     scored = range(len(palette.classes))
     return Score(
-        images=len(truths),
+        images=len(truths.masks),
         classes=palette.classes,
         iou=tuple(float(v) for v in class_iou(pooled)[: len(scored)]),
         mean_iou=mean_iou(pooled, scored, absent="nan"),
         confusion=pooled,
+        read=(predictions, truths),
+        palette_of=description,
     )
 
 
@@ -77,19 +101,51 @@ def lines(score: Score) -> list[str]:
     return [*each, f"mean_iou: {score.mean_iou:f}"]
 
 
-def _masks(folder: Path, role: str) -> dict[str, Path]:
-    """The masks of a folder by the name that a pair shares, in natural order."""
+def notes(score: Score) -> list[str]:
+    """What was read and what was left out, the classes by name, and those that make a score undefined or 0."""
+    found = []
+    for role, part in zip(("predictions", "truth"), score.read, strict=False):
+        names = [path.name for path in part.masks.values()]
+        found.append(f"{role}: {len(names):,} masks of {shown(part.folder)}: {_listed(names)}")
+        if part.skipped:
+            found.append(
+                f"{role}: skipped {len(part.skipped):,} that are no masks (NAME_mask.png, NAME.png): "
+                f"{_listed(part.skipped)}"
+            )
+    classes = ", ".join(f"#{index} {name}" for index, name in enumerate(score.classes))
+    palette = "the official palette" if score.palette_of is None else shown(score.palette_of)
+    found.append(f"classes ({palette}): {classes}; not averaged: #{len(score.classes)} unknown")
+    predicted, true = score.confusion.sum(axis=0), score.confusion.sum(axis=1)
+    for index, name in enumerate(score.classes):
+        if not predicted[index] and not true[index]:
+            found.append(f"class #{index} {name} is in no mask: its IoU and the mean are undefined (nan)")
+        elif not true[index]:
+            found.append(f"class #{index} {name} is in no true mask, but predicted: its IoU is 0")
+        elif not predicted[index]:
+            found.append(f"class #{index} {name} is in no predicted mask: its IoU is 0")
+    return found
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) > _LISTED:
+        return f"{', '.join(map(shown, names[: _LISTED - 1]))}, … {shown(names[-1])}"
+    return ", ".join(map(shown, names))
+
+
+def _masks(folder: Path, role: str) -> MaskFolder:
     try:
-        files = [p for p in folder.iterdir() if p.suffix.lower() == ".png" and not p.name.startswith(".")]
+        files = sorted(folder.iterdir(), key=lambda path: natural_key(path.name))
     except OSError as error:
         raise InputError(
             f"{shown(folder)}: cannot be listed ({error.strerror}); expected a folder of {role} masks"
         ) from None
     masks: dict[str, Path] = {}
-    for path in sorted(files, key=lambda p: natural_key(p.name)):
-        if path.stem.endswith("_sat"):
+    skipped = []
+    for path in files:
+        if path.suffix.lower() != ".png" or path.name.startswith(".") or path.stem.endswith("_sat"):
+            skipped.append(path.name)
             continue
-        name = path.stem.removesuffix("_mask")
+        name = composed(path.stem.removesuffix("_mask"))
         if name in masks:
             raise InputError(
                 f"{shown(path)}: {shown(masks[name].name)} beside it has the same name; "
@@ -98,7 +154,7 @@ def _masks(folder: Path, role: str) -> dict[str, Path]:
         masks[name] = path
     if not masks:
         raise InputError(f"{shown(folder)}: no masks; expected NAME_mask.png or NAME.png; check the path")
-    return masks
+    return MaskFolder(folder, masks, tuple(skipped))
 
 
 def _check_same_names(

@@ -1,6 +1,7 @@
 """Is this data whole? Every file of a folder is counted, decoded and hashed, and every fault is listed.
 
-The readers stop at the first fault, since a run needs none; here all of them are found, file by file.
+The readers and decoders are those of a run, which stops at the first fault; here all of them are listed. So a
+run refuses nothing that is not listed here.
 """
 
 from __future__ import annotations
@@ -8,18 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reference.data import OFFICIAL_COUNTS, OFFICIAL_PALETTE, READERS, source_of
+import numpy as np
+
+from bench.runs.tiers import SMOKE
+from reference.data import OFFICIAL_COUNTS, READERS, ROOTS, classification50, first_classes, landcover
+from reference.data import labelled as labelled_images
+from reference.data import source_of, with_mask_values
 from reference.data.cache import in_threads
-from reference.data.dataset import Palette
-from reference.data.description import find_description, read_palette
+from reference.data.dataset import Entry, Palette, absent_classes, check_can_hold_out, repeats
+from reference.data.decode import check_same_size
 from reference.data.images import decode_image, read_bytes
-from reference.data.labelled import read_rows
 from reference.data.landcover import mask_from_bytes
-from reference.data.listing import natural_key, shown
+from reference.data.listing import Item, Listing, is_folder, list_folder, shown
 from reference.errors import InputError
 from reference.files import write_atomically
 
@@ -28,23 +33,21 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Folder:
-    """One folder of a role: which names belong there, and the CSV that labels them where there is one."""
+    """One folder of a role, and which names belong there."""
 
     role: str
     path: str
-    pattern: str
-    csv: str = ""
-    optional_csv: bool = False
+    pattern: re.Pattern[str]
 
 
 FOLDERS: tuple[Folder, ...] = (
-    Folder("classification50", "p1_data/train_50", r"[0-9]+_[0-9]+\.png"),
-    Folder("classification50", "p1_data/val_50", r"[0-9]+_[0-9]+\.png"),
-    Folder("miniimagenet", "p1_data/mini/train", r".+\.jpg", "p1_data/mini/train.csv", optional_csv=True),
-    Folder("officehome", "p1_data/office/train", r".+\.jpg", "p1_data/office/train.csv"),
-    Folder("officehome", "p1_data/office/val", r".+\.jpg", "p1_data/office/val.csv"),
-    Folder("landcover", "p2_data/train", r".+_(sat\.jpg|mask\.png)"),
-    Folder("landcover", "p2_data/validation", r".+_(sat\.jpg|mask\.png)"),
+    Folder("classification50", "p1_data/train_50", classification50.FILE_NAME),
+    Folder("classification50", "p1_data/val_50", classification50.FILE_NAME),
+    Folder("miniimagenet", "p1_data/mini/train", labelled_images.FILE_NAME),
+    Folder("officehome", "p1_data/office/train", labelled_images.FILE_NAME),
+    Folder("officehome", "p1_data/office/val", labelled_images.FILE_NAME),
+    Folder("landcover", "p2_data/train", landcover.FILE_NAME),
+    Folder("landcover", "p2_data/validation", landcover.FILE_NAME),
 )
 
 
@@ -54,138 +57,148 @@ class Checked:
 
     Attributes:
         files: sha256 of every file that was read, by its path below the folder.
-        faults: one line each.
+        faults: one line each; a run refuses data with any of them.
+        warnings: one line each; a run says them and goes on.
         counts: files of each folder that is there.
         verdicts: of each role that is there, whether its counts are the official ones, in words.
     """
 
     files: dict[str, str]
     faults: tuple[str, ...]
+    warnings: tuple[str, ...]
     counts: dict[str, int]
     verdicts: dict[str, str]
 
 
-def check(source: Path, progress: Progress = lambda done, count: None) -> Checked:
+@dataclass(frozen=True)
+class File:
+    """What one file turned out to be: its sha256, its fault ("" for none), and a mask's pixels by class."""
+
+    digest: str
+    fault: str = ""
+    pixels: np.ndarray | None = None
+
+
+def check(
+    source: Path,
+    progress: Progress = lambda done, count: None,
+    *,
+    mask_values: Sequence[str] = (),
+) -> Checked:
     """Count, decode and hash every file of every role under ``source``.
 
     Args:
         progress: called with (files done, files).
+        mask_values: what the values in masks mean, as ``reference.data.mask_values.stated`` takes it.
 
     Raises:
         InputError: no such folder, or none of the official layout's folders is in it.
     """
-    if not source.is_dir():
-        raise InputError(f"{source}: no such folder; give the one that holds p1_data or p2_data")
-    there = [folder for folder in FOLDERS if (source / folder.path).is_dir()]
+    if not is_folder(source):
+        raise InputError(f"{shown(source)}: no such folder; give the one that holds p1_data or p2_data")
+    there = [f for f in FOLDERS if is_folder(source / f.path) or is_folder(source / ROOTS[f.role])]
     if not there:
         wanted = ", ".join(folder.path for folder in FOLDERS)
-        raise InputError(f"{source}: found none of {wanted}; give the folder that holds p1_data or p2_data")
-    palette, faults = _palette(source)
-    roles = dict.fromkeys(folder.role for folder in there)
-    faults += [f"{f.path}: no such folder" for f in FOLDERS if f.role in roles and f not in there]
-    jobs: list[tuple[Folder, Path]] = []
+        raise InputError(
+            f"{shown(source)}: found none of {wanted}; give the folder that holds p1_data or p2_data"
+        )
+    faults: list[str] = []
+    listings, verdicts = dict[str, Listing](), dict[str, str]()
+    for role in dict.fromkeys(folder.role for folder in there):
+        before = len(faults)
+        listings[role] = with_mask_values(READERS[role](source, faults.append), mask_values)
+        faults += _faults_of_classes(role, listings[role])
+        verdicts[role] = _verdict(role, listings[role], len(faults) - before)
+    image_of = {
+        item.mask: item.image for role in listings for item in _items(listings[role]) if item.mask is not None
+    }
+    paths: dict[Path, Palette | None] = {}  # of masks alone a palette, where it could be read
+    counts = {}
     for folder in there:
-        names, wrong = _names(source / folder.path, folder)
-        faults += wrong + _labels(source, folder, names)
-        jobs += [(folder, source / folder.path / name) for name in names]
-    results = in_threads(lambda i: _file(*jobs[i], palette), len(jobs), progress)
-    digests: dict[str, str] = {}
-    for (_, path), (digest, fault) in zip(jobs, results, strict=True):
-        if digest:
-            digests[path.relative_to(source).as_posix()] = digest
-        faults += [fault] if fault else []
+        files = list_folder(source / folder.path, folder.pattern, "", lambda _: None)
+        counts[folder.path] = len(files)
+        for path, match in files:
+            masks = match.groupdict().get("kind") == "mask.png"
+            paths[path] = listings[folder.role].palette if masks else None
+    jobs = list(paths.items())
+    read = in_threads(lambda i: _file(*jobs[i], image_of.get(jobs[i][0])), len(jobs), progress)
+    by_path = dict(zip(paths, read, strict=True))
+    faults += [file.fault for file in by_path.values() if file.fault]
+    warnings = [
+        f"{role}: {line}" for role, listing in listings.items() for line in _warnings(listing, by_path)
+    ]
     # several checks see one fault from two sides
     unique = tuple(dict.fromkeys(line.removeprefix(f"{shown(source)}/") for line in faults))
-    counts = {folder.path: sum(job[0] is folder for job in jobs) for folder in there}
-    return Checked(digests, unique, counts, {role: _verdict(source, role) for role in roles})
+    digests = {p.relative_to(source).as_posix(): file.digest for p, file in by_path.items() if file.digest}
+    return Checked(digests, unique, tuple(warnings), counts, verdicts)
 
 
 def write_manifest(checked: Checked, path: Path) -> None:
     """The hash of every file, and one of all together, as JSON. Raises: DiskError."""
     whole = hashlib.sha256(json.dumps(checked.files, sort_keys=True).encode()).hexdigest()
-    body = {"sha256": whole, "counts": checked.counts, "faults": len(checked.faults), "files": checked.files}
+    body = {
+        "sha256": whole,
+        "counts": checked.counts,
+        "faults": len(checked.faults),
+        "warnings": list(checked.warnings),
+        "files": checked.files,
+    }
     write_atomically(path, (json.dumps(body, indent=1, ensure_ascii=False) + "\n").encode())
 
 
-def _palette(source: Path) -> tuple[Palette, list[str]]:
-    description = find_description(source / "p2_data")
-    if description is None:
-        return OFFICIAL_PALETTE, []
+def _items(listing: Listing) -> tuple[Item, ...]:
+    return listing.train + listing.val
+
+
+def _faults_of_classes(role: str, listing: Listing) -> list[str]:
+    """What a run refuses once it picks classes, or a validation split where there is none."""
+    faults = []
     try:
-        return read_palette(description)[1], []
+        if role != "landcover" and listing.classes:
+            first_classes(role, listing, SMOKE[role]["num_classes"])  # type: ignore[index]
+        if role == "miniimagenet" and listing.classes:
+            check_can_hold_out([item.label for item in listing.train], listing.classes, role)
     except InputError as error:
-        return OFFICIAL_PALETTE, [str(error)]
+        faults.append(str(error))
+    return faults
 
 
-def _names(place: Path, folder: Folder) -> tuple[list[str], list[str]]:
-    """The files to decode, in natural order, and a line for each thing that has no business there."""
-    names, faults = [], []
-    for entry in sorted(place.iterdir(), key=lambda path: natural_key(path.name)):
-        if entry.name.startswith("."):
-            continue
-        if not re.fullmatch(folder.pattern, entry.name) or not entry.name.isprintable():
-            faults.append(f"{shown(entry)}: the name does not fit; rename or remove it")
-        elif not entry.is_file():
-            faults.append(f"{shown(entry)}: not a regular file; remove it")
-        else:
-            names.append(entry.name)
-    if not names:
-        faults.append(f"{shown(place)}: no file that belongs there; put the data there")
-    return names, faults
-
-
-def _labels(source: Path, folder: Folder, names: list[str]) -> list[str]:
-    """Rows without a file, files without a row, images without a mask and masks without an image."""
-    if folder.role == "landcover":
-        kinds = {kind: {n.removesuffix(kind) for n in names if n.endswith(kind)} for kind in _PAIR}
-        (images, masks), place = kinds.values(), source / folder.path
-        lines = [f"{shown(place / name)}_sat.jpg: no mask beside it" for name in images - masks]
-        return sorted(
-            lines + [f"{shown(place / name)}_mask.png: no image beside it" for name in masks - images]
-        )
-    if not folder.csv or (folder.optional_csv and not (source / folder.csv).exists()):
-        return []
-    try:
-        listed = {row.filename: row.line for row in read_rows(source / folder.csv)}
-    except InputError as error:
-        return [str(error)]
-    where, there = shown(source / folder.csv), set(names)
-    lost = [
-        f"{where}: line {line} lists {n!r}, which is not there"
-        for n, line in listed.items()
-        if n not in there
-    ]
-    return lost + [f"{shown(source / folder.path / n)}: not in {where}" for n in names if n not in listed]
-
-
-_PAIR = ("_sat.jpg", "_mask.png")
-
-
-def _file(folder: Folder, path: Path, palette: Palette) -> tuple[str, str]:
-    """A file's sha256 and its fault, each empty where there is none."""
+def _file(path: Path, palette: Palette | None, image: Path | None) -> File:
+    """Read and decode a file; of a mask with a readable palette the classes too, and its image's size."""
     digest = ""
     try:
         blob = read_bytes(path)
         digest = hashlib.sha256(blob).hexdigest()
-        if path.name.endswith("_mask.png") and folder.role == "landcover":
-            height, width = mask_from_bytes(blob, palette, shown(path)).shape
-            image = path.with_name(path.name.replace("_mask.png", "_sat.jpg"))
-            size = decode_image(read_bytes(image), shown(image)).size if image.is_file() else (width, height)
-            if size != (width, height):
-                return digest, f"{shown(path)}: {width} x {height}, its image is {size[0]} x {size[1]}"
-        else:
+        if palette is None:
             decode_image(blob, shown(path))
+            return File(digest)
+        mask = mask_from_bytes(blob, palette, shown(path))
+        if image is not None:
+            check_same_size(image, path, mask)
     except InputError as error:
-        return digest, str(error)
-    return digest, ""
+        return File(digest, str(error))
+    return File(digest, pixels=np.bincount(mask.ravel(), minlength=palette.unknown_index + 1))
 
 
-def _verdict(source: Path, role: str) -> str:
-    try:
-        kind, said = source_of(role, READERS[role](source))
-    except InputError as error:
-        return f"cannot be read: {str(error).removeprefix(f'{source}/')}"
-    return f"{kind}: {said}"
+def _warnings(listing: Listing, files: dict[Path, File]) -> list[str]:
+    entries, lines = [], list[str]()
+    for split, items in (("train", listing.train), ("val", listing.val)):
+        for item in items:
+            target = item.label if item.mask is None else files[item.mask].digest
+            entries.append(Entry(split, item.id, files[item.image].digest, target))
+        if listing.palette is not None:
+            each = [files[item.mask].pixels for item in items if item.mask is not None]
+            pixels = [counted for counted in each if counted is not None]
+            if pixels:
+                lines += absent_classes(split, np.sum(pixels, axis=0), listing.palette)
+    return [*repeats([entry for entry in entries if entry.digest], listing.classes), *lines]
+
+
+def _verdict(role: str, listing: Listing, faults: int) -> str:
+    if faults:
+        return f"cannot be read: {faults:,} fault{'s' * (faults > 1)} of names and labels"
+    kind, note = source_of(role, listing)
+    return f"{kind}: {note}"
 
 
 def lines(checked: Checked) -> Iterator[str]:
@@ -193,9 +206,12 @@ def lines(checked: Checked) -> Iterator[str]:
     for folder in FOLDERS:
         if folder.path in checked.counts:
             yield f"{folder.path}: {checked.counts[folder.path]:,} files{_official(folder)}"
-    for role, said in checked.verdicts.items():
-        yield f"{role}: {said}"
-    yield f"{len(checked.files):,} files read, {len(checked.faults):,} faults"
+    for role, verdict in checked.verdicts.items():
+        yield f"{role}: {verdict}"
+    for warning in checked.warnings:
+        yield f"warning: {warning}"
+    numbers = f"{len(checked.faults):,} faults, {len(checked.warnings):,} warnings"
+    yield f"{len(checked.files):,} files read, {numbers}"
 
 
 def _official(folder: Folder) -> str:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bench.cli.options import RUNS, Format, FormatOption, OutOption, app
+from bench.cli.options import (
+    RUNS,
+    Format,
+    FormatOption,
+    MaskValuesOption,
+    OutOption,
+    app,
+    mask_values_of,
+)
 from bench.cli.printing import print_rows
 
 
@@ -15,11 +24,18 @@ from bench.cli.printing import print_rows
 def score(
     pred: Annotated[Path, typer.Option("--pred", help="Folder of predicted masks.")],
     truth: Annotated[Path, typer.Option("--truth", help="Folder of true masks.")],
+    mask_values: MaskValuesOption = None,
 ) -> None:
-    """Print the course's mIoU of predicted masks: IoU of each class, pooled, then their mean."""
+    """Print the course's mIoU of predicted masks: IoU of each class, pooled, then their mean.
+
+    Standard output holds the course's lines alone; files, classes and warnings go to standard error.
+    """
     from bench import score as scoring
 
-    for line in scoring.lines(scoring.score(pred, truth)):
+    result = scoring.score(pred, truth, mask_values=mask_values_of(mask_values))
+    for line in scoring.notes(result):
+        print(line, file=sys.stderr)
+    for line in scoring.lines(result):
         print(line)
 
 
@@ -56,13 +72,14 @@ def data_check(
     source: Annotated[Path, typer.Argument(help="Folder that holds p1_data or p2_data.", metavar="DIR")],
     manifest: Annotated[Path, typer.Option(help="Where the hashes of all files go.")] = RUNS
     / "manifest.json",
+    mask_values: MaskValuesOption = None,
 ) -> None:
     """Count, decode and hash every file, list every fault and write a manifest."""
     from bench.cli import data_check as data_check_module
     from bench.runs.progress import files_shown
 
     with files_shown("reading") as progress:
-        checked = data_check_module.check(source, progress)
+        checked = data_check_module.check(source, progress, mask_values=mask_values_of(mask_values))
     for fault in checked.faults:
         print(fault)
     for line in data_check_module.lines(checked):

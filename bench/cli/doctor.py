@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from reference.data.listing import is_folder
 from reference.errors import InputError
 from reference.files import check_writable
 
@@ -80,19 +81,33 @@ def _gpu() -> Finding:
     return Finding("gpu", NOTE, f"none: {built}; everything runs on the CPU")
 
 
+def _nearest(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there; one that may not be looked at is there."""
+    for place in (folder, *folder.absolute().parents):
+        try:
+            place.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            return place
+        return place
+    raise AssertionError("the root of a file system is there")
+
+
 def _writable(name: str, folder: Path) -> Finding:
     """Writes into the folder, or into the nearest one above it that is there."""
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     try:
-        check_writable(there / f".probe-{os.getpid()}")
+        check_writable(_nearest(folder) / f".probe-{os.getpid()}")
     except InputError as error:
         return Finding(name, BROKEN, str(error))
     return Finding(name, OK, f"{folder} can be written")
 
 
 def _disk(folder: Path) -> Finding:
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    free = shutil.disk_usage(there if there.is_dir() else there.parent).free / 1e9
+    try:
+        free = shutil.disk_usage(_nearest(folder)).free / 1e9
+    except OSError as error:
+        return Finding("disk", NOTE, f"{folder}: free space cannot be told ({error.strerror})")
     said = f"{free:.0f} GB free; a full run's checkpoints and cache take up to {LEAST_GB} GB"
     return Finding("disk", OK if free >= LEAST_GB else NOTE, said)
 
@@ -102,17 +117,33 @@ def _data(data: Path | None) -> Finding:
         return Finding("data", NOTE, "none named (--data DIR); recipes run on synthetic images")
     from bench.cli.data_check import FOLDERS
 
-    there = [folder.path for folder in FOLDERS if (data / folder.path).is_dir()]
+    there = [folder.path for folder in FOLDERS if is_folder(data / folder.path)]
+    for folder in (data, *(data / path for path in there)):
+        if cause := _why_unreadable(folder):
+            return Finding("data", BROKEN, f"{folder}: cannot be listed ({cause}); make it readable")
     if not there:
         return Finding("data", BROKEN, f"{data}: none of {', '.join(f.path for f in FOLDERS)} is there")
     return Finding("data", OK, f"{data}: {', '.join(there)}; whether it is whole: bench data check {data}")
+
+
+def _why_unreadable(folder: Path) -> str:
+    """Why a folder cannot be listed; empty where it can, or is not there."""
+    try:
+        with os.scandir(folder):
+            return ""
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return str(error.strerror)
 
 
 def _weights(folder: Path | None) -> Finding:
     from reference.models.weights import WEIGHTS, checked_sha256, weights_folder
 
     place = weights_folder(folder)
-    there = [name for name, file in WEIGHTS.items() if (place / file).is_file()]
+    if cause := _why_unreadable(place):
+        return Finding("weights", BROKEN, f"{place}: cannot be listed ({cause}); make it readable")
+    there = [name for name, file in WEIGHTS.items() if os.path.isfile(place / file)]
     try:
         for name in there:
             checked_sha256(place / WEIGHTS[name])

@@ -54,6 +54,22 @@ ClaimsOption = Annotated[
     typer.Option("--claims", envvar="BENCH_CLAIMS", help="Claims file of a report of your own; repeatable."),
 ]
 
+MaskValuesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--mask-values",
+        envvar="BENCH_MASK_VALUES",
+        metavar="NAMES",
+        help="Masks hold labels: the classes in the order of their values (urban,water,255=unknown); "
+        "or 'colours', where a mask may be unknown everywhere.",
+    ),
+]
+
+
+def mask_values_of(text: str | None) -> tuple[str, ...]:
+    """The entries of ``--mask-values``; none where it was not given."""
+    return () if text is None else tuple(text.split(","))
+
 
 def add_reports(own: list[Path] | None) -> None:
     """Make reports of one's own known to this process."""
@@ -85,7 +101,9 @@ def chosen_recipes(slugs: list[str] | None, every: bool) -> list[Recipe]:
 def data_folder(data: str) -> Path | None:
     if data == "synthetic":
         return None
-    if not Path(data).is_dir():
+    from reference.data.listing import is_folder
+
+    if not is_folder(Path(data)):
         raise InputError(
             f"--data {data}: no such folder; give 'synthetic' or a folder that holds p1_data or p2_data"
         )

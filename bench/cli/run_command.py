@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 from bench.cli.options import (
     RUNS,
     ClaimsOption,
+    MaskValuesOption,
     OutOption,
     Tier,
     add_reports,
     app,
     chosen_recipes,
     data_folder,
+    mask_values_of,
     refuse_name,
 )
 
@@ -58,6 +60,7 @@ def run(
     again: Annotated[bool, typer.Option("--again", help="Run even what has a record.")] = False,
     out: OutOption = RUNS,
     cache: Annotated[Path | None, typer.Option(envvar="BENCH_CACHE", help="Decoded images.")] = None,
+    mask_values: MaskValuesOption = None,
     own: ClaimsOption = None,
     tensorboard: Annotated[
         bool,
@@ -120,6 +123,8 @@ def run(
             cache=cache or out / "cache",
             backbone=backbone,
             micro_batch=micro_batch,
+            mask_values=mask_values_of(mask_values),
+            notice=lambda line: print(line, file=sys.stderr),
         )
     )
     for one in absent:

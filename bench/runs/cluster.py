@@ -174,7 +174,15 @@ def work(
         )
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         out = where.shared or Path(scratch)
-        dataset = run_plan.open_data(run.recipe, run.printed, where.data, where.cache or out / "cache", {})
+        palette = run.dataset.palette
+        dataset = run_plan.open_data(
+            run.recipe,
+            run.printed,
+            where.data,
+            where.cache or out / "cache",
+            {},
+            mask_values=palette.mask_values if palette else (),
+        )
         if dataset.manifest != run.dataset.manifest:
             raise InputError(
                 f"node {node[:8]}: {where.data} holds other data for {run.recipe.data} than the driver's"

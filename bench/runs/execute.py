@@ -23,7 +23,7 @@ from bench.runs.records import Record
 from bench.runs.run_plan import Run
 from reference.errors import DiskError, InputError
 from reference.files import check_writable, remove_leftovers, write_atomically
-from reference.models.weights import read_state_dict
+from reference.models.weights import read_backbone, read_state_dict
 from reference.training import checkpoint, distributed
 from reference.training.automask import segment_images
 from reference.training.loop import DeviceMemoryError, DivergedError, Outcome, Progress, train
@@ -186,7 +186,7 @@ def _finished(run: Run, out: Path) -> Record | None:
 def _initial(run: Run, out: Path) -> dict[str, torch.Tensor] | None:
     """The state dict that a run starts from, where that is not a file of pretrained weights."""
     if run.backbone is not None:
-        return read_state_dict(run.backbone)
+        return read_backbone(run.backbone)[0]
     if run.start is None:
         return None
     file, finished = run.start.weights(out), _finished(run.start, out)

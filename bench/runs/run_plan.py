@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,10 +16,11 @@ import torch
 
 from bench.runs import mask_run, records, tiers
 from reference import models
-from reference.data import open_dataset, synthetic
+from reference.data import ROOTS, open_dataset, synthetic
 from reference.data.dataset import Dataset, hold_out
+from reference.data.listing import is_folder
 from reference.errors import InputError, WeightsMissingError
-from reference.models.weights import find_weights, read_state_dict
+from reference.models.weights import find_weights, read_backbone
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Deviation, Recipe
 from reference.training import distributed
@@ -95,6 +97,8 @@ def plan(
     cache: Path,
     backbone: Path | None = None,
     micro_batch: int | None = None,
+    mask_values: Sequence[str] = (),
+    notice: Callable[[str], None] = lambda line: None,
 ) -> tuple[list[Run], list[NotRun]]:
     """Every run of ``recipes``, its data opened and checked, and what cannot run here.
 
@@ -103,6 +107,8 @@ def plan(
     Args:
         backbone: file of a ResNet-50 that takes the place of the recipe ``supervised``.
         micro_batch: most images to train on at once; a deviation, since batch statistics are each part's.
+        mask_values: what the values in masks mean, as ``reference.data.mask_values.stated`` takes it.
+        notice: called with a line on how ``backbone`` was read, and for each warning about the data.
 
     Raises:
         InputError: bad data, for a folder that holds the role at all; or a backbone that does not fit.
@@ -128,8 +134,10 @@ def plan(
             why = "asked for by --micro-batch; BatchNorm sees each part by itself"
             deviations += tiers.deviations(scaled, chosen, why)
             scaled = chosen
-        if data is not None and not (data / _FOLDERS[scaled.data]).is_dir():
-            return NotRun(printed.slug, "data", f"{data / _FOLDERS[scaled.data]}: no such folder")
+        if data is not None and not is_folder(data / ROOTS[scaled.data]):
+            return NotRun(printed.slug, "data", f"{data / ROOTS[scaled.data]}: no such folder")
+        if data is not None and scaled.task == "classify" and _unlabelled(scaled, data):
+            return NotRun(printed.slug, "data", f"{data / _LABELS}: no such file; it trains on labels")
         start, file = None, None
         if comes_from is not None and comes_from.slug == "supervised" and backbone is not None:
             file = backbone
@@ -146,7 +154,7 @@ def plan(
                 check(scaled.init, weights)
             except WeightsMissingError as error:
                 return NotRun(printed.slug, "weights", str(error))
-        dataset = open_data(scaled, printed, data, cache, opened)
+        dataset = open_data(scaled, printed, data, cache, opened, mask_values=mask_values)
         fitted = scaled
         if dataset.classes and len(dataset.classes) != scaled.num_classes and scaled.task != "automask":
             fitted = replace(scaled, num_classes=len(dataset.classes))
@@ -168,7 +176,9 @@ def plan(
     # nothing is drawn for automatic masks: one seed says all
     found = [[one(r, seed) for seed in range(1 if r.task == "automask" else seeds)] for r in recipes]
     if backbone is not None:
-        _check_backbone(backbone, [run for some in found for run in some if isinstance(run, Run)])
+        _check_backbone(backbone, [run for some in found for run in some if isinstance(run, Run)], notice)
+    for line in dict.fromkeys(line for dataset in opened.values() for line in dataset.warnings):
+        notice(f"warning: {line}")
     runs = [run for some in found for run in some if isinstance(run, Run)]
     return runs, [some[0] for some in found if isinstance(some[0], NotRun)]
 
@@ -179,17 +189,24 @@ def open_data(
     data: Path | None,
     cache: Path,
     opened: dict[tuple[object, ...], Dataset],
+    *,
+    mask_values: Sequence[str] = (),
 ) -> Dataset:
     """The data of a recipe, once for all runs that share it."""
     classes = scaled.num_classes if scaled.num_classes < printed.num_classes else None
     if data is None and scaled.num_classes < synthetic.CLASSES.get(scaled.data, 0):
         classes = scaled.num_classes  # as many kinds of things are drawn as the recipe tells apart
-    if scaled.task == "byol" and data is not None and not (data / "p1_data/mini/train.csv").exists():
+    if scaled.task == "byol" and data is not None and _unlabelled(scaled, data):
         classes = None  # without labels there are no classes to choose from
     place = (scaled.data, scaled.image_size, classes)
     if place not in opened:
         opened[place] = open_dataset(
-            scaled.data, data, image_size=scaled.image_size, classes=classes, cache=cache
+            scaled.data,
+            data,
+            image_size=scaled.image_size,
+            classes=classes,
+            cache=cache,
+            mask_values=mask_values,
         )
     dataset = opened[place]
     if scaled.task == "classify" and not len(dataset.val):
@@ -197,9 +214,19 @@ def open_data(
     return dataset
 
 
-def _check_backbone(file: Path, runs: Sequence[Run]) -> None:
+_LABELS = "p1_data/mini/train.csv"
+
+
+def _unlabelled(recipe: Recipe, data: Path) -> bool:
+    """Whether a recipe's images have no labels: mini-ImageNet's may be left out."""
+    return recipe.data == "miniimagenet" and not os.path.lexists(data / _LABELS)
+
+
+def _check_backbone(file: Path, runs: Sequence[Run], notice: Callable[[str], None]) -> None:
     """Load the file into every network that is to start from it, so that a wrong one costs no training."""
-    state = read_state_dict(file)
+    state, notes = read_backbone(file)
+    for note in notes:
+        notice(f"--backbone {file}: {note}")
     for recipe in {run.recipe for run in runs if run.backbone is not None}:
         with torch.random.fork_rng(devices=[]):
             model = models.build(
@@ -212,14 +239,6 @@ def _check_backbone(file: Path, runs: Sequence[Run]) -> None:
             model.load_encoder(state)  # type: ignore[operator]
         except InputError as error:
             raise InputError(f"--backbone {file}: {error}") from None
-
-
-_FOLDERS = {
-    "classification50": "p1_data/train_50",
-    "miniimagenet": "p1_data/mini",
-    "officehome": "p1_data/office",
-    "landcover": "p2_data",
-}
 
 
 def recipe_settings(recipe: Recipe) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def open_dataset(
     listing = with_mask_values(READERS[role](source), mask_values)
     kind, note = source_of(role, listing)
     if classes is not None:
-        listing = _first_classes(role, listing, classes)
+        listing = first_classes(role, listing, classes)
     train_items, val_items = _thin(listing.train, train_limit), _thin(listing.val, val_limit)
     palette = listing.palette
     train, train_entries = decode_split(role, "train", train_items, palette, image_size, cache, progress)
@@ -174,7 +174,8 @@ def _counts(listing: Listing) -> dict[str, int]:
     return counts
 
 
-def _first_classes(role: str, listing: Listing, count: int) -> Listing:
+def first_classes(role: str, listing: Listing, count: int) -> Listing:
+    """The images of the first so many classes. Raises: InputError where no validation image is left."""
     if not listing.classes:
         raise InputError(f"classes: {role} has no labels here; leave the option out or add its train.csv")
     train = tuple(item for item in listing.train if item.label < count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -138,17 +139,11 @@ def hold_out(dataset: Dataset) -> Dataset:
     Raises:
         InputError: no labels, or a class has one image only, which cannot be in both splits.
     """
-    if not dataset.classes:
-        raise InputError(f"{dataset.name}: no image has a label; expected train.csv beside the images; add it")
+    check_can_hold_out(np.asarray(dataset.train.targets).tolist(), dataset.classes, dataset.name)
     labels = np.asarray(dataset.train.targets)
     kept, held = [], []
     for label in np.unique(labels):
         of_class = np.flatnonzero(labels == label)
-        if len(of_class) < 2:
-            raise InputError(
-                f"{dataset.name}: class {dataset.classes[label]!r} has one image; expected two, one to train"
-                " on and one to validate; add images of it or leave it out"
-            )
         count = max(1, len(of_class) // HELD_OUT)
         kept.append(of_class[:-count])
         held.append(of_class[-count:])
@@ -176,6 +171,18 @@ class Entry:
     id: str
     digest: str
     target: int | str
+
+
+def check_can_hold_out(labels: Sequence[int], classes: Sequence[str], name: str) -> None:
+    """Raise InputError unless every class has an image to train on and one to hold out."""
+    if not classes:
+        raise InputError(f"{name}: no image has a label; expected train.csv beside the images; add it")
+    single = [classes[label] for label, count in sorted(Counter(labels).items()) if count < 2]
+    if single:
+        raise InputError(
+            f"{name}: class {', '.join(map(repr, single))} has one image; expected two, one to train on and "
+            "one to validate; add images of it or leave it out"
+        )
 
 
 def repeats(entries: Sequence[Entry], classes: Sequence[str]) -> list[str]:

@@ -71,7 +71,8 @@ class FineTuned(Trunk):
                 shapes = f"found {tuple(tensor.shape)}, expected {tuple(own[key].shape)}"
                 raise InputError(f"encoder: key {key!r}: {shapes}; is it of this width?")
         for key in own:
-            if key not in found and not key.startswith("fc."):
+            optional = key.startswith("fc.") or key.endswith("num_batches_tracked")  # as torch has it
+            if key not in found and not optional:
                 raise InputError(f"encoder: key {key!r} is missing; expected a ResNet-50's state dict")
         fitting = {
             key: tensor for key, tensor in found.items() if key in own and tensor.shape == own[key].shape

@@ -6,13 +6,14 @@ Nothing here downloads. A file that is absent ends in one line with the command 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -137,32 +138,105 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a user's own file, safetensors or torch's, on the CPU; its name carries no hash.
+    """The tensors of a file whose name carries no hash, safetensors or torch's, on the CPU.
 
     Raises:
         InputError: no such file, or one that holds anything but tensors by name.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: no such file; expected a state dict")
+    return _state_dict(path, _content(path, OWN_REMEDY), OWN_REMEDY)
+
+
+def read_backbone(path: Path) -> tuple[dict[str, Tensor], list[str]]:
+    """A ResNet-50 out of a file of somebody's own: its tensors by torchvision's names, and how they were found.
+
+    The file is what people's training code leaves: a state dict, or a checkpoint that holds one as
+    ``state_dict`` or ``model`` (Lightning, MoCo), its keys under a prefix such as ``module.`` or ``backbone.``.
+    Where several networks lie in it, the one that is trained counts (``ONLINE``); its other keys are left out.
+
+    Returns:
+        The tensors, and a line for each step away from a plain state dict.
+
+    Raises:
+        InputError: no such file, anything but tensors, no ResNet in it or several, a value that is not finite.
+    """
+    if not os.path.isfile(path):
         raise InputError(f"{path}: no such file; expected a ResNet-50's state dict")
-    if path.suffix == ".safetensors":
-        try:
+    content, notes = _content(path, OWN_REMEDY), list[str]()
+    while (key := next((key for key in NESTS if _is_nest(content, key)), None)) is not None:
+        content = content[key]
+        notes.append(f"took the state dict under its key {key!r}")
+    state = _state_dict(path, content, OWN_REMEDY)
+    prefix = _prefix_of_resnet(path, state)
+    if prefix:
+        taken = {key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)}
+        left = len(state) - len(taken)
+        notes.append(f"took the keys that begin with {prefix!r}" + (f"; left {left} others out" if left else ""))
+        state = taken
+    for key, tensor in state.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise InputError(
+                f"{path}: key {key!r} holds values that are not finite; the training that left it diverged: "
+                "save an earlier checkpoint of it"
+            )
+    return state, notes
+
+
+OWN_REMEDY = "save it again with torch.save(model.state_dict(), FILE)"
+NESTS = ("state_dict", "model", "model_state_dict")
+# Of two networks in one file (MoCo, BYOL and their like), the part of a prefix that names the trained one.
+ONLINE = ("encoder_q", "base_encoder", "online", "online_encoder", "student", "encoder")
+
+
+def _is_nest(content: Any, key: str) -> bool:
+    return isinstance(content, dict) and isinstance(content.get(key), dict)
+
+
+def _prefix_of_resnet(path: Path, state: Mapping[str, Tensor]) -> str:
+    """What stands before a ResNet's ``conv1.weight`` in the keys; "" where nothing does, or no ResNet is there."""
+    stem, last = "conv1.weight", "layer4.0.conv1.weight"
+    prefixes = [key.removesuffix(stem) for key in state if key.endswith(stem)]
+    prefixes = [prefix for prefix in prefixes if prefix + last in state]
+    if "" in prefixes or not prefixes:
+        return ""  # as it is: where it is no ResNet, the first key that does not fit says so
+    online = [prefix for prefix in prefixes if set(prefix.split(".")) & set(ONLINE)]
+    chosen = prefixes if len(prefixes) == 1 else online
+    if len(chosen) != 1:
+        raise InputError(
+            f"{path}: holds {len(prefixes)} networks, under {', '.join(map(repr, prefixes))}; expected one; "
+            f"{OWN_REMEDY} of one of them"
+        )
+    return chosen[0]
+
+
+def _content(path: Path, remedy: str) -> Any:
+    """What a file holds, tensors on the CPU; nothing in it is run."""
+    kind = "safetensors" if path.suffix.lower() == ".safetensors" else "torch"
+    try:
+        if kind == "safetensors":
             return load_file(path)
-        except SafetensorError as error:
-            raise InputError(f"{path}: not a safetensors file ({error}); save it again") from error
-    return _read(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); make it readable") from error
+    # neither library documents exception types for bytes that are not of its format
+    except Exception as error:
+        raise InputError(
+            f"{path}: not a {kind} file of tensors ({type(error).__name__}); {remedy}"
+        ) from error
+
+
+def _state_dict(path: Path, content: Any, remedy: str) -> dict[str, Tensor]:
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise InputError(f"{path}: holds something other than a state dict of tensors; {remedy}")
+    if not all(isinstance(key, str) for key in content):
+        raise InputError(f"{path}: holds tensors under keys that are no names; {remedy}")
+    return content
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    # torch documents no exception types for bytes that are not a checkpoint.
-    except Exception as error:
-        raise InputError(
-            f"{path}: not a torch file of tensors ({type(error).__name__}); delete it and fetch it again"
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"{path}: holds something other than a state dict of tensors; fetch it again")
-    return state
+    remedy = "delete it and fetch it again"
+    return _state_dict(path, _content(path, remedy), remedy)
 
 
 def load_pretrained(model: nn.Module, name: str, folder: Path | None = None) -> str:
