@@ -81,7 +81,9 @@ def score(pred_dir: Path, truth_dir: Path, *, mask_values: Sequence[str] = ()) -
     palette = OFFICIAL_PALETTE if description is None else read_palette(description)[1]
     palette = stated(palette, mask_values) if mask_values else palette
     with ThreadPoolExecutor() as pool:
-        each = pool.map(lambda name: _compare(predictions.masks[name], truths.masks[name], palette), truths.masks)
+        each = pool.map(
+            lambda name: _compare(predictions.masks[name], truths.masks[name], palette), truths.masks
+        )
         pooled = np.sum(list(each), axis=0)
     scored = range(len(palette.classes))
     return Score(
@@ -102,7 +104,7 @@ def lines(score: Score) -> list[str]:
 
 
 def notes(score: Score) -> list[str]:
-    """What was read and what was left out, the classes by name, and those that make a score undefined or 0."""
+    """Files read and left out, the classes by name, and the classes that make a score undefined or 0."""
     found = []
     for role, part in zip(("predictions", "truth"), score.read, strict=False):
         names = [path.name for path in part.masks.values()]

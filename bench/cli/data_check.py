@@ -16,9 +16,17 @@ from pathlib import Path
 import numpy as np
 
 from bench.runs.tiers import SMOKE
-from reference.data import OFFICIAL_COUNTS, READERS, ROOTS, classification50, first_classes, landcover
+from reference.data import (
+    OFFICIAL_COUNTS,
+    READERS,
+    ROOTS,
+    classification50,
+    first_classes,
+    landcover,
+    source_of,
+    with_mask_values,
+)
 from reference.data import labelled as labelled_images
-from reference.data import source_of, with_mask_values
 from reference.data.cache import in_threads
 from reference.data.dataset import Entry, Palette, absent_classes, check_can_hold_out, repeats
 from reference.data.decode import check_same_size

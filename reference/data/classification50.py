@@ -23,8 +23,8 @@ def list_files(source: Path, report: Report = refuse) -> Listing:
             validation, a bad ``dataset.toml``.
     """
     folder = source / "p1_data"
-    parts = (_labelled(folder / split, report) for split in ("train_50", "val_50"))
-    train, val, classes = label_items(*parts, report)
+    of_train, of_val = _labelled(folder / "train_50", report), _labelled(folder / "val_50", report)
+    train, val, classes = label_items(of_train, of_val, report)
     name, described = described_name(report, folder)
     return Listing(train, val, classes, name=name, described=described)
 

@@ -208,7 +208,9 @@ def repeats(entries: Sequence[Entry], classes: Sequence[str]) -> list[str]:
     if shared:
         lines.append(f"{_counted(shared)} in train and val alike: {_some(shared)}; remove one of each pair")
     if relabelled:
-        lines.append(f"{_counted(relabelled)} there twice with different {kind}: {_some(relabelled)}; mend them")
+        lines.append(
+            f"{_counted(relabelled)} there twice with different {kind}: {_some(relabelled)}; mend them"
+        )
     return lines
 
 

@@ -75,7 +75,9 @@ def read_palette(path: Path) -> tuple[str, Palette]:
         raise _refusal(path, "palette", colours, "colours that all differ, unknown's too")
     palette = Palette(classes, rgb, unknown_index=len(classes), unknown_colour=unknown_rgb)
     if VALUES_KEY in values:
-        palette = stated(palette, _mask_values(path, values[VALUES_KEY]), f"{shown(path)}: key {VALUES_KEY!r}")
+        palette = stated(
+            palette, _mask_values(path, values[VALUES_KEY]), f"{shown(path)}: key {VALUES_KEY!r}"
+        )
     return _name(path, values), palette
 
 

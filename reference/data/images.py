@@ -54,7 +54,7 @@ def decoded(
     convert: Callable[[Image.Image], Image.Image],
     remedy: str,
 ) -> Image.Image:
-    """What ``convert`` makes of an image file; ``remedy`` is what to do about a mode that is not in ``modes``.
+    """Decode an image file by ``convert``; ``remedy`` says what to do about a mode not in ``modes``.
 
     Raises:
         InputError: as ``decode_image``; a decoder's exceptions of any kind among them.

@@ -9,7 +9,6 @@ skipped. A changed bit inside a scan cannot be told from a picture, and is not l
 from __future__ import annotations
 
 import io
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,11 +38,11 @@ class Frame:
 
     def blocks(self, components: tuple[int, ...]) -> int:
         """Units that a scan of these components codes (MCUs)."""
-        most = [max(factors) for factors in zip(*self.sampling.values(), strict=True)]
-        unit = [8 * factor for factor in most]
-        if len(components) == 1:
-            unit = [8 * factor / own for factor, own in zip(most, self.sampling[components[0]], strict=True)]
-        return math.ceil(self.width / unit[0]) * math.ceil(self.height / unit[1])
+        across, down = (max(factors) for factors in zip(*self.sampling.values(), strict=True))
+        own_across, own_down = self.sampling[components[0]] if len(components) == 1 else (1, 1)
+        columns = -(-self.width * own_across // (8 * across))
+        rows = -(-self.height * own_down // (8 * down))
+        return columns * rows
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ def _scan(body: bytes, frame: Frame, interval: int, pieces: int) -> Scan:
     count = body[0]
     components = tuple(body[1 + 2 * i] for i in range(count))
     first, last, bits = body[1 + 2 * count : 4 + 2 * count]
-    expected = math.ceil(frame.blocks(components) / interval) if interval else 1
+    expected = -(-frame.blocks(components) // interval) if interval else 1
     return Scan(components, first, min(last, COEFFICIENTS - 1), bits & 15, pieces, expected)
 
 

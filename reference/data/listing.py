@@ -13,7 +13,6 @@ from typing import NoReturn, Protocol
 from reference.data.dataset import Palette
 from reference.errors import InputError
 
-
 # What a reader does with a fault, said in one line: a run refuses at the first, a check lists them all.
 Report = Callable[[str], None]
 
@@ -120,7 +119,7 @@ def list_folder(
         elif match is None or not name.isprintable():
             report(f"{shown(path)}: the name does not fit; expected {expected}; rename or remove it")
         elif composed(name) in first:
-            forms = f"{ascii(first[composed(name)])} and {ascii(name)}"
+            forms = f"{first[composed(name)]!a} and {name!a}"
             report(f"{shown(path)}: two files of this name in two Unicode forms, {forms}; remove one of them")
         else:
             first[composed(name)] = name

@@ -38,7 +38,8 @@ def stated(palette: Palette, entries: Sequence[str], key: str = OPTION) -> Palet
     labels: dict[int, int] = {}
     value = 0
     for entry in entries:
-        number, _, name = ("", "", entry) if entry in index else entry.rpartition("=")
+        parts = ("", "", entry) if entry in index else entry.rpartition("=")
+        number, _, name = (part.strip() for part in parts)
         if number:
             value = int(number) if number.isdecimal() and number.isascii() and len(number) < 6 else -1
         if not 0 <= value <= LARGEST:

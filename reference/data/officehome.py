@@ -20,7 +20,10 @@ def list_files(source: Path, report: Report = refuse) -> Listing:
             only in validation, of a bad ``dataset.toml``.
     """
     folder = source / "p1_data" / "office"
-    parts = (list_labelled(folder / f"{split}.csv", folder / split, report) for split in ("train", "val"))
-    train, val, classes = label_items(*parts, report)
+    train, val, classes = label_items(
+        list_labelled(folder / "train.csv", folder / "train", report),
+        list_labelled(folder / "val.csv", folder / "val", report),
+        report,
+    )
     name, described = described_name(report, folder, folder.parent)
     return Listing(train, val, classes, name=name, described=described)

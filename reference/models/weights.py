@@ -149,17 +149,17 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def read_backbone(path: Path) -> tuple[dict[str, Tensor], list[str]]:
-    """A ResNet-50 out of a file of somebody's own: its tensors by torchvision's names, and how they were found.
+    """A ResNet-50 out of a user's own file: its tensors by torchvision's names, and how they were found.
 
-    The file is what people's training code leaves: a state dict, or a checkpoint that holds one as
-    ``state_dict`` or ``model`` (Lightning, MoCo), its keys under a prefix such as ``module.`` or ``backbone.``.
-    Where several networks lie in it, the one that is trained counts (``ONLINE``); its other keys are left out.
+    Such a file is a state dict, or a checkpoint that holds one under a key of ``NESTS`` (Lightning, MoCo).
+    Its keys may have a prefix such as ``module.`` or ``backbone.``. Of several networks in one file the
+    trained one is taken (``ONLINE``). Keys without the prefix are left out.
 
     Returns:
         The tensors, and a line for each step away from a plain state dict.
 
     Raises:
-        InputError: no such file, anything but tensors, no ResNet in it or several, a value that is not finite.
+        InputError: no such file, anything but tensors in it, several ResNets, a value that is not finite.
     """
     if not os.path.isfile(path):
         raise InputError(f"{path}: no such file; expected a ResNet-50's state dict")
@@ -172,7 +172,9 @@ def read_backbone(path: Path) -> tuple[dict[str, Tensor], list[str]]:
     if prefix:
         taken = {key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)}
         left = len(state) - len(taken)
-        notes.append(f"took the keys that begin with {prefix!r}" + (f"; left {left} others out" if left else ""))
+        notes.append(
+            f"took the keys that begin with {prefix!r}" + (f"; left {left} others out" if left else "")
+        )
         state = taken
     for key, tensor in state.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
@@ -194,7 +196,7 @@ def _is_nest(content: Any, key: str) -> bool:
 
 
 def _prefix_of_resnet(path: Path, state: Mapping[str, Tensor]) -> str:
-    """What stands before a ResNet's ``conv1.weight`` in the keys; "" where nothing does, or no ResNet is there."""
+    """The prefix of a ResNet's keys; "" where they have none, or where there is no ResNet."""
     stem, last = "conv1.weight", "layer4.0.conv1.weight"
     prefixes = [key.removesuffix(stem) for key in state if key.endswith(stem)]
     prefixes = [prefix for prefix in prefixes if prefix + last in state]
