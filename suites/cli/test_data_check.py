@@ -62,7 +62,7 @@ def write_table(folder: Path, split: str, names: list[str]) -> None:
 
 
 def write_sound(source: Path, role: str) -> None:
-    """The smallest data of a role that a run takes: two images a class, or pairs whose masks hold all classes."""
+    """The smallest data of a role that a run takes; a mask holds every class."""
     seeds = iter(range(100))
     if role == "landcover":
         mask = OFFICIAL_PALETTE.encode((np.arange(SIDE * SIDE) % 7).reshape(SIDE, SIDE).astype(np.uint8))
@@ -94,7 +94,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def refused_by_run(source: Path, role: str) -> str:
-    """The line with which planning a run of the role is refused, at the smoke tier and in full; "" where none is."""
+    """The line that refuses a run of the role, at the smoke tier or in full; "" where none is refused."""
     for tier in ("smoke", "full"):
         for slug in SLUGS[role]:
             try:
@@ -296,7 +296,7 @@ def unlisted(
         rng = np.random.default_rng([seed, number])
         for name in faults:
             FAULTS[name](source, role, rng)
-        line = refused_by_run(source, role).replace(f"{source}/", "")
+        line = refused_by_run(source, role).removeprefix(f"{source}/")
         try:
             listed = data_check.check(source).faults
         except InputError as error:  # nothing of the layout is left
@@ -526,7 +526,7 @@ def test_a_folder_that_may_not_be_read_is_named(unprivileged: Path, closed: str)
     finally:
         (unprivileged / closed).chmod(0o700)
     assert any("cannot be listed (Permission denied)" in fault for fault in checked.faults)
-    assert line.replace(f"{unprivileged}/", "") in checked.faults
+    assert line.removeprefix(f"{unprivileged}/") in checked.faults
     assert findings["data"].verdict == "broken"
     assert "cannot be listed (Permission denied)" in findings["data"].said
     if closed == ".":

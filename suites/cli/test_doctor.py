@@ -115,10 +115,10 @@ def _damage(data: Path) -> dict[str, str]:
     train, office = data / "p2_data" / "train", data / "p1_data" / "office"
     (train / "0000_sat.jpg").write_bytes((train / "0000_sat.jpg").read_bytes()[:200])
     Image.new("RGB", (8, 8), (255, 0, 0)).save(train / "0001_mask.png")
-    Image.new("RGB", (4, 8)).save(train / "0002_mask.png")
+    Image.new("RGB", (4, 8), (0, 255, 0)).save(train / "0002_mask.png")
     Image.new("RGB", (8, 8)).save(train / "0002_sat.jpg")
     Image.new("RGB", (8, 8)).save(train / "0003_sat.jpg")
-    Image.new("RGB", (8, 8)).save(train / "0004_mask.png")
+    Image.new("RGB", (8, 8), (0, 255, 0)).save(train / "0004_mask.png")
     (train / "notes.txt").touch()
     (office / "train" / "b.jpg").unlink()
     (office / "train" / "c.jpg").write_bytes(b"")
@@ -126,11 +126,11 @@ def _damage(data: Path) -> dict[str, str]:
     return {
         "p2_data/train/0000_sat.jpg": "truncated",
         "p2_data/train/0001_mask.png": "64 pixels outside the palette",
-        "p2_data/train/0002_mask.png": "4 x 8, its image is 8 x 8",
-        "p2_data/train/0003_sat.jpg": "no mask beside it",
-        "p2_data/train/0004_mask.png": "no image beside it",
+        "p2_data/train/0002_mask.png": "4 x 8, but its image is 8 x 8",
+        "p2_data/train/0003_sat.jpg": "found no 0003_mask.png beside it",
+        "p2_data/train/0004_mask.png": "found no 0004_sat.jpg beside it",
         "p2_data/train/notes.txt": "the name does not fit",
-        "p1_data/office/train.csv": "line 3 lists 'b.jpg', which is not there",
+        "p1_data/office/train.csv": "line 3 lists 'b.jpg', not found in",
         "p1_data/office/train/c.jpg": "0 bytes",
         "p1_data/office/val.csv": "id '0' is on lines 2 and 3",
     }
