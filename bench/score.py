@@ -136,7 +136,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _masks(folder: Path, role: str) -> MaskFolder:
     try:
-        files = sorted(folder.iterdir(), key=lambda path: natural_key(path.name))
+        files = sorted(folder.iterdir(), key=lambda path: natural_key(composed(path.name)))
     except OSError as error:
         raise InputError(
             f"{shown(folder)}: cannot be listed ({error.strerror}); expected a folder of {role} masks"

@@ -139,7 +139,7 @@ def hold_out(dataset: Dataset) -> Dataset:
     Raises:
         InputError: no labels, or a class has one image only, which cannot be in both splits.
     """
-    check_can_hold_out(np.asarray(dataset.train.targets).tolist(), dataset.classes, dataset.name)
+    check_can_hold_out(np.asarray(dataset.train.targets).tolist(), dataset.classes, dataset.role)
     labels = np.asarray(dataset.train.targets)
     kept, held = [], []
     for label in np.unique(labels):
@@ -173,14 +173,14 @@ class Entry:
     target: int | str
 
 
-def check_can_hold_out(labels: Sequence[int], classes: Sequence[str], name: str) -> None:
+def check_can_hold_out(labels: Sequence[int], classes: Sequence[str], role: str) -> None:
     """Raise InputError unless every class has an image to train on and one to hold out."""
     if not classes:
-        raise InputError(f"{name}: no image has a label; expected train.csv beside the images; add it")
+        raise InputError(f"{role}: no image has a label; expected a CSV of them, train.csv; add it")
     single = [classes[label] for label, count in sorted(Counter(labels).items()) if count < 2]
     if single:
         raise InputError(
-            f"{name}: class {', '.join(map(repr, single))} has one image; expected two, one to train on and "
+            f"{role}: class {', '.join(map(repr, single))} has one image; expected two, one to train on and "
             "one to validate; add images of it or leave it out"
         )
 

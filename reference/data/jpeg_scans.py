@@ -38,7 +38,8 @@ class Frame:
 
     def blocks(self, components: tuple[int, ...]) -> int:
         """Units that a scan of these components codes (MCUs)."""
-        across, down = (max(factors) for factors in zip(*self.sampling.values(), strict=True))
+        across = max(horizontal for horizontal, _ in self.sampling.values())
+        down = max(vertical for _, vertical in self.sampling.values())
         own_across, own_down = self.sampling[components[0]] if len(components) == 1 else (1, 1)
         columns = -(-self.width * own_across // (8 * across))
         rows = -(-self.height * own_down // (8 * down))

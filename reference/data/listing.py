@@ -112,7 +112,7 @@ def list_folder(
         report(f"{shown(folder)}: the folder is empty; expected {expected}; put the data there")
     first: dict[str, str] = {}
     files = []
-    for name in sorted(regular, key=natural_key):
+    for name in sorted(regular, key=lambda name: (natural_key(composed(name)), name)):
         path, match = folder / name, pattern.fullmatch(composed(name))
         if not regular[name]:
             report(f"{shown(path)}: not a regular file; expected {expected}; remove it")

@@ -119,8 +119,8 @@ def test_weights_that_are_not_finite_are_refused(value: float, state: State, tmp
     with pytest.raises(InputError) as caught:
         read_backbone(tmp_path / "w.pth")
     assert str(caught.value) == (
-        f"{tmp_path / 'w.pth'}: key 'layer2.0.conv1.weight' holds values that are not finite; the training that "
-        "left it diverged: save an earlier checkpoint of it"
+        f"{tmp_path / 'w.pth'}: key 'layer2.0.conv1.weight' holds values that are not finite; the training "
+        "that left it diverged: save an earlier checkpoint of it"
     )
 
 

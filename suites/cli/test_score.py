@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,8 @@ from PIL import Image
 from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
 from sklearn.metrics import jaccard_score
 
-from bench.score import Score, lines, score
+import bench
+from bench.score import Score, lines, notes, score
 from reference.data.dataset import OFFICIAL_PALETTE, Palette
 from reference.errors import InputError
 
@@ -111,6 +114,73 @@ def test_leaves_out_satellite_images_and_dotfiles(folders: tuple[Path, Path]) ->
     for name in ("0008_sat.jpg", "0008_sat.png", "._0008_mask.png", "notes.txt"):
         (folders[1] / name).write_bytes(b"not a mask")
     assert lines(score(*folders)) == expected
+
+
+def test_says_what_it_read_and_what_it_skipped(folders: tuple[Path, Path]) -> None:
+    for name in ("0008_sat.png", "notes.txt", ".DS_Store"):
+        (folders[1] / name).write_bytes(b"not a mask")
+    masks = "0008_mask.png, 0009_mask.png, 0010_mask.png, 0011_mask.png"
+    assert notes(score(*folders)) == [
+        f"predictions: 4 masks of {folders[0]}: {masks}",
+        f"truth: 4 masks of {folders[1]}: {masks}",
+        "truth: skipped 3 that are no masks (NAME_mask.png, NAME.png): .DS_Store, 0008_sat.png, notes.txt",
+        "classes (the official palette): #0 urban, #1 agriculture, #2 rangeland, #3 forest, #4 water, "
+        "#5 barren; not averaged: #6 unknown",
+    ]
+
+
+def test_names_absent_classes(tmp_path: Path) -> None:
+    write_mask(tmp_path / "pred" / "0.png", np.array([[0, 1, 2, 3, 6]], np.uint8))
+    write_mask(tmp_path / "truth" / "0.png", np.array([[0, 1, 2, 4, 6]], np.uint8))
+    said = notes(score(tmp_path / "pred", tmp_path / "truth"))
+    assert said[-3:] == [
+        "class #3 forest is in no true mask, but predicted: its IoU is 0",
+        "class #4 water is in no predicted mask: its IoU is 0",
+        "class #5 barren is in no mask: its IoU and the mean are undefined (nan)",
+    ]
+
+
+def test_many_masks_are_counted_and_some_named(tmp_path: Path) -> None:
+    for number in range(12):
+        write_mask(tmp_path / "m" / f"{number}.png", np.array([[0, 1]], np.uint8))
+    first = notes(score(tmp_path / "m", tmp_path / "m"))[0]
+    assert first.endswith(
+        ": 12 masks of " + str(tmp_path / "m") + ": 0.png, 1.png, 2.png, 3.png, 4.png, 5.png, 6.png, … 11.png"
+    )
+
+
+def test_pairs_names_in_two_unicode_forms(tmp_path: Path) -> None:
+    write_mask(tmp_path / "pred" / "\u00e9_mask.png", random_mask(0))
+    write_mask(tmp_path / "truth" / "e\u0301_mask.png", random_mask(0))
+    assert score(tmp_path / "pred", tmp_path / "truth").images == 1
+
+
+def test_label_masks_are_refused_and_read_in_a_stated_order(folders: tuple[Path, Path]) -> None:
+    expected = score(*folders)
+    for folder, offset in zip(folders, (0, 100), strict=True):
+        for name in range(8, 12):
+            Image.fromarray(random_mask(name + offset)).convert("RGB").save(folder / f"{name:04}_mask.png")
+    message = refused(*folders)
+    assert "0008_mask.png: every pixel is unknown (found RGB (" in message
+    assert "--mask-values urban,agriculture,rangeland,forest,water,barren,unknown" in message
+    found = score(*folders, mask_values=(*OFFICIAL_PALETTE.classes, "unknown"))
+    np.testing.assert_array_equal(found.confusion, expected.confusion)
+
+
+def test_the_command_prints_the_course_s_lines_alone_and_imports_no_torch(folders: tuple[Path, Path]) -> None:
+    program = (
+        "import sys; from bench.__main__ import main\n"
+        f"sys.argv = ['bench', 'score', '--pred', {str(folders[0])!r}, '--truth', {str(folders[1])!r}]\n"
+        "try:\n    main()\nexcept SystemExit as error:\n    assert not error.code, error.code\n"
+        "assert 'torch' not in sys.modules"
+    )
+    root = Path(bench.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == lines(score(*folders))
+    assert done.stderr.splitlines() == notes(score(*folders))
 
 
 @pytest.mark.parametrize("above", [False, True], ids=["beside the masks", "in the folder above"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 
 import reference.data
 from reference.data import OFFICIAL_COUNTS, OFFICIAL_PALETTE, READERS, Dataset, open_dataset
+from reference.data.dataset import hold_out
 from reference.data.description import read_palette
 from reference.errors import InputError
 
@@ -433,6 +435,37 @@ def test_red_in_a_mask_names_the_file(landcover: Path) -> None:
     Image.fromarray(rgb).save(path)
     with pytest.raises(InputError, match=r"0000_mask\.png: 1 pixels outside the palette, .*row 3, column 4"):
         open_dataset("landcover", landcover, image_size=8)
+
+
+# --- a validation split held out ------------------------------------------------------------------------
+
+
+def test_held_out_images_are_the_last_of_each_class_and_counted_by_content(miniimagenet: Path) -> None:
+    data = hold_out(open_dataset("miniimagenet", miniimagenet, image_size=8))
+    assert data.val.ids == ("n00000003", "n01000003")
+    assert data.unique_val == 2
+    assert data.warnings == ()
+    folder = miniimagenet / "p1_data" / "mini" / "train"
+    shutil.copy(folder / "n00000003.jpg", folder / "n01000003.jpg")
+    data = hold_out(open_dataset("miniimagenet", miniimagenet, image_size=8))
+    assert (len(data.val), data.unique_val) == (2, 1)
+    (warning,) = data.warnings
+    assert "1 image is there twice with different labels: train/n00000003 (n00) = train/n01000003" in warning
+
+
+def test_an_image_that_is_held_out_and_trained_on_is_warned_of(miniimagenet: Path) -> None:
+    folder = miniimagenet / "p1_data" / "mini" / "train"
+    shutil.copy(folder / "n00000003.jpg", folder / "n00000000.jpg")
+    data = open_dataset("miniimagenet", miniimagenet, image_size=8)
+    assert data.warnings == ()
+    (warning,) = hold_out(data).warnings
+    assert "1 image is in train and val alike: train/n00000000 = val/n00000003" in warning
+
+
+def test_nothing_is_held_out_of_images_without_labels(miniimagenet: Path) -> None:
+    (miniimagenet / "p1_data" / "mini" / "train.csv").unlink()
+    with pytest.raises(InputError, match="no image has a label; expected a CSV"):
+        hold_out(open_dataset("miniimagenet", miniimagenet, image_size=8))
 
 
 # --- dataset.toml ---------------------------------------------------------------------------------------

@@ -182,3 +182,28 @@ def test_what_was_there_stays_when_a_write_is_refused(
     assert path.read_bytes() == b"old"
     with pytest.raises(DiskError, match="a file lies where a folder belongs"):
         make_folder(path / "below")
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_content_reaches_the_disk_before_its_name_does(
+    kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut between the two must not leave a name over nothing."""
+    path, calls = tmp_path / "a.json", list[str]()
+    path.write_bytes(b"old")
+    sync, rename = os.fsync, os.replace
+
+    def synced(descriptor: int) -> None:
+        there = Path(f"/proc/self/fd/{descriptor}").resolve()
+        calls.append("fsync folder" if there.is_dir() else f"fsync {os.fstat(descriptor).st_size} bytes")
+        sync(descriptor)
+
+    def renamed(source: Path, target: Path) -> None:
+        calls.append(f"rename to {Path(target).name}")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    write_atomically(path, b"content", before=tmp_path / "old.json" if kept else None)
+    aside = ["rename to old.json"] if kept else []
+    assert calls == ["fsync 7 bytes", *aside, "rename to a.json", "fsync folder"]

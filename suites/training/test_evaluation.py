@@ -169,3 +169,29 @@ def test_batches_gathered_ahead_are_those_gathered_in_turn() -> None:
     assert list(batches.ahead([])) == []
     with pytest.raises(IndexError):
         list(batches.ahead([torch.tensor([7])]))
+
+
+def test_evaluation_uses_running_statistics_and_leaves_them_alone() -> None:
+    """A model that comes out of a training step is judged by its running statistics, not by each batch's."""
+    predicted, truth = random_pair((5, 8, 9), seed=7)
+    dataset, recipe = dataset_of(predicted, truth.astype(np.uint8)), unscaled(r4.SEG_A)
+    batches = Batches.of(dataset.val, torch.device("cpu"))
+    generator = torch.Generator().manual_seed(0)
+    norm, score = nn.BatchNorm2d(3), nn.Conv2d(3, CLASSES, 1)
+    for tensor in (norm.running_mean, score.weight.data, score.bias.data):
+        tensor.normal_(generator=generator)
+    model = nn.Sequential(norm, score).train()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    found = segment.evaluate(model, batches, dataset, recipe, cross_entropy)
+    model.train()
+    masks = segment.predict(model, batches, recipe)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    images = torch.from_numpy(dataset.val.images).permute(0, 3, 1, 2) / 255
+    normed = F.batch_norm(images, before["0.running_mean"], before["0.running_var"], norm.weight, norm.bias)
+    expected = F.conv2d(normed, score.weight, score.bias).argmax(1).numpy()
+    np.testing.assert_array_equal(masks, expected)
+    np.testing.assert_array_equal(
+        found.confusion, confusion_matrix(truth.ravel(), expected.ravel(), labels=range(CLASSES))
+    )
+    by_batch = F.conv2d(F.batch_norm(images, None, None, training=True), score.weight, score.bias).argmax(1)
+    assert not np.array_equal(by_batch.numpy(), expected)  # else the test could not tell them apart
