@@ -53,6 +53,7 @@ def pick(
     numerics: Numerics,
     cache: Path,
     tiers: Sequence[str] = FULLEST_FIRST,
+    mask_values: Sequence[str] = (),
 ) -> Night:
     """The recipes that fit, most claims an hour first, at the fullest tier at which any does.
 
@@ -70,6 +71,7 @@ def pick(
             weights=weights,
             numerics=numerics,
             cache=cache,
+            mask_values=mask_values,
         )
         counts = {run.printed.slug: (len(run.dataset.train), len(run.dataset.val)) for run in runs}
         there = {slug: recipe for slug, recipe in recipes.items() if slug in counts}

@@ -31,6 +31,7 @@ from bench.cli import options as options_module
 from bench.runs import execute, tiers
 from reference.data import OFFICIAL_PALETTE, synthetic
 from reference.data.description import read_name, read_palette
+from reference.data.landcover import read_mask
 from reference.recipes.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
@@ -86,6 +87,12 @@ def write_data(folder: Path) -> None:
             write_mask(folder / "p2_data" / split / f"{i:04d}_mask.png", i + 10 * count)
 
 
+def write_labels(folder: Path) -> None:
+    """Class numbers in place of the colours of all masks."""
+    for path in folder.rglob("*_mask.png"):
+        Image.fromarray(read_mask(path, OFFICIAL_PALETTE)).save(path)
+
+
 def fill(words: list[str], folder: Path) -> list[str]:
     """The words of a ``bench`` command with files in place of its placeholders."""
     if "--pred" in words:
@@ -95,6 +102,8 @@ def fill(words: list[str], folder: Path) -> list[str]:
             words[words.index(f"--{side}") + 1] = str(folder / side)
     elif "DIR" in words:
         write_data(folder / "data")
+        if "--mask-values" in words:
+            write_labels(folder / "data")
         words = [str(folder / "data") if word == "DIR" else word for word in words]
     timed = next((ROOT / "results" / "throughput").glob("*.json"))
     words = [str(timed) if word in ("A", "B") else word for word in words]

@@ -126,7 +126,7 @@ def test_a_class_of_one_image_is_refused_where_a_part_must_be_held_out() -> None
         manifest="",
         counts_note="",
     )
-    with pytest.raises(InputError, match="few: class 'dog' has one image; expected two"):
+    with pytest.raises(InputError, match="class 'dog' has one image; expected two"):
         hold_out(dataset)
     enough = replace(dataset, train=replace(dataset.train, targets=np.array([0, 0, 0, 1, 1])))
     assert len(hold_out(enough).val) == 2

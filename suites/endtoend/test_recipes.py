@@ -25,6 +25,7 @@ import torch
 from scipy.stats import t as student
 
 from bench.claims.ledger import load_ledgers
+from bench.cli.options import mask_values_of
 from bench.grading import numbers
 from bench.plan import nightly
 from bench.runs import records, run_plan
@@ -91,6 +92,7 @@ def _night(config: pytest.Config, slugs: list[str]) -> nightly.Night:
                 init=option("--init"),
                 numerics=Numerics(device=kind, deterministic=kind == "cpu"),
                 cache=Path(os.environ.get("BENCH_CACHE") or out / "cache"),
+                mask_values=mask_values_of(os.environ.get("BENCH_MASK_VALUES")),
             )
         except InputError as error:
             pytest.exit(str(error), returncode=2)
