@@ -95,7 +95,8 @@ def insert_piece(blob: bytearray, rng: Rng) -> None:
         marker = bytes([0xFF, int(rng.integers(0xC0, 0xFF))])
         blob[2:2] = marker + struct.pack(">H", len(body) + 2) + body
     else:
-        blob[33:33] = chunk(CHUNKS[rng.integers(len(CHUNKS))], body)
+        at = 33 if rng.random() < 0.5 else max(len(blob) - 12, 8)  # before the picture, or behind it
+        blob[at:at] = chunk(CHUNKS[rng.integers(len(CHUNKS))], body)
 
 
 READERS: dict[str, Callable[[bytes], object]] = {
