@@ -177,9 +177,9 @@ def plan(
     found = [[one(r, seed) for seed in range(1 if r.task == "automask" else seeds)] for r in recipes]
     if backbone is not None:
         _check_backbone(backbone, [run for some in found for run in some if isinstance(run, Run)], notice)
-    for line in dict.fromkeys(line for dataset in opened.values() for line in dataset.warnings):
-        notice(f"warning: {line}")
     runs = [run for some in found for run in some if isinstance(run, Run)]
+    for line in dict.fromkeys(line for run in runs for line in run.dataset.warnings):
+        notice(f"warning: {line}")
     return runs, [some[0] for some in found if isinstance(some[0], NotRun)]
 
 

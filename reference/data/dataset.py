@@ -159,7 +159,7 @@ def hold_out(dataset: Dataset) -> Dataset:
         val=val,
         unique_val=len({entry.digest for entry in entries if entry.split == "val"}),
         counts_note=f"{dataset.counts_note}; no validation split: {len(val)} training images held out",
-        warnings=tuple(dict.fromkeys([*dataset.warnings, *repeats(entries, dataset.classes)])),
+        warnings=tuple(f"{dataset.role}: {line}" for line in repeats(entries, dataset.classes)),
     )
 
 

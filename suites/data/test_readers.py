@@ -450,7 +450,7 @@ def test_held_out_images_are_the_last_of_each_class_and_counted_by_content(minii
     data = hold_out(open_dataset("miniimagenet", miniimagenet, image_size=8))
     assert (len(data.val), data.unique_val) == (2, 1)
     (warning,) = data.warnings
-    assert "1 image is there twice with different labels: train/n00000003 (n00) = train/n01000003" in warning
+    assert "1 image is there twice with different labels: val/n00000003 (n00) = val/n01000003" in warning
 
 
 def test_an_image_that_is_held_out_and_trained_on_is_warned_of(miniimagenet: Path) -> None:
