@@ -376,6 +376,15 @@ def test_the_files_after_one_that_a_decoder_stumbles_over_are_checked(
     assert "p1_data/val_50/2_0.png: not a JPEG or PNG image" in faults[1]
 
 
+def test_a_split_without_the_classes_that_the_smoke_tier_keeps_is_a_fault(tmp_path: Path) -> None:
+    for label in range(11):
+        write(tmp_path / f"p1_data/train_50/{label}_0.png", encoded(Image.fromarray(pixels(label)), "PNG"))
+    write(tmp_path / "p1_data/val_50/10_1.png", encoded(Image.fromarray(pixels(20)), "PNG"))
+    line = refused_by_run(tmp_path, "classification50")
+    assert line == "classes: no validation image of classification50 is of its first 10 classes; keep more"
+    assert data_check.check(tmp_path).faults == (line,)
+
+
 # --- warnings -----------------------------------------------------------------------------------------------
 
 

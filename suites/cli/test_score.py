@@ -123,7 +123,7 @@ def test_says_what_it_read_and_what_it_skipped(folders: tuple[Path, Path]) -> No
     assert notes(score(*folders)) == [
         f"predictions: 4 masks of {folders[0]}: {masks}",
         f"truth: 4 masks of {folders[1]}: {masks}",
-        "truth: skipped 3 that are no masks (NAME_mask.png, NAME.png): .DS_Store, 0008_sat.png, notes.txt",
+        "truth: skipped 3 that are no masks (NAME_mask.png, NAME.png): 0008_sat.png, .DS_Store, notes.txt",
         "classes (the official palette): #0 urban, #1 agriculture, #2 rangeland, #3 forest, #4 water, "
         "#5 barren; not averaged: #6 unknown",
     ]
