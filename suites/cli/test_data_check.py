@@ -241,10 +241,13 @@ def mask_of_another_size(source: Path, role: str, rng: Rng) -> None:
 
 
 def bad_profile(source: Path, role: str, rng: Rng) -> None:
-    """An ``iCCP`` chunk without a body behind the picture, on which a decoder leaves by an IndexError."""
+    """An empty ``iCCP`` chunk behind the picture, which a decoder leaves by an IndexError."""
     path = some(source, role, rng, "*.png")
     chunk = b"\0\0\0\0iCCP" + zlib.crc32(b"iCCP").to_bytes(4, "big")
-    edit(path, lambda blob: blob[:-12] + chunk + blob[-12:]) if path.is_file() else truncate(source, role, rng)
+    if path.is_file():
+        edit(path, lambda blob: blob[:-12] + chunk + blob[-12:])
+    else:
+        truncate(source, role, rng)
 
 
 FAULTS: dict[str, Spoil] = {
