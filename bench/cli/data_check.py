@@ -116,7 +116,7 @@ def check(
         before = len(faults)
         listings[role] = with_mask_values(READERS[role](source, faults.append), mask_values)
         faults += _faults_of_classes(role, listings[role])
-        verdicts[role] = _verdict(role, listings[role], len(faults) - before)
+        verdicts[role] = _verdict(role, listings[role], faults[before:])
     image_of = {
         item.mask: item.image for role in listings for item in _items(listings[role]) if item.mask is not None
     }
@@ -202,9 +202,9 @@ def _warnings(listing: Listing, files: dict[Path, File]) -> list[str]:
     return [*repeats([entry for entry in entries if entry.digest], listing.classes), *lines]
 
 
-def _verdict(role: str, listing: Listing, faults: int) -> str:
+def _verdict(role: str, listing: Listing, faults: Sequence[str]) -> str:
     if faults:
-        return f"cannot be read: {faults:,} fault{'s' * (faults > 1)} of names and labels"
+        return f"cannot be read: {_count(faults, 'fault')} of names and labels"
     kind, note = source_of(role, listing)
     return f"{kind}: {note}"
 
@@ -218,8 +218,12 @@ def lines(checked: Checked) -> Iterator[str]:
         yield f"{role}: {verdict}"
     for warning in checked.warnings:
         yield f"warning: {warning}"
-    numbers = f"{len(checked.faults):,} faults, {len(checked.warnings):,} warnings"
-    yield f"{len(checked.files):,} files read, {numbers}"
+    faults, warnings = _count(checked.faults, "fault"), _count(checked.warnings, "warning")
+    yield f"{len(checked.files):,} files read, {faults}, {warnings}"
+
+
+def _count(found: Sequence[str], what: str) -> str:
+    return f"{len(found):,} {what}{'s' * (len(found) != 1)}"
 
 
 def _official(folder: Folder) -> str:
