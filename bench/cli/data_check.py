@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from bench.runs.tiers import SMOKE
 from reference.data import (
     OFFICIAL_COUNTS,
@@ -28,7 +26,7 @@ from reference.data import (
 )
 from reference.data import labelled as labelled_images
 from reference.data.cache import in_threads
-from reference.data.dataset import Entry, Palette, absent_classes, check_can_hold_out, repeats
+from reference.data.dataset import Entry, Palette, absent_classes, check_can_hold_out, class_pixels, repeats
 from reference.data.decode import check_same_size
 from reference.data.images import decode_image, read_bytes
 from reference.data.landcover import mask_from_bytes
@@ -80,11 +78,11 @@ class Checked:
 
 @dataclass(frozen=True)
 class File:
-    """What one file turned out to be: its sha256, its fault ("" for none), and a mask's pixels by class."""
+    """One file: its sha256, its fault ("" for none), and of a mask the pixels of each class."""
 
     digest: str
     fault: str = ""
-    pixels: np.ndarray | None = None
+    pixels: tuple[int, ...] = ()
 
 
 def check(
@@ -185,7 +183,7 @@ def _file(path: Path, palette: Palette | None, image: Path | None) -> File:
             check_same_size(image, path, mask)
     except InputError as error:
         return File(digest, str(error))
-    return File(digest, pixels=np.bincount(mask.ravel(), minlength=palette.unknown_index + 1))
+    return File(digest, pixels=class_pixels(mask, palette))
 
 
 def _warnings(listing: Listing, files: dict[Path, File]) -> list[str]:
@@ -195,10 +193,10 @@ def _warnings(listing: Listing, files: dict[Path, File]) -> list[str]:
             target = item.label if item.mask is None else files[item.mask].digest
             entries.append(Entry(split, item.id, files[item.image].digest, target))
         if listing.palette is not None:
-            each = [files[item.mask].pixels for item in items if item.mask is not None]
-            pixels = [counted for counted in each if counted is not None]
-            if pixels:
-                lines += absent_classes(split, np.sum(pixels, axis=0), listing.palette)
+            each = [pixels for item in items if item.mask and (pixels := files[item.mask].pixels)]
+            if each:
+                counts = [sum(pixels) for pixels in zip(*each, strict=True)]
+                lines += absent_classes(split, counts, listing.palette)
     return [*repeats([entry for entry in entries if entry.digest], listing.classes), *lines]
 
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from reference.data import classification50, landcover, miniimagenet, officehome, synthetic
 from reference.data.cache import Progress
 from reference.data.dataset import (
@@ -18,6 +16,7 @@ from reference.data.dataset import (
     Source,
     Split,
     absent_classes,
+    class_pixels,
     manifest_hash,
     repeats,
 )
@@ -123,8 +122,7 @@ def open_dataset(
     warnings = repeats(entries, listing.classes)
     if palette is not None:
         for name, split in (("train", train), ("val", val)):
-            counts = np.bincount(split.targets.ravel(), minlength=len(listing.classes))
-            warnings += absent_classes(name, counts, palette)
+            warnings += absent_classes(name, class_pixels(split.targets, palette), palette)
     return Dataset(
         role=role,
         source=kind,

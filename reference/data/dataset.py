@@ -234,7 +234,12 @@ def _target(entry: Entry, classes: Sequence[str]) -> str:
     return f" ({classes[entry.target]})" if isinstance(entry.target, int) and classes else ""
 
 
-def absent_classes(split: str, counts: np.ndarray, palette: Palette) -> list[str]:
+def class_pixels(masks: np.ndarray, palette: Palette) -> tuple[int, ...]:
+    """Pixels of each class in (..., H, W) uint8 masks, unknown last: (K + 1,)."""
+    return tuple(np.bincount(masks.ravel(), minlength=palette.unknown_index + 1).tolist())
+
+
+def absent_classes(split: str, counts: Sequence[int], palette: Palette) -> list[str]:
     """A line on the scored classes that a split's masks do not hold; ``counts`` is (K + 1,) pixels."""
     absent = [name for name, count in zip(palette.classes, counts, strict=False) if not count]
     if not absent:
