@@ -37,6 +37,7 @@ KINDS: dict[str, str] = {
     "architecture": "a network as printed or described",
     "formula": "a formula as printed or described",
     "process": "something that happens during training",
+    "timing": "how many times as long one training takes as another",
     "explanation": "why something is so, and what would test it",
     "figure": "a picture that the report shows",
     "protocol": "settings and code as printed",
@@ -74,6 +75,8 @@ class Claim:
         epoch: the epoch the figure is printed for, in the report's own counting.
         approx: printed with "about" or "almost".
         difference_of: recipes (a, b) of a gain a - b.
+        margin: what still counts as the same figure, as a fraction, where it is not the metric's usual one.
+        ratio_of, least: recipes (a, b) of a timing, and how many times as long a takes at least.
         order: number claims, best first; or, where nothing is printed, recipes (``order_recipes``).
         tie: the ordering claims that its members are about equal.
         model: key of ``reference.models.MODELS`` that the listing is compared with.
@@ -114,6 +117,9 @@ class Claim:
     selection: str = "unstated"
     approx: bool = False
     difference_of: tuple[str, ...] = ()
+    margin: str | None = None
+    ratio_of: tuple[str, ...] = ()
+    least: str | None = None
 
     order: tuple[str, ...] = ()
     order_recipes: tuple[str, ...] = ()

@@ -117,6 +117,7 @@ def _claim(table: dict[str, Any], report: str, file: str, position: int) -> Clai
 
 def _check_number(table: dict[str, Any], where: str) -> None:
     _check_class_index(table, where)
+    _check_positive(table, "margin", where)
     if table["metric"].startswith("delta_") != ("difference_of" in table):
         raise InputError(
             f"{where}: 'difference_of' goes with a delta metric and only there; metric is {table['metric']!r}"
@@ -136,8 +137,18 @@ def _check_number(table: dict[str, Any], where: str) -> None:
             raise InputError(f"{where}: value {value} is not {first} - {second}; check 'derived_from'")
 
 
+def _check_positive(table: dict[str, Any], key: str, where: str) -> None:
+    if key in table and not float(table[key]) > 0:
+        raise InputError(f"{where}: {key} is {table[key]}; expected a number above 0")
+
+
+def _check_timing(table: dict[str, Any], where: str) -> None:
+    _check_positive(table, "least", where)
+
+
 def _check_ordering(table: dict[str, Any], where: str) -> None:
     _check_class_index(table, where)
+    _check_positive(table, "margin", where)
     if ("order" in table) == ("order_recipes" in table):
         raise InputError(f"{where}: needs exactly one of 'order' and 'order_recipes'")
     members = table.get("order") or table["order_recipes"]
@@ -172,6 +183,7 @@ _CHECKS: dict[str, Callable[[dict[str, Any], str], None]] = {
     "ordering": _check_ordering,
     "process": _check_process,
     "figure": _check_figure,
+    "timing": _check_timing,
 }
 
 

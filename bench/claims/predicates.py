@@ -165,6 +165,23 @@ def clusters_clear_with_overlap(
     return _purity_within(curves, epoch, least, most, prefix)
 
 
+def reaches(curves: Curves, *, curve: str, epoch: Epoch, least: float) -> Judgement:
+    """A curve has reached a value at an epoch, such as all of the training set classified correctly."""
+    measured = _at(curves, curve, epoch)
+    if measured is None:
+        return Judgement(None, f"{curve} was not measured at epoch {epoch}")
+    at, value = measured
+    return Judgement(value >= least, f"{curve} is {value:.4g} at epoch {at}; at least {least:g} is claimed")
+
+
+def stays_below(curves: Curves, *, curve: str, epoch: Epoch, most: float) -> Judgement:
+    """A curve is still below a value at an epoch: ``reaches`` upside down."""
+    reached = reaches(curves, curve=curve, epoch=epoch, least=most)
+    if reached.holds is None:
+        return reached
+    return Judgement(not reached.holds, reached.why.replace("at least", "less than"))
+
+
 PREDICATES: dict[str, Callable[..., Judgement]] = {
     "gap_opens_after": gap_opens_after,
     "no_clear_fall_after": no_clear_fall_after,
@@ -175,7 +192,48 @@ PREDICATES: dict[str, Callable[..., Judgement]] = {
     "clusters_clear": clusters_clear,
     "clusters_overlap": clusters_overlap,
     "clusters_clear_with_overlap": clusters_clear_with_overlap,
+    "reaches": reaches,
+    "stays_below": stays_below,
 }
+
+NEIGHBOURS = 10
+"""Neighbours of a purity."""
+
+
+def purity_ceiling(images: int, classes: int, neighbours: int = NEIGHBOURS) -> float:
+    """The highest k-NN purity of ``images`` points in ``classes`` classes of about one size.
+
+    A point has no more neighbours of its own class than the class has others: perfect clusters of five
+    images have a 10-NN purity of 0.4.
+
+    >>> purity_ceiling(50, 10)
+    0.4
+    """
+    return min(1.0, max(images // classes - 1, 0) / neighbours) if classes else 1.0
+
+
+def one_way(name: str, args: Mapping[str, object], ceiling: float) -> str:
+    """Why a predicate comes out one way whatever a training does, for purities up to ``ceiling``; else ""."""
+    arguments = {**(PREDICATES[name].__kwdefaults__ or {}), **args}
+    bound = {
+        "clusters_clear": arguments.get("least"),
+        "clusters_clear_with_overlap": arguments.get("least"),
+        "clusters_overlap": arguments.get("most"),
+        "clusters_grow": arguments.get("margin"),
+        "clusters_about_equal": arguments.get("margin"),
+    }.get(name)
+    if not isinstance(bound, int | float) or ceiling >= bound:
+        return ""
+    return f"perfect clusters have a {NEIGHBOURS}-NN purity of {ceiling:.2f} on these images, and {bound:.2f}\
+ is asked for"
+
+
+def epochs_of(name: str, args: Mapping[str, object]) -> tuple[int, ...]:
+    """The epochs, counted from 1, that a predicate reads single measurements of."""
+    if name in ("gap_opens_after", "no_clear_fall_after", "no_clear_gain_after", "best_near"):
+        return ()  # they read whole curves and say themselves what is missing
+    named = (args.get(key) for key in ("epoch", "since", "until"))
+    return tuple(epoch for epoch in named if isinstance(epoch, int))
 
 
 class _Change(NamedTuple):

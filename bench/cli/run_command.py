@@ -57,7 +57,10 @@ def run(
     channels_last: Annotated[bool, typer.Option("--channels-last", help="Memory layout NHWC.")] = False,
     compiled: Annotated[bool, typer.Option("--compile", help="torch.compile, eager where it fails.")] = False,
     resume: Annotated[bool, typer.Option(help="Go on from an unfinished run's checkpoint.")] = True,
-    again: Annotated[bool, typer.Option("--again", help="Run even what has a record.")] = False,
+    again: Annotated[
+        str | None,
+        typer.Option("--again", metavar="REASON", help="Run even what has a record, for this reason."),
+    ] = None,
     out: OutOption = RUNS,
     cache: Annotated[Path | None, typer.Option(envvar="BENCH_CACHE", help="Decoded images.")] = None,
     mask_values: MaskValuesOption = None,
@@ -81,6 +84,8 @@ def run(
         refuse_name("--init", str(init), ["scratch"])
     if dtype not in ("float32", "bfloat16"):
         refuse_name("--dtype", dtype, ["float32", "bfloat16"])
+    if again is not None and not again.strip():
+        raise InputError("--again: found no reason; say why a run that has a record is made anew")
     if weights is not None and not weights.is_dir():
         raise InputError(f"--weights {weights}: no such folder")
     if tensorboard:
@@ -125,27 +130,28 @@ def run(
             micro_batch=micro_batch,
             mask_values=mask_values_of(mask_values),
             notice=lambda line: print(line, file=sys.stderr),
+            again=again or "",
         )
     )
     for one in absent:
         print(f"{one.slug}: not run: {one.reason}: {one.cause}", file=sys.stderr)
-    todo = distributed.rank0_first(lambda: execute.missing(runs, out, again=again))
+    todo = distributed.rank0_first(lambda: execute.missing(runs, out, again=again is not None))
     distributed.barrier()
     if not runs:
         raise InputError("nothing can run here; see the lines above")
     wanting = {run.run_id for run in todo}
     done = [run for run in runs if run.run_id not in wanting]
     if done:
-        print(f"{len(done)} of {len(runs)} runs have a record already (--again runs them anew)")
+        print(f"{len(done)} of {len(runs)} runs have a record already (--again REASON runs them anew)")
     for finished in done if distributed.world().main else ():
         execute.tidy(finished, out)
     if ray is None:
-        statuses = _run_all(todo, out, weights, resume=resume and not again, tensorboard=tensorboard)
+        statuses = _run_all(todo, out, weights, resume=resume and again is None, tensorboard=tensorboard)
     else:
         seen = (folder and folder.absolute() for folder in (source, weights, cache, shared))
         places = cluster.Folders(*seen)
         with cluster.Board(todo, _summary) as board:
-            statuses = cluster.run_all(ray, todo, out, places, resume=resume and not again, say=board)
+            statuses = cluster.run_all(ray, todo, out, places, resume=resume and again is None, say=board)
     distributed.leave()
     if any(status != "ok" for status in statuses):
         raise typer.Exit(1)

@@ -1,39 +1,45 @@
-"""From records to a grade for every claim: which runs count, and which rule of this room judges them.
+"""From records to a verdict on every claim: may the runs decide it, and which rule of this room judges them.
 
-A run counts for a number only on the data that the claim names and without deviations. All other runs of
-the recipe are measured too and stand beside the grade, in groups that are never mixed: a mean runs over
-seeds of one recipe, tier, data set, set of deviations and numerics, and nothing else.
+Relevance comes first (``bench.grading.relevance``). Runs that may not decide a claim are rehearsals: they show
+that the machinery works, in one line without a verdict. Runs are in groups that are never mixed: a mean runs
+over seeds of one recipe, tier, data set, set of deviations and numerics, and nothing else.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from bench import checks
 from bench.claims.claim import METRICS, Claim, Ledger
 from bench.claims.predicates import PREDICATES
-from bench.grading import deterministic, numbers, orderings
+from bench.grading import deterministic, numbers, orderings, rehearsal, relevance
 from bench.grading import statistics as statistics_module
 from bench.grading import verdict as verdict_module
-from bench.grading.groups import Group, Runs, comparable, group_key, preference
+from bench.grading.groups import Group, Runs, comparable, preference
 from bench.grading.measured import Measured, PerImage, figure_of, is_recipes_own, measure, per_image
+from bench.grading.orderings import Side
+from bench.grading.relevance import Obstacle
+from bench.grading.spread import Spread, expected_spread, margin
 from bench.grading.verdict import Verdict
-from bench.printed import printed_files
 from bench.runs import provenance
 from bench.runs.records import Record
-from reference.data.dataset import OFFICIAL_PALETTE
 from reference.outside import is_import_path
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Assumption, Recipe
 
-CHECKS: dict[str, Callable[[], tuple[Any, Any]]] = {**printed_files.CHECKS, **checks.CHECKS}
-"""Deterministic claims that code settles: claim id → (what is printed, what we find)."""
+
+def checks() -> Mapping[str, Callable[[], tuple[Any, Any]]]:
+    """Deterministic claims that code settles: claim id → (what is printed, what we compute)."""
+    # Imported here: a claim that runs decide needs none of them.
+    from bench import checks as claim_checks
+    from bench.printed import printed_files
+
+    return {**printed_files.CHECKS, **claim_checks.CHECKS}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,41 +47,38 @@ class Row:
     """A claim and what became of it.
 
     Attributes:
-        reason: key of ``grading.NOT_RUN_REASONS`` where the grade is ``not run``, else empty.
-        on: what the grade rests on where that is not the claim's own data without deviations:
-            ``"stand-in"``, ``"synthetic"`` or ``"gpu tier"``; empty else.
+        reason: key of ``NOT_TESTED_REASONS`` where the grade is ``not tested``, else empty.
         statistics: the rule's verdict with its figures, where a rule was applied.
         runs: the records that the grade rests on.
         measured: our figure from those runs, for a number.
-        elsewhere: figures on other data or with deviations, which count for nothing but are shown.
+        rehearsal: what runs that decide nothing have shown, in one line; empty where there are none.
         assumptions: values that the report does not state and the recipe chose.
         flags: what an audit found in the report itself.
-        superseded: older attempts and runs of an earlier recipe, which are not graded.
+        superseded: runs of an earlier recipe, which are not graded.
+        replaced: runs that ended and were run anew, and repetitions without a reason, each in one line.
         failures: every run of the claim's recipes that did not end well.
-        holm_p: the p-value of a number, adjusted over all numbers of its report.
+        holm_p: the p-value of a number or an ordering, adjusted over those of its report.
     """
 
     claim: Claim
     grade: str
     reason: str = ""
-    on: str = ""
     sentence: str
     statistics: Verdict | None = None
     runs: tuple[Record, ...] = ()
     measured: Measured | None = None
-    elsewhere: tuple[Measured, ...] = ()
+    rehearsal: str = ""
     assumptions: tuple[Assumption, ...] = ()
     flags: tuple[str, ...] = ()
     superseded: int = 0
+    replaced: tuple[str, ...] = ()
     failures: tuple[Record, ...] = ()
     holm_p: float | None = None
 
     @property
     def label(self) -> str:
-        """The grade as it is shown: ``"not run: data"``, ``"directional on synthetic"``."""
-        if self.reason:
-            return f"{self.grade}: {self.reason}"
-        return f"{self.grade} on {self.on}" if self.on else self.grade
+        """The grade as it is shown: ``"not tested: data"``, ``"reproduced"``."""
+        return f"{self.grade}: {self.reason}" if self.reason else self.grade
 
 
 def grade_all(
@@ -85,23 +88,22 @@ def grade_all(
     alignment_green: bool,
     folder: Path | None = None,
     flags: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    only: Collection[str] | None = None,
 ) -> list[Row]:
     """Grade every claim of every ledger, in the ledgers' order.
 
     Args:
-        found: all records, in any order.
+        found: all records, in any order; of a few claims those of their reports' recipes suffice.
         alignment_green: the alignment suites passed for ``reference/`` as it is now; it vouches only for runs
             of that very code.
-        folder: where the records lie, for per-image results; without it one seed decides no ordering.
+        folder: where the records lie, for per-image results.
         flags: by claim id, what an audit found in the report itself.
+        only: ids of the claims that are asked for; None for all. Others are not graded, but for the numbers
+            or orderings of the same report that Holm's method needs.
     """
-    known = tuple(ledgers)
-    claims = {claim.id: claim for ledger in known for claim in ledger.claims}
-    grader = _Grader(Runs(found), claims, alignment_green, folder)
-    rows: list[Row] = []
-    for ledger in known:
-        rows += _with_holm(map(grader.grade, ledger.claims))
-    rows = grader.explained(rows)
+    grader = Grader(ledgers, found, alignment_green=alignment_green, folder=folder)
+    asked = [claim for claim in grader.claims.values() if only is None or claim.id in only]
+    rows = [grader.row(claim.id) for claim in asked]
     return [replace(row, flags=flags.get(row.claim.id, ())) for row in rows]
 
 
@@ -113,39 +115,52 @@ class _Member:
     figure: Callable[[Record], float | None]
     recorded: Callable[[Record], bool]
 
-
-@dataclass(frozen=True)
-class _Pairing:
-    """Groups of several recipes that may be compared: alike in tier, data, kind of deviation, numerics."""
-
-    groups: tuple[Group, ...]
-    seeds: tuple[int, ...]
-
-    def values(self, members: Sequence[_Member]) -> list[list[float]]:
-        """One list a member, one figure a common seed; nan where it is undefined."""
-        columns = []
-        for group, member in zip(self.groups, members, strict=True):
-            of = {record.seed: member.figure(record) for record in group.runs}
-            columns.append([math.nan if (v := of[seed]) is None else v for seed in self.seeds])
-        return columns
-
-    @property
-    def runs(self) -> tuple[Record, ...]:
-        return tuple({id(r): r for g in self.groups for r in g.runs if r.seed in self.seeds}.values())
+    def side(self, group: Group) -> Side:
+        """The figures of the group's seeds, and how many broke."""
+        figures = tuple(math.nan if (v := self.figure(r)) is None else v for r in group.counted)
+        return Side(name=self.slug, figures=figures, broken=len(group.started) - len(group.counted))
 
 
-class _Grader:
+_Pairing = tuple[Group, ...]
+"""One group of each member, alike in tier, data, kind of deviation and numerics."""
+
+
+class Grader:
+    """Grades claims one by one, each once; what several of them need is kept."""
+
     def __init__(
-        self, runs: Runs, claims: Mapping[str, Claim], alignment_green: bool, folder: Path | None
+        self,
+        ledgers: Iterable[Ledger],
+        found: Iterable[Record],
+        *,
+        alignment_green: bool,
+        folder: Path | None = None,
     ) -> None:
-        self.runs = runs
-        self.claims = claims
+        self.ledgers = tuple(ledgers)
+        self.runs = Runs(found)
+        self.claims = {claim.id: claim for ledger in self.ledgers for claim in ledger.claims}
         self.alignment_green = alignment_green
         self.folder = folder
         self.images: dict[str, PerImage | None] = {}
+        self.learned: dict[int, bool] = {}
+        self.rows: dict[str, Row] = {}
+        self.families: dict[tuple[str, str], dict[str, float]] = {}
 
-    def grade(self, claim: Claim) -> Row:
-        """The first rule that matches, in the order of the grades."""
+    @cached_property
+    def checks(self) -> Mapping[str, Callable[[], tuple[Any, Any]]]:
+        return checks()
+
+    def row(self, claim_id: str) -> Row:
+        """The graded claim of that id.
+
+        Raises:
+            KeyError: no such claim.
+        """
+        if claim_id not in self.rows:
+            self.rows[claim_id] = self._grade(self.claims[claim_id])
+        return self.rows[claim_id]
+
+    def _grade(self, claim: Claim) -> Row:
         slugs = self._slugs(claim)
         missing = [slug for slug in slugs if slug not in RECIPES]
         row = partial(
@@ -154,175 +169,279 @@ class _Grader:
             assumptions=tuple(a for slug in slugs if slug in RECIPES for a in RECIPES[slug].assumptions),
             failures=self.runs.failures(slugs),
             superseded=sum(record.slug in slugs for record in self.runs.superseded),
+            replaced=self._replaced(slugs),
         )
         if claim.illegible:
-            return _not_run(row, "illegible", claim.illegible_why or "")
-        if claim.id in CHECKS:
-            return _judged(row, deterministic.grade_exact(*CHECKS[claim.id]()))
+            return _not_tested(row, Obstacle("illegible", claim.illegible_why or ""))
+        if claim.id in self.checks:
+            return _judged(row, deterministic.grade_exact(*self.checks[claim.id]()))
         if claim.kind in ("architecture", "formula", "protocol"):
-            return _not_run(row, "no recipe", "no check of it is written")
+            return _not_tested(row, Obstacle("no recipe", "no check of it is written"))
         if claim.kind == "explanation":
-            return _not_run(row, "no recipe", "")  # filled in by ``explained``, from the other rows
+            return self._explanation(claim, row)
         if not slugs:
-            return _not_run(row, "not stated" if claim.unstated else "no recipe", "")
+            return _not_tested(row, Obstacle("not stated" if claim.unstated else "no recipe", ""))
         if missing:
-            return _not_run(row, "no recipe", f"no recipe {', '.join(missing)}")
+            return _not_tested(row, Obstacle("no recipe", f"no recipe {', '.join(missing)}"))
         by_kind: dict[str, Callable[[Claim, Callable[..., Row]], Row]] = {
             "ordering": self._ordering,
             "figure": self._figure,
             "process": self._process,
-            "number": self._difference if claim.difference_of else self._number,
+            "timing": self._timing,
+            "number": self._gain if claim.difference_of else self._number,
         }
         return by_kind[claim.kind](claim, row)
 
-    def explained(self, rows: Sequence[Row]) -> list[Row]:
-        """The rows with every explanation told by what became of the claims that would test it."""
-        of = {row.claim.id: row for row in rows}
-        return [self._explanation(row, of) if row.claim.kind == "explanation" else row for row in rows]
-
-    def _explanation(self, row: Row, of: Mapping[str, Row]) -> Row:
-        if row.reason != "no recipe" or row.statistics is not None:
-            return row
-        became = {name: self._became_of(name, of) for name in row.claim.tested_by}
-        told = ", ".join(f"{name} ({label})" for name, label in became.items())
-        if any(label != "no recipe" and not label.startswith("not run") for label in became.values()):
-            sentence = f"no single run decides an explanation; its tests: {told}"
-            return replace(row, grade="inconclusive", reason="", sentence=sentence)
-        reasons = [of[name].reason for name in became if name in of]
-        reason = "no recipe" if not became or "no recipe" in became.values() else (*reasons, "data")[0]
-        detail = f"what would test it: {told}" if told else "no test of it is named"
-        return replace(row, reason=reason, sentence=verdict_module.not_run(reason, detail).sentence)
-
-    def _became_of(self, name: str, of: Mapping[str, Row]) -> str:
-        """A claim's grade, or of a recipe without a claim its best group of runs."""
-        if name in of:
-            return of[name].label
-        if name not in RECIPES:
-            return "no recipe"
-        groups = self.runs.groups.get(name)
-        return f"run, {groups[0].named}" if groups else "not run"
+    def _replaced(self, slugs: Sequence[str]) -> tuple[str, ...]:
+        told = [
+            f"{r.slug} seed {r.seed} ({r.status}) was run anew: {reason}"
+            for r, reason in self.runs.replaced(slugs)
+        ]
+        told += [
+            f"{r.slug} seed {r.seed}: attempt {r.attempt} repeats a run that ended, without a reason, and"
+            " decides nothing"
+            for r in self.runs.repeated
+            if r.slug in slugs
+        ]
+        return tuple(told)
 
     def _slugs(self, claim: Claim) -> list[str]:
         """The recipes whose runs settle the claim; an ordered claim without one stands for itself."""
         if claim.order:
             return [self.claims[name].recipe or name for name in claim.order]
-        if claim.order_recipes or claim.difference_of:
-            return list(claim.order_recipes or claim.difference_of)
-        return [claim.recipe] if claim.recipe else []
+        several = claim.order_recipes or claim.difference_of or claim.ratio_of
+        return list(several) if several else [claim.recipe] if claim.recipe else []
+
+    def _explanation(self, claim: Claim, row: Callable[..., Row]) -> Row:
+        """What became of the claims that would test it; none of them decides it."""
+        became = {name: self._became_of(name) for name in claim.tested_by}
+        told = ", ".join(f"{name} ({label})" for name, label in became.items())
+        if any(name in self.claims and self.row(name).grade != "not tested" for name in became):
+            sentence = f"no single run decides an explanation; its tests: {told}"
+            return row(grade="undecided", sentence=sentence)
+        reasons = [self.row(name).reason for name in became if name in self.claims]
+        reason = "no recipe" if not became or "no recipe" in became.values() else (*reasons, "data")[0]
+        return _not_tested(row, Obstacle(reason, f"what would test it: {told}" if told else "no test is named"))
+
+    def _became_of(self, name: str) -> str:
+        """A claim's grade; of a recipe without a claim whether there is a run of it that could decide."""
+        if name in self.claims:
+            return self.row(name).label
+        if name not in RECIPES:
+            return "no recipe"
+        deciding = [g for g in self.runs.groups[name] if g.source == "official" and g.tier != "smoke"]
+        return f"run, {deciding[0].named}" if deciding else "not tested: data"
 
     # numbers
 
     def _number(self, claim: Claim, row: Callable[..., Row]) -> Row:
         assert claim.recipe is not None
         assert claim.metric_name is not None
-        own = None if is_recipes_own(claim) else partial(figure_of, claim)
-        with_figure = [g for g in self.runs.groups[claim.recipe] if any(_recorded(claim, r) for r in g.runs)]
-        measured = [measure(claim.metric_name, group, self.folder, own) for group in with_figure]
-        counting = [m for m in measured if m.group.counts_for(claim)]
-        if not counting:
-            return self._no_number(claim, partial(row, elsewhere=tuple(measured)))
-        chosen = max(counting, key=lambda m: m.k)  # the first of the most: groups come in their preference
-        row = partial(
-            row,
-            runs=chosen.group.runs,
-            measured=chosen,
-            elsewhere=tuple(m for m in measured if m is not chosen),
-        )
-        verdict = self._by_number_rule(claim, claim.metric_name, list(chosen.values), chosen.group.runs, 1.0)
-        broken = self.runs.broken(claim.recipe, claim)
-        return _judged(row, verdict, _broken_beside(broken) + _of_outside(RECIPES[claim.recipe]))
-
-    def _no_number(self, claim: Claim, row: Callable[..., Row]) -> Row:
-        """Why no run counts for a number: all broke, they deviate, or they are on other data or not there."""
-        assert claim.recipe is not None
-        broken = self.runs.broken(claim.recipe, claim)
-        if broken:
-            return _failed(row, broken)
         groups = self.runs.groups[claim.recipe]
-        if any(group.counts_for(claim) for group in groups):
-            return _not_run(row, "no recipe", f"the runs of {claim.recipe} record no {claim.metric_name}")
-        if any(group.source == claim.source for group in groups):
-            return _not_run(row, "deviation", _kinds(groups, claim.source))
-        return _not_run(row, "data", _others(groups, claim.source))
+        row = partial(row, rehearsal=self._rehearsed_number(claim))
+        chosen, obstacle = self._deciding(claim, groups)
+        if chosen is None:
+            lost = self._lost(claim, [claim.recipe])
+            return _unstable(row, lost) if lost else _not_tested(row, obstacle)
+        own = None if is_recipes_own(claim) else partial(figure_of, claim)
+        judged = replace(chosen, runs=chosen.counted)
+        measured = measure(claim.metric_name, judged, self.folder, own) if judged.runs else None
+        verdict = self._number_verdict(claim, chosen)
+        return _judged(
+            partial(row, runs=chosen.counted, measured=measured, holm_p=self._holm_p(claim)),
+            verdict,
+            _remarks([chosen]) + _of_outside(RECIPES[claim.recipe]),
+        )
 
-    def _difference(self, claim: Claim, row: Callable[..., Row]) -> Row:
-        """A gain a − b, from the same seeds of two recipes."""
+    def _deciding(self, claim: Claim, groups: Sequence[Group]) -> tuple[Group | None, Obstacle]:
+        """The group with most seeds that may decide a number, or what stands in the way of the nearest."""
+        obstacles: list[Obstacle] = []
+        deciding = []
+        for group in groups:
+            obstacle = self._against_number(claim, group)
+            if obstacle is None:
+                deciding.append(group)
+            else:
+                obstacles.append(obstacle)
+        if deciding:
+            return max(deciding, key=lambda group: len(group.counted)), Obstacle("data", "")
+        return None, _nearest(obstacles, self._no_run(claim, [str(claim.recipe)]))
+
+    def _against_number(self, claim: Claim, group: Group) -> Obstacle | None:
+        obstacle = relevance.wrong_data(claim, group) or relevance.deviates(group)
+        if obstacle is not None:
+            return obstacle
+        if not group.counts_for(claim):
+            changed = "numerics" if not group.eager_float32 else "the schedule"
+            return Obstacle("deviation", f"there are runs at {group.named}, which change {changed}")
+        return (
+            relevance.lacks_class(claim, group)
+            or relevance.lacks_epoch(claim, group)
+            or self._unrecorded(claim, group)
+            or relevance.at_chance(group, self.runs.latest, self._learned)
+        )
+
+    def _unrecorded(self, claim: Claim, group: Group) -> Obstacle | None:
+        if all(_recorded(claim, record) for record in group.runs):
+            return None
+        return Obstacle("no recipe", f"the runs of {group.slug} record no {claim.metric_name}")
+
+    def _number_verdict(self, claim: Claim, group: Group, adjust: Callable[[float], float] | None = None) -> Verdict:
+        """The rule's verdict on the group's seeds; the p is adjusted over the report where that matters."""
+        assert claim.value is not None
+        metric = str(claim.metric_name)
+        figures = [math.nan if (v := figure_of(claim, r)) is None else v for r in group.counted]
+        return self._by_rule(claim, metric, [figures], [group], adjust)
+
+    def _gain(self, claim: Claim, row: Callable[..., Row]) -> Row:
+        """A gain a − b, from the seeds of two recipes."""
         assert claim.metric is not None
         metric = claim.metric.removeprefix("delta_")
         members = [_of_recipe(slug, metric) for slug in claim.difference_of]
-        pairings = self._pairings(members)
-        counting = [p for p in pairings if all(group.counts_for(claim) for group in p.groups)]
-        if not counting:
-            broken = [r for slug in claim.difference_of for r in self.runs.broken(slug, claim)]
-            if broken:
-                return _failed(row, broken)
-            groups = [group for pairing in pairings for group in pairing.groups]
-            if any(group.source == claim.source for group in groups):
-                return _not_run(row, "deviation", _kinds(groups, claim.source))
-            return _not_run(row, "data", _others(groups, claim.source))
-        chosen = max(counting, key=lambda p: len(p.seeds))
-        first, second = chosen.values(members)
-        gains = [a - b for a, b in zip(first, second, strict=True)]
-        # a difference of two independent figures scatters √2 as far as one of them
-        verdict = self._by_number_rule(claim, metric, gains, chosen.runs, math.sqrt(2))
-        return _judged(partial(row, runs=chosen.runs), verdict)
+        row = partial(row, rehearsal=self._rehearsed_ordering(claim, members))
+        chosen, obstacle = self._deciding_pairing(claim, members, as_printed=True)
+        if chosen is None:
+            lost = self._lost(claim, claim.difference_of)
+            return _unstable(row, lost) if lost else _not_tested(row, obstacle)
+        verdict = self._gain_verdict(claim, chosen)
+        runs = tuple(record for group in chosen for record in group.counted)
+        return _judged(partial(row, runs=runs, holm_p=self._holm_p(claim)), verdict, _remarks(chosen))
 
-    def _by_number_rule(
-        self, claim: Claim, metric: str, values: list[float], runs: Sequence[Record], spread: float
+    def _gain_verdict(
+        self, claim: Claim, chosen: _Pairing, adjust: Callable[[float], float] | None = None
+    ) -> Verdict:
+        assert claim.metric is not None
+        metric = claim.metric.removeprefix("delta_")
+        figures = [
+            [math.nan if (v := record.metric(metric)) is None else v for record in group.counted]
+            for group in chosen
+        ]
+        return self._by_rule(claim, metric, figures, chosen, adjust)
+
+    def _by_rule(
+        self,
+        claim: Claim,
+        metric: str,
+        figures: Sequence[Sequence[float]],
+        groups: Sequence[Group],
+        adjust: Callable[[float], float] | None,
     ) -> Verdict:
         assert claim.value is not None
         unit: Any = claim.unit or "fraction"
-        level = numbers.printed_value(claim.value, unit)
+        printed = numbers.printed_value(claim.value, unit)
+        runs = [record for group in groups for record in group.counted]
+        n = claim.n if claim.n is not None else int(groups[0].runs[0].data["val"])
+        level = printed
         if claim.difference_of:  # a gain is no accuracy: the spread depends on the level it is gained at
-            level = _mean_of(metric, runs, level)
-        n = claim.n if claim.n is not None else int(runs[0].data["val"])
-        if metric not in ("top1", "miou") and not metric.startswith("iou_"):
-            sentence = f"no spread between seeds is known beforehand for the {METRICS[metric].title}"
-            return Verdict(grade="inconclusive", sentence=sentence, k=len(values))
-        earlier = () if claim.difference_of else self._earlier(metric, runs)
-        sigma0 = spread * numbers.prior_sigma(metric, n, level, earlier)[0]
+            known = [v for values in figures for v in values if math.isfinite(v)]
+            level = math.fsum(known) / len(known) if known else 0.5
+        spread = self._spread(metric, n, level, groups)
+        if spread is None:
+            title = METRICS[metric].title if metric in METRICS else metric
+            sentence = f"no spread between seeds is known beforehand for the {title}"
+            return Verdict(grade="undecided", sentence=sentence, k=len(figures[0]))
         half_step = numbers.rounding_halfwidth(claim.value, unit)
-        return numbers.grade_number(
-            claim.value,
-            values,
-            sigma0=sigma0,
-            margin=float(numbers.margin(claim.metric or metric, n, sigma0, half_step)),
-            unit=unit,
-            m=claim.runs,
-            higher_is_better=METRICS[claim.metric or metric].higher_is_better,
-            assumptions=any(record.assumptions for record in runs),
-            alignment_green=self._vouched_for(runs),
-        )
+        if claim.margin is not None:
+            allowed = float(claim.margin)
+        elif claim.difference_of:
+            allowed = max(abs(printed), half_step)
+        else:
+            allowed = float(margin(metric, n, printed, half_step))
+        common = {
+            "spread": spread,
+            "margin": allowed,
+            "unit": unit,
+            "m": claim.runs,
+            "approx": claim.approx,
+            "higher_is_better": METRICS[claim.metric or metric].higher_is_better,
+            "assumptions": any(record.assumptions for record in runs),
+            "alignment_green": self._vouched_for(runs),
+            "broken": sum(len(group.started) - len(group.counted) for group in groups),
+            "adjust": adjust or (lambda p: self._adjusted(claim, p)),
+        }
+        if len(figures) == 2:
+            return numbers.grade_gain(claim.value, figures[0], figures[1], **common)
+        return numbers.grade_number(claim.value, figures[0], **common)
+
+    def _spread(self, metric: str, n: int, level: float, groups: Sequence[Group]) -> Spread | None:
+        """σ₀ and ν₀ for these groups, from earlier runs of other recipes on the same data; None if unknown."""
+        if metric not in ("top1", "miou") and not metric.startswith("iou_"):
+            return None
+        first = groups[0]
+        graded = {group.slug for group in groups}
+        earlier = [
+            [value for record in group.counted if (value := record.metric(metric)) is not None]
+            for others in self.runs.groups.values()
+            for group in others
+            if group.slug not in graded
+            and (group.tier, group.source, group.data, group.numerics)
+            == (first.tier, first.source, first.data, first.numerics)
+            and all(self._learned(record) for record in group.counted)
+        ]
+        return expected_spread(metric, n, level, earlier)
 
     def _vouched_for(self, runs: Sequence[Record]) -> bool:
         """Green suites speak for the code they tested, not for runs of an earlier one."""
         present = provenance.reference_hash()
         return self.alignment_green and all(r.provenance.get("reference_hash") == present for r in runs)
 
-    def _earlier(self, metric: str, runs: Sequence[Record]) -> list[float]:
-        """Figures of superseded runs like the graded ones, one a seed; no repetition of a graded run."""
-        graded = {record.weights_hash for record in runs}
-        like = [
-            r
-            for r in self.runs.superseded
-            if group_key(r) == group_key(runs[0]) and r.weights_hash not in graded
-        ]
-        figures = {r.seed: value for r in like if (value := r.metric(metric)) is not None}
-        return [figures[seed] for seed in sorted(figures)]
+    # Holm's method over the numbers, or the orderings, of a report
+
+    def _adjusted(self, claim: Claim, p: float) -> float:
+        family = {**self._family(claim.report, claim.kind), claim.id: p}
+        return dict(zip(family, statistics_module.holm(list(family.values())), strict=True))[claim.id]
+
+    def _holm_p(self, claim: Claim) -> float | None:
+        family = self._family(claim.report, claim.kind)
+        return self._adjusted(claim, family[claim.id]) if claim.id in family else None
+
+    def _family(self, report: str, kind: str) -> dict[str, float]:
+        """The p of every number (or ordering) of a report that runs test."""
+        if (report, kind) not in self.families:
+            found: dict[str, float] = {}
+            for claim in self.claims.values():
+                if claim.report == report and claim.kind == kind and not claim.illegible:
+                    p = self._p_of(claim)
+                    if p is not None:
+                        found[claim.id] = p
+            self.families[report, kind] = found
+        return self.families[report, kind]
+
+    def _p_of(self, claim: Claim) -> float | None:
+        slugs = self._slugs(claim)
+        if not slugs or any(slug not in RECIPES for slug in slugs) or claim.id in self.checks:
+            return None
+        if claim.kind == "ordering":
+            members = self._members(claim)
+            pairing, _ = self._deciding_pairing(claim, members)
+            return None if pairing is None else self._compared(claim, members, pairing).p
+        if claim.difference_of:
+            metric = str(claim.metric).removeprefix("delta_")
+            members = [_of_recipe(slug, metric) for slug in claim.difference_of]
+            pairing, _ = self._deciding_pairing(claim, members, as_printed=True)
+            return None if pairing is None else self._gain_verdict(claim, pairing, float).p
+        group, _ = self._deciding(claim, self.runs.groups[slugs[0]])
+        return None if group is None else self._number_verdict(claim, group, float).p
 
     # orderings
 
     def _ordering(self, claim: Claim, row: Callable[..., Row]) -> Row:
-        members = [self._member(claim, name) for name in claim.order or claim.order_recipes]
-        pairings = self._pairings(members)
-        if not pairings:
-            sides = ", ".join(f"{m.slug} {_count(self.runs.groups[m.slug])}" for m in members)
-            return _not_run(row, "data", f"no runs that can be compared: {sides}")
-        chosen = min(pairings, key=lambda p: self._standing(p, claim))
-        verdict = self._compare(claim, chosen, members)
-        label = _on(chosen.groups[0], claim)
-        group = chosen.groups[0]
-        return _judged(partial(row, runs=chosen.runs, on=label), verdict, f"; {group.named}")
+        members = self._members(claim)
+        row = partial(row, rehearsal=self._rehearsed_ordering(claim, members))
+        chosen, obstacle = self._deciding_pairing(claim, members)
+        if chosen is None:
+            lost = self._lost(claim, [member.slug for member in members])
+            return _unstable(row, lost) if lost else _not_tested(row, obstacle)
+        verdict = self._compared(claim, members, chosen)
+        holm_p = self._holm_p(claim)
+        if holm_p is not None:
+            verdict = orderings.adjusted(verdict, holm_p)
+        runs = tuple({id(r): r for group in chosen for r in group.counted}.values())
+        more = f"; {chosen[0].named}{_remarks(chosen)}"
+        return _judged(partial(row, runs=runs, holm_p=holm_p), verdict, more)
+
+    def _members(self, claim: Claim) -> list[_Member]:
+        return [self._member(claim, name) for name in claim.order or claim.order_recipes]
 
     def _member(self, claim: Claim, name: str) -> _Member:
         ranked = self.claims.get(name) if claim.order else None
@@ -331,7 +450,7 @@ class _Grader:
         return _Member(ranked.recipe or name, partial(figure_of, ranked), partial(_recorded, ranked))
 
     def _pairings(self, members: Sequence[_Member]) -> list[_Pairing]:
-        """Every choice of one group a member that may be compared, with the seeds they have in common."""
+        """Every choice of one group a member that may be set side by side, the best data first."""
         having = [
             [g for g in self.runs.groups[member.slug] if all(map(member.recorded, g.runs))]
             for member in members
@@ -339,47 +458,57 @@ class _Grader:
         found: list[_Pairing] = []
         for first in having[0]:
             like = [[g for g in groups if comparable(first, g)] for groups in having[1:]]
-            if not all(like):
-                continue
-            groups = (first, *(groups[0] for groups in like))
-            seeds = set.intersection(*({r.seed for r in group.runs} for group in groups))
-            if seeds:
-                found.append(_Pairing(groups, tuple(sorted(seeds))))
-        return found
+            if all(like):
+                found.append((first, *(groups[0] for groups in like)))
+        return sorted(found, key=lambda pairing: preference(pairing[0]))
 
-    def _standing(self, pairing: _Pairing, claim: Claim) -> tuple[object, ...]:
-        """Sort key of pairings: their data, whether they can decide anything, how near they are to print."""
-        group = pairing.groups[0]
-        k = len(pairing.seeds)
-        decides = k >= verdict_module.MIN_SEEDS or (k == 1 and self._correct(pairing, claim) is not None)
-        source, *rest = preference(group)
-        return (source, not decides, *rest)
+    def _deciding_pairing(
+        self, claim: Claim, members: Sequence[_Member], *, as_printed: bool = False
+    ) -> tuple[_Pairing | None, Obstacle]:
+        """The pairing that may decide with most seeds, or what stands in the way of the nearest."""
+        obstacles: list[Obstacle] = []
+        deciding = []
+        for pairing in self._pairings(members):
+            obstacle = self._against_pairing(claim, pairing, as_printed=as_printed)
+            if obstacle is None:
+                deciding.append(pairing)
+            else:
+                obstacles.append(obstacle)
+        if deciding:
+            return max(deciding, key=lambda p: min(len(g.counted) for g in p)), Obstacle("data", "")
+        return None, _nearest(obstacles, self._no_run(claim, [member.slug for member in members]))
 
-    def _compare(self, claim: Claim, pairing: _Pairing, members: Sequence[_Member]) -> Verdict:
-        groups: Sequence[Sequence[Any]] = pairing.values(members)
-        rule: Callable[[Sequence[Any], Sequence[Any]], Verdict] = orderings.grade_ordering
-        if claim.tie:
-            rule = partial(orderings.grade_tie, margin=self._tie_margin(claim, pairing))
-        elif len(pairing.seeds) == 1 and (correct := self._correct(pairing, claim)) is not None:
-            groups, rule = correct, orderings.grade_ordering_single
-        if len(groups) == 2:
-            return rule(groups[0], groups[1])
-        return orderings.grade_chain(groups, names=[member.slug for member in members], rule=rule)
+    def _against_pairing(self, claim: Claim, pairing: _Pairing, *, as_printed: bool) -> Obstacle | None:
+        for group in pairing:
+            obstacle = relevance.wrong_data(claim, group) or relevance.deviates(group)
+            if obstacle is None and as_printed and not group.counts_for(claim):
+                obstacle = Obstacle("deviation", f"there are runs at {group.named}")
+            if obstacle is not None:
+                return obstacle
+        obstacle = relevance.other_comparison(pairing)
+        if obstacle is not None:
+            return obstacle
+        for group in pairing:
+            obstacle = relevance.lacks_class(claim, group) or relevance.at_chance(
+                group, self.runs.latest, self._learned
+            )
+            if obstacle is not None:
+                return obstacle
+        return None
 
-    def _correct(self, pairing: _Pairing, claim: Claim) -> list[Sequence[bool]] | None:
-        """Which images each side has right at the one common seed; None where that cannot be compared."""
-        if claim.metric != "top1" or not all(is_recipes_own(self.claims[name]) for name in claim.order):
-            return None
-        sides = [
-            self._images(record)
-            for group in pairing.groups
-            for record in group.runs
-            if record.seed == pairing.seeds[0]
-        ]
-        same = {side.ids for side in sides if side is not None}
-        if len(same) != 1 or None in sides:
-            return None
-        return [side.correct.tolist() for side in sides if side is not None]
+    def _compared(self, claim: Claim, members: Sequence[_Member], pairing: _Pairing) -> Verdict:
+        sides = [member.side(group) for member, group in zip(members, pairing, strict=True)]
+        metric = str(claim.metric_name)
+        n = int(pairing[0].runs[0].data["val"])
+        known = [v for side in sides for v in side.figures if math.isfinite(v)]
+        level = math.fsum(known) / len(known) if known else 0.5
+        spread = self._spread(metric, n, level, pairing)
+        if spread is None:
+            title = METRICS[metric].title if metric in METRICS else metric
+            return Verdict(grade="undecided", sentence=f"no spread between seeds is known for the {title}")
+        allowed = float(claim.margin) if claim.margin is not None else float(margin(metric, n, level))
+        rule = orderings.grade_tie if claim.tie else orderings.grade_ordering
+        return orderings.grade_chain(sides, spread=spread, margin=allowed, rule=rule)
 
     def _images(self, record: Record) -> PerImage | None:
         place = f"{record.slug}/{record.name}"
@@ -387,45 +516,161 @@ class _Grader:
             self.images[place] = per_image(record, self.folder)
         return self.images[place]
 
-    def _tie_margin(self, claim: Claim, pairing: _Pairing) -> float:
-        metric, runs = claim.metric_name or "top1", pairing.runs
-        n = int(runs[0].data["val"])
-        sigma0, _ = numbers.prior_sigma(metric, n, _mean_of(metric, runs, 0.5))
-        return float(numbers.margin(metric, n, sigma0, 0.0))
+    def _learned(self, record: Record) -> bool:
+        if id(record) not in self.learned:
+            self.learned[id(record)] = relevance.learned(record, self._images)
+        return self.learned[id(record)]
 
-    # figures and processes
+    # figures, processes, timings
 
     def _figure(self, claim: Claim, row: Callable[..., Row]) -> Row:
         assert claim.recipe is not None
-        groups = self.runs.groups[claim.recipe]
-        for group in groups:
+        obstacles: list[Obstacle] = []
+        for group in self.runs.groups[claim.recipe]:
             drawn = tuple(r for r in group.runs if any(f["kind"] == claim.shows for f in r.figures))
-            if drawn:
-                verdict = Verdict(grade="shown", sentence=f"redrawn: {group.named}", k=len(drawn))
-                return _judged(partial(row, runs=drawn, on=_on(group, claim)), verdict)
-        if groups:
-            return _not_run(row, "no recipe", f"the runs of {claim.recipe} draw no {claim.shows}")
-        return _not_run(row, "data", "no run")
+            obstacle = relevance.wrong_data(claim, group) or relevance.deviates(group)
+            if not drawn:
+                obstacle = Obstacle("no recipe", f"the runs of {claim.recipe} draw no {claim.shows}")
+            elif obstacle is not None and "rehearsal" not in row.keywords:  # type: ignore[attr-defined]
+                row = partial(row, rehearsal=rehearsal.of_figure(_epochs_drawn(claim, drawn[0]), group))
+            if obstacle is None:
+                sentence = self._redrawn(claim, drawn[0], group)
+                return _judged(
+                    partial(row, runs=drawn), Verdict(grade="redrawn", sentence=sentence, k=len(drawn))
+                )
+            obstacles.append(obstacle)
+        return _not_tested(row, _nearest(obstacles, self._no_run(claim, [claim.recipe])))
+
+    def _redrawn(self, claim: Claim, record: Record, group: Group) -> str:
+        """Which epochs and images are drawn, and which of the report's are not."""
+        epochs = _epochs_drawn(claim, record)
+        told = [f"redrawn at epochs {', '.join(map(str, epochs))}" if epochs else "redrawn"]
+        images = self._images(record) if claim.images else None
+        if images is not None:
+            missing = [name for name in claim.images if name not in images.ids]
+            if missing:
+                told.append(f"not in the data: {', '.join(missing)} of {', '.join(claim.images)}")
+        return "; ".join([*told, group.named])
 
     def _process(self, claim: Claim, row: Callable[..., Row]) -> Row:
         assert claim.recipe is not None
         assert claim.predicate is not None
-        groups = self.runs.groups[claim.recipe]
-        why = "no run"
-        for group in groups:
-            judgements = [PREDICATES[claim.predicate](r.curves, **claim.args) for r in group.runs]
-            undecided = all(judgement.holds is None for judgement in judgements)
-            if undecided and not group.counts_for(claim):
-                why = judgements[0].why
-                continue  # a shorter schedule may end before the epoch the claim is about
-            verdict = deterministic.grade_process([judgement.holds for judgement in judgements])
-            verdict = replace(verdict, sentence=f"{verdict.sentence}: {judgements[0].why}")
-            return _judged(partial(row, runs=group.runs, on=_on(group, claim)), verdict, f"; {group.named}")
-        broken = self.runs.broken(claim.recipe, claim)
-        if broken:
-            return _failed(row, broken)
-        deviates = any(group.source == claim.source for group in groups)
-        return _not_run(row, "deviation" if deviates else "data", why)
+        obstacles: list[Obstacle] = []
+        for group in self.runs.groups[claim.recipe]:
+            judgements = [PREDICATES[claim.predicate](r.curves, **claim.args) for r in group.counted]
+            holds = [judgement.holds for judgement in judgements]
+            obstacle = (
+                relevance.wrong_data(claim, group)
+                or relevance.deviates(group)
+                or relevance.lacks_epoch(claim, group)
+                or relevance.cannot_turn_out(claim, group)
+                or relevance.at_chance(group, self.runs.latest, self._learned)
+            )
+            if obstacle is None and judgements and all(h is None for h in holds):
+                obstacle = Obstacle("epoch", judgements[0].why)
+            if obstacle is not None:
+                blocked = relevance.cannot_turn_out(claim, group) or relevance.lacks_epoch(claim, group)
+                line = "" if blocked else rehearsal.of_process(holds, group)
+                if line and not row.keywords.get("rehearsal"):  # type: ignore[attr-defined]
+                    row = partial(row, rehearsal=line)
+                obstacles.append(obstacle)
+                continue
+            verdict = deterministic.grade_process(holds, broken=len(group.started) - len(group.counted))
+            why = f": {judgements[0].why}" if judgements else ""
+            verdict = replace(verdict, sentence=f"{verdict.sentence}{why}")
+            return _judged(partial(row, runs=group.counted), verdict, f"; {group.named}{_remarks([group])}")
+        lost = self._lost(claim, [claim.recipe])
+        if lost:
+            return _unstable(row, lost)
+        return _not_tested(row, _nearest(obstacles, self._no_run(claim, [claim.recipe])))
+
+    def _timing(self, claim: Claim, row: Callable[..., Row]) -> Row:
+        """How many times as long one training takes as another: runs on one machine, as printed."""
+        assert claim.least is not None
+        members = [
+            _Member(slug, _seconds_a_sample, lambda record: _seconds_a_sample(record) is not None)
+            for slug in claim.ratio_of
+        ]
+        chosen = None
+        for first in self.runs.groups[members[0].slug]:
+            for second in self.runs.groups[members[1].slug]:
+                same = first.numerics == second.numerics and _device(first) == _device(second)
+                if same and all(g.counts_for(claim) for g in (first, second)):
+                    chosen = chosen or (first, second)
+        if chosen is None:
+            return _not_tested(row, self._no_run(claim, claim.ratio_of))
+        seconds = [[s for r in g.counted if (s := _seconds_a_sample(r)) is not None] for g in chosen]
+        verdict = deterministic.grade_ratio(seconds[0], seconds[1], least=float(claim.least))
+        runs = tuple(record for group in chosen for record in group.counted)
+        return _judged(partial(row, runs=runs), verdict, f"; {_device(chosen[0])}")
+
+    # rehearsals, and what is missing
+
+    def _rehearsed_number(self, claim: Claim) -> str:
+        """One line on the best runs that may not decide a number."""
+        assert claim.recipe is not None
+        for group in self.runs.groups[claim.recipe]:
+            blocked = relevance.wrong_data(claim, group) is None or relevance.lacks_class(claim, group)
+            if blocked or not all(_recorded(claim, record) for record in group.runs):
+                continue
+            if not is_recipes_own(claim) and group.tier == "smoke":
+                continue  # the epoch that the claim is about is not in a shortened schedule
+            metric = str(claim.metric_name)
+            values = [math.nan if (v := figure_of(claim, r)) is None else v for r in group.runs]
+            majority = relevance.baseline(group.runs[0])
+            own = group.runs[0].metrics.get(group.runs[0].selected, {}).get("primary") == metric
+            line = rehearsal.of_number(metric, values, majority if own else None, group)
+            learned = all(self._learned(record) for record in group.runs)
+            return line if learned or not own else f"{line}; did not learn"
+        return ""
+
+    def _rehearsed_ordering(self, claim: Claim, members: Sequence[_Member]) -> str:
+        """One line on the best runs that may not decide an ordering or a gain."""
+        for pairing in self._pairings(members):
+            if relevance.wrong_data(claim, pairing[0]) is None:
+                continue
+            if any(relevance.lacks_class(claim, group) for group in pairing):
+                continue
+            obstacle = relevance.other_comparison(pairing)
+            for group in pairing:
+                obstacle = obstacle or relevance.at_chance(group, self.runs.latest, self._learned)
+            means = []
+            for member, group in zip(members, pairing, strict=True):
+                values = [v for record in group.runs if (v := member.figure(record)) is not None]
+                means.append(math.fsum(values) / len(values) if values else math.nan)
+            seeds = min(len(group.runs) for group in pairing)
+            return rehearsal.of_ordering(means, seeds, pairing[0], obstacle, tie=claim.tie)
+        return ""
+
+    def _no_run(self, claim: Claim, slugs: Sequence[str]) -> Obstacle:
+        """What is said where no group comes near: which recipes have runs at all, and of what."""
+        told = []
+        for slug in dict.fromkeys(slugs):
+            if not self.runs.groups[slug]:
+                earlier = sum(record.slug == slug for record in self.runs.superseded)
+                old = f"; {earlier} of an earlier recipe lie there" if earlier else ""
+                told.append(f"{slug} has no run{old}")
+        return Obstacle("data", f"it needs {claim.source} data; {'; '.join(told) or 'no run'}")
+
+    def _lost(self, claim: Claim, slugs: Iterable[str]) -> list[Record]:
+        """The runs of groups that would decide the claim, had not every seed of theirs broken."""
+        wanted = set(slugs)
+        return [
+            record
+            for group in self.runs.lost
+            if group.slug in wanted
+            and relevance.wrong_data(claim, group) is None
+            and relevance.deviates(group) is None
+            for record in group.runs
+        ]
+
+
+_NEARNESS = ("settings", "chance", "class", "one way", "epoch", "no recipe", "deviation", "tier", "data")
+"""Reasons, the one that leaves least to do first."""
+
+
+def _nearest(obstacles: Sequence[Obstacle], otherwise: Obstacle) -> Obstacle:
+    return min(obstacles, key=lambda o: _NEARNESS.index(o.reason), default=otherwise)
 
 
 def _of_recipe(slug: str, metric: str) -> _Member:
@@ -435,36 +680,25 @@ def _of_recipe(slug: str, metric: str) -> _Member:
     return _Member(slug, lambda record: record.metric(metric), recorded)
 
 
-def _with_holm(rows: Iterable[Row]) -> list[Row]:
-    """The rows of one report with the p of its numbers adjusted over all of them."""
-    listed = list(rows)
-    tested = {
-        row.claim.id: row.statistics.p
-        for row in listed
-        if row.claim.kind == "number" and row.statistics is not None and row.statistics.p is not None
-    }
-    adjusted = dict(zip(tested, statistics_module.holm(list(tested.values())), strict=True))
-    return [replace(row, holm_p=adjusted.get(row.claim.id)) for row in listed]
-
-
-def _not_run(row: Callable[..., Row], reason: str, detail: str) -> Row:
-    verdict = verdict_module.not_run(reason, detail)
-    return row(grade=verdict.grade, reason=reason, sentence=verdict.sentence)
+def _not_tested(row: Callable[..., Row], obstacle: Obstacle) -> Row:
+    verdict = verdict_module.not_tested(obstacle.reason, obstacle.detail)
+    return row(grade=verdict.grade, reason=obstacle.reason, sentence=verdict.sentence)
 
 
 def _judged(row: Callable[..., Row], verdict: Verdict, more: str = "") -> Row:
     return row(grade=verdict.grade, sentence=verdict.sentence + more, statistics=verdict)
 
 
-def _failed(row: Callable[..., Row], broken: Sequence[Record]) -> Row:
-    said = "; ".join(f"seed {r.seed} {r.status}: {r.reason}" for r in broken)
-    return row(grade="failed", sentence=f"every run that would count broke: {said}")
+def _unstable(row: Callable[..., Row], broken: Sequence[Record]) -> Row:
+    told = "; ".join(f"{r.slug} seed {r.seed} {r.status}: {r.reason}" for r in broken)
+    return row(grade="unstable", sentence=f"every seed that would count broke: {told}")
 
 
-def _broken_beside(broken: Sequence[Record]) -> str:
-    if not broken:
-        return ""
-    return "; left out, since they broke: " + ", ".join(f"seed {r.seed} ({r.status})" for r in broken)
+def _remarks(groups: Sequence[Group]) -> str:
+    """What a reader must know of the seeds, after a verdict's sentence."""
+    several = len(groups) > 1
+    told = [f"{group.slug}: {line}" if several else line for group in groups for line in group.remarks]
+    return f"; {'; '.join(dict.fromkeys(told))}" if told else ""
 
 
 def _of_outside(recipe: Recipe) -> str:
@@ -474,44 +708,23 @@ def _of_outside(recipe: Recipe) -> str:
     return f"; no suite here vouches for its network, {recipe.model}"
 
 
-def _on(group: Group, claim: Claim) -> str:
-    """How a grade is called that does not rest on the claim's own data as printed."""
-    if group.source != claim.source:
-        return group.source
-    if group.deviations:
-        return f"{group.tier} tier" if group.tier != "full" else "runs with deviations"
-    return "" if group.eager_float32 else group.numerics
-
-
 def _recorded(claim: Claim, record: Record) -> bool:
-    """Whether a run records what the claim is about at all; an undefined value is recorded.
-
-    Other data may have other classes: there the third one's IoU says nothing about the third one here.
-    """
-    names = record.data["classes"]
-    index = claim.class_index
-    if index is not None and names[index : index + 1] != [OFFICIAL_PALETTE.classes[index]]:
-        return False
+    """Whether a run records what the claim is about at all; an undefined value is recorded."""
     if is_recipes_own(claim):
         return claim.metric_name in record.metrics.get(record.selected, {}).get("metrics", {})
     return len(record.curves.get(f"val_{claim.metric_name}", [])) >= (claim.epoch or 1)
 
 
-def _mean_of(metric: str, runs: Sequence[Record], otherwise: float) -> float:
-    values = [value for record in runs if (value := record.metric(metric)) is not None]
-    return math.fsum(values) / len(values) if values else otherwise
+def _epochs_drawn(claim: Claim, record: Record) -> list[int]:
+    """The epochs of a run's masks or embeddings, in the run's own counting."""
+    field = {"masks": "mask_epochs", "tsne": "embed_epochs", "pca": "embed_epochs"}.get(claim.shows or "")
+    return list(record.recipe.get(field, ())) if field else []
 
 
-def _kinds(groups: Iterable[Group], source: str) -> str:
-    named = dict.fromkeys(group.named for group in groups if group.source == source)
-    return f"there are runs at {'; '.join(named)}"
+def _seconds_a_sample(record: Record) -> float | None:
+    rate = record.throughput.get("samples_per_second", 0.0)
+    return 1 / rate if rate > 0 else None
 
 
-def _others(groups: Iterable[Group], source: str) -> str:
-    named = " and ".join(dict.fromkeys(group.source for group in groups))
-    return f"it needs {source} data; " + (f"there are runs on {named} data" if named else "there is no run")
-
-
-def _count(groups: Sequence[Group]) -> str:
-    runs = sum(len(group.runs) for group in groups)
-    return "has none" if not runs else f"has {runs}"
+def _device(group: Group) -> str:
+    return str(group.runs[0].provenance.get("device", ""))

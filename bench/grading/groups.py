@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from bench.claims.claim import Claim
+from bench.grading.verdict import MAX_SEEDS
 from bench.runs import records, tiers
 from bench.runs.records import Record
 from reference.recipes import RECIPES
@@ -26,7 +27,7 @@ WORDS = {
 }  # fmt: skip
 """Fields that say something about a recipe and change nothing that it computes."""
 
-_DEFAULTS = {
+DEFAULTS = {
     field.name: field.default
     for field in dataclasses.fields(Recipe)
     if field.default is not dataclasses.MISSING
@@ -36,9 +37,10 @@ _DEFAULTS = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Group:
-    """Finished runs that differ in their seed alone, ordered by it; the latest attempt of each.
+    """Finished runs that differ in their seed alone, ordered by it; one attempt of each.
 
     Attributes:
+        broken: runs of the same kind, at other seeds, that failed or diverged: they count too.
         origin: what they start from: ``"scratch"``, a file of weights, or another run's recipe.
     """
 
@@ -50,6 +52,39 @@ class Group:
     numerics: str
     runs: tuple[Record, ...]
     origin: str
+    broken: tuple[Record, ...] = ()
+
+    @property
+    def started(self) -> tuple[Record, ...]:
+        """The runs of seeds 0, 1, … without a gap, the first ``MAX_SEEDS``, broken ones among them.
+
+        A seed that broke leaves no gap; one that was never run, or has not ended, does.
+        """
+        by_seed = {record.seed: record for record in (*self.runs, *self.broken)}
+        first: list[Record] = []
+        while len(first) < MAX_SEEDS and len(first) in by_seed:
+            first.append(by_seed[len(first)])
+        return tuple(first)
+
+    @property
+    def counted(self) -> tuple[Record, ...]:
+        """Those of ``started`` that ended well: what verdicts rest on."""
+        return tuple(record for record in self.started if record.status == "ok")
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader must know of the seeds: which broke, which are missing, which wait."""
+        told = [f"seed {r.seed} {r.status}" for r in self.broken]
+        seeds = {record.seed for record in (*self.runs, *self.broken)}
+        missing = sorted(set(range(max(seeds) + 1)) - seeds)
+        if missing:
+            told.append(f"seed {', '.join(map(str, missing))} left no result, so that later ones wait")
+        planned = max((r.planned_seeds for r in (*self.runs, *self.broken)), default=0)
+        if planned > len(seeds):
+            told.append(f"{planned} seeds were planned")
+        if len(self.runs) > MAX_SEEDS:
+            told.append(f"the first {MAX_SEEDS} of {len(self.runs)} seeds decide")
+        return tuple(told)
 
     @property
     def whys(self) -> tuple[str, ...]:
@@ -72,8 +107,10 @@ class Group:
         return "," not in self.numerics
 
     def counts_for(self, claim: Claim) -> bool:
-        """Whether a number of ``claim`` may rest on these runs."""
-        return self.source == claim.source and not self.deviations and self.eager_float32
+        """Whether a number of ``claim`` may rest on these runs: its data, every setting as printed."""
+        role = self.runs[0].data["role"]
+        own = self.source == claim.source and claim.data in (None, role)
+        return own and not self.deviations and self.eager_float32
 
 
 class Runs:
@@ -81,22 +118,32 @@ class Runs:
 
     def __init__(self, found: Iterable[Record]) -> None:
         self.all = sorted(found, key=lambda r: (r.slug, r.seed, r.run_id, r.attempt))
-        latest: dict[tuple[object, ...], Record] = {}
+        standing: dict[tuple[object, ...], Record] = {}
+        repeated: list[Record] = []
         present = cache(_present)
-        for record in sorted(self.all, key=lambda r: r.started):
+        for record in sorted(self.all, key=lambda r: (r.started, r.attempt)):
             # an interrupted attempt ended nothing: whatever finished before it still stands
-            if record.status not in ("interrupted", "timeout") and is_of_present_recipe(record, present):
-                latest[*group_key(record), record.seed] = record
-        self.latest = tuple(latest.values())
-        standing = {id(record) for record in self.latest}
-        self.superseded = tuple(r for r in self.all if r.status == "ok" and id(r) not in standing)
+            if record.status in ("interrupted", "timeout") or not is_of_present_recipe(record, present):
+                continue
+            key = (*group_key(record), record.seed)
+            if key not in standing or _replaces(record, standing[key]):
+                standing[key] = record
+            else:
+                repeated.append(record)
+        self.latest = tuple(standing.values())
+        self.repeated = tuple(repeated)
+        """Runs that repeat one that ended, without a reason: shown, and no verdict rests on them."""
+        kept = {id(record) for record in (*self.latest, *repeated)}
+        self.superseded = tuple(r for r in self.all if r.status == "ok" and id(r) not in kept)
         self.groups: dict[str, list[Group]] = defaultdict(list)
         members: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+        broken: dict[tuple[str, ...], list[Record]] = defaultdict(list)
         for record in self.latest:
-            if record.status == "ok":
-                members[group_key(record)].append(record)
-        for runs in members.values():
-            self.groups[runs[0].slug].append(_group(runs))
+            (members if record.status == "ok" else broken)[group_key(record)].append(record)
+        for key, runs in members.items():
+            self.groups[runs[0].slug].append(_group(runs, broken.get(key, ())))
+        self.lost = tuple(_group(runs) for key, runs in broken.items() if key not in members)
+        """Groups of which every seed broke."""
         for groups in self.groups.values():
             groups.sort(key=preference)
 
@@ -105,11 +152,26 @@ class Runs:
         wanted = set(slugs)
         return tuple(r for r in self.all if r.slug in wanted and r.status != "ok")
 
-    def broken(self, slug: str, claim: Claim) -> list[Record]:
-        """Runs that would have counted for ``claim`` had they not broken."""
-        return [
-            r for r in self.latest if r.slug == slug and r.status in BROKEN and _group([r]).counts_for(claim)
-        ]
+    def replaced(self, slugs: Iterable[str]) -> list[tuple[Record, str]]:
+        """Runs of these recipes that ended and were run anew, each with the reason that was given."""
+        wanted, told = set(slugs), []
+        reasons = {record.run_id: record.again for record in self.latest if record.again}
+        for record in self.all:
+            if record.slug in wanted and record.run_id in reasons and not any(record is r for r in self.latest):
+                told.append((record, reasons[record.run_id]))
+        return told
+
+
+def _replaces(record: Record, earlier: Record) -> bool:
+    """Whether a later run stands in the place of an earlier one that ended.
+
+    It does where the machine failed (no result of a training is lost), where both ended in the same weights
+    bit for bit, and where a reason was given. Else the first result stands: the better of two draws is no
+    draw.
+    """
+    machine = earlier.status in ("failed", "oom")
+    same = bool(record.weights_hash) and record.weights_hash == earlier.weights_hash
+    return machine or same or bool(record.again)
 
 
 def preference(group: Group) -> tuple[object, ...]:
@@ -152,7 +214,7 @@ def is_of_present_recipe(
         return False
     own = {d["field"] for d in record.deviations if d["why"] != tiers.WHY[record.tier]}
     compared = set(settings) - WORDS - own
-    return all(record.recipe.get(name, _DEFAULTS.get(name)) == settings[name] for name in compared)
+    return all(record.recipe.get(name, DEFAULTS.get(name)) == settings[name] for name in compared)
 
 
 def group_key(record: Record) -> tuple[str, ...]:
@@ -169,7 +231,7 @@ def group_key(record: Record) -> tuple[str, ...]:
     )
 
 
-def _group(runs: Sequence[Record]) -> Group:
+def _group(runs: Sequence[Record], broken: Sequence[Record] = ()) -> Group:
     first = runs[0]
     return Group(
         slug=first.slug,
@@ -180,6 +242,7 @@ def _group(runs: Sequence[Record]) -> Group:
         numerics=_numerics(first.numerics),
         runs=tuple(sorted(runs, key=lambda r: r.seed)),
         origin=first.initial_weights["from"],
+        broken=tuple(sorted(broken, key=lambda r: r.seed)),
     )
 
 

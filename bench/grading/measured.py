@@ -25,6 +25,7 @@ class Measured:
     Attributes:
         interval: 95 %, and ``how`` it was made: over seeds where there are two or more, else over the images
             of the one evaluation; None where neither can be done.
+        majority: the baseline of the recipe's primary metric, always answering the majority class.
     """
 
     metric: str
@@ -33,6 +34,7 @@ class Measured:
     mean: float
     interval: tuple[float, float] | None
     how: str
+    majority: float | None = None
 
     @property
     def k(self) -> int:
@@ -117,7 +119,15 @@ def measure(
         mean=math.fsum(values) / len(values),
         interval=interval,
         how=how,
+        majority=_majority(metric, group),
     )
+
+
+def _majority(metric: str, group: Group) -> float | None:
+    """The mean baseline of the runs, where it is of this metric."""
+    entries = [record.metrics.get(record.selected, {}) for record in group.runs]
+    values = [e["majority"] for e in entries if e.get("primary") == metric and e.get("majority") is not None]
+    return math.fsum(values) / len(values) if values else None
 
 
 def _interval(
@@ -128,7 +138,7 @@ def _interval(
     if len(values) > 1:
         mean, spread = float(np.mean(values)), float(np.std(values, ddof=1))
         half = float(numbers.halfwidth(
-            0.975, spread, nu=len(values) - 1, k=len(values), m=math.inf, delta=0
+            0.975, spread, nu=len(values) - 1, ours=1 / len(values), theirs=0, delta=0
         ))  # fmt: skip
         return (mean - half, mean + half), f"t over {len(values)} seeds"
     if not own:

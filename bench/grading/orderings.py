@@ -1,92 +1,131 @@
-"""Grades of orderings: which of two or more recipes is better."""
+"""The rules for orderings: which of two or more recipes is better, or whether two are about equal.
+
+Seeds of different recipes are independent (ours correlate by −.06 and +.10), so that a comparison takes two
+samples. Their variance is moderated by the expected spread, as in the rule for numbers. Looks are planned
+after 3, 5 and 10 seeds, each at the level .015; one seed never decides.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import stdtr, stdtrit
 
-from bench.grading.statistics import mcnemar_exact
-from bench.grading.verdict import ALPHA, MIN_SEEDS, Array, Verdict, not_finite, seed_count
+from bench.grading.seeds import instability
+from bench.grading.spread import Spread, pooled_sigma
+from bench.grading.verdict import Array, Verdict, seed_count
 from reference.errors import InputError
 
+LOOKS = (3, 5, 10)
+"""Seeds of the side that has fewer, after which an ordering is judged."""
 
-def grade_ordering(better: Sequence[float], worse: Sequence[float]) -> Verdict:
-    """Grade the claim "``better`` scores higher than ``worse``": paired t over seeds, two-sided p < .05.
+LEVEL = 0.015
+"""Of each look, for the p that Holm's method has adjusted over the orderings of the report."""
 
-    Both hold one figure a seed, in the same order of seeds. Where all differences are the same, t has
-    no scale (three seeds that each gain one image of 406 would be certain): the exact sign test decides.
-    Fewer than three seeds are inconclusive; one seed with per-image data is ``grade_ordering_single``.
 
-    Raises:
-        InputError: no figures, or unequal numbers of them.
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One recipe of an ordering: its name, the figures of its seeds 0, 1, …, and how many seeds broke."""
+
+    name: str
+    figures: tuple[float, ...]
+    broken: int = 0
+
+
+def looked_at(sides: Sequence[Side]) -> int:
+    """The last planned look that all sides have reached; 0 before the first."""
+    least = min(len(side.figures) for side in sides)
+    return max((look for look in LOOKS if look <= least), default=0)
+
+
+def two_sample_p(
+    first: Array, second: Array, sigma0: Array | float, nu0: int, *, null: float = 0.0
+) -> tuple[Array, Array]:
+    """One-sided p of "first − second is not above ``null``" and of "not below", with moderated variance.
+
+    Args:
+        first, second: (…, k) and (…, l) figures; the last axis holds the seeds.
+        sigma0, nu0: the expected spread and what it is worth.
     """
-    blocked = _unpaired(better, worse)
-    if blocked is not None:
-        return blocked
-    differences = _differences(better, worse)
-    above, below = _one_sided_p(differences, 0.0)
-    return _ordering(differences, min(1.0, 2 * min(above, below)), higher=above < below)
+    sigma_hat, nu = pooled_sigma((first, second), sigma0, nu0)
+    error = sigma_hat * math.sqrt(1 / first.shape[-1] + 1 / second.shape[-1])
+    excess = first.mean(axis=-1) - second.mean(axis=-1) - null
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(error > 0, excess / error, np.copysign(np.inf, excess))
+    t = np.where((error == 0) & (excess == 0), 0.0, t)
+    return np.asarray(stdtr(nu, -t)), np.asarray(stdtr(nu, t))
 
 
-def grade_ordering_single(correct_better: Sequence[bool], correct_worse: Sequence[bool]) -> Verdict:
-    """The same claim from one seed: exact McNemar over which images each classified correctly.
+def ordering_rule(
+    first: Array, second: Array, sigma0: Array | float, nu0: int, *, level: float = LEVEL
+) -> npt.NDArray[np.str_]:
+    """``as claimed``, ``opposite`` or ``undecided`` for every cell of "first is higher than second"."""
+    above, below = two_sample_p(first, second, sigma0, nu0)
+    p = np.minimum(1, 2 * np.minimum(above, below))
+    return np.select([(p < level) & (above < below), p < level], ["as claimed", "opposite"], "undecided")
 
-    Both are (N,) booleans over the same images in the same order.
 
-    Raises:
-        InputError: no images, unequal numbers of them, or values other than true and false.
+def grade_ordering(better: Side, worse: Side, *, spread: Spread, margin: float) -> Verdict:
+    """Grade "``better`` scores higher than ``worse``" by the seeds of the last planned look.
+
+    The p of the verdict is not adjusted yet: ``adjusted`` does so for all orderings of a report.
+
+    Args:
+        spread, margin: σ₀ with ν₀, and Δ, which tells a collapsed seed from a scattered one.
+
+    >>> from bench.grading.spread import Spread
+    >>> sides = (Side(name="b", figures=(0.71, 0.70, 0.72)), Side(name="a", figures=(0.66, 0.65, 0.67)))
+    >>> spread = Spread(sigma0=0.01, nu0=4, source="the usual spread of an IoU")
+    >>> grade_ordering(*sides, spread=spread, margin=0.025).grade
+    'as claimed'
     """
-    first, second = np.asarray(correct_better), np.asarray(correct_worse)
-    if first.ndim != 1 or first.shape != second.shape or not first.size:
-        raise InputError(
-            f"per-image correctness: found shapes {first.shape} and {second.shape}, "
-            "expected one value for each of the same images"
-        )
-    if not (np.isin(first, (0, 1)).all() and np.isin(second, (0, 1)).all()):
-        raise InputError("per-image correctness: found other values, expected true or false for each image")
-    only_first, only_second = int((first > second).sum()), int((second > first).sum())
-    p = mcnemar_exact(only_first, only_second)
-    difference = (only_first - only_second) / first.size
+    waiting = _not_yet((better, worse), spread, margin)
+    if waiting is not None:
+        return waiting
+    first, second = _figures((better, worse))
+    above, below = (float(p) for p in two_sample_p(first, second, spread.sigma0, spread.nu0))
+    p = min(1.0, 2 * min(above, below))
+    grade = ("as claimed" if above < below else "opposite") if p < LEVEL else "undecided"
+    mean, interval = _interval(first, second, spread)
     return Verdict(
-        grade=_direction(p, higher=only_first > only_second),
-        sentence=f"1 seed, {first.size} images: {only_first} correct only in the first, {only_second} only "
-        f"in the second, exact McNemar p = {p:.3g}",
-        k=1,
-        mean=difference,
+        grade=grade,
+        sentence=f"{_seeds(better, worse)}: {better.name} minus {worse.name} is {mean:+.4f}"
+        f" (95 % {interval[0]:+.4f} to {interval[1]:+.4f}, p = {p:.3g})",
+        k=looked_at((better, worse)),
+        mean=mean,
+        interval=interval,
         p=p,
     )
 
 
-def grade_tie(first: Sequence[float], second: Sequence[float], margin: float) -> Verdict:
-    """Grade the claim "``first`` ≈ ``second``": equivalence within ±margin, paired over seeds (TOST).
+def grade_tie(first: Side, second: Side, *, spread: Spread, margin: float) -> Verdict:
+    """Grade "``first`` ≈ ``second``": two one-sided tests against ±``margin``.
 
-    ``directional`` (as claimed) where both one-sided tests against the margin have p < .05;
-    ``reversed`` where the difference lies beyond the margin, two-sided p < .05; else inconclusive.
-    A difference that is merely not significant shows nothing. p is that of ``reversed`` where that is the
-    grade, else the larger one-sided p.
+    ``as claimed`` where both have p < .015; ``opposite`` where the difference lies beyond the margin,
+    two-sided; else undecided. A difference that is merely not significant shows nothing.
     """
-    blocked = _unpaired(first, second)
-    if blocked is not None:
-        return blocked
-    differences = _differences(first, second)
-    above_low, below_low = _one_sided_p(differences, -margin)
-    above_high, below_high = _one_sided_p(differences, margin)
-    tied = max(above_low, below_high)
-    apart = min(1.0, 2 * min(above_high, below_low))
-    grade = "directional" if tied < ALPHA else "reversed" if apart < ALPHA else "inconclusive"
-    p = apart if grade == "reversed" else tied
-    mean, interval = _interval(differences)
-    k = len(differences)
+    waiting = _not_yet((first, second), spread, margin)
+    if waiting is not None:
+        return waiting
+    one, two = _figures((first, second))
+    above_low, below_low = two_sample_p(one, two, spread.sigma0, spread.nu0, null=-margin)
+    above_high, below_high = two_sample_p(one, two, spread.sigma0, spread.nu0, null=margin)
+    tied = float(max(above_low, below_high))
+    apart = min(1.0, 2 * float(min(above_high, below_low)))
+    grade = "as claimed" if tied < LEVEL else "opposite" if apart < LEVEL else "undecided"
+    p = apart if grade == "opposite" else tied
+    mean, interval = _interval(one, two, spread)
     return Verdict(
         grade=grade,
-        sentence=f"{seed_count(k)} differ by {mean:+.4f} on average, {_GRADE_WORDS[grade]} as a tie within "
-        f"±{margin:.4f} ({'difference' if grade == 'reversed' else 'equivalence'} p = {p:.3g})",
-        k=k,
+        sentence=f"{_seeds(first, second)}: {first.name} minus {second.name} is {mean:+.4f} (95 %"
+        f" {interval[0]:+.4f} to {interval[1]:+.4f}); within ±{margin:.4f} counts as a tie"
+        f" ({'difference' if grade == 'opposite' else 'equivalence'} p = {p:.3g})",
+        k=looked_at((first, second)),
         mean=mean,
         interval=interval,
         p=p,
@@ -95,118 +134,107 @@ def grade_tie(first: Sequence[float], second: Sequence[float], margin: float) ->
 
 
 def grade_chain(
-    groups: Sequence[Sequence[Any]],
+    sides: Sequence[Side],
     *,
-    names: Sequence[str],
-    rule: Callable[[Sequence[Any], Sequence[Any]], Verdict] = grade_ordering,
+    spread: Spread,
+    margin: float,
+    rule: Callable[..., Verdict] = grade_ordering,
 ) -> Verdict:
-    """Grade "a > b > c …" from one group of figures each, by ``rule`` (``grade_ordering_single`` at k = 1).
+    """Grade "a > b > c …" (or "a ≈ b ≈ c …" by ``grade_tie``).
 
-    ``directional`` only where every neighbouring pair is, each at its own p < .05: all of them have to
-    hold at once, which needs no adjustment (an intersection-union test; p is the largest). ``reversed``
-    where any pair, neighbours or not, is reversed with its p times the number of pairs still < .05: any
-    one suffices (Bonferroni; Holm would need the other pairs' p to be of the same kind, which those of
-    ties are not). Else inconclusive.
+    ``as claimed`` only where every neighbouring pair is: all have to hold at once, which needs no adjustment
+    (an intersection-union test; p is the largest). ``opposite`` where any pair, neighbours or not, is so with
+    its p times the number of pairs: any one suffices. Else undecided.
+
+    Raises:
+        InputError: fewer than two sides.
     """
-    if len(groups) < 2 or len(names) != len(groups):
-        raise InputError(
-            f"chain: found {len(groups)} groups and {len(names)} names, expected two or more, named"
-        )
-    pairs = list(combinations(range(len(groups)), 2))
-    verdicts = [rule(groups[i], groups[j]) for i, j in pairs]
-    for verdict in verdicts:
-        if verdict.p is None:
-            return verdict  # a broken run or too few seeds, the same for every pair
-    p_values = [verdict.p for verdict in verdicts if verdict.p is not None]
-    reversals = [
-        (p * len(pairs), f"{names[i]} > {names[j]} reversed")
-        for (i, j), verdict, p in zip(pairs, verdicts, p_values, strict=True)
-        if verdict.grade == "reversed" and p * len(pairs) < ALPHA
-    ]
-    neighbours = [n for n, (i, j) in enumerate(pairs) if j == i + 1]
+    if len(sides) < 2:
+        raise InputError(f"ordering: found {len(sides)} recipes, expected two or more")
+    if len(sides) == 2:
+        return rule(*sides, spread=spread, margin=margin)
+    waiting = _not_yet(sides, spread, margin)
+    if waiting is not None:
+        return waiting
+    pairs = list(combinations(range(len(sides)), 2))
+    k = looked_at(sides)
+    cut = [
+        Side(name=side.name, figures=side.figures[:k], broken=side.broken) for side in sides
+    ]  # one look for the whole chain, though two of its recipes may have reached the next
+    verdicts = {pair: rule(cut[pair[0]], cut[pair[1]], spread=spread, margin=margin) for pair in pairs}
+    p_of = {pair: 1.0 if verdict.p is None else verdict.p for pair, verdict in verdicts.items()}
+    links = [pair for pair in pairs if pair[1] == pair[0] + 1]
     listed = ", ".join(
-        f"{names[pairs[n][0]]} > {names[pairs[n][1]]} {verdicts[n].grade} (p = {p_values[n]:.3g})"
-        for n in neighbours
+        f"{sides[i].name} > {sides[j].name} {_OF_A_LINK[verdicts[i, j].grade]} (p = {p_of[i, j]:.3g})"
+        for i, j in links
     )
-    k = verdicts[0].k
-    if reversals:
-        p, shown = min(reversals)
-        return Verdict(
-            grade="reversed",
-            sentence=f"{seed_count(k)} show {shown} (p = {p:.3g}, adjusted for {len(pairs)} pairs); {listed}",
-            k=k,
-            p=p,
-        )
-    held = all(verdicts[n].grade == "directional" for n in neighbours)
+    turned = [
+        (p_of[pair] * len(pairs), pair)
+        for pair, verdict in verdicts.items()
+        if verdict.grade == "opposite" and p_of[pair] * len(pairs) < LEVEL
+    ]
+    if turned:
+        p, (i, j) = min(turned)
+        shown = f"{sides[i].name} > {sides[j].name} is the other way round"
+        sentence = f"{seed_count(k)} each: {shown} (p = {p:.3g}, adjusted for {len(pairs)} pairs); {listed}"
+        return Verdict(grade="opposite", sentence=sentence, k=k, p=p)
+    held = all(verdicts[pair].grade == "as claimed" for pair in links)
     return Verdict(
-        grade="directional" if held else "inconclusive",
-        sentence=f"{seed_count(k)}: {listed}",
+        grade="as claimed" if held else "undecided",
+        sentence=f"{seed_count(k)} each: {listed}",
         k=k,
-        p=max(p_values[n] for n in neighbours),
+        p=max(p_of[pair] for pair in links),
     )
 
 
-_GRADE_WORDS = {"directional": "shown", "reversed": "refuted", "inconclusive": "not decided"}
+_OF_A_LINK = {"as claimed": "shown", "opposite": "the other way round", "undecided": "not decided"}
 
 
-def _unpaired(first: Sequence[float], second: Sequence[float]) -> Verdict | None:
-    """Why no paired test can be made, as a verdict; None where it can."""
-    if len(first) == 0 or len(first) != len(second):
-        raise InputError(
-            f"ordering: found {len(first)} and {len(second)} figures, expected one a seed on both sides: "
-            "run the same seeds of both"
-        )
-    for figures in (first, second):
-        if not np.isfinite(figures).all():
-            return not_finite(figures)
-    k = len(first)
-    if k >= MIN_SEEDS:
+def adjusted(verdict: Verdict, holm_p: float) -> Verdict:
+    """The verdict on an ordering with its p adjusted over the report: decided only while that stays below
+    the level of a look."""
+    from dataclasses import replace
+
+    if verdict.p is None or verdict.grade not in ("as claimed", "opposite") or holm_p < LEVEL:
+        return verdict
+    sentence = f"{verdict.sentence}; not decided: p is {holm_p:.2g} after Holm's adjustment over the report"
+    return replace(verdict, grade="undecided", sentence=sentence)
+
+
+def _not_yet(sides: Sequence[Side], spread: Spread, margin: float) -> Verdict | None:
+    """Why nothing is compared, as a verdict: a broken or far-off seed, or no planned look reached."""
+    finite = [np.array([v for v in side.figures if math.isfinite(v)], dtype=np.float64) for side in sides]
+    undefined = sum(len(side.figures) for side in sides) - sum(map(len, finite))
+    broken = sum(side.broken for side in sides) + undefined
+    k = min(len(side.figures) for side in sides)
+    why = instability(finite, broken, sigma0=spread.sigma0, margin=margin)
+    if why:
+        return Verdict(grade="unstable", sentence=why, k=k)
+    if looked_at(sides):
         return None
-    why = "and no per-image results to compare" if k == 1 else f"of the {MIN_SEEDS} that a paired test needs"
-    return Verdict(
-        grade="inconclusive",
-        sentence=f"{seed_count(k)} {why}",
-        k=k,
-        mean=float(_differences(first, second).mean()),
-    )
+    counts = ", ".join(f"{side.name} has {seed_count(len(side.figures))}" for side in sides)
+    return Verdict(grade="undecided", sentence=f"{counts}; the first look is after {LOOKS[0]}", k=k)
 
 
-def _differences(first: Sequence[float], second: Sequence[float]) -> Array:
-    # Twelve decimals: 0.3 - 0.2 and 0.2 - 0.1 are one difference, not two that nearly agree.
-    return np.round(np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64), 12)
+def _figures(sides: Sequence[Side]) -> list[Array]:
+    """The figures of the last planned look, one array a side; undefined ones are left out."""
+    look = looked_at(sides)
+    return [
+        np.array([v for v in side.figures[:look] if math.isfinite(v)], dtype=np.float64) for side in sides
+    ]
 
 
-def _one_sided_p(differences: Array, null: float) -> tuple[float, float]:
-    """p of "the mean is not above ``null``" and of "not below": small where it is above, or below."""
-    k = len(differences)
-    if np.ptp(differences) == 0:
-        excess = round(float(differences[0]) - null, 12)
-        return (0.5**k if excess > 0 else 1.0), (0.5**k if excess < 0 else 1.0)
-    t = (differences.mean() - null) / (differences.std(ddof=1) / math.sqrt(k))
-    return float(stdtr(k - 1, -t)), float(stdtr(k - 1, t))
-
-
-def _interval(differences: Array) -> tuple[float, tuple[float, float]]:
-    k, mean = len(differences), float(differences.mean())
-    half = float(stdtrit(k - 1, 0.975) * differences.std(ddof=1) / math.sqrt(k))
+def _interval(first: Array, second: Array, spread: Spread) -> tuple[float, tuple[float, float]]:
+    sigma_hat, nu = pooled_sigma((first, second), spread.sigma0, spread.nu0)
+    mean = float(first.mean() - second.mean())
+    half = float(stdtrit(nu, 0.975) * sigma_hat) * math.sqrt(1 / len(first) + 1 / len(second))
     return mean, (mean - half, mean + half)
 
 
-def _direction(p: float, *, higher: bool) -> str:
-    if p >= ALPHA:
-        return "inconclusive"
-    return "directional" if higher else "reversed"
-
-
-def _ordering(differences: Array, p: float, *, higher: bool) -> Verdict:
-    k, (mean, interval) = len(differences), _interval(differences)
-    same = np.ptp(differences) == 0
-    scale = "the same at every seed, sign test" if same else f"95 % {interval[0]:+.4f} to {interval[1]:+.4f},"
-    return Verdict(
-        grade=_direction(p, higher=higher),
-        sentence=f"{seed_count(k)}: first minus second is {mean:+.4f} ({scale} p = {p:.3g})",
-        k=k,
-        mean=mean,
-        interval=None if same else interval,
-        p=p,
-    )
+def _seeds(*sides: Side) -> str:
+    look = looked_at(sides)
+    most = max(len(side.figures) for side in sides)
+    waiting = "" if most == look else f" (of {most} run; the next look is after more)"
+    if look == LOOKS[-1] and most > look:
+        waiting = f" (of {most} run; the last look is after {look})"
+    return f"{seed_count(look)} each{waiting}"

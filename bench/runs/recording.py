@@ -84,6 +84,8 @@ def make_record(
         figures=[],
         notes=list(outcome.notes) if outcome else [],
         started=started,
+        planned_seeds=run.planned_seeds,
+        again=run.again if earlier_attempts(run, out) else "",
     )
 
 

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 from reference.errors import InputError
 
-SCHEMA = 1
+SCHEMA = 2
+"""Version of the format: 2 added ``planned_seeds`` and ``again``; version 1 is read as if both were empty."""
 STATUSES = ("ok", "failed", "diverged", "oom", "timeout", "interrupted")
 
 
@@ -32,6 +33,9 @@ class Record:
         run_id: hash of (tiered recipe, data manifest, seed, device kind, numerics).
         attempt: 1 for the first run of this id, then 2, 3, …
         reason: why a run that is not ok ended; empty else.
+        planned_seeds: how many seeds the command that started this run was to make of its recipe; 0 where
+            that is not known.
+        again: why a run that had ended was started anew; empty where this is the first of its id.
         recipe: every setting of the tiered recipe; ``recipe_hash`` is the hash of those at full tier.
         data: role, name, source, manifest, classes, scored, train, val and unique_val counts, note.
         initial_weights: what training started from, and the hash of those weights.
@@ -74,6 +78,8 @@ class Record:
     figures: list[dict[str, str]]
     notes: list[str]
     started: str
+    planned_seeds: int = 0
+    again: str = ""
     schema: int = SCHEMA
 
     @property
@@ -128,7 +134,7 @@ def read(path: Path) -> Record:
     """
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
-        readable = isinstance(body, dict) and body.get("schema") == SCHEMA
+        readable = isinstance(body, dict) and body.get("schema") in (1, SCHEMA)
         declared = body.pop("content_hash", None) if readable else None
         content_hash = hash_of(body) if readable else ""
     except OSError as error:
@@ -141,6 +147,8 @@ def read(path: Path) -> Record:
         raise InputError(f"{path}: record schema {found!r:.80}, this version reads {SCHEMA}; update bench")
     if declared != content_hash:
         raise InputError(f"{path}: content does not match its hash; a record is never edited: restore it")
+    if body["schema"] == 1:  # before both were recorded
+        body = {"planned_seeds": 0, "again": ""} | body
     odd = sorted(_KEYS ^ set(body))
     if odd:
         raise InputError(f"{path}: record keys missing or unknown: {', '.join(odd)}; restore the file")
@@ -325,5 +333,7 @@ _SHAPES: dict[str, _Shape] = {
     "figures": _listed(_figure),
     "notes": _listed(_text),
     "started": _text,
+    "planned_seeds": _count,
+    "again": _text,
     "schema": _whole,
 }

@@ -35,6 +35,8 @@ class Run:
         recipe: as the tier scales it and the data set's classes fit it; ``printed`` is the report's.
         start: the run whose weights this one starts from, where the recipe names one.
         backbone: a file to start from instead of ``start``.
+        planned_seeds: how many seeds of the recipe were planned together with this one.
+        again: why it is run anew although it has a record; empty where it has none.
     """
 
     recipe: Recipe
@@ -46,6 +48,8 @@ class Run:
     numerics: Numerics
     start: Run | None = None
     backbone: Path | None = None
+    planned_seeds: int = 0
+    again: str = ""
 
     @property
     def label(self) -> str:
@@ -99,6 +103,7 @@ def plan(
     micro_batch: int | None = None,
     mask_values: Sequence[str] = (),
     notice: Callable[[str], None] = lambda line: None,
+    again: str = "",
 ) -> tuple[list[Run], list[NotRun]]:
     """Every run of ``recipes``, its data opened and checked, and what cannot run here.
 
@@ -109,6 +114,7 @@ def plan(
         micro_batch: most images to train on at once; a deviation, since batch statistics are each part's.
         mask_values: what the values in masks mean, as ``reference.data.mask_values.stated`` takes it.
         notice: called with a line on how ``backbone`` was read, and for each warning about the data.
+        again: why runs that have a record are started anew, for their new records.
 
     Raises:
         InputError: bad data, for a folder that holds the role at all; or a backbone that does not fit.
@@ -169,6 +175,8 @@ def plan(
             numerics=mask_run.usable(numerics) if scaled.task == "automask" else numerics,
             start=start,
             backbone=file,
+            planned_seeds=1 if scaled.task == "automask" else seeds,
+            again=again,
         )
         planned[printed.slug, seed] = run
         return run
