@@ -19,7 +19,7 @@ FLAGS: dict[str, str] = {
     "cross-contradicted": "another report prints the opposite, beyond what one split explains",
     "listing cannot run": "code or a network that does not work as printed",
     "misnamed": "the thing described is not what the name says",
-    "indistinguishable": "an ordering inside the noise of one split",
+    "indistinguishable": "an ordering that one split of so many images cannot tell from chance",
 }
 
 VERDICTS: dict[str, str] = {

@@ -1,8 +1,10 @@
 """Orderings: against the figures they rank, against chance on one split, and against other reports.
 
-Two accuracies on n images differ by chance: the unpaired z = (a − b)/√(a(1−a)/n + b(1−b)/n) with |z| < 1.96
-is inside the noise of one split. Reports print no image-by-image results, so no paired test can be made. A
-score per pixel (IoU) has no such n, and is not judged.
+Two accuracies on the same n images differ by d·n images. Reports print no image-by-image results, but the exact
+McNemar test says up to which share of images that only one of the two has right such a difference is telling:
+where that share is below what two networks disagree on anyway, no split of n images distinguishes them. Beyond
+the noise is a difference whose unpaired z = (a − b)/√(a(1−a)/n + b(1−b)/n) stays significant after Holm's
+adjustment over all pairs that the report ranks. A score per pixel (IoU) has no such n, and is not judged.
 """
 
 from __future__ import annotations
@@ -20,6 +22,10 @@ from bench.audit.stated import cut_off, possible, rounded, value
 from bench.claims.claim import Claim, Ledger
 
 Z = NormalDist().inv_cdf(0.975)
+ALPHA = 0.05
+
+USUAL_DISAGREEMENT = 0.15
+"""The share of images on which two networks of one task disagree at least; ours differ on more."""
 
 
 class Gap(NamedTuple):
@@ -52,14 +58,42 @@ def gap(first: Claim, second: Claim) -> Gap | None:
     return Gap(value(first) - value(second), math.sqrt(sum(variances)))
 
 
+def telling_share(first: Claim, second: Claim) -> float | None:
+    """Up to which share of images that only one of two models has right their difference is significant.
+
+    Exact McNemar, two-sided, on the images that both are printed for; None where these are not known to be the
+    same. 0 where no share would do, since even without any image against it the difference is too small.
+
+    The difference of d·n images is spread as b and c over D = b + c images that only one has right; the
+    largest D at which the test rejects is sought.
+    """
+    same = first.n == second.n and first.data == second.data and first.split == second.split
+    if not same or not first.n or max(first.runs, second.runs) > 1:
+        return None
+    difference = round(abs(value(first) - value(second)) * first.n)
+    disagreeing = 0
+    for total in range(difference, first.n + 1, 2):
+        if _mcnemar((total - difference) // 2, total) >= ALPHA:
+            break
+        disagreeing = total
+    return disagreeing / first.n
+
+
+def _mcnemar(fewer: int, total: int) -> float:
+    """Two-sided exact p of ``fewer`` of ``total`` on the smaller side."""
+    tail = sum(math.comb(total, k) for k in range(fewer + 1))
+    return min(1.0, float(Fraction(2 * tail, 2**total)))
+
+
 def check(ledger: Ledger) -> Iterator[Finding]:
     """Orderings of one report."""
+    adjusted = _adjusted(ledger)
     for claim in ledger.of_kind("ordering"):
         members = [ledger.claim(name) for name in claim.order]
         if claim.illegible or any(member.illegible for member in members):
             continue
         yield from _against_the_figures(claim, members)
-        yield from _against_chance(claim, members)
+        yield from _against_chance(claim, members, adjusted)
     yield from _finer_than_an_image(ledger)
 
 
@@ -82,38 +116,83 @@ def _against_the_figures(claim: Claim, members: Sequence[Claim]) -> Iterator[Fin
             )
 
 
-def _against_chance(claim: Claim, members: Sequence[Claim]) -> Iterator[Finding]:
+def _adjusted(ledger: Ledger) -> dict[frozenset[str], float]:
+    """By pair of figures, the p of its z adjusted by Holm's method over all pairs that the report ranks."""
+    p_of: dict[frozenset[str], float] = {}
+    for claim in ledger.of_kind("ordering"):
+        for pair in pairwise(ledger.claim(name) for name in claim.order):
+            apart = gap(*pair)
+            if apart is not None and not any(member.illegible for member in pair):
+                p_of[frozenset(member.id for member in pair)] = 2 * NormalDist().cdf(-abs(apart.z))
+    adjusted, highest = {}, 0.0
+    for rank, (pair, p) in enumerate(sorted(p_of.items(), key=lambda item: (item[1], sorted(item[0])))):
+        highest = max(highest, min(1.0, p * (len(p_of) - rank)))
+        adjusted[pair] = highest
+    return adjusted
+
+
+def _against_chance(
+    claim: Claim, members: Sequence[Claim], adjusted: Mapping[frozenset[str], float]
+) -> Iterator[Finding]:
     gaps = {pair: g for pair in pairwise(members) if (g := gap(*pair)) is not None}
     if not gaps or (not claim.tie and any(g.difference < 0 for g in gaps.values())):
         return
-    close = {pair: g for pair, g in gaps.items() if abs(g.z) < Z}
     images = listed(dict.fromkeys(f"{a.n:,}" if a.n == b.n else f"{a.n:,} and {b.n:,}" for a, b in gaps))
-    needed = f"{max(g.resolved for g in gaps.values()):.3f}"
     if claim.tie:
-        holds = len(close) == len(gaps)
+        holds = all(abs(g.z) < Z for g in gaps.values())
         end = f"{'inside' if holds else 'beyond'} the noise of one split of {images} images"
-        flag = "" if holds else "self-contradicted"
+        strength, brief = ("weak" if holds else "strong"), _said(gaps)
+        verdict, flag = ("holds", "") if holds else ("against", "self-contradicted")
     else:
-        holds = not close
-        end = (
-            f"{'each ' if len(gaps) > 1 else ''}beyond the noise of one split of {images} images"
-            if holds
-            else f"inside the noise of one split, of which {images} images resolve {needed}"
-        )
-        flag = "" if holds else "indistinguishable"
+        close = {pair: share for pair in gaps if (share := _too_close(*pair, gaps[pair])) is not None}
+        firm = all(adjusted[frozenset(m.id for m in pair)] < ALPHA for pair in gaps)
+        if close:
+            shares = listed(f"{100 * share:.1f} %" for share in close.values())
+            verdict, flag, strength = "against", "indistinguishable", "strong"
+            brief = _said({pair: gaps[pair] for pair in close})
+            end = (
+                f"not distinguishable on {images} images unless the networks disagree on fewer than {shares}"
+                f" of them (exact McNemar), and such networks disagree on {USUAL_DISAGREEMENT:.0%} and more"
+            )
+        elif firm:
+            verdict, flag, strength, brief = "holds", "", "strong", _said(gaps)
+            pairs = len(adjusted)
+            end = (
+                f"{'each ' if len(gaps) > 1 else ''}beyond the noise of one split of {images} images"
+                f"{f', adjusted for the {pairs} pairs that the report ranks' if pairs > 1 else ''}"
+            )
+        else:
+            verdict, flag, strength, brief = "note", "", "weak", _said(gaps)
+            p = max(adjusted[frozenset(m.id for m in pair)] for pair in gaps)
+            told = [share for pair in gaps if (share := telling_share(*pair)) is not None]
+            least = f"; a paired test would tell up to {100 * min(told):.0f} % of disagreeing images" if told else ""
+            end = (
+                f"one split of {images} images leaves it open: p = {p:.2g} after Holm's adjustment over the"
+                f" {len(adjusted)} pairs that the report ranks{least}"
+            )
     yield finding(
         [claim, *members],
         "tie" if claim.tie else "ordering",
         f"{_said(gaps)}: {end}",
-        brief=_said(close if flag == "indistinguishable" else gaps),
-        verdict="holds" if holds else "against",
-        # That a difference is not significant does not show a tie.
-        strength="weak" if claim.tie and holds else "strong",
+        brief=brief,
+        verdict=verdict,
+        strength=strength,
         printed=" ≈ ".join(m.id for m in members) if claim.tie else " > ".join(m.id for m in members),
-        expected=f"differences {'below' if claim.tie else 'above'} {needed}",
+        expected=f"differences {'below' if claim.tie else 'above'} {max(g.resolved for g in gaps.values()):.3f}",
         flag=flag,
         flagged=[claim],
     )
+
+
+def _too_close(first: Claim, second: Claim, apart: Gap) -> float | None:
+    """The share of disagreeing images up to which a pair is told apart, where that is too small to matter.
+
+    Figures of different images have no pairs: there an unpaired z inside the noise is too close.
+    """
+    share = telling_share(first, second)
+    if share is None:
+        return 0.0 if abs(apart.z) < Z else None
+    return share if share < USUAL_DISAGREEMENT else None
 
 
 def _said(gaps: Mapping[tuple[Claim, Claim], Gap]) -> str:

@@ -32,8 +32,9 @@ ASKS: dict[str, str] = {
 
 
 TOGETHER: dict[tuple[str, str, str], str] = {
-    ("ordering", "against", "indistinguishable"): "Inside the noise of one split:",
+    ("ordering", "against", "indistinguishable"): "Not distinguishable on one split:",
     ("ordering", "holds", ""): "Beyond the noise of one split:",
+    ("ordering", "note", ""): "Left open by one split:",
 }
 """What a list of like findings begins with, by check, verdict and flag."""
 

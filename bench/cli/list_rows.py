@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,8 +95,12 @@ def runs(found: Sequence[Record]) -> Rows:
     ]
 
 
-def grades(out: Path, found: Sequence[Record]) -> Rows:
-    """One row a claim: its grade from the records found in a folder, and what the audit flags beside it."""
+def grades(out: Path, found: Sequence[Record], only: Collection[str] | None = None) -> Rows:
+    """One row a claim: its verdict from the records found in a folder, and what the audit flags beside it.
+
+    Args:
+        only: ids of the claims that are asked for; None for all.
+    """
     from bench import audit
     from bench.grading import alignment, grader
 
@@ -107,15 +111,17 @@ def grades(out: Path, found: Sequence[Record]) -> Rows:
         alignment_green=alignment.is_green(out),
         folder=out,
         flags=audit.flags(audit.audit(ledgers)),
+        only=only,
     )
     return [
         {
             "claim": row.claim.id,
             "printed": row.claim.value,
-            "grade": row.label,
+            "verdict": row.label,
             "flags": row.flags,
-            "measured": [_said(measured) for measured in (row.measured, *row.elsewhere) if measured],
+            "measured": _said(row.measured) if row.measured else None,
             "why": row.sentence,
+            "rehearsal": row.rehearsal or None,
         }
         for row in rows
     ]

@@ -66,15 +66,13 @@ def grade(
     from bench.runs import records
 
     found = records.find(out)
-    rows = list_rows.grades(out, found.readable)
-    if claims:
-        of = {ledger.report: [claim.id for claim in ledger.claims] for ledger in load_ledgers()}
-        known = {*of, *(str(row["claim"]) for row in rows)}
-        for claim in claims:
-            if claim not in known:
-                refuse_name("claim", claim, known)
-        wanted = {name for claim in claims for name in (claim, *of.get(claim, ()))}
-        rows = [row for row in rows if row["claim"] in wanted]
+    of = {ledger.report: [claim.id for claim in ledger.claims] for ledger in load_ledgers()}
+    known = {*of, *(claim for own_claims in of.values() for claim in own_claims)}
+    for claim in claims or ():
+        if claim not in known:
+            refuse_name("claim", claim, known)
+    wanted = {name for claim in claims or () for name in (claim, *of.get(claim, ()))}
+    rows = list_rows.grades(out, found.readable, wanted if claims else None)
     print_rows(rows, output)
     if any(alignment.WANTED in str(row["why"]) for row in rows):
         print(alignment.how_to(out), file=sys.stderr)

@@ -201,6 +201,45 @@ def adjusted(verdict: Verdict, holm_p: float) -> Verdict:
     return replace(verdict, grade="undecided", sentence=sentence)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Contrast:
+    """A weighted sum of the means of several recipes, such as a difference or an interaction.
+
+    Attributes:
+        seeds: of the recipe that has fewest.
+        interval, p: two-sided 95 % and p against 0; None where no recipe has a second seed.
+    """
+
+    mean: float
+    seeds: int
+    interval: tuple[float, float] | None
+    p: float | None
+
+
+def contrast(figures: Sequence[Sequence[float]], weights: Sequence[float]) -> Contrast:
+    """Σ wᵢ·meanᵢ of independent groups with one common variance, by Student's t.
+
+    Args:
+        figures: one figure a seed, of each recipe.
+        weights: one a recipe.
+
+    Raises:
+        ValueError: a recipe without figures.
+    """
+    if not all(len(group) for group in figures):
+        raise ValueError("expected at least one figure of each recipe")
+    groups = [np.asarray(group, dtype=np.float64) for group in figures]
+    mean = math.fsum(w * float(group.mean()) for w, group in zip(weights, groups, strict=True))
+    seeds, nu = min(map(len, groups)), sum(len(group) - 1 for group in groups)
+    if nu == 0 or not math.isfinite(mean):
+        return Contrast(mean=mean, seeds=seeds, interval=None, p=None)
+    sigma, _ = pooled_sigma(groups, 0.0, 0)
+    error = float(sigma) * math.sqrt(sum(w * w / len(g) for w, g in zip(weights, groups, strict=True)))
+    half = float(stdtrit(nu, 0.975)) * error
+    p = float(2 * stdtr(nu, -abs(mean) / error)) if error else float(mean == 0)
+    return Contrast(mean=mean, seeds=seeds, interval=(mean - half, mean + half), p=p)
+
+
 def _not_yet(sides: Sequence[Side], spread: Spread, margin: float) -> Verdict | None:
     """Why nothing is compared, as a verdict: a broken or far-off seed, or no planned look reached."""
     finite = [np.array([v for v in side.figures if math.isfinite(v)], dtype=np.float64) for side in sides]

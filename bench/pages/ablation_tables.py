@@ -1,4 +1,4 @@
-"""What the reports' gains are made of: the page of the ablations, every difference paired over seeds.
+"""What the reports' gains are made of: the page of the ablations, every difference with its interval.
 
 R4 changes backbone and head at once; its 2×2 tells them apart, with their interaction. R2 names seven steps
 from its FCN32s to its FCN8s; each is undone, or done, by itself. The rest are remarks that a run tests.
@@ -15,7 +15,7 @@ from bench.claims.claim import Claim, Ledger
 from bench.grading import orderings, statistics
 from bench.grading.groups import Group, Runs, comparable
 from bench.grading.measured import measure
-from bench.grading.verdict import Verdict
+from bench.grading.orderings import Contrast
 from bench.pages.markdown import pipe_table, plain
 from bench.pages.wording import digits, figure_text, named, span
 from bench.runs import tiers
@@ -27,11 +27,11 @@ HOW_TO_READ = """\
 
 The reports name what their gains are due to; here one thing at a time is changed.
 
-A **difference** is of means over seeds, with its 95 % interval (Student's t, paired by seed); below three
-seeds there is none. **p** is two-sided, and beside it stands p after Holm's adjustment over the lines of the
+A **difference** is of means over seeds, with its 95 % interval (Student's t with one variance for all recipes
+of the line); a single seed of each has none. **p** is two-sided, and beside it stands p after Holm's adjustment over the lines of the
 same table: of seven steps that do nothing one would otherwise look like a gain in a third of such tables.
 **Printed** is the report's own difference, where it prints one. Runs on synthetic or stand-in data, or at a
-smaller tier, say nothing about the reports' figures.
+smaller tier, are rehearsals: they say nothing about the reports' figures.
 """
 
 
@@ -193,21 +193,21 @@ def _cell(metric: str, group: Group | None) -> str:
 
 
 def _steps(table: Table, groups: Mapping[str, Group], claims: Mapping[str, Claim]) -> str:
-    verdicts = {
-        step.name: _difference(table.metric, step, groups)
+    contrasts = {
+        step.name: _contrast(table.metric, step, groups)
         for step in table.steps
         if step.weights.keys() <= groups.keys()
     }
-    remarks = {step.name: _remark(step, groups) for step in table.steps if step.name in verdicts}
-    tested = [
-        name
-        for name, verdict in verdicts.items()
-        if verdict is not None and verdict.p is not None and not remarks[name].startswith(_SAME)
-    ]
-    adjusted = dict(zip(tested, statistics.holm([_p(verdicts[name]) for name in tested]), strict=True))
+    remarks = {step.name: _remark(step, groups) for step in table.steps if step.name in contrasts}
+    tested = {
+        name: found.p
+        for name, found in contrasts.items()
+        if found.p is not None and not remarks[name].startswith(_SAME)
+    }
+    adjusted = dict(zip(tested, statistics.holm(list(tested.values())), strict=True))
     rows = []
     for step in table.steps:
-        cells = ["–"] * 4 if step.name not in verdicts else _figures(verdicts[step.name])
+        cells = ["–"] * 4 if step.name not in contrasts else _figures(contrasts[step.name])
         holm = f"{adjusted[step.name]:.2g}" if step.name in adjusted else "–"
         remark = plain(remarks.get(step.name, "not run"))
         rows.append([plain(step.name), _printed(step, claims), *cells, holm, remark])
@@ -215,47 +215,19 @@ def _steps(table: Table, groups: Mapping[str, Group], claims: Mapping[str, Claim
     return pipe_table(heads, rows, right=(1, 2, 4, 5, 6))
 
 
-def _difference(metric: str, step: Step, groups: Mapping[str, Group]) -> Verdict | None:
-    """The weighted sum over the seeds that all recipes share; None where they share none."""
-    seeds = sorted(set.intersection(*({r.seed for r in groups[slug].runs} for slug in step.weights)))
-    if not seeds:
-        return None
-
-    def total(sign: float) -> list[float]:
-        return [
-            math.fsum(
-                abs(weight) * _figure(metric, groups[slug], seed)
-                for slug, weight in step.weights.items()
-                if weight * sign > 0
-            )
-            for seed in seeds
-        ]
-
-    first, second = total(1), total(-1)
-    verdict = orderings.grade_ordering(first, second)
-    if verdict.mean is None:  # too few seeds for a test, not for a difference
-        mean = math.fsum(a - b for a, b in zip(first, second, strict=True)) / len(seeds)
-        return Verdict(grade=verdict.grade, sentence=verdict.sentence, k=len(seeds), mean=mean)
-    return verdict
+def _contrast(metric: str, step: Step, groups: Mapping[str, Group]) -> Contrast:
+    """The weighted sum of the means of the step's recipes."""
+    figures = [
+        [math.nan if (value := record.metric(metric)) is None else value for record in groups[slug].runs]
+        for slug in step.weights
+    ]
+    return orderings.contrast(figures, list(step.weights.values()))
 
 
-def _figure(metric: str, group: Group, seed: int) -> float:
-    value = next(record.metric(metric) for record in group.runs if record.seed == seed)
-    return math.nan if value is None else value
-
-
-def _p(verdict: Verdict | None) -> float:
-    assert verdict is not None
-    assert verdict.p is not None
-    return verdict.p
-
-
-def _figures(verdict: Verdict | None) -> list[str]:
-    if verdict is None or verdict.mean is None:
-        return ["–", "–", "0", "–"]
-    interval = "–" if verdict.interval is None else span(verdict.interval, signed=True)
-    p = "–" if verdict.p is None else f"{verdict.p:.2g}"
-    return [_signed(verdict.mean), interval, str(verdict.k), p]
+def _figures(found: Contrast) -> list[str]:
+    interval = "–" if found.interval is None else span(found.interval, signed=True)
+    p = "–" if found.p is None else f"{found.p:.2g}"
+    return [_signed(found.mean), interval, str(found.seeds), p]
 
 
 def _printed(step: Step, claims: Mapping[str, Claim]) -> str:

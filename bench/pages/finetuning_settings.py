@@ -1,4 +1,4 @@
-"""Settings A to E across reports: for each pair who says what, whether one split could tell, what runs say.
+"""Settings A to E across reports: one matrix a report, printed differences beside one analysis of our runs.
 
 A: no pre-training; B: supervised; C: self-supervised; each with the whole network trained. D and E: as B and
 C, with the backbone frozen. Three reports rank them, and disagree.
@@ -6,18 +6,17 @@ C, with the backbone frozen. Three reports rank them, and disagree.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.audit.ordering_findings import gap
+from bench.audit.ordering_findings import gap, telling_share
 from bench.claims.claim import Claim, Ledger
-from bench.grading import orderings, statistics
-from bench.grading.groups import Group, Runs, comparable
+from bench.grading import improvement, relevance
+from bench.grading.groups import Group, Runs
 from bench.grading.measured import per_image
 from bench.pages.markdown import pipe_table, plain
 from bench.pages.wording import named
+from bench.runs.records import Record
 
 SETTINGS = {
     "A": "no pre-training, whole network",
@@ -31,90 +30,105 @@ HOW_TO_READ = """\
 # Settings A to E across reports
 
 Three reports pre-train a ResNet50, fine-tune it on Office-Home in five settings, and rank these differently.
+Below there is one matrix a report, its ten pairs together.
 
-**Printed** is the first setting minus the second, in points of accuracy. **z** is the unpaired one, of two
-accuracies on 406 images each: below 1.96 one split cannot tell such settings apart, whatever was printed.
-**Our runs** are of the same report's recipes, the setting printed higher coming first: paired over three or
-more seeds, or by McNemar's exact test over the images that two single runs share. Runs on synthetic or
-stand-in data say nothing of the reports' accuracies.
+Above the diagonal stands what is **printed**: the setting of the row minus that of the column, in points of
+accuracy, and in brackets the share of images on which the two networks may disagree before one split of 406
+images could not tell them apart (exact McNemar). Networks like these disagree on 15 % and more of the images, so
+that a pair with less in brackets is not distinguishable, whatever was printed.
+
+Below the diagonal stands what **our runs** on the report's data give: the probability that a new run of the
+setting of the row beats a new run of that of the column, with a 95 % interval from a stratified bootstrap over
+the seeds. Runs on other data, or scaled down, are rehearsals; what they show is one line under the matrix.
 """
 
 
 def page(ledgers: Sequence[Ledger], runs: Runs, folder: Path) -> str:
-    """Every pair of settings, a table each."""
+    """One matrix a report that prints the settings."""
     claims = {claim.id: claim for ledger in ledgers for claim in ledger.claims}
     parts = [HOW_TO_READ, "\n".join(f"- **{name}**: {what}" for name, what in SETTINGS.items())]
-    for first, second in combinations(SETTINGS, 2):
-        rows = list(_rows(first, second, claims, runs, folder))
-        if rows:
-            parts += [
-                f"## {first} and {second}",
-                pipe_table(["report", "printed", "z", "one split could tell", "our runs"], rows),
-            ]
-    reports = sorted({claim.report for claim in claims.values()})
-    against = [row for report in reports for row in _against_majority(report, runs)]
-    if against:
-        parts += [
-            "## Each setting and the majority class",
-            "Top-1 of our runs less that of always answering the class most frequent in training.",
-            pipe_table(["report", "setting", "our runs"], against),
-        ]
+    for report in sorted({claim.report for claim in claims.values()}):
+        printed = {name: claims.get(f"{report}-finetune-{name.lower()}") for name in SETTINGS}
+        there = {name: claim for name, claim in printed.items() if claim is not None}
+        if len(there) > 1:
+            parts += [f"## {report.upper()}", _matrix(there, _deciding(there, runs, folder))]
+            line = _rehearsed(there, runs, folder)
+            parts += [line] if line else []
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
-def _against_majority(report: str, runs: Runs) -> Iterator[list[str]]:
-    for name in SETTINGS:
-        said = []
-        for group in runs.groups[f"{report}-finetune-{name.lower()}"]:
-            figures = [value if (value := r.metric("top1")) is not None else math.nan for r in group.runs]
-            chance = [float(r.metrics[r.selected]["majority"]) for r in group.runs]
-            sentence = orderings.grade_ordering(figures, chance).sentence
-            if len(figures) == 1:
-                sentence = f"1 seed: {figures[0] - chance[0]:+.4f}, which one seed gives no spread of"
-            said.append(f"{plain(sentence)}; *{named(group)}*")
-        if said:
-            yield [report.upper(), name, "<br>".join(said)]
+def _matrix(printed: Mapping[str, Claim], figures: Mapping[str, Sequence[float]]) -> str:
+    """Printed differences above the diagonal, probabilities of improvement below it."""
+    ours = improvement.matrix(figures)
+    names = list(printed)
+    rows = []
+    for i, row in enumerate(names):
+        cells = []
+        for j, column in enumerate(names):
+            if i == j:
+                cells.append(f"**{printed[row].value}**")
+            elif i < j:
+                cells.append(_difference(printed[row], printed[column]))
+            else:
+                pair = ours.get((row, column))
+                cells.append("not tested" if pair is None else improvement.told(pair))
+        rows.append([f"**{row}**", *cells])
+    return pipe_table(["", *names], rows)
 
 
-def _rows(
-    first: str, second: str, claims: Mapping[str, Claim], runs: Runs, folder: Path
-) -> Iterator[list[str]]:
-    for report in sorted({claim.report for claim in claims.values()}):
-        one, two = (claims.get(f"{report}-finetune-{name.lower()}") for name in (first, second))
-        if one is None or two is None or (apart := gap(one, two)) is None:
-            continue
-        higher, lower = (one, two) if apart.difference >= 0 else (two, one)
-        order = (first, second) if apart.difference >= 0 else (second, first)
-        yield [
-            report.upper(),
-            f"{apart.points} ({' > '.join(order)})",
-            f"{apart.z:+.2f}".replace("-", "−"),
-            "yes" if abs(apart.z) >= statistics.Z_95 else f"no (needs {100 * apart.resolved:.1f})",
-            "<br>".join(_say(str(higher.recipe), str(lower.recipe), runs, folder)) or "–",
-        ]
+def _difference(first: Claim, second: Claim) -> str:
+    """``"+6.9 (50 %)"``: points, and up to which share of disagreeing images they are telling."""
+    apart = gap(first, second)
+    if apart is None:
+        return "–"
+    share = telling_share(first, second)
+    return apart.points if share is None else f"{apart.points} ({100 * share:.0f} %)"
 
 
-def _say(higher: str, lower: str, runs: Runs, folder: Path) -> Iterator[str]:
-    """One line for each kind of runs that both recipes have."""
-    for group in runs.groups[higher]:
-        for other in runs.groups[lower]:
-            if comparable(group, other):
-                yield _compared(group, other, folder)
+def _deciding(printed: Mapping[str, Claim], runs: Runs, folder: Path) -> dict[str, list[float]]:
+    """The figures of the runs that may decide, by setting; what did not learn takes no part."""
+    figures: dict[str, list[float]] = {}
+    for name, claim in printed.items():
+        for group in runs.groups[str(claim.recipe)]:
+            relevant = group.counts_for(claim) and relevance.at_chance(
+                group, runs.latest, lambda record: _learned(record, folder)
+            ) is None
+            if relevant:
+                figures[name] = [v for record in group.counted if (v := record.metric("top1")) is not None]
                 break
+    return figures
 
 
-def _compared(group: Group, other: Group, folder: Path) -> str:
-    """Grade and figures of "``group`` is the better one"."""
-    seeds = sorted({r.seed for r in group.runs} & {r.seed for r in other.runs})
-    if not seeds:
-        return f"no seed in common; {named(group)}"
-    pairs = [next(r for r in side.runs if r.seed == seed) for side in (group, other) for seed in seeds]
-    if len(seeds) == 1:
-        images = [per_image(record, folder) for record in pairs]
-        if images[0] is not None and images[1] is not None and images[0].ids == images[1].ids:
-            verdict = orderings.grade_ordering_single(images[0].correct.tolist(), images[1].correct.tolist())
-            return f"**{verdict.grade}**: {plain(verdict.sentence)}; *{named(group)}*"
-    values = [record.metric("top1") for record in pairs]
-    figures = [float("nan") if value is None else value for value in values]
-    verdict = orderings.grade_ordering(figures[: len(seeds)], figures[len(seeds) :])
-    return f"**{verdict.grade}**: {plain(verdict.sentence)}; *{named(group)}*"
+def _rehearsed(printed: Mapping[str, Claim], runs: Runs, folder: Path) -> str:
+    """One line a kind of rehearsal: mean accuracies in their order, the majority class among them."""
+    kinds: dict[str, dict[str, Group]] = {}
+    for name, claim in printed.items():
+        for group in runs.groups[str(claim.recipe)]:
+            if relevance.wrong_data(claim, group) is not None:
+                kinds.setdefault(named(group), {}).setdefault(name, group)
+    lines = []
+    for kind, groups in kinds.items():
+        if len(groups) < 2:
+            continue
+        means = {name: _mean(group) for name, group in groups.items()}
+        unlearned = [
+            name for name, group in groups.items() if not all(_learned(r, folder) for r in group.runs)
+        ]
+        order = ", ".join(f"{name} {mean:.3f}" for name, mean in sorted(means.items(), key=lambda m: -m[1]))
+        chance = relevance.baseline(next(iter(groups.values())).runs[0])
+        base = "" if chance is None else f"; the majority class has {chance:.3f}"
+        did_not = f"; {', '.join(unlearned)} did not learn" if unlearned else ""
+        seeds = min(len(group.runs) for group in groups.values())
+        lines.append(
+            f"*Rehearsed* on {kind}, {seeds} seed{'s' if seeds > 1 else ''}: {plain(order)}{base}{did_not}."
+        )
+    return "\n\n".join(lines)
+
+
+def _learned(record: Record, folder: Path) -> bool:
+    return relevance.learned(record, lambda r: per_image(r, folder))
+
+
+def _mean(group: Group) -> float:
+    values = [v for record in group.runs if (v := record.metric("top1")) is not None]
+    return sum(values) / len(values) if values else float("nan")

@@ -53,7 +53,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 MOST_RUNS = 60
 """Runs that a claim lists; the report's own page lists all."""
 
-_RUN_KINDS = ("number", "ordering", "process", "figure")
+_RUN_KINDS = ("number", "ordering", "process", "timing", "figure")
 """Kinds of claims that runs decide; others point at the claim that has them."""
 
 
@@ -100,6 +100,7 @@ def page(
         standings=sorted({entry.standing for entry in entries}),
         known={claim.id for claim in claims},
         total=len(claims),
+        headline=summary.headline(rows).replace("**", ""),
         noise=[summary.noise(n, value) for n, value in summary.accuracies(claims)],
         machines=results_module.read_all(folder),
         site=site,
@@ -262,7 +263,7 @@ class _Site:
 
     def slugs(self, claim: Claim) -> list[str]:
         """The recipes that decide a claim; of an ordering of claims, those claims' recipes."""
-        named = [claim.recipe, *claim.order_recipes, *claim.difference_of]
+        named = [claim.recipe, *claim.order_recipes, *claim.difference_of, *claim.ratio_of]
         named += [self.claims[name].recipe for name in claim.order if name in self.claims]
         return [slug for slug in dict.fromkeys(named) if slug in RECIPES]
 
@@ -330,7 +331,7 @@ class _Site:
         how = f"Clopper–Pearson, {claim.n:,} images" if interval else "no interval follows from the print"
         text = f"{claim.fraction}" + (f" ({span(interval)})" if interval else "")
         printed = Point("printed", "printed", value, interval, value, text, how)
-        ours = [*([row.measured] if row.measured else []), *row.elsewhere]
+        ours = [row.measured] if row.measured else []  # a rehearsal stands on no axis with what is printed
         labels = dict(_told_apart([measured.group for measured in ours]))
         return [printed, *(point_of(m, labels[m.group], value) for m in ours)]
 
@@ -511,8 +512,8 @@ def throughput_tables(result: results_module.Result) -> list[tuple[str, Any]]:
 
 
 def grades() -> dict[str, str]:
-    """Every grade and its meaning, reasons for not running among them."""
+    """Every verdict and its meaning, reasons for not testing among them."""
     return {
         **verdict_module.GRADES,
-        **{f"not run: {reason}": why for reason, why in verdict_module.NOT_RUN_REASONS.items()},
+        **{f"not tested: {reason}": why for reason, why in verdict_module.NOT_TESTED_REASONS.items()},
     }

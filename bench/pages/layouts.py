@@ -15,7 +15,7 @@ from bench.grading.grader import Row
 from bench.grading.groups import Group
 from bench.grading.measured import Measured
 from bench.pages.markdown import pipe_table, plain
-from bench.pages.wording import bracket, digits, figure_text, in_words
+from bench.pages.wording import bracket, digits, figure_text
 from reference.data.dataset import OFFICIAL_PALETTE
 
 # ---------------------------------------------------------------- tables
@@ -148,25 +148,18 @@ class Printout:
 
 
 def tables_of(tables: Sequence[_Table], rows: Sequence[Row]) -> list[Filled | Printout]:
-    """A report's tables, with a column for each kind of our runs; a row where models stand in columns."""
+    """A report's tables, with a column for our runs that count; a row where models stand in columns."""
     of = {row.claim.id: row for row in rows}
     return [_filled(one, of) for one in tables]
 
 
 def _filled(one: _Table, of: Mapping[str, Row]) -> Filled:
     shown = [of[claim] for _, claim in one.rows]
-    figures = [{m.group.named: m for m in _all_measured(row)} for row in shown]
-    groups: dict[str, Group] = {}
-    for row in shown:
-        groups |= {m.group.named: m.group for m in _all_measured(row) if m.group.named not in groups}
-    ours = {
-        f"measured, {in_words(group)}": [figure_text(f[key]) if key in f else "–" for f in figures]
-        for key, group in groups.items()
-    } or {"measured": ["no run yet" for _ in shown]}
+    ours = {"measured": [figure_text(row.measured) if row.measured else "–" for row in shown]}
     printed = [_printed(one, row.claim) for row in shown]
     grades = [row.label for row in shown]
     if not one.across:
-        heads = (*one.columns, "printed", *ours, "grade")
+        heads = (*one.columns, "printed", *ours, "verdict")
         cells = tuple(
             (*names, printed[i], *(column[i] for column in ours.values()), grades[i])
             for i, (names, _) in enumerate(one.rows)
@@ -177,7 +170,7 @@ def _filled(one: _Table, of: Mapping[str, Row]) -> Filled:
     lines = {
         f"{label}, printed": printed,
         **{f"{label}, {name}": column for name, column in ours.items()},
-        "grade": grades,
+        "verdict": grades,
     }
     cells = tuple((head, *column) for head, column in lines.items())
     graded = frozenset((len(cells) - 1, i + 1) for i in range(len(grades)))
@@ -212,25 +205,19 @@ R4_LISTINGS = (
 
 
 def r4_printouts(rows: Sequence[Row]) -> list[Filled | Printout]:
-    """R4's validation output, line for line as printed, with a column for each group of our runs."""
+    """R4's validation output, line for line as printed, with a column for our runs that count."""
     of = {row.claim.id: row for row in rows}
     return [_printout(listing, of) for listing in R4_LISTINGS]
 
 
 def _printout(listing: _Listing, of: Mapping[str, Row]) -> Printout:
     rows = [of[claim] for _, claim in listing.lines]
-    figures = [{m.group: m for m in _all_measured(row)} for row in rows]
     printed = [f"{label}{of[claim].claim.value}" for label, claim in listing.lines]
-    columns = [["printed", "", "", "", *printed]]
-    for group in dict.fromkeys(group for by_group in figures for group in by_group):
-        cells = [
-            _r4_cell(by_group.get(group), row.claim) for by_group, row in zip(figures, rows, strict=True)
-        ]
-        columns.append(["measured", group.where, f"{group.tier} tier", _seeds(group), *cells])
-    if not any(figures):
-        columns.append(["measured", "no run yet", "", "", *("-" for _ in rows)])
+    seeds = next((_seeds(row.measured.group) for row in rows if row.measured), "not tested")
+    columns = [["printed", "", *printed]]
+    columns.append(["measured", seeds, *(_r4_cell(row.measured, row.claim) for row in rows)])
     if len(rows) > 1:
-        columns.append(["class", "", "", "", *OFFICIAL_PALETTE.classes, "mean"])
+        columns.append(["class", "", *OFFICIAL_PALETTE.classes, "mean"])
     widths = [max(map(len, column)) for column in columns]
     lines = [
         "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -245,10 +232,6 @@ def _r4_cell(measured: Measured | None, claim: Claim) -> str:
     if measured is None:
         return "-"
     return f"{digits(measured.mean, claim.decimals)}{bracket(measured)}"
-
-
-def _all_measured(row: Row) -> list[Measured]:
-    return ([row.measured] if row.measured else []) + list(row.elsewhere)
 
 
 def _seeds(group: Group) -> str:
@@ -278,5 +261,5 @@ def _table_in_markdown(one: Filled) -> str:
 
 
 def _printout_in_markdown(one: Printout) -> str:
-    title = f"**{plain(one.heading)}**: `{one.claim}`, graded **{one.grade}**"
+    title = f"**{plain(one.heading)}**: `{one.claim}`, **{one.grade}**"
     return f"{title}\n\n```text\n{one.text}\n```"

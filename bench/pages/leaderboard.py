@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.claims.claim import METRICS, Claim
-from bench.grading import statistics
+from bench.grading import relevance, statistics
 from bench.grading.grader import Row
 from bench.grading.groups import Group, Runs
-from bench.grading.measured import measure
+from bench.grading.measured import measure, per_image
 from bench.pages.markdown import pipe_table, plain
 from bench.pages.wording import AS_PRINTED, digits, evidence, span
 from reference.recipes import RECIPES
@@ -27,9 +27,10 @@ HOW_TO_READ = """\
 *How to read this page.* One section a task, one table for each kind of evidence; figures of different tables
 are not comparable, so nothing is ranked across them. The 95 % interval is over seeds (Student's t) where
 there are two or more; for one seed, and for printed accuracies, it is over the images of the validation split
-(Clopper–Pearson for top-1, bootstrap for mean IoU), which leaves the spread between seeds out. **Synthetic**
-images are drawn by code and **stand-in** images are other pictures in the same folders: their figures say
-nothing about the official data. Samples/s are of training, on the device named.
+(Clopper–Pearson for top-1, bootstrap for mean IoU), which leaves the spread between seeds out. **Majority
+class** is the same figure of always answering the most frequent class; a network that is not better than that
+**did not learn** and has no rank. Runs on drawn or other images are **rehearsals**: their figures say nothing
+about the official data. Samples/s are of training, on the device named.
 """
 
 
@@ -43,8 +44,11 @@ class Entry:
         printed: whether the figure is a report's, not ours.
         shown, interval: the figure and its 95 % interval as they are written.
         rate: training samples/s.
-        standing: the grade that the figure has or led to, or why it led to none.
-        graded: whether ``standing`` is a grade.
+        standing: the verdict that the figure has or led to; of other runs that it is a rehearsal, or that
+            the network did not learn.
+        graded: whether ``standing`` is a verdict.
+        majority: the same figure of always answering the majority class.
+        ranked: whether it takes part in the ranking: what did not learn does not.
     """
 
     name: str
@@ -59,6 +63,12 @@ class Entry:
     device: str = "–"
     standing: str
     graded: bool
+    majority: float | None = None
+    ranked: bool = True
+
+    @property
+    def majority_text(self) -> str:
+        return "–" if self.majority is None else digits(self.majority, 4)
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -68,6 +78,7 @@ class Entry:
             self.origin,
             self.shown,
             self.interval,
+            self.majority_text,
             str(self.seeds),
             self.parameters_text,
             self.rate_text,
@@ -141,14 +152,14 @@ def boards(rows: Sequence[Row], runs: Runs, folder: Path | None = None) -> list[
 
 def page(made: Sequence[Board]) -> str:
     """The boards as Markdown."""
-    heads = ["rank", "entry", "", "value", "95 %", "seeds", "parameters", "samples/s", "device", "grade"]
+    heads = ["rank", "entry", "", "value", "95 %", "majority class", "seeds", "parameters", "samples/s", "device", "standing"]
     parts = ["# Leaderboard", HOW_TO_READ]
     for board in made:
         parts += [f"## {board.title}"]
         for ranking in board.rankings:
             heading = plain(ranking.heading)
             lines = [[rank, *entry.cells] for rank, entry in ranking.entries]
-            parts += [f"### {heading[0].upper()}{heading[1:]}", pipe_table(heads, lines, right=(0, 5, 6, 7))]
+            parts += [f"### {heading[0].upper()}{heading[1:]}", pipe_table(heads, lines, right=(0, 5, 6, 7, 8))]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
@@ -193,6 +204,7 @@ def _measured(group: Group, role: str, graded: Mapping[str, Row], folder: Path |
         return None
     measured = measure(primary, group, folder)
     row = graded.get(group.slug)
+    learned = all(relevance.learned(record, lambda r: per_image(r, folder)) for record in group.runs)
     rate = math.fsum(record.throughput["samples_per_second"] for record in group.runs) / len(group.runs)
     return Entry(
         name=group.slug,
@@ -205,8 +217,10 @@ def _measured(group: Group, role: str, graded: Mapping[str, Row], folder: Path |
         parameters=first.parameters,
         rate=rate,
         device=f"{first.provenance.get('device', '')}, {group.numerics}",
-        standing=_standing(group, row),
-        graded=_decided(group, row),
+        standing=_standing(group, row, learned),
+        graded=learned and _decided(group, row),
+        majority=measured.majority,
+        ranked=learned,
     )
 
 
@@ -215,22 +229,28 @@ def _decided(group: Group, row: Row | None) -> bool:
     return row is not None and row.measured is not None and row.measured.group.runs[0] is group.runs[0]
 
 
-def _standing(group: Group, row: Row | None) -> str:
-    if row is None:
-        return "no claim"
-    if _decided(group, row):
+def _standing(group: Group, row: Row | None, learned: bool) -> str:
+    if not learned:
+        return "did not learn"
+    if row is not None and _decided(group, row):
         return row.label
-    return "counts for no claim: " + ("deviation" if group.source == row.claim.source else "data")
+    if group.source != "official" or group.tier == "smoke":
+        return "rehearsal"
+    return "no claim" if row is None else "counts for no claim: it deviates"
 
 
 def _ranked(entries: Sequence[Entry]) -> tuple[tuple[str, Entry], ...]:
-    """Best first; equal values share a rank; undefined ones come last without one."""
+    """Best first; equal values share a rank; what did not learn or is undefined comes last without one."""
+
+    def takes_part(entry: Entry) -> bool:
+        return entry.ranked and math.isfinite(entry.value)
+
     ordered = sorted(
         entries,
-        key=lambda e: (not math.isfinite(e.value), -e.value if math.isfinite(e.value) else 0, e.cells),
+        key=lambda e: (not takes_part(e), -e.value if math.isfinite(e.value) else 0, e.cells),
     )
-    ascending = sorted(e.value for e in entries if math.isfinite(e.value))
+    ascending = sorted(e.value for e in entries if takes_part(e))
     return tuple(
-        (str(len(ascending) - bisect_right(ascending, e.value) + 1) if math.isfinite(e.value) else "–", e)
+        (str(len(ascending) - bisect_right(ascending, e.value) + 1) if takes_part(e) else "–", e)
         for e in ordered
     )

@@ -18,23 +18,23 @@ from bench.grading.groups import Group, Runs
 from bench.pages import summary, wording
 from bench.pages.layouts import FORMATS, in_markdown
 from bench.pages.markdown import pipe_table, plain
-from bench.pages.wording import elsewhere, figure_text, named
+from bench.pages.wording import figure_text, named
 from bench.runs.records import Record
 from reference.recipes import RECIPES
 
 HOW_TO_READ = """\
 *How to read this page.* **Printed** is what the report says, digit for digit; **measured** is our mean over
-seeds, with its 95 % interval in brackets. Grades follow from recorded runs by fixed rules, never by hand. A
-run counts for a printed figure only on the data that the figure is about and with every setting as printed.
-Runs on other data count for no figure and are always named: **synthetic** images are drawn by code,
-**stand-in** images are other pictures in the same folders; neither says how good a network is on the real
-data. `r4:58` is line 58 of report R4's text.
+seeds, with its 95 % interval in brackets. Verdicts follow from recorded runs by fixed rules, never by hand. A
+run decides a claim only on the data that the claim is about. What other runs show is a **rehearsal**: one line
+that says that the machinery works, and no verdict. **Synthetic** images are drawn by code, **stand-in** images
+are other pictures in the same folders; neither says how good a network is on the real data. `r4:58` is line 58
+of report R4's text.
 """
 
 
 OWN_FORMAT = """\
-Left, the report's lines as it prints them; then our mean over seeds and its 95 % interval, a column for each
-kind of run, which its heading names.
+Left, the report's lines as it prints them; then our mean over seeds and its 95 % interval, from runs that
+count for the printed figures alone.
 """
 
 
@@ -81,7 +81,7 @@ def _in_code(sentences: Iterable[str], rows: Iterable[Row]) -> str:
 
 
 def _summary(rows: Sequence[Row]) -> str:
-    """How often each grade was given, and what each means."""
+    """How often each verdict was given, and what each means."""
     counts = Counter(row.label for row in rows)
     order = {grade: position for position, grade in enumerate(reversed(verdict_module.GRADES))}
     grade_of = {row.label: (row.grade, row.reason) for row in rows}
@@ -126,10 +126,8 @@ def _grade(row: Row) -> str:
 
 
 def _measured(row: Row) -> str:
-    """Our figure that counts, then every one that does not, each named."""
-    figures = [figure_text(row.measured)] if row.measured else []
-    figures += [elsewhere(measured) for measured in row.elsewhere]
-    return "<br>".join(figures) or "–"
+    """Our figure that counts; a rehearsal's stands nowhere beside a printed one."""
+    return figure_text(row.measured) if row.measured else "–"
 
 
 _FOLDED = {
@@ -239,14 +237,14 @@ def _commit(record: Record) -> str:
 def claims_page(rows: Sequence[Row], ledgers: Sequence[Ledger] = ()) -> str:
     """Every claim of every report with its grade, after counts of the grades."""
     titles = {ledger.report: ledger.title for ledger in ledgers}
-    parts = [f"# Every claim, graded\n\n{HOW_TO_READ}", f"{len(rows)} claims.", _summary(rows)]
+    parts = [f"# Every claim, graded\n\n{HOW_TO_READ}", f"{summary.headline(rows)}", _summary(rows)]
     for report in dict.fromkeys(row.claim.report for row in rows):
         own = [row for row in rows if row.claim.report == report]
-        graded = sum(row.grade != "not run" for row in own)
+        tested = summary.tested(own)
         title = f": {plain(titles[report])}" if report in titles else ""
         parts += [
             f"## {report.upper()}{title}",
-            f"{len(own)} claims, {graded} graded. [The report's page](reports/{report}.md)",
+            f"{len(own)} claims; {tested}. [The report's page](reports/{report}.md)",
             pipe_table(
                 ["claim", "what it says", "printed", "measured", "grade", "flags", "where"],
                 [

@@ -20,13 +20,14 @@ from bench.grading.grader import Row
 from bench.pages.wording import HEADINGS
 
 STANDINGS: dict[str, tuple[str, ...]] = {
-    "holds": ("exact", "reproduced", "directional", "supported"),
-    "shown": ("shown",),
-    "undecided": ("consistent", "inconclusive"),
+    "holds": ("matches", "reproduced", "as claimed", "seen"),
+    "shown": ("redrawn",),
+    "undecided": ("compatible", "undecided", "unstable"),
     "otherwise": (
-        "different", "contradicted", verdict.NOT_REACHED, "exceeded", "reversed", "not supported",
+        "differs", "contradicted", verdict.NOT_REACHED, "exceeded", verdict.EXCEEDED_ASSUMING, "opposite",
+        "not seen",
     ),
-    "no run": ("not run", "failed"),
+    "no run": ("not tested",),
 }  # fmt: skip
 """What a grade comes to, for a bar's few colours."""
 
@@ -35,7 +36,7 @@ STANDING_MEANINGS: dict[str, str] = {
     "shown": "redrawn beside it, nothing to count",
     "undecided": "our runs do not decide it",
     "otherwise": "other than the report says",
-    "no run": "no run counts for it",
+    "no run": "not tested",
 }
 
 _STANDING = {grade: standing for standing, grades in STANDINGS.items() for grade in grades}
@@ -44,6 +45,7 @@ _PLURAL: dict[str, tuple[str, str]] = {
     "number": ("printed figure", "printed figures"),
     "ordering": ("ordering", "orderings"),
     "process": ("statement about training", "statements about training"),
+    "timing": ("ratio of times", "ratios of times"),
     "figure": ("picture", "pictures"),
     "architecture": ("network", "networks"),
     "formula": ("formula", "formulas"),
@@ -62,12 +64,10 @@ class Part:
 
     Attributes:
         standing: key of ``STANDINGS``.
-        elsewhere: the grade rests on other data than the claim's, or on runs that deviate.
     """
 
     label: str
     standing: str
-    elsewhere: bool
     count: int
 
 
@@ -98,13 +98,41 @@ def shares(rows: Iterable[Row]) -> list[Share]:
 
 
 def parts(rows: Sequence[Row]) -> tuple[Part, ...]:
-    """Claims by grade, those first that hold; on the claim's own data before other data."""
-    counts = Counter((row.label, _STANDING[row.grade], bool(row.on)) for row in rows)
+    """Claims by grade, those first that hold."""
+    counts = Counter((row.label, _STANDING[row.grade]) for row in rows)
     order = list(STANDINGS)
-    listed_parts = sorted(counts, key=lambda key: (order.index(key[1]), key[2], key[0]))
+    listed_parts = sorted(counts, key=lambda key: (order.index(key[1]), key[0]))
     return tuple(
-        Part(label=label, standing=standing, elsewhere=elsewhere, count=counts[label, standing, elsewhere])
-        for label, standing, elsewhere in listed_parts
+        Part(label=label, standing=standing, count=counts[label, standing])
+        for label, standing in listed_parts
+    )
+
+
+def results_of(rows: Iterable[Row]) -> list[Row]:
+    """The printed results: numbers that a report prints of its own runs, the illegible left out."""
+    return [row for row in rows if row.claim.kind == "number" and not row.claim.illegible]
+
+
+def tested(rows: Iterable[Row]) -> str:
+    """``"0 of 15 printed results tested"``."""
+    printed = results_of(rows)
+    counted = sum(row.grade != "not tested" for row in printed)
+    return f"{counted} of {len(printed)} printed results tested"
+
+
+CHECKED_KINDS = ("architecture", "formula", "protocol")
+"""Kinds that are checked without training."""
+
+
+def headline(rows: Sequence[Row]) -> str:
+    """What was tested on its data, what was checked without training, in two sentences."""
+    checked = [row for row in rows if row.claim.kind in CHECKED_KINDS and row.grade != "not tested"]
+    agree = sum(row.grade == "matches" for row in checked)
+    others = Counter(row.grade for row in results_of(rows) if row.grade != "not tested")
+    told = f": {listed(f'{count} {grade}' for grade, count in sorted(others.items()))}" if others else ""
+    return (
+        f"**{tested(rows)}**{told}. Without training, {len(checked)} networks, formulas and settings were"
+        f" compared with code that runs: {agree} match, {len(checked) - agree} differ."
     )
 
 
@@ -138,31 +166,15 @@ def sentences(ledger: Ledger, rows: Iterable[Row], findings: Iterable[Finding]) 
             said.append(_of_kind(share, of_kind))
     untouched = [share for share in shares(own) if share.kind != "number" and _nothing_ran(share)]
     if untouched:
-        said.append(f"Not graded at all: {listed(_counted(share) for share in untouched)}.")
+        said.append(f"Not tested: {listed(_counted(share) for share in untouched)}.")
     said += [noise(n, value) for n, value in accuracies(ledger.claims)]
     return [*said, *_audited(own, ledger.report, findings)]
 
 
 def _opening(name: str, rows: Sequence[Row]) -> str:
-    graded = [row for row in rows if _STANDING[row.grade] != "no run"]
-    text = [row for row in graded if row.grade in ("exact", "different")]
-    other = [row for row in graded if row.on]
-    as_printed = len(graded) - len(text) - len(other)
-    if not graded:
-        return f"{name} makes {_claims(len(rows))}, and no run or check grades any of them so far."
-    bases = [
-        (len(text), "from the text alone, by comparing it with code that runs"),
-        (as_printed, "on the data that the claim names, or from other claims' grades"),
-        (len(other), f"only {' and '.join(_others(other))}, which says nothing of the printed figures"),
-    ]
-    told = [f"{count} {how}" for count, how in bases if count]
-    return f"{name} makes {_claims(len(rows))}; {len(graded)} of them are graded: {'; '.join(told)}."
-
-
-def _others(rows: Sequence[Row]) -> list[str]:
-    """What grades rest on where it is not what the claim is about: ``["on synthetic data"]``."""
-    sources = ("stand-in", "synthetic")
-    return [f"on {on} data" if on in sources else f"at {on}" for on in sorted({row.on for row in rows})]
+    checked = [row for row in rows if row.claim.kind in CHECKED_KINDS and row.grade != "not tested"]
+    compared = f" {len(checked)} of its statements were compared with code that runs." if checked else ""
+    return f"{name} makes {_claims(len(rows))}; {tested(rows)}.{compared}"
 
 
 def _of_kind(share: Share, rows: Sequence[Row]) -> str:
@@ -171,8 +183,8 @@ def _of_kind(share: Share, rows: Sequence[Row]) -> str:
         reasons = Counter(row.reason or row.grade for row in rows)
         told = [f"{_missing(reason)} ({count})" for reason, count in sorted(reasons.items())]
         if share.total == 1:
-            return f"Its {_counted(share).removeprefix('1 ')} is not graded: {listed(told)}."
-        return f"None of its {_counted(share)} is graded: {listed(told)}."
+            return f"Its {_counted(share).removeprefix('1 ')} is not tested: {listed(told)}."
+        return f"None of its {_counted(share)} is tested: {listed(told)}."
     if len(share.parts) == 1 and share.total == 1:
         return f"Its {_counted(share).removeprefix('1 ')} is {share.parts[0].label} ({rows[0].claim.id})."
     if len(share.parts) == 1:
@@ -190,7 +202,7 @@ def _verb(part: Part) -> str:
 
 
 def _missing(reason: str) -> str:
-    return verdict.NOT_RUN_REASONS.get(reason, verdict.GRADES.get(reason, reason))
+    return verdict.NOT_TESTED_REASONS.get(reason, verdict.GRADES.get(reason, reason))
 
 
 def _nothing_ran(share: Share) -> bool:

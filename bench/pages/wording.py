@@ -15,11 +15,6 @@ from bench.runs.records import Record
 from reference.recipes import RECIPES
 
 
-def elsewhere(measured: Measured) -> str:
-    """A figure that counts for nothing, with all that tells why."""
-    return f"{figure_text(measured)} *on {named(measured.group)}*"
-
-
 def named(group: Group) -> str:
     """A group in words, fit for Markdown."""
     return plain(in_words(group))
@@ -35,9 +30,10 @@ def in_words(group: Group) -> str:
 
 
 def figure_text(measured: Measured) -> str:
-    """``"0.6637 (0.6512–0.6762), 3 seeds"``."""
+    """``"0.6637 (0.6512–0.6762), 3 seeds; majority class 0.0690"``."""
     seeds = "1 seed" if measured.k == 1 else f"{measured.k} seeds"
-    return f"{digits(measured.mean, 4)}{bracket(measured)}, {seeds}"
+    chance = "" if measured.majority is None else f"; majority class {digits(measured.majority, 4)}"
+    return f"{digits(measured.mean, 4)}{bracket(measured)}, {seeds}{chance}"
 
 
 def digits(value: float, digits: int, *, signed: bool = False) -> str:
@@ -62,6 +58,7 @@ HEADINGS: dict[str, str] = {
     "number": "Figures",
     "ordering": "Orderings",
     "process": "Processes",
+    "timing": "Times",
     "figure": "Pictures",
     "architecture": "Networks",
     "formula": "Formulas",
@@ -104,16 +101,19 @@ def where(row: Row) -> str:
 
 
 def meaning(grade: str, reason: str) -> str:
-    return verdict.NOT_RUN_REASONS[reason] if reason else verdict.GRADES[grade]
+    return verdict.NOT_TESTED_REASONS[reason] if reason else verdict.GRADES[grade]
 
 
 def remarks(row: Row) -> list[str]:
-    """What stands beside a grade but for flags: what it is due to, the adjusted p, runs that broke."""
+    """What stands beside a grade but for flags: what it is due to, the rehearsal, the adjusted p, failures."""
     # the meaning of a reason stands elsewhere on every page; here is what it is due to
     said = row.sentence.partition("; ")[2] if row.reason else row.sentence
     parts = [said] if said else []
-    if row.holm_p is not None and row.grade in ("contradicted", verdict.NOT_REACHED, "exceeded"):
-        parts.append(f"p = {row.holm_p:.2g} after Holm's adjustment over the report's figures")
+    parts += [row.rehearsal] if row.rehearsal else []
+    decided = row.grade not in ("reproduced", "compatible", "unstable", "undecided")
+    if row.holm_p is not None and decided:
+        parts.append(f"p = {row.holm_p:.2g} after Holm's adjustment over the report")
+    parts += row.replaced
     if row.failures:
         parts.append(f"runs that did not end well: {len(row.failures)}")
     return parts
@@ -124,7 +124,7 @@ def recipes_of(rows: Iterable[Row]) -> list[str]:
     named: list[str] = []
     for row in rows:
         claim = row.claim
-        named += [*([claim.recipe] if claim.recipe else []), *claim.order_recipes, *claim.difference_of]
+        named += [*([claim.recipe] if claim.recipe else []), *claim.order_recipes, *claim.difference_of, *claim.ratio_of]
         named += [name for name in claim.tested_by if name in RECIPES]
     return [slug for slug in dict.fromkeys(named) if slug in RECIPES]
 

@@ -200,12 +200,12 @@ def image_counts(recipe: Recipe, tier: str, *, drawn: bool = False) -> tuple[int
 
 def needs(claim: Claim, claims: Mapping[str, Claim]) -> tuple[str, ...]:
     """Recipes whose runs settle a claim; none where no run does."""
-    if claim.kind not in ("number", "ordering", "process", "figure") or claim.illegible:
+    if claim.kind not in ("number", "ordering", "process", "timing", "figure") or claim.illegible:
         return ()
     if claim.order:
         return tuple(claims[name].recipe or name if name in claims else name for name in claim.order)
-    if claim.order_recipes or claim.difference_of:
-        return claim.order_recipes or claim.difference_of
+    if several := claim.order_recipes or claim.difference_of or claim.ratio_of:
+        return several
     return (claim.recipe,) if claim.recipe else ()
 
 
@@ -313,21 +313,27 @@ def seeds_to_settle(claim: Claim) -> int | None:
 
     None where no number of seeds would do.
     """
-    from bench.grading import numbers, verdict
+    from bench.grading import numbers, spread, verdict
 
-    if claim.kind == "ordering":
+    if claim.kind in ("ordering", "process", "timing"):
         return verdict.MIN_SEEDS
-    if claim.kind != "number" or claim.value is None or claim.difference_of:
+    if claim.kind != "number" or claim.value is None:
         return 1
-    metric = claim.metric_name or ""
+    metric = (claim.metric_name or "").removeprefix("delta_")
     graded = metric == "miou" or metric.startswith("iou_") or (metric == "top1" and claim.n)
     if not graded:
         return 1
-    n, value, delta = claim.n, float(claim.fraction), float(claim.half_step)
-    sigma, _ = numbers.prior_sigma(metric, n, value)
-    margin = float(numbers.margin(claim.metric or metric, n, sigma, delta))
-    more = numbers.seeds_until_reproduced(0.0, sigma, 1, delta, margin)
-    return None if more is None else 1 + more
+    value, delta = float(claim.fraction), float(claim.half_step)
+    level = 0.5 if claim.difference_of else value
+    expected = spread.expected_spread(metric, claim.n, level)
+    if claim.difference_of:
+        allowed = abs(value)
+    else:
+        allowed = float(spread.margin(metric, claim.n, value, delta))
+    allowed = float(claim.margin) if claim.margin is not None else allowed
+    return numbers.from_seeds(
+        expected, sides=2 if claim.difference_of else 1, delta=delta, margin=max(allowed, delta)
+    )
 
 
 # ---------------------------------------------------------------- as a table
