@@ -31,8 +31,39 @@ def check(ledger: Ledger, facts: DataFacts) -> Iterator[Finding]:
         missed = [claim for claim in claims if _counts(claim, n) is None]
         yield from _whole(claims, n)
         if missed:
-            yield _not_whole(missed, n, n_from)
+            explained = {claim.id for claim in missed if _is_excused(ledger, claim, claims, n)}
+            for excused in (False, True):
+                some = [claim for claim in missed if (claim.id in explained) is excused]
+                if some:
+                    yield _not_whole(some, n, n_from, excused=excused)
             yield from _as_batch_means(ledger, claims, missed, n)
+
+
+def _is_excused(ledger: Ledger, claim: Claim, claims: Sequence[Claim], n: int) -> bool:
+    """Whether an innocent reading fits: a cut in floats, rounding twice, or a mean over batches.
+
+    Batches count where one size and one way to print fit all figures of the table that share them: the stated
+    size, or a usual one where none is stated.
+    """
+    assert claim.value is not None
+    percent = claim.unit == "percent"
+    if grim.cut_by_floats(claim.value, n, percent=percent) is not None:
+        return True
+    if grim.rounded_twice(claim.value, n, percent=percent):
+        return True
+    size = _batch_of(ledger, claim, n)
+    table = [other for other in claims if _batch_of(ledger, other, n) == size]
+    sizes = [size] if size else [batch for batch in grim.USUAL_BATCHES if batch < n] if size is None else []
+    return any(_Readings(table, n, batch).explaining() for batch in sizes)
+
+
+def _batch_of(ledger: Ledger, claim: Claim, n: int) -> int | None:
+    """The stated batch size; None where none is, 0 where it makes no batches of n images."""
+    said = stated(ledger, claim.recipe, "batch_size")
+    sizes = whole_numbers(said[0]) if said else []
+    if said is None or not sizes:
+        return None
+    return sizes[0] if 1 < sizes[0] < n else 0
 
 
 def _counts(claim: Claim, n: int) -> grim.Counts | None:
@@ -57,12 +88,13 @@ def _whole(claims: Sequence[Claim], n: int) -> Iterator[Finding]:
             exact,
             "GRIM",
             f"{listed(map(shown, exact))} {'is' if one else 'are'} {_of(found, exact)} of {n:,} to the last"
-            f" digit{f', so that n = {n:,} follows from the report itself' if alone else ''}",
+            f" digit{f', so that n = {n:,} follows from the report itself, or a multiple of it' if alone else ''}",
             verdict="holds",
             strength="certain",
             printed=listed(map(shown, exact)),
             expected=f"k/{n}",
         )
+    yield from _one_way(within, n)
     if within:
         share = _share(within, n)
         yield finding(
@@ -77,12 +109,38 @@ def _whole(claims: Sequence[Claim], n: int) -> Iterator[Finding]:
         )
 
 
+def _one_way(claims: Sequence[Claim], n: int) -> Iterator[Finding]:
+    """Figures of one table are rounded or cut off alike: each may be k/n, and yet no one way make all."""
+    ways = {
+        claim: [
+            cut
+            for cut in (False, True)
+            if grim.reached(str(claim.value), n, percent=claim.unit == "percent", cut=cut)
+        ]
+        for claim in claims
+    }
+    plain = {claim: ways_of for claim, ways_of in ways.items() if ways_of}  # others are floats in full
+    if plain and not any(all(cut in ways_of for ways_of in plain.values()) for cut in (False, True)):
+        only = {cut: [c for c, ways_of in plain.items() if ways_of == [cut]] for cut in (False, True)}
+        yield finding(
+            list(plain),
+            "GRIM",
+            f"{listed(map(shown, only[False]))} of {n:,} images only where digits are rounded,"
+            f" {listed(map(shown, only[True]))} only where they are cut off: one table has one way",
+            strength="weak",
+            printed=listed(map(shown, plain)),
+            expected="one way to print",
+            flag="inconsistent",
+        )
+
+
 def _of(found: dict[Claim, grim.Counts], claims: Sequence[Claim]) -> str:
     spans = [found[claim] for claim in claims]
     return listed(f"{s.low:,}" if s.low == s.high else f"{s.low:,} to {s.high:,}" for s in spans)
 
 
-def _not_whole(missed: Sequence[Claim], n: int, n_from: str) -> Finding:
+def _not_whole(missed: Sequence[Claim], n: int, n_from: str, *, excused: bool) -> Finding:
+    """Figures that are no whole number of images; ``excused`` where another reading fits them."""
     near = ["/".join(_nearest(claim, n)) for claim in missed]
     one = len(missed) == 1
     origin = {
@@ -95,8 +153,9 @@ def _not_whole(missed: Sequence[Claim], n: int, n_from: str) -> Finding:
         missed,
         "GRIM",
         f"{listed(map(shown, missed))} {'is no whole number' if one else 'are no whole numbers'} of {n:,}"
-        f" images, rounded or cut off (possible beside {'it' if one else 'them'}: {', '.join(near)}){origin}",
-        strength="strong" if n_from == "outside" else "certain",
+        f" images, rounded or cut off (possible beside {'it' if one else 'them'}: {', '.join(near)}){origin}"
+        f"{'; as printed otherwise, such as a mean over batches, they can be' if excused else ''}",
+        strength="weak" if excused else "strong" if n_from == "outside" else "certain",
         printed=listed(map(shown, missed)),
         expected=", ".join(near),
         flag="inconsistent",

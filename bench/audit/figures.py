@@ -191,7 +191,10 @@ def _parts(ledger: Ledger) -> Iterator[Finding]:
             and claim.difference_of[0] == best.recipe
             and claim.difference_of[1] != base.recipe
         ]
-        if not parts or (best.id, base.id) in done:
+        gains_of_the_whole = any(
+            claim.difference_of == (best.recipe, base.recipe) for claim in numbers(ledger)
+        )  # then the base is one of the best's own variants, and the other parts are in both
+        if not parts or (best.id, base.id) in done or gains_of_the_whole:
             continue
         done.add((best.id, base.id))
         whole = possible(best) - possible(base)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bench.claims.claim import Claim
 
 STRENGTHS: dict[str, str] = {
-    "certain": "follows by arithmetic from what the report prints",
+    "certain": "follows by arithmetic from what the report prints, with nothing from outside",
     "strong": "follows with what is known from outside, such as a set's size; or chance rarely does it",
     "weak": "an innocent reading is at hand, or chance explains it; stands beside no grade",
 }

@@ -26,6 +26,16 @@ SAMPLES = 1000
 LAST_DIGITS = 10**12
 """From so many steps on, cutting off works on the last bits of a float and may err by a step."""
 
+STEPS_AN_IMAGE = 10
+"""Steps that an image needs for a float's cut to count: ``int(k/n*100*10**d)/10**d`` loses a step for many k/n,
+and with two steps an image every other impossible figure would pass for one of these."""
+
+FULL_DIGITS = 12
+"""Significant digits from which a figure is a float printed in full."""
+
+SINGLE = 2.0**-22
+"""What a running mean in float32 may be off by, relative to 1."""
+
 MANY = 50_000
 """Images beyond which shares are estimated."""
 
@@ -64,6 +74,8 @@ def counts(value: str, n: int, *, percent: bool = False) -> Counts | None:
     ranges = [span for span in (rounded, cut) if span[0] <= span[1]]
     if not ranges:
         k = _held_by_a_float(value, n, percent)
+        if k is None and of >= STEPS_AN_IMAGE * n:
+            k = cut_by_floats(value, n, percent=percent)
         return None if k is None else Counts(k, k, _is_quotient(value, k, n, percent))
     low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
     return Counts(low, high, low == high and _is_quotient(value, low, n, percent))
@@ -148,24 +160,58 @@ def _written(at: int, digits: int) -> str:
     return f"{whole}.{part:0{digits}d}" if digits else str(whole)
 
 
-def _held_by_a_float(value: str, n: int, percent: bool) -> int | None:
-    """The k whose k/n, computed in floats, is printed so although the exact k/n is not."""
+def cut_by_floats(value: str, n: int, *, percent: bool = False) -> int | None:
+    """The k whose k/n, scaled in float64 and cut off, loses a step and is printed so; None if there is none.
+
+    55/2500 is 2.2 %, and ``int(55/2500 * 100 * 10**3) / 10**3`` is 2.199.
+    """
     at, of = steps(value, percent=percent)
     digits = len(value.partition(".")[2])
-    scale = 100.0 if percent else 1.0
     above, left = divmod((at + 1) * n, of)
-    # Cut off by floor(k/n * S): 29/100 * 100 is 28.999999999999996.
-    if not left and above <= n and math.floor(min(above / n * of, above / n * 10**digits * scale)) == at:
-        return above
+    if left or above > n:
+        return None
+    scale = 100.0 if percent else 1.0
+    share, ten = above / n, 10**digits
+    products = (share * of, share * ten * scale, share * scale * ten, scale * share * ten, above * scale / n * ten)
+    return above if any(math.floor(product) == at for product in products) else None
+
+
+def rounded_twice(value: str, n: int, *, percent: bool = False) -> bool:
+    """Whether some k/n, rounded to one digit more and then to the printed ones, is printed so."""
+    at, of = steps(value, percent=percent)
+    # x/of with x within 0.55 of the printed step: what the first rounding may have carried to its half
+    low, high = 20 * at - 11, 20 * at + 11
+    return -(-n * low // (20 * of)) <= min(n, n * high // (20 * of))
+
+
+def _held_by_a_float(value: str, n: int, percent: bool) -> int | None:
+    """The k whose k/n, computed in floats, is printed so although the exact k/n is not."""
+    of = steps(value, percent=percent)[1]
+    digits = len(value.partition(".")[2])
+    scale = 100.0 if percent else 1.0
     printed = float(value)
     k = round(printed / scale * n)
     if not 0 <= k <= n:
         return None
+    full = len(value.lstrip("0.").replace(".", "")) >= FULL_DIGITS
+    if full and percent and _rounded_then_scaled(value, n):
+        return k
     single = struct.unpack("f", struct.pack("f", printed))[0]
     # Two roundings of a float32 (quotient, then percent); of a float64 also those of 1 - error.
     slack = 2.0**-22 * printed if f"{single:.{digits}f}" == value else 2.0**-51 * scale
+    if full and 2 * n * SINGLE <= 0.05:  # a mean kept in float32 over batches, as long as that excludes much
+        slack = max(slack, SINGLE * scale)
     step = scale / of if of >= LAST_DIGITS else 0.5 * scale / of
     return k if abs(printed - scale * k / n) <= slack + step else None
+
+
+def _rounded_then_scaled(value: str, n: int) -> bool:
+    """Whether ``repr(round(k/n, d) * 100)`` is the value for some k and d: 0.037 becomes 3.6999999999999997."""
+    for digits in range(1, 9):
+        rounded = round(float(value) / 100, digits)
+        if repr(rounded * 100) == value and reached(f"{rounded:.{digits}f}", n):
+            return True
+    return False
 
 
 def _is_quotient(value: str, k: int, n: int, percent: bool) -> bool:

@@ -179,8 +179,8 @@ def _facts(ledger: Ledger, claim: Claim) -> Iterator[Finding]:
             yield finding(
                 [claim, *naming],
                 "named model",
-                f"{claim.id} has “{fact}”, but {claim.model}{named} has {has}",
-                strength="weak" if claim.damage else "certain",
+                f"{claim.id} has {fact}, but {claim.model}{named} has {has}",
+                strength="weak" if claim.damage else "strong",  # what the named network has is not printed
                 printed=fact,
                 expected=has,
                 flag="self-contradicted" if naming else "misnamed",
@@ -270,4 +270,5 @@ def _makes(ledger: Ledger, claim: Claim, rows: Sequence[printed_rows.Row]) -> It
                 printed=last.layer,
                 expected="a map of classes",
                 flag="misnamed",
+                flagged=[claim],
             )

@@ -17,6 +17,7 @@ from itertools import combinations, pairwise
 from statistics import NormalDist
 from typing import NamedTuple
 
+from bench.audit import grim
 from bench.audit.finding import Finding, finding, listed, shown, signed
 from bench.audit.stated import cut_off, possible, rounded, value
 from bench.claims.claim import Claim, Ledger
@@ -94,6 +95,17 @@ def check(ledger: Ledger) -> Iterator[Finding]:
             continue
         yield from _against_the_figures(claim, members)
         yield from _against_chance(claim, members, adjusted)
+        if claim.also_differs:
+            yield finding(
+                [claim, *members],
+                "confound",
+                f"{' and '.join(m.id for m in members)} also differ in {listed(claim.also_differs)}, to which the"
+                " report gives no credit",
+                verdict="note",
+                strength="strong",
+                printed=" > ".join(m.id for m in members),
+                expected="one change at a time, or credit to each",
+            )
     yield from _finer_than_an_image(ledger)
 
 
@@ -152,7 +164,7 @@ def _against_chance(
             brief = _said({pair: gaps[pair] for pair in close})
             end = (
                 f"not distinguishable on {images} images unless the networks disagree on fewer than {shares}"
-                f" of them (exact McNemar), and such networks disagree on {USUAL_DISAGREEMENT:.0%} and more"
+                f" of them (exact McNemar), and such networks disagree on {100 * USUAL_DISAGREEMENT:.0f} % and more"
             )
         elif firm:
             verdict, flag, strength, brief = "holds", "", "strong", _said(gaps)
@@ -223,11 +235,21 @@ def _finer_than_an_image(ledger: Ledger) -> Iterator[Finding]:
                 "difference",
                 f"{shown(first)} ({first.id}) and {shown(second)} ({second.id}) differ by {float(low):.4f} to"
                 f" {float(high):.4f}, less than one image of {n:,} ({float(image):.4f})",
-                strength="strong" if "outside" in (first.n_from, second.n_from) else "certain",
+                strength=_finer(first, second, n),
                 printed=f"{abs(one.difference):.4f}",
                 expected=f"0 or at least {float(image):.4f}",
                 flag="inconsistent",
             )
+
+
+def _finer(first: Claim, second: Claim, n: int) -> str:
+    """How sure such a finding is: figures that are no whole number of images may be means over batches."""
+    whole = (
+        grim.counts(str(claim.value), n, percent=claim.unit == "percent") for claim in (first, second)
+    )
+    if any(counts is None for counts in whole):
+        return "weak"
+    return "strong" if "outside" in (first.n_from, second.n_from) else "certain"
 
 
 # Across reports ---------------------------------------------------------------------------------------

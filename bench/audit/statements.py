@@ -189,16 +189,25 @@ def _number(text: str) -> Decimal | None:
 
 def _selected_where_reported(ledger: Ledger) -> Iterator[Finding]:
     """Figures that are the best of an evaluation on the very split they are reported on."""
-    chosen = [c for c in numbers(ledger) if c.split == "val" and re.search(r"\bbest\b", c.selection)]
-    if chosen:
+    said = [c for c in numbers(ledger) if c.split == "val" and re.search(r"\bbest\b", c.selection)]
+    named = [
+        c for c in numbers(ledger) if c.split == "val" and c.epoch and re.search(r"^epoch \d+$", c.selection)
+    ]
+    if said:
+        beside = (
+            f"; {listed(c.id for c in named)} name an epoch each, and whether it is the best is not said"
+            if named
+            else ""
+        )
         yield finding(
-            chosen,
+            [*said, *named],
             "selection",
-            f"{listed(c.id for c in chosen)}: by what is said of the selection the best of many epochs on the"
-            " validation split, reported on the same images; on others such a figure is lower on average",
+            f"{listed(c.id for c in said)}: the best of many epochs on the validation split, reported on the same"
+            f" images; on others such a figure is lower on average{beside}",
             strength="strong",
-            printed=listed(dict.fromkeys(c.selection for c in chosen)),
+            printed=listed(dict.fromkeys(c.selection for c in said)),
             expected="selection on other images",
+            flagged=said,
         )
 
 
@@ -277,7 +286,7 @@ def conflicts(ledger: Ledger, found: Iterable[Finding]) -> Iterator[Finding]:
 
 
 def _conflict(ledger: Ledger, claim: Claim, other: Claim) -> Finding:
-    declaring = [claim, other] if claim.id in other.conflicts_with else [claim]
+    declaring = [claim]  # one slip, one flag
     if "model" in claim.stated and ("model" in other.stated or other.model):
         return _names(claim, other, declaring)
     if "model" in other.stated and claim.model:
@@ -295,7 +304,7 @@ def _conflict(ledger: Ledger, claim: Claim, other: Claim) -> Finding:
         key = shared[0]
         sentence = f"{key} of {claim.recipe} is stated as {claim.stated[key]} and as {other.stated[key]}"
         return _declared(sentence, claim, other, declaring)
-    sentence = f"“{_plain(claim.text)}” does not go with “{_plain(other.text)}”"
+    sentence = f"{claim.id} ({_plain(claim.text)}) does not go with {other.id} ({_plain(other.text)})"
     if claim.note:
         sentence += f": {_plain(claim.note)}"
     close = [z for z in (_closest(ledger, claim), _closest(ledger, other)) if z is not None and z < Z]

@@ -15,6 +15,7 @@ ASKS: dict[str, str] = {
     "bounds": "print all scores from one confusion matrix",
     "parts of a gain": "run each change alone",
     "difference": "quote differences as the tables give them",
+    "confound": "change one thing at a time",
     "ordering": "run several seeds, or print which images each model has right",
     "tie": "run several seeds, or print which images each model has right",
     "process": "show the curves with the epochs that were selected",
@@ -70,12 +71,8 @@ def paragraph(ledger: Ledger, findings: Iterable[Finding]) -> str:
     holds = _sentences(f for f in alone if f.verdict == "holds")
     name = ledger.report.upper()
     if not own:
-        return f"{name} prints nothing that arithmetic alone can check."
-    points = "1 point" if len(against) == 1 else f"{len(against) or 'no'} points"
-    said = [
-        f"{name}, checked by arithmetic alone, leaves {points} to answer{':' if against else '.'}",
-        *against,
-    ]
+        return f"{name} prints nothing that these checks apply to."
+    said = [f"{name} has {points(own)}{':' if against else '.'}", *against]
     for heading, sentences in (("Less surely:", weak), ("To weigh this:", notes), ("In order:", holds)):
         said += [heading, *sentences] if sentences else []
     firm = (f for f in own if f.verdict == "against" and f.strength != "weak")
@@ -83,6 +80,22 @@ def paragraph(ledger: Ledger, findings: Iterable[Finding]) -> str:
     if asks:
         said.append(f"Please {'; '.join(asks)}.")
     return re.sub(rf"\b{re.escape(ledger.report)}-(?=[a-z])", "", " ".join(said))
+
+
+def points(findings: Iterable[Finding]) -> str:
+    """How many findings speak against a report, and how many follow from its text alone.
+
+    The one count of all pages: findings that are certain or strong. Certain ones use nothing from outside.
+    """
+    firm = [found for found in findings if found.verdict == "against" and found.strength != "weak"]
+    alone = sum(found.strength == "certain" for found in firm)
+    if not firm:
+        return "no points to answer"
+    count = "1 point" if len(firm) == 1 else f"{len(firm)} points"
+    if alone == len(firm):
+        return f"{count} to answer, by its text alone"
+    how = f"{alone} by its text alone, the others with facts from outside" if alone else "with facts from outside"
+    return f"{count} to answer ({how})"
 
 
 def page(ledgers: Iterable[Ledger], findings: Iterable[Finding]) -> str:

@@ -231,8 +231,8 @@ def second_last(claim: Claim) -> list[str]:
     last_pool = max(at for at, row in enumerate(layers) if row.type == "MaxPool2d")
     follow = len(layers) - 1 - last_pool
     if layers[-2].type == "MaxPool2d":
-        return ["second last layer = last max-pool's output"]
-    return [f"second last layer = {layers[-2].layer}'s output; {follow} layers follow the last max-pool"]
+        return ["the second last layer is where the convolutions end"]
+    return [f"the second last layer is {layers[-2].layer}; {follow} layers follow where the convolutions end"]
 
 
 # Facts about segmentation ------------------------------------------------------------------------------
@@ -293,9 +293,9 @@ def aspp_rates(claim: Claim) -> list[str]:
 
 
 def aspp_kernels(claim: Claim) -> list[str]:
-    """What tells DeepLab's branches apart."""
+    """Whether DeepLab's parallel branches are of more than one kernel size, as the report has it."""
     parallel = branches(network(claim))
-    if len({row.number("kernel_size") for row in parallel}) == len(parallel):
+    if len({row.number("kernel_size") for row in parallel}) > 1:
         return ["parallel branches of different kernel sizes, concatenated"]
     sizes = [f"{row.number('kernel_size')}x{row.number('kernel_size')}" for row in parallel]
     rates = [str(_dilation(row)) for row in parallel]
@@ -339,18 +339,14 @@ def _traffic(claim: Claim) -> tuple[BYOL, Counter[str], bool]:
 
 
 def byol_r1(claim: Claim) -> list[str]:
-    """Traffic, gradient, the projector's place and what is kept."""
+    """Traffic, gradient and what is kept."""
     _, seen, gradient = _traffic(claim)
     both = all(seen[name] == 2 * tiny.IMAGES for name in ("encoder", "target_encoder"))
-    printed = network(claim)
-    linear = any(row.type == "Linear" and _in(row, "encoder") for row in rows(printed))
-    name = trunk_name(printed).replace("resnet", "ResNet")
     kept = _kept(claim)
     return [
         f"{'both augmented views go' if both else 'not every augmented view goes'} through both networks",
         f"the target branch has {'a' if _target_predicts(seen) else 'no'} predictor"
         f" and gets {'a' if gradient else 'no'} gradient",
-        f"the projector {'counts as' if linear else 'is no'} part of the {name} backbone",
         f"after training only the {' and '.join(kept)} is kept",
     ]
 

@@ -171,7 +171,8 @@ def fcn(recipe: Recipe, printed: str) -> str:
     model = network_checks.network_of(recipe)
     up = [row for row in network_checks.rows(model) if row.type == "ConvTranspose2d"]
     finest = max(row.number("stride") or 1 for row in up)
-    return f"{network_checks.trunk_name(model).capitalize()}+FCN{finest}"
+    trunk = network_checks.trunk_name(model).removesuffix("_bn")  # the name alone leaves BatchNorm open
+    return _as_printed(printed, f"{trunk.capitalize()}+FCN{finest}")
 
 
 def deeplab(recipe: Recipe, printed: str) -> str:
@@ -185,13 +186,7 @@ def deeplab(recipe: Recipe, printed: str) -> str:
 def deeplab_version(recipe: Recipe, printed: str) -> str:
     """DeepLabv3, or DeepLabv3+ where there is a decoder."""
     decoder = network_checks.has_decoder(network_checks.network_of(recipe), recipe.image_size)
-    return _decoder("DeepLabv3+" if decoder else "DeepLabv3")
-
-
-def _decoder(name: str) -> str:
-    """The name, and what it says."""
-    said = {"DeepLabv3": "DeepLabv3, without a decoder", "DeepLabv3+": "DeepLabv3+, with a decoder"}
-    return said.get(name, name)
+    return "DeepLabv3+" if decoder else "DeepLabv3"
 
 
 def _linear(row: Row) -> str:
@@ -335,8 +330,9 @@ BY_CLAIM: dict[tuple[str, str], tuple[Read, Find]] = {
     ("r3-finetune-protocol", "model"): (_same, with_head),
     ("r3-finetune-classes", "num_classes"): (_same, last_linear),
     ("r3-seg-b-protocol", "model"): (_same, deeplab),
-    ("r3-seg-b-name", "model"): (_decoder, deeplab_version),
+    ("r3-seg-b-name", "model"): (_same, deeplab_version),
     ("r4-classify-classes", "num_classes"): (_same, out_features),
+    ("r4-seg-a-name", "model"): (_same, fcn),
     ("r4-seg-b-protocol", "model"): (_same, fcn),
     ("r4-seg-classes", "num_classes"): (_same, scores),
     ("r5-finetune-protocol", "head"): (_same, head_in_words),
@@ -602,6 +598,7 @@ PROTOCOLS: dict[str, Callable[[Claim], Finding]] = {
     "r3-seg-b-protocol": settings,
     "r3-seg-b-name": settings,
     "r4-classify-classes": settings,
+    "r4-seg-a-name": settings,
     "r4-seg-b-protocol": settings,
     "r4-seg-classes": settings,
     "r4-score-format": score_lines,

@@ -73,10 +73,12 @@ class Claim:
         n, n_from: how many images it was measured on, and how that is known.
         runs: how many runs the figure is a mean of; 1 where nothing is said.
         epoch: the epoch the figure is printed for, in the report's own counting.
+        epochs_from: the number of the report's first epoch, 0 or 1; ours is 1.
         approx: printed with "about" or "almost".
         difference_of: recipes (a, b) of a gain a - b.
         margin: what still counts as the same figure, as a fraction, where it is not the metric's usual one.
         ratio_of, least: recipes (a, b) of a timing, and how many times as long a takes at least.
+        also_differs: in what an ordering's members differ too, without credit by the report.
         order: number claims, best first; or, where nothing is printed, recipes (``order_recipes``).
         tie: the ordering claims that its members are about equal.
         model: key of ``reference.models.MODELS`` that the listing is compared with.
@@ -114,6 +116,7 @@ class Claim:
     n_from: str | None = None
     runs: int = 1
     epoch: int | None = None
+    epochs_from: int = 1
     selection: str = "unstated"
     approx: bool = False
     difference_of: tuple[str, ...] = ()
@@ -124,6 +127,7 @@ class Claim:
     order: tuple[str, ...] = ()
     order_recipes: tuple[str, ...] = ()
     tie: bool = False
+    also_differs: tuple[str, ...] = ()
 
     model: str | None = None
     facts: tuple[str, ...] = ()
@@ -154,6 +158,19 @@ class Claim:
     def metric_name(self) -> str | None:
         """The metric as runs record it: ``iou_3`` for the IoU of class 3."""
         return self.metric if self.class_index is None else f"{self.metric}_{self.class_index}"
+
+    def our_epoch(self, epoch: int) -> int:
+        """An epoch of the report in our counting, whose first is 1."""
+        return epoch + 1 - self.epochs_from
+
+    @property
+    def our_args(self) -> dict[str, Any]:
+        """The predicate's arguments with the report's epochs in our counting."""
+        named = ("epoch", "since", "until")
+        return {
+            key: self.our_epoch(value) if key in named and isinstance(value, int) else value
+            for key, value in self.args.items()
+        }
 
     @property
     def decimals(self) -> int:

@@ -25,6 +25,7 @@ from bench.claims.schema import (
     ARGS,
     CLAIMS,
     COUNT,
+    FIRST_EPOCH,
     DATA_FILE,
     KEYS,
     KIND_KEYS,
@@ -76,11 +77,11 @@ def load_ledgers(more: Iterable[str | Path] = ()) -> tuple[Ledger, ...]:
 def _ledger(document: dict[str, Any], file: str) -> Ledger:
     known_keys(document, ("report", "claim"), file)
     head = only_keys(document.get("report"), file, "[report]")
-    types = {"id": SLUG, "title": TEXT, "year": COUNT, "recipes": TEXT}
+    types = {"id": SLUG, "title": TEXT, "year": COUNT, "recipes": TEXT, "epochs_from": FIRST_EPOCH}
     check_types(head, types, ("id", "title"), f"{file}: [report]")
     claims: dict[str, Claim] = {}
     for position, table in enumerate(several(document.get("claim"), file, "[[claim]]"), 1):
-        claim = _claim(table, head["id"], file, position)
+        claim = _claim(table, head, file, position)
         if claim.id in claims:
             raise InputError(f"{file}: {claim.id}: id is used twice; give one of the two another")
         claims[claim.id] = claim
@@ -92,7 +93,8 @@ def _ledger(document: dict[str, Any], file: str) -> Ledger:
     return ledger
 
 
-def _claim(table: dict[str, Any], report: str, file: str, position: int) -> Claim:
+def _claim(table: dict[str, Any], head: dict[str, Any], file: str, position: int) -> Claim:
+    report: str = head["id"]
     where = f"{file}: {table['id'] if is_slug(table.get('id')) else f'claim {position}'}"
     kind = table.get("kind")
     if kind is None:
@@ -112,7 +114,9 @@ def _claim(table: dict[str, Any], report: str, file: str, position: int) -> Clai
         _CHECKS[kind](table, where)
     values = {key: frozen(value) for key, value in table.items() if key != "line"}
     lines = table["line"] if isinstance(table["line"], list) else [table["line"]]
-    return Claim(report=report, lines=tuple(lines), **values)
+    return Claim(
+        report=report, lines=tuple(lines), epochs_from=head.get("epochs_from", 1), **values
+    )
 
 
 def _check_number(table: dict[str, Any], where: str) -> None:

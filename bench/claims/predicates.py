@@ -182,6 +182,18 @@ def stays_below(curves: Curves, *, curve: str, epoch: Epoch, most: float) -> Jud
     return Judgement(not reached.holds, reached.why.replace("at least", "less than"))
 
 
+def some_of_one_class(curves: Curves, *, least: int = 1) -> Judgement:
+    """At least one mask of the evaluated images holds a single class.
+
+    ``masks_of_one_class`` is counted from a run's results image by image, not recorded by epoch.
+    """
+    points = _points(curves, "masks_of_one_class")
+    if not points:
+        return Judgement(None, "no results image by image were kept")
+    count = int(points[-1][1])
+    return Judgement(count >= least, f"{count} masks hold one class; at least {least} is claimed")
+
+
 PREDICATES: dict[str, Callable[..., Judgement]] = {
     "gap_opens_after": gap_opens_after,
     "no_clear_fall_after": no_clear_fall_after,
@@ -192,6 +204,7 @@ PREDICATES: dict[str, Callable[..., Judgement]] = {
     "clusters_clear": clusters_clear,
     "clusters_overlap": clusters_overlap,
     "clusters_clear_with_overlap": clusters_clear_with_overlap,
+    "some_of_one_class": some_of_one_class,
     "reaches": reaches,
     "stays_below": stays_below,
 }

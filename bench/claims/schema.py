@@ -66,6 +66,7 @@ _LINES = Type(
     "a line number or a list of them",
     lambda value: COUNT.holds(value) or list_of(COUNT.holds, least=1)(value),
 )
+FIRST_EPOCH = Type("0 or 1", lambda value: is_int(value) and value in (0, 1))
 PLACES = Type('a list of places such as ["r4", 130]', list_of(_is_place))
 _TABLE = Type("a table", lambda value: isinstance(value, dict))
 _STATED = Type(
@@ -82,7 +83,7 @@ KEYS: dict[str, Type] = {
     "difference_of": Type("two recipe slugs", list_of(is_slug, 2, 2)),
     "order": Type("a list of at least two claim ids", list_of(is_slug, 2)),
     "order_recipes": Type("a list of at least two recipe slugs", list_of(is_slug, 2)),
-    "margin": _NUMBER, "ratio_of": Type("two recipe slugs", list_of(is_slug, 2, 2)), "least": _NUMBER,
+    "also_differs": TEXTS, "margin": _NUMBER, "ratio_of": Type("two recipe slugs", list_of(is_slug, 2, 2)), "least": _NUMBER,
     "tie": _FLAG, "model": TEXT, "facts": Type("a list of at least one text", list_of(_is_text, 1)),
     "damage": TEXTS, "formula": TEXT, "implements": TEXT, "predicate": TEXT, "args": _TABLE,
     "tested_by": _SLUGS, "shows": TEXT, "epochs": INDICES, "images": TEXTS, "stages": TEXTS,
@@ -90,7 +91,7 @@ KEYS: dict[str, Type] = {
 }  # fmt: skip
 
 _EPOCH = Type(
-    'an epoch from 1, "first" or "last"', lambda value: COUNT.holds(value) or value in ("first", "last")
+    'an epoch from 0, "first" or "last"', lambda value: INDEX.holds(value) or value in ("first", "last")
 )
 _REAL = Type("a number", lambda value: is_int(value) or isinstance(value, float))
 
@@ -113,7 +114,7 @@ KIND_KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "difference_of", "margin",
         ),
     ),
-    "ordering": (("metric",), ("order", "order_recipes", "class_index", "tie", "data", "margin")),
+    "ordering": (("metric",), ("order", "order_recipes", "class_index", "tie", "data", "margin", "also_differs")),
     "architecture": (("model", "facts"), ("damage",)),
     "formula": (("formula", "implements"), ()),
     "process": (("predicate",), ("args",)),

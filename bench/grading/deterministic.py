@@ -30,11 +30,11 @@ def grade_exact(printed: Any, found: Any) -> Verdict:
 
 def _first_difference(printed: Any, found: Any, where: str) -> str | None:
     place = f" at {where}" if where else ""
-    unequal = f"printed {printed!r}, computed {found!r}{place}"
+    unequal = f"stated: {_shown(printed)}; computed: {_shown(found)}{place}"
     if isinstance(printed, Mapping) and isinstance(found, Mapping):
         for key in (*printed, *(key for key in found if key not in printed)):
             if key not in printed or key not in found:
-                return f"only {'printed' if key in printed else 'computed'}: {key!r}{place}"
+                return f"only {'stated' if key in printed else 'computed'}: {_shown(key)}{place}"
             difference = _first_difference(printed[key], found[key], f"{where}[{key!r}]")
             if difference:
                 return difference
@@ -45,12 +45,17 @@ def _first_difference(printed: Any, found: Any, where: str) -> str | None:
             if difference:
                 return difference
         if len(printed) != len(found):
-            return f"printed {len(printed)} elements, computed {len(found)}{place}"
+            return f"stated: {len(printed)} elements; computed: {len(found)}{place}"
         return None
     if isinstance(found, str) or (type(printed) in (bool, type(None)) or type(found) in (bool, type(None))):
         return None if type(printed) is type(found) and printed == found else unequal
     left, right = _number(printed), _number(found)
     return None if left is not None and left == right else unequal
+
+
+def _shown(value: object) -> str:
+    """A value without quotation marks: much of what a claims file holds is our wording of the report."""
+    return value if isinstance(value, str) else repr(value)
 
 
 def _is_list(value: object) -> bool:

@@ -557,7 +557,7 @@ class Grader:
         assert claim.predicate is not None
         obstacles: list[Obstacle] = []
         for group in self.runs.groups[claim.recipe]:
-            judgements = [PREDICATES[claim.predicate](r.curves, **claim.args) for r in group.counted]
+            judgements = [PREDICATES[claim.predicate](self._curves(claim, r), **claim.our_args) for r in group.counted]
             holds = [judgement.holds for judgement in judgements]
             obstacle = (
                 relevance.wrong_data(claim, group)
@@ -583,6 +583,16 @@ class Grader:
         if lost:
             return _unstable(row, lost)
         return _not_tested(row, _nearest(obstacles, self._no_run(claim, [claim.recipe])))
+
+    def _curves(self, claim: Claim, record: Record) -> Mapping[str, Any]:
+        """A run's curves; for a claim about the masks themselves also what its results image by image tell."""
+        if claim.predicate != "some_of_one_class":
+            return record.curves
+        images = self._images(record)
+        if images is None or images.results.ndim != 3:
+            return record.curves
+        classes = (images.results.sum(axis=2) > 0).sum(axis=1)  # (N,) classes in each true mask
+        return {**record.curves, "masks_of_one_class": {1: int((classes == 1).sum())}}
 
     def _timing(self, claim: Claim, row: Callable[..., Row]) -> Row:
         """How many times as long one training takes as another: runs on one machine, as printed."""
@@ -712,7 +722,7 @@ def _recorded(claim: Claim, record: Record) -> bool:
     """Whether a run records what the claim is about at all; an undefined value is recorded."""
     if is_recipes_own(claim):
         return claim.metric_name in record.metrics.get(record.selected, {}).get("metrics", {})
-    return len(record.curves.get(f"val_{claim.metric_name}", [])) >= (claim.epoch or 1)
+    return len(record.curves.get(f"val_{claim.metric_name}", [])) >= claim.our_epoch(claim.epoch or claim.epochs_from)
 
 
 def _epochs_drawn(claim: Claim, record: Record) -> list[int]:

@@ -92,7 +92,7 @@ def figure_of(claim: Claim, record: Record) -> float | None:
     if is_recipes_own(claim):
         return record.metric(claim.metric_name)
     curve = record.curves.get(f"val_{claim.metric_name}", [])
-    epoch = len(curve) if claim.epoch is None else claim.epoch
+    epoch = len(curve) if claim.epoch is None else claim.our_epoch(claim.epoch)
     return curve[epoch - 1] if 0 < epoch <= len(curve) else None
 
 

@@ -239,11 +239,12 @@ def lacks_epoch(claim: Claim, group: Group) -> Obstacle | None:
         assert claim.predicate is not None
         measured = set(group.runs[0].recipe.get("embed_epochs", ()))
         curve = str(claim.args.get("curve", ""))
-        wanted = epochs_of(claim.predicate, claim.args)
+        wanted = epochs_of(claim.predicate, claim.our_args)
         missing = [e for e in wanted if e > length or (not curve and measured and e not in measured)]
         if missing:
             return Obstacle("epoch", f"epoch {missing[0]} was not measured in {length} epochs")
         return None
-    if claim.kind == "number" and not is_recipes_own(claim) and claim.epoch and claim.epoch > length:
-        return Obstacle("epoch", f"epoch {claim.epoch} was not measured in {length} epochs")
+    if claim.kind == "number" and not is_recipes_own(claim) and claim.epoch is not None:
+        if claim.our_epoch(claim.epoch) > length:
+            return Obstacle("epoch", f"epoch {claim.epoch} was not measured in {length} epochs")
     return None

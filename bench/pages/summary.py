@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from bench.audit import FLAGS, Finding
 from bench.audit.finding import listed
+from bench.audit.text import points
 from bench.claims.claim import Claim, Ledger
 from bench.grading import statistics as statistics_module
 from bench.grading import verdict
@@ -219,15 +220,13 @@ def _claims(count: int) -> str:
 
 def _audited(rows: Sequence[Row], report: str, findings: Iterable[Finding]) -> list[str]:
     """What the audit found against the report: the certain in full, the rest as flags."""
-    own = [f for f in findings if report in f.reports and f.verdict == "against" and f.strength != "weak"]
+    of_it = [f for f in findings if report in f.reports]
+    own = [f for f in of_it if f.verdict == "against" and f.strength != "weak"]
     if not own:
-        return ["Arithmetic on its text alone finds nothing to answer."]
+        return ["The audit of its text finds nothing to answer."]
     certain = [found for found in own if found.strength == "certain"]
-    points = "1 point" if len(own) == 1 else f"{len(own)} points"
     told = "; ".join(f"{found.sentence} ({found.locator})" for found in certain)
-    share = "all" if len(certain) == len(own) else f"{len(certain) or 'none'} of them"
-    sure = f", {share} certain" + (f": {told}." if certain else ".")
-    said = [f"Arithmetic on its text alone leaves {points} to answer{sure}"]
+    said = [f"By the audit it has {points(of_it)}" + (f"; certain: {told}." if certain else ".")]
     flags = [f"{flag} beside {_claims(len(claims))}" for flag, claims in flagged(rows).items()]
     return [*said, f"Flags: {listed(flags)}."] if flags else said
 

@@ -192,19 +192,6 @@ def check_listing(listing: Listing) -> tuple[str, str]:
     return printed, "".join([wrong[0], more, *broken])
 
 
-@cache
-def check_mask(name: str, listing: str) -> tuple[str, str]:
-    """Whether the network printed under a segmentation claim's name ends in a map of its recipe's classes."""
-    recipe = _claim(name).recipe
-    assert recipe is not None
-    printed = f"a map of {RECIPES[recipe].num_classes} classes"
-    last = last_layer(load(listing).rows)
-    made = channels(last)[1]
-    if last.type != "Linear":
-        return printed, f"a map of {made} classes"
-    return printed, f"{made} numbers an image, no map: the last layer is {last.path} {last.layer}"
-
-
 def _claim(claim_id: str) -> Claim:
     for ledger in load_ledgers():
         for claim in ledger.claims:
@@ -221,7 +208,6 @@ CHECKS: dict[str, Callable[[], tuple[str, str]]] = {
     "r2-seg-b-listing": partial(check, "r2-seg-b-listing"),
     "r4-classify-listing": partial(check, "r4-classify-listing"),
     "r4-seg-a-listing": partial(check, "r4-seg-a-listing"),
-    "r4-seg-a-name": partial(check_mask, "r4-seg-a-name", "r4-seg-a-listing"),
     "r4-seg-b-listing": partial(check, "r4-seg-b-listing"),
     "r5-seg-a-listing": partial(check, "r5-seg-a-listing"),
 }

@@ -71,7 +71,9 @@ BYOL = Recipe(
         Assumption(
             field="bn_views",
             value="each view normalised by its own statistics",
-            why="not stated; the printed algorithm gives each view a forward of its own (r1:88-89)",
+            why="not stated; the printed algorithm gives each view a forward of its own (r1:88-89). Against it:"
+            " byol-pytorch, whose augmentations these are, takes both views together since 0.7.2 (16 November"
+            " 2023), a year before the report",
         ),
         Assumption(
             field="target_buffers",
@@ -131,6 +133,12 @@ _EPOCHS = Assumption(
     why="stated of setting C alone, as its first maximum (r1:327); D's epoch 339 shows that it held for more",
 )
 
+_FROM_ZERO = Assumption(
+    field="epoch numbers",
+    value="counted from 0: the report's epoch n is our epoch n + 1",
+    why="not stated; its first pictures are of epoch 0 (r1:338, r1:683), and one rule holds for all its epochs",
+)
+
 _HANDED_OUT = Assumption(
     field="init",
     value="the run of recipe supervised",
@@ -170,24 +178,25 @@ FINETUNE_C_400 = replace(
     slug="r1-finetune-c-400",
     title="Office-Home, setting C to its first maximum: BYOL backbone, whole network",
     init="run:r1-byol",
-    # R1 counts from 0; its epoch 0 is the first one trained.
-    embed_epochs=(1, 75, 150, 325, 395),
+    embed_epochs=(1, 76, 151, 326, 396),
     embed_split="train",
-    assumptions=_FINETUNE_ASSUMPTIONS,
+    assumptions=(*_FINETUNE_ASSUMPTIONS, _FROM_ZERO),
 )
 
 FINETUNE_C = replace(
     FINETUNE_C_400,
     slug="r1-finetune-c",
     title="Office-Home, setting C as selected: BYOL backbone, whole network",
-    phases=(Phase(optimizer="adam", lr=5e-4, epochs=160),),
+    phases=(Phase(optimizer="adam", lr=5e-4, epochs=161),),
     embed_epochs=(),
     assumptions=(
         *_FINETUNE_ASSUMPTIONS,
+        _FROM_ZERO,
         Assumption(
             field="epochs",
-            value="160",
-            why="the figure is the best near epoch 150 (r1:327-329); near is read as within 10 epochs",
+            value="161",
+            why="the figure is the best near epoch 150 (r1:327-329); near is read as within 10 epochs, so as up"
+            " to its epoch 160",
         ),
     ),
 )
@@ -218,14 +227,18 @@ _SEGMENT_ASSUMPTIONS = (
         value="polynomial decay (power 0.9) over the whole training",
         why="not stated; torchvision's segmentation reference",
     ),
-    Assumption(field="batch_size", value="8", why="not stated"),
+    Assumption(field="batch_size", value="8", why="not stated; torchvision's segmentation reference, a GPU"),
     Assumption(field="loss", value="cross-entropy", why="not stated; the usual one"),
     Assumption(
         field="unknown pixels",
         value="a seventh class like the others",
         why="not stated; seven outputs are printed (r1:652), and the score does not ignore unknown",
     ),
-    Assumption(field="augment", value="horizontal flip", why="not stated"),
+    Assumption(
+        field="augment",
+        value="horizontal flip",
+        why="not stated; torchvision's segmentation reference flips, and seen from above either side is up",
+    ),
     Assumption(
         field="image_size",
         value="512",
@@ -269,6 +282,11 @@ SEG_A = Recipe(
             why="not stated; that of the paper the report links (r1:391)",
         ),
         Assumption(
+            field="dropout of fc6 and fc7",
+            value="whole channels (Dropout2d)",
+            why="not stated; the form of the common PyTorch FCN-32s; VGG16's own drops single values",
+        ),
+        Assumption(
             field="batch normalisation",
             value="none",
             why="not stated; the network it names is VGG16, torchvision's name without",
@@ -304,22 +322,22 @@ SEG_B = Recipe(
     init="deeplabv3_resnet50_coco",
     loss="cross_entropy",
     batch_size=8,
-    phases=(Phase(optimizer="sgd", lr=0.01, epochs=585, weight_decay=1e-4, schedule="poly"),),
+    phases=(Phase(optimizer="sgd", lr=0.01, epochs=586, weight_decay=1e-4, schedule="poly"),),
     augment=("horizontal_flip",),
     mean=IMAGENET_MEAN,
     std=IMAGENET_STD,
     aux_weight=0.5,
     aux_lr_factor=10.0,
     selection="final",
-    # R1 counts from 0; its epoch 0 is the first one trained.
-    mask_epochs=(1, 290, 585),
+    mask_epochs=(1, 291, 586),
     mask_images=("0013", "0062", "0104"),
     assumptions=(
         *_SEGMENT_ASSUMPTIONS,
+        _FROM_ZERO,
         Assumption(field="lr", value="0.01", why="not stated; torchvision's segmentation reference"),
         Assumption(
             field="epochs",
-            value="585",
+            value="586",
             why="not stated; the epoch chosen as the final stage (r1:688) is taken as the last",
         ),
         Assumption(

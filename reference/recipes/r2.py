@@ -48,8 +48,14 @@ CLASSIFY = Recipe(
             why="not stated; its segmentation starts with Adam (r2:275)",
         ),
         Assumption(field="lr", value="1e-3", why="not stated; Adam's default"),
-        Assumption(field="schedule", value="cosine to 0", why="not stated"),
-        Assumption(field="batch_size", value="64", why="not stated"),
+        Assumption(
+            field="schedule",
+            value="cosine to 0",
+            why="not stated; from scratch with Adam some decay is usual, and this one has no further setting",
+        ),
+        Assumption(
+            field="batch_size", value="64", why="not stated; BatchNorm1d wants dozens of images, 64 is usual"
+        ),
         Assumption(field="epochs", value="100", why="not stated; as its segmentation (r2:275)"),
         Assumption(field="loss", value="cross-entropy", why="not stated; one label an image"),
         Assumption(
@@ -91,7 +97,7 @@ _SEGMENT_ASSUMPTIONS = (
         value="constant",
         why="not stated; the switch of optimiser is the only change told (r2:275)",
     ),
-    Assumption(field="batch_size", value="8", why="not stated"),
+    Assumption(field="batch_size", value="8", why="not stated; torchvision's segmentation reference, a GPU"),
     Assumption(
         field="image_size",
         value="512",
@@ -102,7 +108,11 @@ _SEGMENT_ASSUMPTIONS = (
         value="a seventh class like the others",
         why="not stated; seven outputs are printed (r2:144, r2:230), and the score does not ignore unknown",
     ),
-    Assumption(field="augment", value="horizontal flip", why="not stated"),
+    Assumption(
+        field="augment",
+        value="horizontal flip",
+        why="not stated; torchvision's segmentation reference flips, and seen from above either side is up",
+    ),
     Assumption(
         field="selection",
         value="best validation epoch",

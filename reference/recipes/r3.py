@@ -69,7 +69,8 @@ BYOL = Recipe(
         Assumption(
             field="bn_views",
             value="each view normalised by its own statistics",
-            why="not stated; as in the paper, and in the byol-pytorch of the report's year",
+            why="not stated; as in the paper, and in byol-pytorch before 0.7.2 of 16 November 2023. The report's"
+            " year, 2023, is known from outside it",
         ),
         Assumption(
             field="target_buffers",
@@ -87,6 +88,12 @@ BYOL = Recipe(
 _FINETUNE_ASSUMPTIONS = (
     Assumption(field="dropout rate", value="0.5", why="not stated; torch's default"),
     Assumption(field="weight_decay", value="0", why="not stated; Adam's default"),
+    Assumption(
+        field="resize",
+        value="images are stored at 128 × 128 before anything else, whatever their shape",
+        why="no Resize is printed (r3:155-172); the chain's crop would then cut from the originals of several"
+        " hundred pixels. The validation images need some size, and 128 is the one printed (r3:106)",
+    ),
     _CONSTANT,
     _BEST,
 )
@@ -167,6 +174,11 @@ _CLASSIFY_ASSUMPTIONS = (
         field="crop size",
         value="the image's, after padding by 1/8 of the side",
         why="not stated; the usual crop of 32 px originals",
+    ),
+    Assumption(
+        field="border of the crop",
+        value="what enters is a reflection",
+        why="not stated; RandomCrop's default fills with zeros, which 32 px images have no margin for",
     ),
     Assumption(field="rotation angle", value="up to 15° each way", why="not stated; a usual range"),
     Assumption(
@@ -272,7 +284,7 @@ _SEGMENT_ASSUMPTIONS = (
     Assumption(
         field="image_size",
         value="512",
-        why="not stated; the size of the images, whose masks the score compares at full size",
+        why="not stated; the size of the images, which are square, whose masks the score compares at full size",
     ),
     Assumption(
         field="normalisation",
@@ -320,6 +332,16 @@ SEG_A = Recipe(
             why="not stated; the original FCN-32s's",
         ),
         Assumption(field="channels", value="4096 in conv6 and conv7", why="not stated; the original's"),
+        Assumption(
+            field="padding of conv6, and crop",
+            value="3, and the transposed convolution's overlap is cut off",
+            why="not stated; without them a 7×7 window on the unpadded map, or its answer, misses the image's size",
+        ),
+        Assumption(
+            field="dropout of conv6 and conv7",
+            value="whole channels (Dropout2d)",
+            why="not stated; the form of the common PyTorch FCN-32s; VGG16's own drops single values",
+        ),
     ),
 )
 

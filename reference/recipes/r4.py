@@ -75,8 +75,12 @@ CLASSIFY = Recipe(
             " 32 px are few for 134 million weights from scratch",
         ),
         Assumption(field="lr", value="0.01", why="not stated; usual for fine-tuning VGG with SGD"),
-        Assumption(field="batch_size", value="64", why="not stated"),
-        Assumption(field="epochs", value="30", why="not stated"),
+        Assumption(field="batch_size", value="64", why="not stated; usual for VGG at 224 px on one GPU"),
+        Assumption(
+            field="epochs",
+            value="30",
+            why="not stated; between R3's 20 for a pretrained network (r3:42) and the 50 of its segmentation",
+        ),
         Assumption(field="loss", value="cross-entropy", why="not stated; one label an image"),
         Assumption(
             field="image_size",
@@ -94,13 +98,17 @@ CLASSIFY = Recipe(
 _SEGMENT_ASSUMPTIONS = (
     *_UNSTATED,
     Assumption(field="lr", value="0.01", why="not stated; torchvision's segmentation reference"),
-    Assumption(field="batch_size", value="8", why="not stated"),
+    Assumption(field="batch_size", value="8", why="not stated; torchvision's segmentation reference, a GPU"),
     Assumption(
         field="image_size",
         value="512",
         why="not stated; the size of the images, whose masks the score compares at full size",
     ),
-    Assumption(field="augment", value="horizontal flip", why="not stated"),
+    Assumption(
+        field="augment",
+        value="horizontal flip",
+        why="not stated; torchvision's segmentation reference flips, and seen from above either side is up",
+    ),
     Assumption(
         field="loss",
         value="cross-entropy over 7 classes, unknown among them",
@@ -144,6 +152,11 @@ SEG_A = Recipe(
             field="init",
             value="torchvision's ImageNet VGG16-BN trunk, scores from zero",
             why="not stated; as in the original FCN",
+        ),
+        Assumption(
+            field="dropout of fc6 and fc7",
+            value="whole channels (Dropout2d)",
+            why="not stated; the form of the common PyTorch FCN-32s; VGG16's own drops single values",
         ),
     ),
 )

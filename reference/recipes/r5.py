@@ -48,7 +48,8 @@ BYOL = Recipe(
         Assumption(
             field="bn_views",
             value="both views normalised by common statistics",
-            why="not stated; as in the byol-pytorch of the report's year",
+            why="not stated; as in byol-pytorch, which the report links (r5:11), since 0.7.2 of 16 November 2023."
+            " The report's year, 2024, is known from outside it",
         ),
         Assumption(
             field="target_buffers",
@@ -183,14 +184,18 @@ _SEGMENT_ASSUMPTIONS = (
         value="polynomial decay (power 0.9) over the whole training",
         why="not stated; torchvision's segmentation reference",
     ),
-    Assumption(field="batch_size", value="8", why="not stated"),
+    Assumption(field="batch_size", value="8", why="not stated; torchvision's segmentation reference, a GPU"),
     Assumption(field="loss", value="cross-entropy", why="not stated; the usual one"),
     Assumption(
         field="unknown pixels",
         value="a seventh class like the others",
         why="not stated; seven outputs are printed (r5:121), and the score does not ignore unknown",
     ),
-    Assumption(field="augment", value="horizontal flip", why="not stated"),
+    Assumption(
+        field="augment",
+        value="horizontal flip",
+        why="not stated; torchvision's segmentation reference flips, and seen from above either side is up",
+    ),
     Assumption(
         field="image_size",
         value="512",
