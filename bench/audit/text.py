@@ -94,8 +94,7 @@ def points(findings: Iterable[Finding]) -> str:
     count = "1 point" if len(firm) == 1 else f"{len(firm)} points"
     if alone == len(firm):
         return f"{count} to answer, by its text alone"
-    how = f"{alone} by its text alone, the others with facts from outside" if alone else "with facts from outside"
-    return f"{count} to answer ({how})"
+    return f"{count} to answer ({alone or 'none'} by its text alone)"
 
 
 def page(ledgers: Iterable[Ledger], findings: Iterable[Finding]) -> str:

@@ -1,22 +1,27 @@
-"""How often the number rules misjudge: honest and dishonest reports are drawn and graded, many times.
+"""How often the rules misjudge: honest and dishonest reports are drawn and judged, many times.
 
 ``python -m bench.grading.simulation`` prints the tables of ``docs/grading.md``. Every trial runs through
-``grading.number_rule``, the rule that grades claims.
+``numbers.number_rule`` or ``orderings.ordering_rule``, the rules that grade claims, with the planned looks:
+seeds are drawn one after another and a trial stops as soon as a look decides.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import Literal
 
 import numpy as np
 
-from bench.grading import numbers, verdict
+from bench.grading import numbers, orderings, verdict
+from bench.grading.seeds import FAR_MARGINS, FAR_SIGMAS
+from bench.grading.spread import NU0, fit_spread, formula_sigma, margin, pooled_sigma
+from bench.grading.verdict import MAX_SEEDS, MIN_SEEDS, Array
 
-NUMBER_GRADES = ("reproduced", "consistent", "exceeded", "contradicted", "inconclusive")
+NUMBER_GRADES = ("reproduced", "compatible", "exceeded", "contradicted", "unstable", "undecided")
+OPEN = ("compatible", "undecided")
+Law = Literal["normal", "t3", "skewed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,22 +31,30 @@ class Scenario:
     Attributes:
         mean: true mean figure of the report's own training, as a fraction; sets the true σ₀ and Δ.
         decimals: of the printed fraction.
-        k, m: our seeds, and the report's runs behind its figure.
+        m: the report's runs behind its figure.
         spread: true σ between seeds, theirs and ours, in σ₀.
         shift: our true mean minus theirs, in Δ; negative is a shortfall.
         printed: ``drawn``, the report prints one honest result of its training; ``fixed``, it prints
             the true mean itself, so that only our side scatters.
+        law: of the seeds: normal, Student's t with 3 degrees of freedom, or a shifted exponential with its
+            long tail towards low figures, all with the same standard deviation.
+        broken: chance that a seed collapses to nothing.
+        looks: the k at which we look; one look is a plan of a fixed size.
+        holm: numbers of the report among which the p is adjusted (Bonferroni's bound of Holm's method).
     """
 
     metric: str
     n: int | None
     mean: float
     decimals: int
-    k: int = 3
     m: int = 1
     spread: float = 1.0
     shift: float = 0.0
     printed: Literal["drawn", "fixed"] = "drawn"
+    law: Law = "normal"
+    broken: float = 0.0
+    looks: tuple[int, ...] = tuple(numbers.LOOKS)
+    holm: int = 1
 
     @property
     def delta(self) -> float:
@@ -51,38 +64,81 @@ class Scenario:
     @property
     def sigma0(self) -> float:
         """σ₀ at the true mean."""
-        return float(numbers.formula_sigma(self.metric, self.n, self.mean))
+        return float(formula_sigma(self.metric, self.n, self.mean))
 
     @property
     def margin(self) -> float:
         """Δ at the true mean."""
-        return float(numbers.margin(self.metric, self.n, self.sigma0, self.delta))
+        return float(margin(self.metric, self.n, self.mean, self.delta))
 
 
-def simulate(scenario: Scenario, *, seed: int = 0, trials: int = 20_000) -> dict[str, float]:
-    """Share of trials that get each of NUMBER_GRADES, alignment green and no assumptions in force."""
+@dataclass(frozen=True)
+class Outcome:
+    """Share of trials by grade, and how many seeds were run on average."""
+
+    shares: dict[str, float]
+    seeds: float
+
+    def __getitem__(self, grade: str) -> float:
+        return self.shares[grade]
+
+
+def standard(generator: np.random.Generator, law: Law, size: tuple[int, ...]) -> Array:
+    """Draws with mean 0 and standard deviation 1."""
+    if law == "t3":
+        return generator.standard_t(3, size) / math.sqrt(3)
+    if law == "skewed":
+        return 1 - generator.standard_exponential(size)
+    return generator.standard_normal(size)
+
+
+def simulate(scenario: Scenario, *, seed: int = 0, trials: int = 20_000) -> Outcome:
+    """What trials come to, alignment green and no assumptions in force."""
     generator = np.random.default_rng(seed)
     sigma = scenario.spread * scenario.sigma0
     claim = np.full(trials, scenario.mean)
     if scenario.printed == "drawn":
-        claim += generator.normal(0.0, sigma / math.sqrt(scenario.m), trials)
+        claim += sigma * standard(generator, scenario.law, (trials, scenario.m)).mean(axis=1)
     claim = np.round(claim, scenario.decimals)
-    ours = generator.normal(scenario.mean + scenario.shift * scenario.margin, sigma, (trials, scenario.k))
+    true = scenario.mean + scenario.shift * scenario.margin
+    ours = true + sigma * standard(generator, scenario.law, (trials, max(scenario.looks)))
+    if scenario.broken:
+        ours = np.where(generator.random(ours.shape) < scenario.broken, 0.02, ours)
     # As in life, the rules know the printed figure only: σ₀ and Δ are taken there.
-    sigma0 = numbers.formula_sigma(scenario.metric, scenario.n, claim)
-    sigma_hat, nu = numbers.pooled_sigma(ours, sigma0)
-    grades = numbers.number_rule(
-        ours.mean(axis=-1) - claim,
+    sigma0 = formula_sigma(scenario.metric, scenario.n, claim)
+    delta_max = margin(scenario.metric, scenario.n, claim, scenario.delta)
+    grades = np.full(trials, "undecided", dtype="<U40")
+    seeds = np.full(trials, max(scenario.looks))
+    open_ones = np.ones(trials, dtype=bool)
+    for k in scenario.looks:
+        found = look(ours[:, :k], claim, sigma0, delta_max, scenario)
+        decided = open_ones & ~np.isin(found, OPEN)
+        grades[open_ones] = found[open_ones]
+        seeds[decided] = k
+        open_ones &= ~decided
+    return Outcome({grade: float((grades == grade).mean()) for grade in NUMBER_GRADES}, float(seeds.mean()))
+
+
+def look(ours: Array, claim: Array, sigma0: Array, allowed: Array, scenario: Scenario) -> np.ndarray:
+    """The grades (trials,) after these seeds (trials, k), a far-off seed making a trial unstable."""
+    k = ours.shape[1]
+    sigma_hat, nu = pooled_sigma((ours,), sigma0, NU0)
+    gain = ours.mean(axis=1) - claim
+    sides = {"nu": nu, "ours": 1 / k, "theirs": 1 / scenario.m, "delta": scenario.delta}
+    p = numbers.two_sided_p(gain, sigma_hat, **sides)
+    found = numbers.number_rule(
+        gain,
         sigma_hat,
-        k=scenario.k,
-        nu=nu,
-        m=scenario.m,
-        delta=scenario.delta,
-        margin=numbers.margin(scenario.metric, scenario.n, sigma0, scenario.delta),
-        alignment_green=True,
+        **sides,
+        margin=allowed,
+        holm_p=np.minimum(1, scenario.holm * p),
+        may_accuse=k >= MIN_SEEDS,
         assumptions=False,
     )
-    return {grade: float((grades == grade).mean()) for grade in NUMBER_GRADES}
+    if k < MIN_SEEDS:
+        found = np.where(found == "compatible", found, "undecided")
+    far = np.abs(ours - np.median(ours, axis=1, keepdims=True)).max(axis=1)
+    return np.where(far > np.maximum(FAR_MARGINS * allowed, FAR_SIGMAS * sigma0), "unstable", found)
 
 
 PRINTED: dict[str, tuple[str, int, str, verdict.Unit]] = {
@@ -98,7 +154,6 @@ PRINTED: dict[str, tuple[str, int, str, verdict.Unit]] = {
     "r3-classify-a": ("top1", 2500, "0.6515", "fraction"),
     "r3-classify-b": ("top1", 2500, "0.8981", "fraction"),
     "r4-classify": ("top1", 2500, "0.785600", "fraction"),
-    "r2-focal-gain": ("delta_miou", 257, "0.01", "fraction"),
     "r2-seg-b-adam": ("miou", 257, "0.677", "fraction"),
     "r3-seg-b": ("miou", 257, "0.7467", "fraction"),
     "r4-seg-a": ("miou", 257, "0.663704", "fraction"),
@@ -109,7 +164,7 @@ the highest and lowest accuracy of each n."""
 
 
 def printed_cell(slug: str) -> Scenario:
-    """The scenario of one of PRINTED: three seeds of a training whose true mean is the printed value."""
+    """The scenario of one of PRINTED: a training whose true mean is the printed value."""
     metric, n, printed, unit = PRINTED[slug]
     value = numbers.printed_value(printed, unit)
     places = numbers.decimals(printed) + (2 if unit == "percent" else 0)
@@ -117,72 +172,276 @@ def printed_cell(slug: str) -> Scenario:
 
 
 CELLS = {slug: printed_cell(slug) for slug in PRINTED}
-ENOUGH_POWER = 0.70
+
+R4 = (
+    ("top1", 2500, 0.7856, 6),
+    *(("miou", 257, value, 6) for value in (0.663704, 0.710615)),
+    *(
+        ("iou", 257, value, 5)
+        for value in (
+            0.73810, 0.86253, 0.28466, 0.77099, 0.67038, 0.65557,
+            0.75449, 0.88520, 0.39102, 0.76715, 0.77501, 0.69082,
+        )
+    ),
+)  # fmt: skip
+"""R4's fifteen numbers: metric, n, value, decimals."""
+
+
+def report_accused(
+    *, k: int, spread: float, law: Law = "normal", adjust: bool = True, trials: int = 4000, seed: int = 0
+) -> float:
+    """How often an honest report like R4 has at least one of its fifteen numbers falsely contradicted.
+
+    Args:
+        k: seeds of each number, looked at once.
+        spread: true σ in σ₀.
+        adjust: by Holm's method over the fifteen, as the rule does.
+    """
+    generator = np.random.default_rng(seed)
+    p, worse = [], []
+    for metric, n, value, places in R4:
+        sigma0 = float(formula_sigma(metric, n, value))
+        delta, sigma = 0.5 * 10.0**-places, spread * sigma0
+        claim = np.round(value + sigma * standard(generator, law, (trials,)), places)
+        ours = value + sigma * standard(generator, law, (trials, k))
+        prior = formula_sigma(metric, n, claim)
+        sigma_hat, nu = pooled_sigma((ours,), prior, NU0)
+        gain = ours.mean(axis=1) - claim
+        sides = {"nu": nu, "ours": 1 / k, "theirs": 1.0, "delta": delta}
+        p.append(numbers.two_sided_p(gain, sigma_hat, **sides))
+        grades = numbers.number_rule(
+            gain, sigma_hat, **sides, margin=margin(metric, n, claim, delta), holm_p=0.0, may_accuse=True,
+            assumptions=False,
+        )  # fmt: skip
+        worse.append(grades == "contradicted")
+    ps = np.array(p)  # (15, trials)
+    return float((np.array(worse) & (_holm(ps) < numbers.ALPHA if adjust else True)).any(axis=0).mean())
+
+
+def _holm(p: Array) -> Array:
+    """Holm's adjusted p along the first axis."""
+    order = np.argsort(p, axis=0)
+    ranked = np.take_along_axis(p, order, axis=0)
+    stepped = np.maximum.accumulate(ranked * np.arange(len(p), 0, -1)[:, None], axis=0)
+    adjusted = np.empty_like(p)
+    np.put_along_axis(adjusted, order, np.minimum(1, stepped), axis=0)
+    return adjusted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Race:
+    """An ordering of two recipes: their true difference in σ, and how many orderings the report has.
+
+    Attributes:
+        gap: true mean of the first minus that of the second, in σ.
+        spread: true σ in σ₀.
+        ranked: orderings of the report among which p is adjusted (Bonferroni's bound of Holm's method).
+        looks: after how many seeds of each.
+        level: of each look.
+    """
+
+    gap: float
+    spread: float = 1.0
+    ranked: int = 1
+    law: Law = "normal"
+    looks: tuple[int, ...] = orderings.LOOKS
+    level: float = orderings.LEVEL
+
+
+def race(given: Race, *, trials: int = 20_000, seed: int = 0) -> dict[str, float]:
+    """Share of trials by verdict, with looks as planned."""
+    generator = np.random.default_rng(seed)
+    sigma0 = 0.01
+    sigma = given.spread * sigma0
+    size = (trials, max(given.looks))
+    first = given.gap * sigma + sigma * standard(generator, given.law, size)
+    second = sigma * standard(generator, given.law, size)
+    found = np.full(trials, "undecided", dtype="<U10")
+    for k in given.looks:
+        now = orderings.ordering_rule(
+            first[:, :k], second[:, :k], sigma0, NU0, level=given.level / given.ranked
+        )
+        found = np.where(found == "undecided", now, found)
+    return {name: float((found == name).mean()) for name in ("as claimed", "opposite", "undecided")}
+
+
+def paired_power(gap: float, k: int, *, trials: int = 20_000, seed: int = 0) -> float:
+    """How often the paired t test at .05 finds the first ahead: what pairing independent seeds costs."""
+    from scipy.stats import ttest_rel
+
+    generator = np.random.default_rng(seed)
+    first, second = gap + generator.standard_normal((trials, k)), generator.standard_normal((trials, k))
+    tested = ttest_rel(first, second, axis=1)
+    return float(((tested.pvalue < 0.05) & (tested.statistic > 0)).mean())
+
+
+def report_race(*, ranked: int, spread: float = 1.0, trials: int = 4000, seed: int = 0) -> float:
+    """How often a report of ``ranked`` orderings of equal recipes has any of them decided at any look."""
+    generator = np.random.default_rng(seed)
+    sigma0, most = 0.01, max(orderings.LOOKS)
+    first, second = spread * sigma0 * generator.standard_normal((2, ranked, trials, most))
+    wrong = np.zeros(trials, dtype=bool)
+    for k in orderings.LOOKS:
+        above, below = orderings.two_sample_p(first[..., :k], second[..., :k], sigma0, NU0)
+        wrong |= (_holm(np.minimum(1, 2 * np.minimum(above, below))) < orderings.LEVEL).any(axis=0)
+    return float(wrong.mean())
+
+
+def history(*, groups: int, nu0: int, seeds: int = 3, trials: int = 200, seed: int = 0) -> tuple[float, float]:
+    """Mean of the fitted σ₀ (true: 1) and of the fitted ν₀, from groups whose variances scatter by ν₀."""
+    generator = np.random.default_rng(seed)
+    fitted = []
+    for _ in range(trials):
+        sigma = np.sqrt(nu0 / generator.chisquare(nu0, (groups, 1)))
+        fitted.append(fit_spread((sigma * generator.standard_normal((groups, seeds))).tolist()))
+    return float(np.exp(np.mean([math.log(s) for s, _ in fitted]))), float(np.mean([n for _, n in fitted]))
+
+
+# ---------------------------------------------------------------- as tables
 
 
 def tables(trials: int = 20_000) -> str:
     """The tables of ``docs/grading.md``, as markdown."""
-    return "\n\n".join("\n".join(table(trials)) for table in (_honest, _power, _boundary, _typical))
+    made = (_promises, _laws, _broken, _peeking, _reports, _orderings, _history)
+    return "\n\n".join("\n".join(table(trials)) for table in made)
 
 
-def _honest(trials: int) -> Iterator[str]:
-    yield "An honest report, falsely contradicted (worst of all printed figures and of k = 3 … 10):"
+def _promises(trials: int) -> Iterator[str]:
+    yield "One number, looks after 3 … 10 seeds. Honest: the report prints one draw of its training. Short: our true"
+    yield "mean lies 2Δ below. On the margin: exactly Δ below a fixed printed value."
     yield ""
-    yield "| true spread | falsely contradicted |"
-    yield "|---|---|"
-    for spread in (0.5, 1.0, 1.25, 1.5, 2.0):
-        share = max(
-            simulate(replace(cell, k=k, spread=spread), trials=trials)["contradicted"]
-            for cell in CELLS.values()
-            for k in range(3, 11)
-        )
-        yield f"| {spread} σ₀ | {_percent(share)} |"
-
-
-def _power(trials: int) -> Iterator[str]:
-    yield "A true shortfall of 2Δ, called contradicted:"
-    yield ""
-    yield f"| figure | Δ/σ₀ | k = 3, σ = σ₀ | k = 3, σ = 1.5 σ₀ | seeds for {100 * ENOUGH_POWER:.0f} % |"
-    yield "|---|---|---|---|---|"
+    yield (
+        "| figure | Δ/σ₀ | honest: reproduced | contradicted | seeds | short: contradicted | seeds |"
+        " on the margin: reproduced |"
+    )
+    yield "|---|---|---|---|---|---|---|---|"
     for slug, cell in sorted(CELLS.items(), key=lambda item: item[1].margin / item[1].sigma0):
-        short = replace(cell, shift=-2.0)
-        shares = [
-            simulate(replace(short, spread=spread), trials=trials)["contradicted"] for spread in (1.0, 1.5)
-        ]
-        seeds = next(
-            k
-            for k in count(verdict.MIN_SEEDS)
-            if simulate(replace(short, k=k), trials=trials)["contradicted"] >= ENOUGH_POWER
+        honest = simulate(cell, trials=trials)
+        short = simulate(replace(cell, shift=-2.0), trials=trials)
+        edge = simulate(replace(cell, shift=-1.0, printed="fixed"), trials=trials)
+        yield (
+            f"| {slug} | {cell.margin / cell.sigma0:.2f} | {_percent(honest['reproduced'])} |"
+            f" {_percent(honest['contradicted'])} | {honest.seeds:.1f} | {_percent(short['contradicted'])} |"
+            f" {short.seeds:.1f} | {_percent(edge['reproduced'])} |"
         )
-        ratio = cell.margin / cell.sigma0
-        yield f"| {slug} | {ratio:.2f} | {_percent(shares[0])} | {_percent(shares[1])} | {seeds} |"
 
 
-def _boundary(trials: int) -> Iterator[str]:
-    yield "A true mean exactly Δ below a fixed printed value, called reproduced (worst of all figures):"
-    yield ""
-    yield "| seeds | σ = 0.5 σ₀ | σ = σ₀ | σ = 1.5 σ₀ |"
-    yield "|---|---|---|---|"
-    for k in (1, 2, 3, 5, 10):
-        shares = []
-        for spread in (0.5, 1.0, 1.5):
-            cells = [
-                replace(cell, k=k, spread=spread, shift=-1.0, printed="fixed") for cell in CELLS.values()
-            ]
-            shares.append(max(simulate(cell, trials=trials)["reproduced"] for cell in cells))
-        yield f"| {k} | {' | '.join(map(_percent, shares))} |"
+_LAWS: tuple[tuple[Law, str], ...] = (
+    ("normal", "normal"),
+    ("t3", "t with 3 degrees of freedom"),
+    ("skewed", "skewed (exponential)"),
+)
 
 
-def _typical(trials: int) -> Iterator[str]:
+def _laws(trials: int) -> Iterator[str]:
     cell = CELLS["r4-seg-a"]
-    yield f"What an honest report of mIoU {cell.mean} gets:"
+    yield f"What an mIoU of {cell.mean} gets if seeds scatter otherwise than expected:"
     yield ""
-    yield f"| true spread | seeds | {' | '.join(NUMBER_GRADES)} |"
-    yield f"|---|---|{'---|' * len(NUMBER_GRADES)}"
-    for spread in (1.0, 1.5):
-        for k in (1, 3, 5, 10):
-            shares = simulate(replace(cell, k=k, spread=spread), trials=trials)
-            yield f"| {spread} σ₀ | {k} | {' | '.join(_percent(shares[grade]) for grade in NUMBER_GRADES)} |"
+    yield (
+        "| seeds | true σ | honest: reproduced | contradicted | unstable | short: contradicted |"
+        " on the margin: reproduced |"
+    )
+    yield "|---|---|---|---|---|---|---|"
+    for law, name in _LAWS:
+        for spread in (0.5, 1.0, 1.5):
+            given = replace(cell, law=law, spread=spread)
+            honest = simulate(given, trials=trials)
+            short = simulate(replace(given, shift=-2.0), trials=trials)
+            edge = simulate(replace(given, shift=-1.0, printed="fixed"), trials=trials)
+            yield (
+                f"| {name} | {spread} σ₀ | {_percent(honest['reproduced'])} |"
+                f" {_percent(honest['contradicted'])} | {_percent(honest['unstable'])} |"
+                f" {_percent(short['contradicted'])} | {_percent(edge['reproduced'])} |"
+            )
+
+
+def _broken(trials: int) -> Iterator[str]:
+    cell = CELLS["r4-seg-a"]
+    yield "Seeds that collapse, each with the chance given; an honest report:"
+    yield ""
+    yield "| chance | reproduced | contradicted | unstable |"
+    yield "|---|---|---|---|"
+    for chance in (0.0, 0.05, 0.1, 0.3):
+        found = simulate(replace(cell, broken=chance), trials=trials)
+        yield (
+            f"| {_percent(chance)} | {_percent(found['reproduced'])} | {_percent(found['contradicted'])} |"
+            f" {_percent(found['unstable'])} |"
+        )
+
+
+def _peeking(trials: int) -> Iterator[str]:
+    yield "A true mean exactly Δ below a fixed printed mIoU, called reproduced:"
+    yield ""
+    yield "| how one looks | reproduced |"
+    yield "|---|---|"
+    for name, level, looks in (
+        ("once, after 10 seeds, at .95", 0.95, (10,)),
+        ("after every seed from the third on, at .95", 0.95, tuple(numbers.LOOKS)),
+        ("after every seed from the third on, at .98: the rule", numbers.REPRODUCED_LEVEL, tuple(numbers.LOOKS)),
+    ):
+        yield f"| {name} | {_percent(on_the_margin(level, looks, trials=trials))} |"
+
+
+def on_the_margin(level: float, looks: Sequence[int], *, trials: int = 20_000, seed: int = 0) -> float:
+    """How often a mean exactly Δ below a fixed printed mIoU passes at some look, at that one-sided level."""
+    cell = replace(CELLS["r4-seg-a"], shift=-1.0, printed="fixed")
+    generator = np.random.default_rng(seed)
+    ours = cell.mean - cell.margin + cell.sigma0 * generator.standard_normal((trials, MAX_SEEDS))
+    passed = np.zeros(trials, dtype=bool)
+    for k in looks:
+        sigma_hat, nu = pooled_sigma((ours[:, :k],), cell.sigma0, NU0)
+        distance = np.abs(ours[:, :k].mean(axis=1) - cell.mean)
+        half = numbers.halfwidth(level, sigma_hat, nu=nu, ours=1 / k, theirs=0, delta=cell.delta)
+        passed |= distance + half < cell.margin
+    return float(passed.mean())
+
+
+def _reports(trials: int) -> Iterator[str]:
+    yield "An honest report like R4, fifteen numbers at five seeds: some number falsely contradicted."
+    yield ""
+    yield "| seeds | true σ | without adjustment | with Holm's method: the rule |"
+    yield "|---|---|---|---|"
+    for law, name in _LAWS:
+        for spread in (1.0, 1.5, 2.0):
+            shares = [
+                report_accused(k=5, spread=spread, law=law, adjust=adjust, trials=trials)
+                for adjust in (False, True)
+            ]
+            yield f"| {name} | {spread} σ₀ | {_percent(shares[0])} | {_percent(shares[1])} |"
+
+
+def _orderings(trials: int) -> Iterator[str]:
+    yield "One ordering, looks after 3, 5 and 10 seeds of each recipe:"
+    yield ""
+    yield "| true gap | as claimed | opposite | undecided | after 3 seeds alone: this test at .05 | paired t at .05 |"
+    yield "|---|---|---|---|---|---|"
+    for gap in (0.0, 1.0, 2.0, 3.0):
+        found = race(Race(gap=gap), trials=trials)
+        three = race(Race(gap=gap, looks=(3,), level=0.05), trials=trials)
+        yield (
+            f"| {gap:.0f} σ | {_percent(found['as claimed'])} | {_percent(found['opposite'])} |"
+            f" {_percent(found['undecided'])} | {_percent(three['as claimed'])} |"
+            f" {_percent(paired_power(gap, 3, trials=trials))} |"
+        )
+    yield ""
+    yield "A report that ranks equal recipes, some ordering decided at some look:"
+    yield ""
+    yield "| orderings | σ = σ₀ | σ = 1.5 σ₀ |"
+    yield "|---|---|---|"
+    for ranked in (1, 7, 14):
+        shares = [report_race(ranked=ranked, spread=spread, trials=trials) for spread in (1.0, 1.5)]
+        yield f"| {ranked} | {' | '.join(map(_percent, shares))} |"
+
+
+def _history(trials: int) -> Iterator[str]:
+    yield "σ₀ and ν₀ from earlier runs, groups of three seeds (true σ₀ = 1):"
+    yield ""
+    yield "| groups | true ν₀ | σ₀ found | ν₀ found (at most 18) |"
+    yield "|---|---|---|---|"
+    for groups in (5, 9, 24):
+        for nu0 in (4, 16):
+            sigma0, found = history(groups=groups, nu0=nu0, trials=max(trials // 200, 20))
+            yield f"| {groups} | {nu0} | {sigma0:.2f} | {found:.1f} |"
 
 
 def _percent(share: float) -> str:

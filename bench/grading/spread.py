@@ -116,7 +116,8 @@ def fit_spread(groups: Sequence[Sequence[float]], *, step: float = 0.0) -> tuple
     """σ₀ and ν₀ of the likelihood's maximum over groups of figures, one figure a seed.
 
     A group of k figures has the sample variance s² with d = k − 1 degrees of freedom; under the model
-    s²/σ₀² follows F(d, ν₀). ν₀ is a whole number from 1 to ``MOST_NU0``.
+    s²/σ₀² follows F(d, ν₀). ν₀ is a whole number from 1 to ``MOST_NU0``, and at most half of all degrees of
+    freedom: few groups cannot show that variances are alike.
 
     Args:
         groups: at least two figures in each.
@@ -133,6 +134,7 @@ def fit_spread(groups: Sequence[Sequence[float]], *, step: float = 0.0) -> tuple
     variances = np.array([max(group.var(ddof=1), step**2 / 12, 1e-12) for group in usable])
     freedom = np.array([len(group) - 1 for group in usable], dtype=np.float64)
     logs = np.log(variances)
+    most = max(1, min(MOST_NU0, int(freedom.sum()) // 2))
 
     def loss(log_scale: float, nu0: int) -> float:
         ratios = variances / math.exp(log_scale)
@@ -141,7 +143,7 @@ def fit_spread(groups: Sequence[Sequence[float]], *, step: float = 0.0) -> tuple
     best = min(
         (
             (fitted.fun, nu0, fitted.x)
-            for nu0 in range(1, MOST_NU0 + 1)
+            for nu0 in range(1, most + 1)
             for fitted in [
                 minimize_scalar(loss, bounds=(logs.min() - 2, logs.max() + 2), args=(nu0,), method="bounded")
             ]
