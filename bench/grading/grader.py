@@ -216,7 +216,8 @@ class Grader:
         """What became of the claims that would test it; none of them decides it."""
         became = {name: self._became_of(name) for name in claim.tested_by}
         told = ", ".join(f"{name} ({label})" for name, label in became.items())
-        if any(name in self.claims and self.row(name).grade != "not tested" for name in became):
+        decided = [name for name in became if name in self.claims and self.row(name).grade != "not tested"]
+        if decided or any(label.startswith("run, ") for label in became.values()):
             sentence = f"no single run decides an explanation; its tests: {told}"
             return row(grade="undecided", sentence=sentence)
         reasons = [self.row(name).reason for name in became if name in self.claims]
@@ -340,6 +341,8 @@ class Grader:
             title = METRICS[metric].title if metric in METRICS else metric
             sentence = f"no spread between seeds is known beforehand for the {title}"
             return Verdict(grade="undecided", sentence=sentence, k=len(figures[0]))
+        if not all(figures) and not any(len(g.started) > len(g.counted) for g in groups):
+            return Verdict(grade="undecided", sentence="seed 0 has not ended, and later seeds wait for it")
         half_step = numbers.rounding_halfwidth(claim.value, unit)
         if claim.margin is not None:
             allowed = float(claim.margin)
