@@ -332,10 +332,10 @@ def _told(
     if grade == "compatible":
         said = f"within the ±{half(0.975):.4f} that seeds explain, not yet inside the margin of {margin:.4f}"
         if more is None:
-            return f"{said}; {MAX_SEEDS} seeds settle it with a chance of {chance or 0:.0%}"
+            return f"{said}; {MAX_SEEDS} seeds settle it with a chance of {100 * (chance or 0):.0f} %"
         return (
             f"{said}; {more} more would probably settle it, up to {MAX_SEEDS} seeds with a chance of"
-            f" {chance or 0:.0%}"
+            f" {100 * (chance or 0):.0f} %"
         )
     if unadjusted not in ("compatible", "undecided"):
         beyond = f"beyond the ±{half(0.995):.4f} (99 %) that seeds explain and the margin of {margin:.4f}"
@@ -411,7 +411,8 @@ def outlook(
             may_accuse=True,
             assumptions=False,
         )
-        settled |= ~np.isin(grades, ("compatible", "undecided"))
+        if k + more in LOOKS:
+            settled |= ~np.isin(grades, ("compatible", "undecided"))
         if likely is None and settled.mean() > 0.5:
             likely = more
     return likely, float(settled.mean())

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,19 @@ from bench.grading.numbers import (
     printed_value,
     rounding_halfwidth,
 )
+from bench.grading.orderings import Side, grade_ordering
 from bench.grading.seeds import instability
 from bench.grading.spread import Spread, expected_spread, fit_spread, formula_sigma, margin, pooled_sigma
-from bench.grading.verdict import EXCEEDED_ASSUMING, GRADES, NOT_REACHED, Unit, Verdict, not_tested
+from bench.grading.statistics import accuracy_interval, resolvable_difference
+from bench.grading.verdict import (
+    EXCEEDED_ASSUMING,
+    GRADES,
+    NOT_REACHED,
+    NOT_TESTED_REASONS,
+    Unit,
+    Verdict,
+    not_tested,
+)
 from reference.errors import InputError
 
 MIOU = Spread(sigma0=0.01, nu0=4, source="the usual spread of an IoU")
@@ -421,6 +432,49 @@ def test_sentences_tell_every_verdict_and_what_is_missing() -> None:
     never = grade_number("0.663704", [0.66] * 3, spread=Spread(sigma0=0.1, nu0=4, source=""), margin=0.025)
     assert "too much" in never.sentence
     assert never.from_seeds is None
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "grading.md").read_text(encoding="utf-8")
+
+SHOWN: list[tuple[list[float], dict[str, Any]]] = [
+    ([0.6611, 0.6550, 0.6680], {}),
+    ([0.66], {}),
+    ([0.645, 0.638, 0.649], {}),
+    ([0.72, 0.715, 0.722], {"alignment_green": True}),
+    ([0.60, 0.61, 0.605], {"alignment_green": True}),
+    ([0.60, 0.61, 0.605], {"alignment_green": True, "assumptions": True}),
+    ([0.60, 0.61, 0.605], {}),
+    ([0.60, 0.61], {"alignment_green": True}),
+    ([0.635, 0.63, 0.636], {"alignment_green": True}),
+    ([0.66, 0.655, 0.05], {"alignment_green": True}),
+]
+
+
+@pytest.mark.parametrize(("ours", "options"), SHOWN)
+def test_examples_of_the_page_are_the_program_s(ours: list[float], options: dict[str, Any]) -> None:
+    verdict = grade_number("0.663704", ours, spread=MIOU, margin=0.025, **options)
+    assert f"**{verdict.grade}** — {verdict.sentence}\n" in PAGE
+
+
+def test_the_page_names_every_verdict_and_reason() -> None:
+    for word, meaning in GRADES.items():
+        assert f"| **{word}** |" in PAGE, (word, meaning)
+    for reason, meaning in NOT_TESTED_REASONS.items():
+        assert f"| {reason} | {meaning} |" in PAGE
+
+
+def test_the_other_figures_of_the_page() -> None:
+    ours = (0.6611, 0.6550, 0.6680)
+    for figures in ((0.7050, 0.7120, 0.7090), (0.66, 0.67, 0.665)):
+        sides = (Side(name="r4-seg-b", figures=figures), Side(name="r4-seg-a", figures=ours))
+        verdict = grade_ordering(*sides, spread=MIOU, margin=0.025)
+        assert f"**{verdict.grade}** — {verdict.sentence}\n" in PAGE
+    low, high = accuracy_interval(1964, 2500)
+    words = " ".join(PAGE.split())
+    assert f"{low:.4f} to {high:.4f}" in words
+    assert f"differ by {resolvable_difference(406, 0.5):.3f} to be told apart" in words
+    assert f"near 0.78: {resolvable_difference(2500, 0.78):.3f}" in words
+    assert f"= {expected_spread('top1', 2500, 0.7856).sigma0:.4f}." in words
 
 
 def test_the_levels_are_the_page_s() -> None:

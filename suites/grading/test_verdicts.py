@@ -866,8 +866,8 @@ def test_a_figure_is_redrawn_where_a_run_of_its_data_drew_it() -> None:
 
 def test_a_redrawn_figure_says_which_images_are_missing(tmp_path: Path) -> None:
     masks = {"kind": "masks", "file": "figures/a.png", "sha256": ""}
-    record = a_run("r3-seg-b", figures=[masks])
-    keep(tmp_path, record, np.zeros((2, 7, 7), dtype=np.int64), np.empty(0), ["0013", "0099"])
+    record = a_run("r3-seg-b", 0.9, figures=[masks])
+    keep(tmp_path, record, np.ones((2, 7, 7), dtype=np.int64), np.empty(0), ["0013", "0099"])
     row = graded([record], folder=tmp_path)["r3-figure-masks"]
     assert "not in the data: 0062, 0104 of 0013, 0062, 0104" in row.sentence
 
