@@ -88,7 +88,7 @@ def _whole(claims: Sequence[Claim], n: int) -> Iterator[Finding]:
             exact,
             "GRIM",
             f"{listed(map(shown, exact))} {'is' if one else 'are'} {_of(found, exact)} of {n:,} to the last"
-            f" digit{f', so that n = {n:,} follows from the report itself, or a multiple of it' if alone else ''}",
+            f" digit{f', so that n = {n:,} follows from the report itself, or a multiple' if alone else ''}",
             verdict="holds",
             strength="certain",
             printed=listed(map(shown, exact)),

@@ -27,7 +27,7 @@ LAST_DIGITS = 10**12
 """From so many steps on, cutting off works on the last bits of a float and may err by a step."""
 
 STEPS_AN_IMAGE = 10
-"""Steps that an image needs for a float's cut to count: ``int(k/n*100*10**d)/10**d`` loses a step for many k/n,
+"""Steps that an image needs for a float's cut to count: ``int(k/n*100*10**d)/10**d`` loses a step for many k,
 and with two steps an image every other impossible figure would pass for one of these."""
 
 FULL_DIGITS = 12
@@ -172,7 +172,13 @@ def cut_by_floats(value: str, n: int, *, percent: bool = False) -> int | None:
         return None
     scale = 100.0 if percent else 1.0
     share, ten = above / n, 10**digits
-    products = (share * of, share * ten * scale, share * scale * ten, scale * share * ten, above * scale / n * ten)
+    products = (
+        share * of,
+        share * ten * scale,
+        share * scale * ten,
+        scale * share * ten,
+        above * scale / n * ten,
+    )
     return above if any(math.floor(product) == at for product in products) else None
 
 
@@ -206,7 +212,7 @@ def _held_by_a_float(value: str, n: int, percent: bool) -> int | None:
 
 
 def _rounded_then_scaled(value: str, n: int) -> bool:
-    """Whether ``repr(round(k/n, d) * 100)`` is the value for some k and d: 0.037 becomes 3.6999999999999997."""
+    """Whether ``repr(round(k/n, d) * 100)`` is the value: 0.037 becomes 3.6999999999999997."""
     for digits in range(1, 9):
         rounded = round(float(value) / 100, digits)
         if repr(rounded * 100) == value and reached(f"{rounded:.{digits}f}", n):

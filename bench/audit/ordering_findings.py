@@ -1,9 +1,9 @@
 """Orderings: against the figures they rank, against chance on one split, and against other reports.
 
-Two accuracies on the same n images differ by d·n images. Reports print no image-by-image results, but the exact
-McNemar test says up to which share of images that only one of the two has right such a difference is telling:
-where that share is below what two networks disagree on anyway, no split of n images distinguishes them. Beyond
-the noise is a difference whose unpaired z = (a − b)/√(a(1−a)/n + b(1−b)/n) stays significant after Holm's
+Two accuracies on the same n images differ by d·n images. Reports print no results image by image, but the
+exact McNemar test says up to which share of images that only one of the two has right the difference tells:
+where that share is below what two networks disagree on anyway, no split of n images distinguishes them.
+Beyond the noise is a difference whose unpaired z = (a − b)/√(a(1−a)/n + b(1−b)/n) stays significant after Holm's
 adjustment over all pairs that the report ranks. A score per pixel (IoU) has no such n, and is not judged.
 """
 
@@ -62,8 +62,7 @@ def gap(first: Claim, second: Claim) -> Gap | None:
 def telling_share(first: Claim, second: Claim) -> float | None:
     """Up to which share of images that only one of two models has right their difference is significant.
 
-    Exact McNemar, two-sided, on the images that both are printed for; None where these are not known to be the
-    same. 0 where no share would do, since even without any image against it the difference is too small.
+    Exact McNemar, two-sided, on the images that both are printed for; None where these may be other ones. 0 where no share would do, since even without any image against it the difference is too small.
 
     The difference of d·n images is spread as b and c over D = b + c images that only one has right; the
     largest D at which the test rejects is sought.
@@ -99,8 +98,8 @@ def check(ledger: Ledger) -> Iterator[Finding]:
             yield finding(
                 [claim, *members],
                 "confound",
-                f"{' and '.join(m.id for m in members)} also differ in {listed(claim.also_differs)}, to which the"
-                " report gives no credit",
+                f"{' and '.join(m.id for m in members)} also differ in {listed(claim.also_differs)}, to which"
+                " the report gives no credit",
                 verdict="note",
                 strength="strong",
                 printed=" > ".join(m.id for m in members),
@@ -150,6 +149,7 @@ def _against_chance(
     if not gaps or (not claim.tie and any(g.difference < 0 for g in gaps.values())):
         return
     images = listed(dict.fromkeys(f"{a.n:,}" if a.n == b.n else f"{a.n:,} and {b.n:,}" for a, b in gaps))
+    needed = max(g.resolved for g in gaps.values())
     if claim.tie:
         holds = all(abs(g.z) < Z for g in gaps.values())
         end = f"{'inside' if holds else 'beyond'} the noise of one split of {images} images"
@@ -164,7 +164,8 @@ def _against_chance(
             brief = _said({pair: gaps[pair] for pair in close})
             end = (
                 f"not distinguishable on {images} images unless the networks disagree on fewer than {shares}"
-                f" of them (exact McNemar), and such networks disagree on {100 * USUAL_DISAGREEMENT:.0f} % and more"
+                " of them (exact McNemar), and such networks disagree on"
+                f" {100 * USUAL_DISAGREEMENT:.0f} % and more"
             )
         elif firm:
             verdict, flag, strength, brief = "holds", "", "strong", _said(gaps)
@@ -177,7 +178,11 @@ def _against_chance(
             verdict, flag, strength, brief = "note", "", "weak", _said(gaps)
             p = max(adjusted[frozenset(m.id for m in pair)] for pair in gaps)
             told = [share for pair in gaps if (share := telling_share(*pair)) is not None]
-            least = f"; a paired test would tell up to {100 * min(told):.0f} % of disagreeing images" if told else ""
+            least = (
+                f"; a paired test would tell up to {100 * min(told):.0f} % of disagreeing images"
+                if told
+                else ""
+            )
             end = (
                 f"one split of {images} images leaves it open: p = {p:.2g} after Holm's adjustment over the"
                 f" {len(adjusted)} pairs that the report ranks{least}"
@@ -190,7 +195,7 @@ def _against_chance(
         verdict=verdict,
         strength=strength,
         printed=" ≈ ".join(m.id for m in members) if claim.tie else " > ".join(m.id for m in members),
-        expected=f"differences {'below' if claim.tie else 'above'} {max(g.resolved for g in gaps.values()):.3f}",
+        expected=f"differences {'below' if claim.tie else 'above'} {needed:.3f}",
         flag=flag,
         flagged=[claim],
     )
@@ -244,9 +249,7 @@ def _finer_than_an_image(ledger: Ledger) -> Iterator[Finding]:
 
 def _finer(first: Claim, second: Claim, n: int) -> str:
     """How sure such a finding is: figures that are no whole number of images may be means over batches."""
-    whole = (
-        grim.counts(str(claim.value), n, percent=claim.unit == "percent") for claim in (first, second)
-    )
+    whole = (grim.counts(str(claim.value), n, percent=claim.unit == "percent") for claim in (first, second))
     if any(counts is None for counts in whole):
         return "weak"
     return "strong" if "outside" in (first.n_from, second.n_from) else "certain"

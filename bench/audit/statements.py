@@ -202,8 +202,8 @@ def _selected_where_reported(ledger: Ledger) -> Iterator[Finding]:
         yield finding(
             [*said, *named],
             "selection",
-            f"{listed(c.id for c in said)}: the best of many epochs on the validation split, reported on the same"
-            f" images; on others such a figure is lower on average{beside}",
+            f"{listed(c.id for c in said)}: the best of many epochs on the validation split, reported on the"
+            f" same images; on others such a figure is lower on average{beside}",
             strength="strong",
             printed=listed(dict.fromkeys(c.selection for c in said)),
             expected="selection on other images",

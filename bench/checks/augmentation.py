@@ -61,8 +61,8 @@ WORDS: dict[str, str] = {
     r"GaussianBlur": "GaussianBlur",
     r"padding (\w+)個像素後隨機切割": "Pad RandomResizedCrop",
 }
-"""R1's words → operations; the group is the width of the border. "隨機切割", a random cut, does not say whether
-the piece is rescaled: any random crop fits."""
+"""R1's words → operations; the group is the width of the border. "隨機切割", a random cut, does not say
+whether the piece is rescaled: any random crop fits."""
 
 _DIGITS = "零一二三四五六七八九"
 

@@ -25,8 +25,8 @@ from bench.claims.schema import (
     ARGS,
     CLAIMS,
     COUNT,
-    FIRST_EPOCH,
     DATA_FILE,
+    FIRST_EPOCH,
     KEYS,
     KIND_KEYS,
     KIND_TYPES,
@@ -114,9 +114,7 @@ def _claim(table: dict[str, Any], head: dict[str, Any], file: str, position: int
         _CHECKS[kind](table, where)
     values = {key: frozen(value) for key, value in table.items() if key != "line"}
     lines = table["line"] if isinstance(table["line"], list) else [table["line"]]
-    return Claim(
-        report=report, lines=tuple(lines), epochs_from=head.get("epochs_from", 1), **values
-    )
+    return Claim(report=report, lines=tuple(lines), epochs_from=head.get("epochs_from", 1), **values)
 
 
 def _check_number(table: dict[str, Any], where: str) -> None:

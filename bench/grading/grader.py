@@ -1,7 +1,7 @@
 """From records to a verdict on every claim: may the runs decide it, and which rule of this room judges them.
 
-Relevance comes first (``bench.grading.relevance``). Runs that may not decide a claim are rehearsals: they show
-that the machinery works, in one line without a verdict. Runs are in groups that are never mixed: a mean runs
+Relevance comes first (``bench.grading.relevance``). Runs that may not decide a claim are rehearsals: they
+show that the machinery works, in one line without a verdict. Runs are in groups that are never mixed: a mean runs
 over seeds of one recipe, tier, data set, set of deviations and numerics, and nothing else.
 """
 
@@ -222,7 +222,9 @@ class Grader:
             return row(grade="undecided", sentence=sentence)
         reasons = [self.row(name).reason for name in became if name in self.claims]
         reason = "no recipe" if not became or "no recipe" in became.values() else (*reasons, "data")[0]
-        return _not_tested(row, Obstacle(reason, f"what would test it: {told}" if told else "no test is named"))
+        return _not_tested(
+            row, Obstacle(reason, f"what would test it: {told}" if told else "no test is named")
+        )
 
     def _became_of(self, name: str) -> str:
         """A claim's grade; of a recipe without a claim whether there is a run of it that could decide."""
@@ -287,7 +289,9 @@ class Grader:
             return None
         return Obstacle("no recipe", f"the runs of {group.slug} record no {claim.metric_name}")
 
-    def _number_verdict(self, claim: Claim, group: Group, adjust: Callable[[float], float] | None = None) -> Verdict:
+    def _number_verdict(
+        self, claim: Claim, group: Group, adjust: Callable[[float], float] | None = None
+    ) -> Verdict:
         """The rule's verdict on the group's seeds; the p is adjusted over the report where that matters."""
         assert claim.value is not None
         metric = str(claim.metric_name)
@@ -367,7 +371,7 @@ class Grader:
         return numbers.grade_number(claim.value, figures[0], **common)
 
     def _spread(self, metric: str, n: int, level: float, groups: Sequence[Group]) -> Spread | None:
-        """σ₀ and ν₀ for these groups, from earlier runs of other recipes on the same data; None if unknown."""
+        """σ₀ and ν₀ for these groups, from earlier runs of other recipes on the data; None if unknown."""
         if metric not in ("top1", "miou") and not metric.startswith("iou_"):
             return None
         first = groups[0]
@@ -560,7 +564,9 @@ class Grader:
         assert claim.predicate is not None
         obstacles: list[Obstacle] = []
         for group in self.runs.groups[claim.recipe]:
-            judgements = [PREDICATES[claim.predicate](self._curves(claim, r), **claim.our_args) for r in group.counted]
+            judgements = [
+                PREDICATES[claim.predicate](self._curves(claim, r), **claim.our_args) for r in group.counted
+            ]
             holds = [judgement.holds for judgement in judgements]
             obstacle = (
                 relevance.wrong_data(claim, group)
@@ -588,7 +594,7 @@ class Grader:
         return _not_tested(row, _nearest(obstacles, self._no_run(claim, [claim.recipe])))
 
     def _curves(self, claim: Claim, record: Record) -> Mapping[str, Any]:
-        """A run's curves; for a claim about the masks themselves also what its results image by image tell."""
+        """A run's curves; for a claim about the masks also what its results image by image tell."""
         if claim.predicate != "some_of_one_class":
             return record.curves
         images = self._images(record)
@@ -725,7 +731,9 @@ def _recorded(claim: Claim, record: Record) -> bool:
     """Whether a run records what the claim is about at all; an undefined value is recorded."""
     if is_recipes_own(claim):
         return claim.metric_name in record.metrics.get(record.selected, {}).get("metrics", {})
-    return len(record.curves.get(f"val_{claim.metric_name}", [])) >= claim.our_epoch(claim.epoch or claim.epochs_from)
+    return len(record.curves.get(f"val_{claim.metric_name}", [])) >= claim.our_epoch(
+        claim.epoch or claim.epochs_from
+    )
 
 
 def _epochs_drawn(claim: Claim, record: Record) -> list[int]:

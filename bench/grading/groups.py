@@ -154,12 +154,14 @@ class Runs:
 
     def replaced(self, slugs: Iterable[str]) -> list[tuple[Record, str]]:
         """Runs of these recipes that ended and were run anew, each with the reason that was given."""
-        wanted, told = set(slugs), []
+        wanted = set(slugs)
         reasons = {record.run_id: record.again for record in self.latest if record.again}
-        for record in self.all:
-            if record.slug in wanted and record.run_id in reasons and not any(record is r for r in self.latest):
-                told.append((record, reasons[record.run_id]))
-        return told
+        standing = {id(record) for record in self.latest}
+        return [
+            (record, reasons[record.run_id])
+            for record in self.all
+            if record.slug in wanted and record.run_id in reasons and id(record) not in standing
+        ]
 
 
 def _replaces(record: Record, earlier: Record) -> bool:

@@ -362,9 +362,7 @@ def from_seeds(spread: Spread, *, sides: int = 1, delta: float, margin: float) -
     """
     for k in LOOKS:
         nu = spread.nu0 + sides * (k - 1)
-        half = halfwidth(
-            REPRODUCED_LEVEL, spread.sigma0, nu=nu, ours=sides / k, theirs=0, delta=delta
-        )
+        half = halfwidth(REPRODUCED_LEVEL, spread.sigma0, nu=nu, ours=sides / k, theirs=0, delta=delta)
         if half < margin:
             return k
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from bench.grading.groups import Group
 from bench.grading.relevance import Obstacle
@@ -29,7 +30,7 @@ def of_ordering(
     """
     if obstacle is not None:
         return f"rehearsed, but not this comparison: {obstacle.detail}; {_on(group)}"
-    signs = [(a > b) - (a < b) for a, b in zip(means, means[1:], strict=False)]
+    signs = [(a > b) - (a < b) for a, b in pairwise(means)]
     if tie:
         said = f"they differ by {max(means) - min(means):.4f}"
     elif all(sign > 0 for sign in signs):

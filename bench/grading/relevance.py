@@ -12,6 +12,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from bench.claims.claim import Claim
@@ -97,9 +98,7 @@ def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> set[str]:
     """The settings in which two recipes differ; one that a side lacks differs too."""
     first, second = settings_of(one), settings_of(other)
     absent = object()
-    return {
-        name for name in {*first, *second} if first.get(name, absent) != second.get(name, absent)
-    }
+    return {name for name in {*first, *second} if first.get(name, absent) != second.get(name, absent)}
 
 
 @lru_cache(maxsize=256)
@@ -111,12 +110,16 @@ def other_comparison(groups: Sequence[Group]) -> Obstacle | None:
     """Every setting in which the compared recipes differ as printed has to differ still, and no other."""
     lost: set[str] = set()
     added: set[str] = set()
-    for first, second in zip(groups, groups[1:], strict=False):
+    for first, second in pairwise(groups):
         printed = _differing_as_printed(first.slug, second.slug)
         used = differing(first.runs[0].recipe, second.runs[0].recipe)
         lost |= printed - used
         added |= used - printed
-    told = [f"{', '.join(sorted(lost))} {'is' if len(lost) == 1 else 'are'} the same on both sides"] if lost else []
+    told = (
+        [f"{', '.join(sorted(lost))} {'is' if len(lost) == 1 else 'are'} the same on both sides"]
+        if lost
+        else []
+    )
     told += [f"{', '.join(sorted(added))} {'differs' if len(added) == 1 else 'differ'} too"] if added else []
     return Obstacle("settings", "; ".join(told)) if told else None
 
@@ -249,7 +252,7 @@ def lacks_epoch(claim: Claim, group: Group) -> Obstacle | None:
         if missing:
             return Obstacle("epoch", f"epoch {missing[0]} was not measured in {length} epochs")
         return None
-    if claim.kind == "number" and not is_recipes_own(claim) and claim.epoch is not None:
-        if claim.our_epoch(claim.epoch) > length:
-            return Obstacle("epoch", f"epoch {claim.epoch} was not measured in {length} epochs")
+    of_an_epoch = claim.kind == "number" and not is_recipes_own(claim)
+    if of_an_epoch and claim.epoch is not None and claim.our_epoch(claim.epoch) > length:
+        return Obstacle("epoch", f"epoch {claim.epoch} was not measured in {length} epochs")
     return None

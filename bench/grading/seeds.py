@@ -40,5 +40,7 @@ def instability(groups: Sequence[Array], broken: int, *, sigma0: float, margin: 
         median = float(np.median(values))
         far = float(values[int(np.abs(values - median).argmax())])
         if abs(far - median) > limit:
-            return f"a seed ended at {far:.4f} where the median is {median:.4f}: further away than {limit:.4f}"
+            return (
+                f"a seed ended at {far:.4f} where the median is {median:.4f}: further away than {limit:.4f}"
+            )
     return ""

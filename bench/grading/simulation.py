@@ -287,7 +287,9 @@ def report_race(*, ranked: int, spread: float = 1.0, trials: int = 4000, seed: i
     return float(wrong.mean())
 
 
-def history(*, groups: int, nu0: int, seeds: int = 3, trials: int = 200, seed: int = 0) -> tuple[float, float]:
+def history(
+    *, groups: int, nu0: int, seeds: int = 3, trials: int = 200, seed: int = 0
+) -> tuple[float, float]:
     """Mean of the fitted σ₀ (true: 1) and of the fitted ν₀, from groups whose variances scatter by ν₀."""
     generator = np.random.default_rng(seed)
     fitted = []
@@ -307,8 +309,8 @@ def tables(trials: int = 20_000) -> str:
 
 
 def _promises(trials: int) -> Iterator[str]:
-    yield "One number, looks after 3 … 10 seeds. Honest: the report prints one draw of its training. Short: our true"
-    yield "mean lies 2Δ below. On the margin: exactly Δ below a fixed printed value."
+    yield "One number, looks after 3 … 10 seeds. Honest: the report prints one draw of its training."
+    yield "Short: our true mean lies 2Δ below. On the margin: exactly Δ below a fixed printed value."
     yield ""
     yield (
         "| figure | Δ/σ₀ | honest: reproduced | contradicted | seeds | short: contradicted | seeds |"
@@ -377,7 +379,11 @@ def _peeking(trials: int) -> Iterator[str]:
     for name, level, looks in (
         ("once, after 10 seeds, at .95", 0.95, (10,)),
         ("after every seed from the third on, at .95", 0.95, tuple(numbers.LOOKS)),
-        ("after every seed from the third on, at .98: the rule", numbers.REPRODUCED_LEVEL, tuple(numbers.LOOKS)),
+        (
+            "after every seed from the third on, at .98: the rule",
+            numbers.REPRODUCED_LEVEL,
+            tuple(numbers.LOOKS),
+        ),
     ):
         yield f"| {name} | {_percent(on_the_margin(level, looks, trials=trials))} |"
 
@@ -413,7 +419,10 @@ def _reports(trials: int) -> Iterator[str]:
 def _orderings(trials: int) -> Iterator[str]:
     yield "One ordering, looks after 3, 5 and 10 seeds of each recipe:"
     yield ""
-    yield "| true gap | as claimed | opposite | undecided | after 3 seeds alone: this test at .05 | paired t at .05 |"
+    yield (
+        "| true gap | as claimed | opposite | undecided | after 3 seeds alone: this test at .05 |"
+        " paired t at .05 |"
+    )
     yield "|---|---|---|---|---|---|"
     for gap in (0.0, 1.0, 2.0, 3.0):
         found = race(Race(gap=gap), trials=trials)

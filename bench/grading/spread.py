@@ -105,9 +105,7 @@ def expected_spread(
     if len(groups) >= MIN_GROUPS:
         step = 1 / n if metric == "top1" and n else 0.0
         sigma0, nu0 = fit_spread(groups, step=step)
-        return Spread(
-            sigma0=sigma0, nu0=nu0, source=f"{len(groups)} groups of earlier runs (ν₀ = {nu0})"
-        )
+        return Spread(sigma0=sigma0, nu0=nu0, source=f"{len(groups)} groups of earlier runs (ν₀ = {nu0})")
     formula = f"√(error/2n), n = {n}" if metric == "top1" else "the usual spread of an IoU"
     return Spread(sigma0=float(formula_sigma(metric, n, value)), nu0=NU0, source=formula)
 
@@ -177,9 +175,7 @@ def pooled_sigma(groups: Sequence[Array], sigma0: Array | float, nu0: int) -> tu
     σ̂² = (ν₀σ₀² + Σ(xᵢ − x̄)²)/ν with ν = ν₀ + Σ(k − 1): σ₀ counts as ν₀ observations of the spread.
     """
     nu = nu0 + sum(values.shape[-1] - 1 for values in groups)
-    scatter = sum(
-        np.square(values - values.mean(axis=-1, keepdims=True)).sum(axis=-1) for values in groups
-    )
+    scatter = sum(np.square(values - values.mean(axis=-1, keepdims=True)).sum(axis=-1) for values in groups)
     return np.asarray(np.sqrt((nu0 * np.square(sigma0) + scatter) / nu)), nu
 
 

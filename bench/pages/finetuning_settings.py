@@ -34,12 +34,12 @@ Below there is one matrix a report, its ten pairs together.
 
 Above the diagonal stands what is **printed**: the setting of the row minus that of the column, in points of
 accuracy, and in brackets the share of images on which the two networks may disagree before one split of 406
-images could not tell them apart (exact McNemar). Networks like these disagree on 15 % and more of the images, so
-that a pair with less in brackets is not distinguishable, whatever was printed.
+images could not tell them apart (exact McNemar). Networks like these disagree on 15 % and more of the images,
+so that a pair with less in brackets is not distinguishable, whatever was printed.
 
 Below the diagonal stands what **our runs** on the report's data give: the probability that a new run of the
-setting of the row beats a new run of that of the column, with a 95 % interval from a stratified bootstrap over
-the seeds. Runs on other data, or scaled down, are rehearsals; what they show is one line under the matrix.
+setting of the row beats a new run of that of the column, with a 95 % interval from a stratified bootstrap
+over the seeds. Runs on other data, or scaled down, are rehearsals; what they show is one line under the matrix.
 """
 
 
@@ -90,9 +90,10 @@ def _deciding(printed: Mapping[str, Claim], runs: Runs, folder: Path) -> dict[st
     figures: dict[str, list[float]] = {}
     for name, claim in printed.items():
         for group in runs.groups[str(claim.recipe)]:
-            relevant = group.counts_for(claim) and relevance.at_chance(
-                group, runs.latest, lambda record: _learned(record, folder)
-            ) is None
+            relevant = (
+                group.counts_for(claim)
+                and relevance.at_chance(group, runs.latest, lambda record: _learned(record, folder)) is None
+            )
             if relevant:
                 figures[name] = [v for record in group.counted if (v := record.metric("top1")) is not None]
                 break

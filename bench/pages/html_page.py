@@ -236,7 +236,10 @@ class _Site:
         self.runs = runs
         self.folder = folder
         self.claims = {row.claim.id: row.claim for row in rows}
-        self.superseded = {id(record) for record in self.runs.superseded}
+        self.stands = {
+            **{id(record): "superseded" for record in self.runs.superseded},
+            **{id(record): "repeated without a reason" for record in self.runs.repeated},
+        }
         self.images: dict[int, PerImage | None] = {}
         self.homes = self._homes()
 
@@ -418,7 +421,7 @@ class _Site:
             seed=record.seed,
             tier=record.tier,
             data=f"{record.data['source']} ({name})" if name else record.data["source"],
-            status="superseded" if id(record) in self.superseded else wording.status(record),
+            status=self.stands.get(id(record)) or wording.status(record),
             figure=self._figure(record, claim),
             epoch=wording.result(record)[1],
             commit=f"{commit}{' with changes' if dirty else ''}" if commit else "not in a checkout",

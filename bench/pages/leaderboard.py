@@ -152,14 +152,29 @@ def boards(rows: Sequence[Row], runs: Runs, folder: Path | None = None) -> list[
 
 def page(made: Sequence[Board]) -> str:
     """The boards as Markdown."""
-    heads = ["rank", "entry", "", "value", "95 %", "majority class", "seeds", "parameters", "samples/s", "device", "standing"]
+    heads = [
+        "rank",
+        "entry",
+        "",
+        "value",
+        "95 %",
+        "majority class",
+        "seeds",
+        "parameters",
+        "samples/s",
+        "device",
+        "standing",
+    ]
     parts = ["# Leaderboard", HOW_TO_READ]
     for board in made:
         parts += [f"## {board.title}"]
         for ranking in board.rankings:
             heading = plain(ranking.heading)
             lines = [[rank, *entry.cells] for rank, entry in ranking.entries]
-            parts += [f"### {heading[0].upper()}{heading[1:]}", pipe_table(heads, lines, right=(0, 5, 6, 7, 8))]
+            parts += [
+                f"### {heading[0].upper()}{heading[1:]}",
+                pipe_table(heads, lines, right=(0, 5, 6, 7, 8)),
+            ]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 

@@ -25,10 +25,10 @@ from reference.recipes import RECIPES
 HOW_TO_READ = """\
 *How to read this page.* **Printed** is what the report says, digit for digit; **measured** is our mean over
 seeds, with its 95 % interval in brackets. Verdicts follow from recorded runs by fixed rules, never by hand. A
-run decides a claim only on the data that the claim is about. What other runs show is a **rehearsal**: one line
-that says that the machinery works, and no verdict. **Synthetic** images are drawn by code, **stand-in** images
-are other pictures in the same folders; neither says how good a network is on the real data. `r4:58` is line 58
-of report R4's text.
+run decides a claim only on the data that the claim is about. What other runs show is a **rehearsal**: one
+line that says that the machinery works, and no verdict. **Synthetic** images are drawn by code, **stand-in**
+images are other pictures in the same folders; neither says how good a network is on the real data. `r4:58` is
+line 58 of report R4's text.
 """
 
 
@@ -89,17 +89,17 @@ def _summary(rows: Sequence[Row]) -> str:
     table = [
         [f"**{label}**", str(counts[label]), plain(wording.meaning(*grade_of[label]))] for label in listed
     ]
-    return pipe_table(["grade", "claims", "meaning"], table, right=(1,))
+    return pipe_table(["verdict", "claims", "meaning"], table, right=(1,))
 
 
 def _claim_table(kind: str, rows: Sequence[Row]) -> str:
     if kind != "number":
         return pipe_table(
-            ["claim", "what it says", "grade", "where"],
+            ["claim", "what it says", "verdict", "where"],
             [[_id(row), plain(row.claim.text), _grade(row), wording.where(row)] for row in rows],
         )
     return pipe_table(
-        ["claim", "what it says", "printed", "measured", "grade", "where"],
+        ["claim", "what it says", "printed", "measured", "verdict", "where"],
         [
             [
                 _id(row),
@@ -200,7 +200,10 @@ def _runs(runs: Runs) -> list[str]:
     """Every run, ended well or not."""
     if not runs.all:
         return ["## Runs", "No run of this report's recipes is recorded here."]
-    superseded = {id(record) for record in runs.superseded}
+    stands = {
+        **{id(record): "superseded" for record in runs.superseded},
+        **{id(record): "repeated without a reason" for record in runs.repeated},
+    }
     heads = ["recipe", "run", "seed", "tier", "data", "status", "figure", "epoch", "commit", "device"]
     rows = [
         [
@@ -209,7 +212,7 @@ def _runs(runs: Runs) -> list[str]:
             str(record.seed),
             record.tier,
             record.data["source"],
-            "superseded" if id(record) in superseded else plain(wording.status(record)),
+            stands.get(id(record)) or plain(wording.status(record)),
             *wording.result(record),
             _commit(record),
             plain(str(record.provenance.get("device", ""))),
@@ -237,7 +240,11 @@ def _commit(record: Record) -> str:
 def claims_page(rows: Sequence[Row], ledgers: Sequence[Ledger] = ()) -> str:
     """Every claim of every report with its grade, after counts of the grades."""
     titles = {ledger.report: ledger.title for ledger in ledgers}
-    parts = [f"# Every claim, graded\n\n{HOW_TO_READ}", f"{summary.headline(rows)}", _summary(rows)]
+    parts = [
+        f"# Every claim and what became of it\n\n{HOW_TO_READ}",
+        f"{summary.headline(rows)}",
+        _summary(rows),
+    ]
     for report in dict.fromkeys(row.claim.report for row in rows):
         own = [row for row in rows if row.claim.report == report]
         tested = summary.tested(own)
@@ -246,7 +253,7 @@ def claims_page(rows: Sequence[Row], ledgers: Sequence[Ledger] = ()) -> str:
             f"## {report.upper()}{title}",
             f"{len(own)} claims; {tested}. [The report's page](reports/{report}.md)",
             pipe_table(
-                ["claim", "what it says", "printed", "measured", "grade", "flags", "where"],
+                ["claim", "what it says", "printed", "measured", "verdict", "flags", "where"],
                 [
                     [
                         _id(row),

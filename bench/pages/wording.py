@@ -105,7 +105,7 @@ def meaning(grade: str, reason: str) -> str:
 
 
 def remarks(row: Row) -> list[str]:
-    """What stands beside a grade but for flags: what it is due to, the rehearsal, the adjusted p, failures."""
+    """What stands beside a grade but for flags: its reason, the rehearsal, the adjusted p, failures."""
     # the meaning of a reason stands elsewhere on every page; here is what it is due to
     said = row.sentence.partition("; ")[2] if row.reason else row.sentence
     parts = [said] if said else []
@@ -124,7 +124,12 @@ def recipes_of(rows: Iterable[Row]) -> list[str]:
     named: list[str] = []
     for row in rows:
         claim = row.claim
-        named += [*([claim.recipe] if claim.recipe else []), *claim.order_recipes, *claim.difference_of, *claim.ratio_of]
+        named += [
+            *([claim.recipe] if claim.recipe else []),
+            *claim.order_recipes,
+            *claim.difference_of,
+            *claim.ratio_of,
+        ]
         named += [name for name in claim.tested_by if name in RECIPES]
     return [slug for slug in dict.fromkeys(named) if slug in RECIPES]
 

@@ -326,11 +326,8 @@ def seeds_to_settle(claim: Claim) -> int | None:
     value, delta = float(claim.fraction), float(claim.half_step)
     level = 0.5 if claim.difference_of else value
     expected = spread.expected_spread(metric, claim.n, level)
-    if claim.difference_of:
-        allowed = abs(value)
-    else:
-        allowed = float(spread.margin(metric, claim.n, value, delta))
-    allowed = float(claim.margin) if claim.margin is not None else allowed
+    usual = abs(value) if claim.difference_of else float(spread.margin(metric, claim.n, value, delta))
+    allowed = float(claim.margin) if claim.margin is not None else usual
     return numbers.from_seeds(
         expected, sides=2 if claim.difference_of else 1, delta=delta, margin=max(allowed, delta)
     )

@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Any
 from bench.claims.claim import Claim
 from bench.claims.ledger import load_ledgers
 from reference.errors import InputError
-from reference.recipes import RECIPES
 
 if TYPE_CHECKING:
     pass
 
 from bench.claims.schema import CLAIMS
 from bench.printed.comparison import Damage, compare, miscounted
-from bench.printed.printed_rows import Row, channels, join_path, last_layer, read_row, rows_of
+from bench.printed.printed_rows import Row, join_path, read_row, rows_of
 from bench.printed.runnable import chain_check
 
 LISTINGS = CLAIMS / "listings"

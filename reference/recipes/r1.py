@@ -71,8 +71,8 @@ BYOL = Recipe(
         Assumption(
             field="bn_views",
             value="each view normalised by its own statistics",
-            why="not stated; the printed algorithm gives each view a forward of its own (r1:88-89). Against it:"
-            " byol-pytorch, whose augmentations these are, takes both views together since 0.7.2 (16 November"
+            why="not stated; the printed algorithm gives each view a forward of its own (r1:88-89). Against"
+            " it: byol-pytorch, whose augmentations these are, takes both views together since 0.7.2 (16 November"
             " 2023), a year before the report",
         ),
         Assumption(
@@ -136,7 +136,7 @@ _EPOCHS = Assumption(
 _FROM_ZERO = Assumption(
     field="epoch numbers",
     value="counted from 0: the report's epoch n is our epoch n + 1",
-    why="not stated; its first pictures are of epoch 0 (r1:338, r1:683), and one rule holds for all its epochs",
+    why="not stated; its first pictures are of epoch 0 (r1:338, r1:683); one rule holds for all epochs",
 )
 
 _HANDED_OUT = Assumption(
@@ -195,7 +195,7 @@ FINETUNE_C = replace(
         Assumption(
             field="epochs",
             value="161",
-            why="the figure is the best near epoch 150 (r1:327-329); near is read as within 10 epochs, so as up"
+            why="the figure is the best near epoch 150 (r1:327-329); near is read as within 10 epochs, so up"
             " to its epoch 160",
         ),
     ),

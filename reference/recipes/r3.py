@@ -69,8 +69,8 @@ BYOL = Recipe(
         Assumption(
             field="bn_views",
             value="each view normalised by its own statistics",
-            why="not stated; as in the paper, and in byol-pytorch before 0.7.2 of 16 November 2023. The report's"
-            " year, 2023, is known from outside it",
+            why="not stated; as in the paper, and in byol-pytorch before 0.7.2 of 16 November 2023. The"
+            " report's year, 2023, is known from outside it",
         ),
         Assumption(
             field="target_buffers",
@@ -284,7 +284,7 @@ _SEGMENT_ASSUMPTIONS = (
     Assumption(
         field="image_size",
         value="512",
-        why="not stated; the size of the images, which are square, whose masks the score compares at full size",
+        why="not stated; the size of the images, which are square; the score compares at full size",
     ),
     Assumption(
         field="normalisation",
@@ -335,7 +335,7 @@ SEG_A = Recipe(
         Assumption(
             field="padding of conv6, and crop",
             value="3, and the transposed convolution's overlap is cut off",
-            why="not stated; without them a 7×7 window on the unpadded map, or its answer, misses the image's size",
+            why="not stated; without them a 7×7 window on the unpadded map misses the image's size",
         ),
         Assumption(
             field="dropout of conv6 and conv7",

@@ -48,8 +48,8 @@ BYOL = Recipe(
         Assumption(
             field="bn_views",
             value="both views normalised by common statistics",
-            why="not stated; as in byol-pytorch, which the report links (r5:11), since 0.7.2 of 16 November 2023."
-            " The report's year, 2024, is known from outside it",
+            why="not stated; as in byol-pytorch, which the report links (r5:11), since 0.7.2 of 16 November"
+            " 2023. The report's year, 2024, is known from outside it",
         ),
         Assumption(
             field="target_buffers",

@@ -99,7 +99,9 @@ def test_processes(judgements: list[bool | None], grade: str) -> None:
         assert verdict.k == sum(judgement is not None for judgement in judgements)
 
 
-@pytest.mark.parametrize(("seeds", "broken", "grade"), [(4, 1, "seen"), (3, 1, "unstable"), (0, 2, "unstable")])
+@pytest.mark.parametrize(
+    ("seeds", "broken", "grade"), [(4, 1, "seen"), (3, 1, "unstable"), (0, 2, "unstable")]
+)
 def test_more_than_one_broken_seed_of_five_voids_a_process(seeds: int, broken: int, grade: str) -> None:
     assert grade_process([True] * seeds, broken=broken).grade == grade
 

@@ -74,9 +74,7 @@ def test_a_verdict_takes_known_words_only() -> None:
         ("7.", "fraction", 0, 7.0, 0.5),
     ],
 )
-def test_printed_values(
-    printed: str, unit: Unit, places: int, value: float, delta: float
-) -> None:
+def test_printed_values(printed: str, unit: Unit, places: int, value: float, delta: float) -> None:
     assert decimals(printed) == places
     assert printed_value(printed, unit) == value
     assert rounding_halfwidth(printed, unit) == near(delta)
@@ -292,7 +290,10 @@ def test_about_is_a_whole_unit_either_side() -> None:
     assert (exact.delta, about.delta) == (near(0.005), near(0.01))
 
 
-@given(st.lists(st.floats(0.6, 0.7), min_size=3, max_size=8), st.lists(st.floats(0.6, 0.7), min_size=3, max_size=8))
+@given(
+    st.lists(st.floats(0.6, 0.7), min_size=3, max_size=8),
+    st.lists(st.floats(0.6, 0.7), min_size=3, max_size=8),
+)
 def test_a_gain_is_two_samples_with_the_gain_as_margin(first: list[float], second: list[float]) -> None:
     verdict = grade_gain("0.03", first, second, spread=MIOU, margin=0.03, alignment_green=True)
     nu = 4 + len(first) + len(second) - 2
@@ -300,7 +301,9 @@ def test_a_gain_is_two_samples_with_the_gain_as_margin(first: list[float], secon
     sigma = math.sqrt((4 * 0.01**2 + scatter) / nu)
     error = math.sqrt(sigma**2 * (1 / len(first) + 1 / len(second) + 2) + 0.005**2 / 3)
     distance = abs(statistics.fmean(first) - statistics.fmean(second) - 0.03)
-    assert verdict.grade == "unstable" or verdict.p == pytest.approx(2 * stats.t(nu).sf(distance / error), rel=1e-6)
+    assert verdict.grade == "unstable" or verdict.p == pytest.approx(
+        2 * stats.t(nu).sf(distance / error), rel=1e-6
+    )
     if verdict.grade == "reproduced":  # then no gain at all is excluded, and so is twice as much
         assert 0 < statistics.fmean(first) - statistics.fmean(second) < 0.06
 
@@ -318,7 +321,9 @@ CASES: list[tuple[dict[str, Any], list[float], set[str]]] = [
 
 
 @pytest.mark.parametrize(("options", "ours", "words"), CASES)
-def test_collapse_and_luck_decide_nothing(options: dict[str, Any], ours: list[float], words: set[str]) -> None:
+def test_collapse_and_luck_decide_nothing(
+    options: dict[str, Any], ours: list[float], words: set[str]
+) -> None:
     options = {"alignment_green": True} | options
     assert grade_number("0.663704", ours, spread=MIOU, margin=0.025, **options).grade in words
 
@@ -347,7 +352,9 @@ def test_more_expected_noise_never_turns_undecided_into_reproduced(ours: list[fl
 # ---------------------------------------------------------------- seeds
 
 
-@pytest.mark.parametrize(("ended", "broken", "void"), [(4, 1, False), (3, 1, True), (8, 2, False), (0, 1, True)])
+@pytest.mark.parametrize(
+    ("ended", "broken", "void"), [(4, 1, False), (3, 1, True), (8, 2, False), (0, 1, True)]
+)
 def test_one_broken_seed_of_five_is_allowed(ended: int, broken: int, void: bool) -> None:
     assert bool(instability([np.full(ended, 0.66)], broken, sigma0=0.01, margin=0.025)) is void
 
@@ -363,7 +370,9 @@ def test_an_undefined_figure_is_a_broken_seed() -> None:
 
 @pytest.mark.parametrize("sides", [1, 2])
 @pytest.mark.parametrize("allowed", [0.004, 0.01, 0.012, 0.025, 0.03])
-def test_from_how_many_seeds_on_is_the_first_at_which_a_perfect_mean_passes(sides: int, allowed: float) -> None:
+def test_from_how_many_seeds_on_is_the_first_at_which_a_perfect_mean_passes(
+    sides: int, allowed: float
+) -> None:
     def passes(k: int) -> bool:
         same = [0.66] * k
         if sides == 1:
@@ -418,13 +427,19 @@ def test_sentences_tell_every_verdict_and_what_is_missing() -> None:
         verdict = grade_number("0.663704", ours, spread=MIOU, margin=0.025, **options)
         said[verdict.grade] = verdict.sentence
     numbers_words = [
-        "reproduced", "compatible", "exceeded", EXCEEDED_ASSUMING, "contradicted", NOT_REACHED, "unstable", "undecided",
+        "reproduced", "compatible", "exceeded", EXCEEDED_ASSUMING, "contradicted", NOT_REACHED, "unstable",
+        "undecided",
     ]  # fmt: skip
     assert set(said) == set(numbers_words) <= set(GRADES)
     red = grade_number("0.663704", [0.6, 0.61, 0.605], spread=MIOU, margin=0.025)
     assert (red.grade, "green alignment suites" in red.sentence) == ("undecided", True)
     crowd = grade_number(
-        "0.663704", [0.615, 0.62, 0.622], spread=MIOU, margin=0.025, alignment_green=True, adjust=lambda p: 15 * p
+        "0.663704",
+        [0.615, 0.62, 0.622],
+        spread=MIOU,
+        margin=0.025,
+        alignment_green=True,
+        adjust=lambda p: 15 * p,
     )
     assert (crowd.grade, "Holm" in crowd.sentence) == ("undecided", True)
     few = grade_number("0.663704", [0.6, 0.605], spread=MIOU, margin=0.025, alignment_green=True)

@@ -101,16 +101,21 @@ def test_looks_are_planned() -> None:
     three = grade_ordering(side("b", first[:3]), side("a", second[:3]), spread=SPREAD, margin=WIDE)
     four = grade_ordering(side("b", first), side("a", second), spread=SPREAD, margin=WIDE)
     assert (four.p, four.k, "of 4 run" in four.sentence) == (three.p, 3, True)
-    many = grade_ordering(
-        side("b", [0.7, 0.71] * 6), side("a", [0.6, 0.61] * 6), spread=SPREAD, margin=WIDE
-    )
+    many = grade_ordering(side("b", [0.7, 0.71] * 6), side("a", [0.6, 0.61] * 6), spread=SPREAD, margin=WIDE)
     assert (many.k, "last look" in many.sentence) == (10, True)
 
 
 def test_broken_and_far_off_seeds_void_an_ordering() -> None:
     good = side("a", [0.6, 0.61, 0.59, 0.6])
-    assert grade_ordering(side("b", [0.7] * 4, broken=1), good, spread=SPREAD, margin=0.025).grade == "as claimed"
-    for other in (side("b", [0.7] * 3, broken=2), side("b", [0.7, 0.7, 0.05]), side("b", [0.7, math.nan, math.nan])):
+    assert (
+        grade_ordering(side("b", [0.7] * 4, broken=1), good, spread=SPREAD, margin=0.025).grade
+        == "as claimed"
+    )
+    for other in (
+        side("b", [0.7] * 3, broken=2),
+        side("b", [0.7, 0.7, 0.05]),
+        side("b", [0.7, math.nan, math.nan]),
+    ):
         verdict = grade_ordering(other, good, spread=SPREAD, margin=0.025)
         assert verdict.grade == "unstable", other
 
@@ -142,11 +147,18 @@ def test_a_chain_holds_where_every_link_does() -> None:
 
 
 def test_one_turned_pair_turns_a_chain_even_between_its_ends() -> None:
-    ends = [side("a", [0.650, 0.655, 0.645]), side("b", [0.66, 0.665, 0.655]), side("c", [0.70, 0.705, 0.695])]
+    ends = [
+        side("a", [0.650, 0.655, 0.645]),
+        side("b", [0.66, 0.665, 0.655]),
+        side("c", [0.70, 0.705, 0.695]),
+    ]
     verdict = grade_chain(ends, spread=SPREAD, margin=0.025)
     assert verdict.grade == "opposite"
     assert "adjusted for 3 pairs" in verdict.sentence
-    near = [side(n, f) for n, f in zip("abc", ([0.65, 0.66, 0.655], [0.66, 0.655, 0.65], [0.657, 0.652, 0.65]), strict=True)]
+    near = [
+        side(n, f)
+        for n, f in zip("abc", ([0.65, 0.66, 0.655], [0.66, 0.655, 0.65], [0.657, 0.652, 0.65]), strict=True)
+    ]
     assert grade_chain(near, spread=SPREAD, margin=0.025).grade == "undecided"
 
 
@@ -174,7 +186,10 @@ def test_a_contrast_is_student_s_t_with_one_variance() -> None:
     found = contrast([HIGH, LOW], [1.0, -1.0])
     expected = stats.ttest_ind(HIGH, LOW)
     interval = expected.confidence_interval(0.95)
-    assert (found.p, found.interval) == (pytest.approx(expected.pvalue), pytest.approx((interval.low, interval.high)))
+    assert (found.p, found.interval) == (
+        pytest.approx(expected.pvalue),
+        pytest.approx((interval.low, interval.high)),
+    )
     square = contrast([HIGH, MIDDLE, LOW, LOW], [1, -1, -1, 1])
     groups = [HIGH, MIDDLE, LOW, LOW]
     sigma2 = sum(statistics.variance(g) * 2 for g in groups) / 8
@@ -204,9 +219,7 @@ def test_its_bootstrap_is_that_of_all_draws() -> None:
         return sum((x > y) + 0.5 * (x == y) for x in a for y in b) / 9
 
     every = [
-        share(a, b)
-        for a in itertools.product(first, repeat=3)
-        for b in itertools.product(second, repeat=3)
+        share(a, b) for a in itertools.product(first, repeat=3) for b in itertools.product(second, repeat=3)
     ]
     found = improvement.matrix({"x": first, "y": second}, draws=20_000)["x", "y"]
     assert found.interval is not None

@@ -212,7 +212,10 @@ def test_a_number_is_graded_by_the_rule_on_all_its_seeds() -> None:
         (runs(SEG_A, [0.66] * 3, tier="gpu"), "not tested: deviation"),
         (runs(SEG_A, [0.66] * 3, options=lambda r: replace(r, init="scratch")), "not tested: deviation"),
         (runs(SEG_A, [0.66] * 3, numerics={"dtype": "bfloat16"}), "not tested: deviation"),
-        (runs(SEG_A, [0.66] * 3, tier="gpu") + runs(SEG_A, [0.66], source="stand-in"), "not tested: deviation"),
+        (
+            runs(SEG_A, [0.66] * 3, tier="gpu") + runs(SEG_A, [0.66], source="stand-in"),
+            "not tested: deviation",
+        ),
         (runs(SEG_A, [0.66] * 3, status="interrupted"), "not tested: data"),
         (runs(SEG_B, [0.66] * 3), "not tested: data"),
         (runs(SEG_A, [0.051] * 3), "not tested: chance"),
@@ -333,7 +336,9 @@ def test_more_than_one_broken_seed_of_five_voids_and_one_is_told() -> None:
     ended = runs(SEG_A, [0.66, 0.67, 0.665])
     lost = [a_run(SEG_A, None, seed=s, status="diverged") for s in (3, 4)]
     assert graded([*ended, *lost])[SEG_A].grade == "unstable"
-    row = graded([*runs(SEG_A, [0.66, 0.67, 0.665, 0.66]), a_run(SEG_A, None, seed=4, status="diverged")])[SEG_A]
+    row = graded([*runs(SEG_A, [0.66, 0.67, 0.665, 0.66]), a_run(SEG_A, None, seed=4, status="diverged")])[
+        SEG_A
+    ]
     assert (row.grade, "seed 4 diverged" in row.sentence) == ("reproduced", True)
 
 
@@ -636,7 +641,9 @@ def test_a_rehearsed_ordering_says_its_sign_and_whether_it_is_this_comparison() 
     smoke = {"source": "synthetic", "tier": "smoke"}
     row = graded([*runs(SEG_A, down, **smoke), *runs(SEG_B, up, **smoke)])["r4-order-seg"]
     assert row.rehearsal.startswith("rehearsed, but not this comparison: init is the same on both sides")
-    assert graded([*runs(SEG_A, down, **official), *runs(SEG_B, up, **official)])["r4-order-seg"].rehearsal == ""
+    assert (
+        graded([*runs(SEG_A, down, **official), *runs(SEG_B, up, **official)])["r4-order-seg"].rehearsal == ""
+    )
 
 
 @pytest.mark.parametrize(
@@ -745,7 +752,7 @@ def tuned(values: Sequence[float], start: Record | None) -> list[Record]:
 
 
 def pretrained(right: int) -> Record:
-    """A pre-training whose nearest-neighbour probe has so many of 280 images right, one of ten by guessing."""
+    """A pre-training whose nearest-neighbour probe has so many of 280 images right; guessing: one of ten."""
     entry = {
         "epoch": 1000, "loss": 0.1, "majority": 0.118, "primary": "knn",
         "metrics": {"knn": {"value": right / 280, "numerator": right, "denominator": 280}},
@@ -795,7 +802,9 @@ def test_a_class_is_asked_for_by_its_name() -> None:
     ]
     rows = graded(found)
     assert [bool(rows[f"r4-seg-a-iou-{i}"].rehearsal) for i in range(6)] == [i in (2, 4) for i in range(6)]
-    drawn = [r for slug in (SEG_A, SEG_B) for r in runs(slug, [0.5, 0.6, 0.7], source="synthetic", ious=[0.5] * 6)]
+    drawn = [
+        r for slug in (SEG_A, SEG_B) for r in runs(slug, [0.5, 0.6, 0.7], source="synthetic", ious=[0.5] * 6)
+    ]
     rows = graded(drawn)
     assert not any(rows[f"r4-order-iou-{i}"].rehearsal for i in range(6))
     official = [
@@ -914,7 +923,10 @@ def test_a_ratio_of_times_is_of_one_machine() -> None:
     claim = a_claim("timing", ratio_of=(SEG_A, SEG_B), least="10")
 
     def timed(slug: str, rates: Sequence[float], device: str = "a processor") -> list[Record]:
-        made = [replace(r, throughput={"samples_per_second": x}) for r, x in zip(runs(slug, [0.6] * 3), rates, strict=True)]
+        made = [
+            replace(r, throughput={"samples_per_second": x})
+            for r, x in zip(runs(slug, [0.6] * 3), rates, strict=True)
+        ]
         for record in made:
             record.provenance["device"] = device
         return made
@@ -980,7 +992,9 @@ def test_a_record_from_before_a_field_of_recipes_is_of_the_present_one() -> None
 
 
 def test_flags_of_an_audit_are_passed_on() -> None:
-    rows = grade_all(LEDGERS, [], alignment_green=False, flags={SEG_A: ("inconsistent",)}, only=[SEG_A, SEG_B])
+    rows = grade_all(
+        LEDGERS, [], alignment_green=False, flags={SEG_A: ("inconsistent",)}, only=[SEG_A, SEG_B]
+    )
     assert {row.claim.id for row in rows if row.flags} == {SEG_A}
 
 

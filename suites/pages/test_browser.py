@@ -102,7 +102,7 @@ def test_a_negative_figure_is_a_number_too(visit: Open) -> None:
             {"tier": "smoke", "source": "stand-in"},
             lambda r: (r["tier"], r["source"]) == ("smoke", "stand-in"),
         ),
-        ({"grade": "not run: data"}, lambda r: r["grade"] == "not run: data"),
+        ({"grade": "not tested: data"}, lambda r: r["grade"] == "not tested: data"),
     ],
 )
 def test_a_filter_leaves_what_was_asked_for_and_says_how_much(
@@ -115,7 +115,7 @@ def test_a_filter_leaves_what_was_asked_for_and_says_how_much(
     )
     every = tab.locator("table[data-board] tr[data-grade]").evaluate_all(read)
     for name, choice in choices.items():
-        label = {"tier": "Tier", "source": "Data", "grade": "Grade"}[name]
+        label = {"tier": "Tier", "source": "Data", "grade": "Standing"}[name]
         tab.get_by_role("combobox", name=label, exact=True).select_option(choice)
     wanted = [row for row in every if expected(row)]
     assert 0 < len(wanted) < len(every)

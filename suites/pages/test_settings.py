@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 from made_up import put
-from scipy.stats import binomtest, ttest_rel
+from scipy.stats import binomtest, mannwhitneyu
 
 from bench.claims.ledger import load_ledgers
 from bench.pages import build, layouts
-from bench.runs.records import path_of
 
 LEDGERS = load_ledgers()
 CLAIMS = {claim.id: claim for ledger in LEDGERS for claim in ledger.claims}
@@ -34,7 +31,7 @@ def test_every_figure_of_a_report_stands_in_its_own_layout(report: str, tmp_path
     page = render(tmp_path, f"reports/{report}.md")
     own = page.split("## The results as the report prints them")[1].split("\n## ")[0]
     assert all(str(CLAIMS[claim].value) in own for claim in laid_out)
-    assert "no run yet" in own
+    assert own.count("not tested: data") == len(laid_out)
 
 
 @pytest.mark.parametrize("report", ["r1", "r3", "r5"])
@@ -53,89 +50,78 @@ def test_headings_and_cells_are_the_reports(report: str) -> None:
             assert printed.format(value=value, epoch=epoch) in text
 
 
-def test_ours_stands_beside_with_seeds_interval_and_data(tmp_path: Path) -> None:
-    for seed, value in enumerate((0.30, 0.35, 0.40)):
-        put(tmp_path, "r1-finetune-b", value, seed=seed)
+def test_ours_stands_beside_with_seeds_and_interval(tmp_path: Path) -> None:
+    official = {"tier": "full", "source": "official"}
+    for seed, value in enumerate((0.50, 0.55, 0.60)):
+        put(tmp_path, "r1-finetune-a", value, seed=seed, **official)
+        put(tmp_path, "r1-finetune-d", value, seed=seed)
     page = render(tmp_path, "reports/r1.md")
-    (line,) = re.findall(r"^\| B \|.*$", page, re.M)
+    (line,) = re.findall(r"^\| A \|.*$", page, re.M)
     cells = [cell.strip() for cell in line.split("|")]
-    # mean .35, t(.975, 2) 4.3027 · .05/√3 = .1242
-    assert cells[4:6] == ["Epoch 137 : 0.5172413793103449", "0.3500 (0.2258–0.4742), 3 seeds"]
-    assert "measured, synthetic data, smoke tier" in page
-    (other,) = re.findall(r"^\| A \|.*$", page, re.M)
-    assert other.split("|")[5].strip() == "–"
+    # mean .55, t(.975, 2) 4.3027 · .05/√3 = .1242
+    assert cells[4:6] == [
+        "Epoch 40 : 0.2438423645320197",
+        "0.5500 (0.4258–0.6742), 3 seeds; majority class 0.1000",
+    ]
+    (rehearsed,) = re.findall(r"^\| D \|.*$", page, re.M)
+    assert rehearsed.split("|")[5].strip() == "–"  # a rehearsal stands in no row with what is printed
 
 
 def test_models_in_columns_have_ours_in_rows(tmp_path: Path) -> None:
-    put(tmp_path, "r1-seg-b", 0.41)
+    put(tmp_path, "r1-seg-b", 0.41, tier="full", source="official")
     lines = render(tmp_path, "reports/r1.md").splitlines()
     at = lines.index("| Model | VGG16-FCN32s model (model A) | model B |")
     assert lines[at + 2] == "| mIoU, printed | 0.658093 | epoch 585 : 0.741293 |"
-    assert lines[at + 3].startswith("| mIoU, measured, synthetic data, smoke tier | – | 0.4100")
-    assert lines[at + 4].startswith("| grade | **not run")
+    assert lines[at + 3].startswith("| mIoU, measured | – | 0.4100")
+    assert lines[at + 4].startswith("| verdict | **not tested: data** | **undecided**")
 
 
 # --- settings A to E
 
 
-def rows(page: str, pair: str) -> dict[str, list[str]]:
-    section = page.split(f"## {pair}\n")[1].split("\n## ")[0]
-    cells = [[c.strip() for c in line.split("|")[1:-1]] for line in section.splitlines() if line[:1] == "|"]
-    return {row[0]: row[1:] for row in cells[2:]}
+def matrix(page: str, report: str) -> dict[str, dict[str, str]]:
+    section = page.split(f"## {report}\n")[1].split("\n## ")[0]
+    lines = [[c.strip() for c in line.split("|")[1:-1]] for line in section.splitlines() if line[:1] == "|"]
+    heads = lines[0][1:]
+    return {row[0].strip("*"): dict(zip(heads, row[1:], strict=True)) for row in lines[2:]}
 
 
-def test_every_pair_says_what_is_printed_and_whether_one_split_could_tell(tmp_path: Path) -> None:
+def test_one_matrix_a_report_holds_what_is_printed(tmp_path: Path) -> None:
     page = render(tmp_path, "settings.md")
-    assert re.findall(r"^## (\w) and (\w)$", page, re.M) == [
-        (a, b) for i, a in enumerate("ABCDE") for b in "ABCDE"[i + 1 :]
-    ]
-    found = rows(page, "B and C")
-    b, c, n = 210 / 406, 182 / 406, 406
-    z = (b - c) / math.sqrt(b * (1 - b) / n + c * (1 - c) / n)
-    assert found["R1"][:2] == ["+6.9 (B &gt; C)" if "&gt;" in found["R1"][0] else "+6.9 (B > C)", f"{z:+.2f}"]
-    assert found["R1"][2].startswith("yes" if z > 1.96 else "no")
-    assert found["R5"][0].startswith("−2.2 (C")
-    assert found["R5"][2].startswith("no (needs")
-    assert found["R1"][3] == "–"
+    assert re.findall(r"^## (R\d)$", page, re.M) == ["R1", "R3", "R5"]
+    found = matrix(page, "R1")
+    assert list(found) == list("ABCDE")
+    assert found["B"]["B"] == "**0.5172413793103449**"
+    # 28 of 406 images apart: McNemar rejects up to b + c disagreeing ones
+    most = max(d for d in range(28, 407, 2) if binomtest((d - 28) // 2, d).pvalue < 0.05)
+    assert found["B"]["C"] == f"+6.9 ({100 * most / 406:.0f} %)"
+    assert {found[row][column] for row in "BCDE" for column in "ABCD" if column < row} == {"not tested"}
 
 
-def test_seeds_are_paired_in_the_printed_order(tmp_path: Path) -> None:
-    b, c = (0.30, 0.36, 0.41), (0.41, 0.45, 0.53)
+def test_our_runs_fill_the_lower_half_with_one_analysis(tmp_path: Path) -> None:
+    b, c = (0.50, 0.56, 0.61), (0.41, 0.45, 0.53)
+    for name, values in (("a", (0.3, 0.35, 0.4)), ("r", ())):
+        for seed, value in enumerate(values):
+            put(tmp_path, f"r3-finetune-{name}", value, seed=seed, tier="full", source="official")
+    backbone = {"from": "file theirs.pth", "hash": ""}
     for seed in range(3):
-        put(tmp_path, "r1-finetune-b", b[seed], seed=seed)
-        put(tmp_path, "r1-finetune-c", c[seed], seed=seed)
-    said = rows(render(tmp_path, "settings.md"), "B and C")["R1"][3]
-    p = ttest_rel(b, c).pvalue
-    assert p < 0.05
-    assert said.startswith("**reversed**")  # R1 prints B over C
-    assert f"p = {p:.3g}" in said
-    assert "synthetic data" in said
+        common = {"seed": seed, "tier": "full", "source": "official", "initial_weights": backbone}
+        put(tmp_path, "r3-finetune-b", b[seed], **common)
+        put(tmp_path, "r3-finetune-d", c[seed], **common)
+    found = matrix(render(tmp_path, "settings.md"), "R3")
+    u = mannwhitneyu(c, b).statistic / 9
+    assert found["D"]["B"].startswith(f"{u:.2f} (")
+    assert found["E"]["A"] == "not tested"
 
 
-def test_a_single_seed_is_tested_image_by_image(tmp_path: Path) -> None:
-    records = {name: put(tmp_path, f"r1-finetune-{name}", 0.5) for name in "bc"}
-    targets, ids = np.zeros(20, dtype=int), np.arange(20).astype(str)
-    right = {"b": np.arange(20) < 14, "c": np.arange(20) < 3}
-    for name, record in records.items():
-        path = path_of(tmp_path, record).with_suffix(".npz")
-        np.savez_compressed(path, per_image=np.where(right[name], 0, 1), targets=targets, ids=ids)
-    said = rows(render(tmp_path, "settings.md"), "B and C")["R1"][3]
-    p = binomtest(11, 11).pvalue
-    assert said.startswith("**directional**")
-    assert f"McNemar p = {p:.3g}" in said
-
-
-def test_runs_on_different_data_are_never_compared(tmp_path: Path) -> None:
-    put(tmp_path, "r1-finetune-b", 0.5)
-    put(tmp_path, "r1-finetune-c", 0.5, source="stand-in")
-    assert rows(render(tmp_path, "settings.md"), "B and C")["R1"][3] == "–"
-
-
-def test_every_setting_is_held_against_the_majority_class(tmp_path: Path) -> None:
-    for seed, value in enumerate((0.2, 0.3, 0.4)):
-        put(tmp_path, "r1-finetune-e", value, seed=seed)  # its majority class has 0.1
-    section = render(tmp_path, "settings.md").split("## Each setting and the majority class\n")[1]
-    (line,) = [line for line in section.splitlines() if line.startswith("| R1 | E |")]
-    # t(.975, 2) 4.3027 · .1/√3 = .2484
-    assert "+0.2000 (95 % -0.0484 to +0.4484" in line
-    assert "synthetic data" in line
+def test_rehearsals_are_one_line_with_the_majority_class(tmp_path: Path) -> None:
+    for seed, value in enumerate((0.5, 0.6, 0.55)):
+        put(tmp_path, "r1-finetune-a", value, seed=seed)
+        put(tmp_path, "r1-finetune-e", 0.1, seed=seed)
+    page = render(tmp_path, "settings.md")
+    (line,) = re.findall(r"^\*Rehearsed\*.*$", page, re.M)
+    assert line == (
+        "*Rehearsed* on synthetic data, smoke tier, 3 seeds: A 0.550, E 0.100; the majority class has 0.100;"
+        " E did not learn."
+    )
+    assert {matrix(page, "R1")["E"]["A"]} == {"not tested"}

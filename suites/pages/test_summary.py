@@ -20,9 +20,9 @@ from bench.pages import leaderboard, summary
 LEDGERS = load_ledgers()
 
 
-def row(name: str, kind: str, grade: str, *, reason: str = "", on: str = "", **claim: object) -> Row:
+def row(name: str, kind: str, grade: str, *, reason: str = "", **claim: object) -> Row:
     made = Claim(report="x", id=f"x-{name}", kind=kind, lines=(1,), text="t", **claim)  # type: ignore[arg-type]
-    return Row(claim=made, grade=grade, reason=reason, on=on, sentence="s")
+    return Row(claim=made, grade=grade, reason=reason, sentence="s")
 
 
 def test_every_grade_has_one_standing() -> None:
@@ -42,40 +42,55 @@ def test_shares_count_every_claim_once(rows: list[Row]) -> None:
         assert Counter({p.label: p.count for p in summary.parts(own)}) == Counter(row.label for row in own)
 
 
-def test_other_data_are_told_apart_from_the_claim_s_own() -> None:
-    own, other = row("a", "ordering", "directional"), row("b", "ordering", "directional", on="synthetic")
-    parts = summary.parts([own, other])
-    assert [(p.label, p.elsewhere) for p in parts] == [
-        ("directional", False), ("directional on synthetic", True),
-    ]  # fmt: skip
-
-
 def test_a_paragraph_says_what_became_of_each_kind() -> None:
     rows = [
         row("a", "number", "reproduced", metric="top1", value="0.5", n=406, n_from="printed"),
         row("b", "number", "contradicted", metric="top1", value="0.9", n=406, n_from="printed"),
-        row("c", "ordering", "reversed", on="synthetic"),
-        row("d", "formula", "not run", reason="no recipe"),
+        row("c", "ordering", "opposite"),
+        row("d", "formula", "not tested", reason="no recipe"),
+        row("e", "protocol", "matches"),
     ]
     ledger = Ledger("x", "X", None, tuple(r.claim for r in rows), "x.toml")
     said = " ".join(summary.sentences(ledger, rows, []))
-    assert said.startswith("X makes 4 claims; 3 of them are graded: 2 on the data that the claim names")
-    assert "1 only on synthetic data, which says nothing of the printed figures." in said
+    assert said.startswith(
+        "X makes 5 claims; 2 of 2 printed results tested. 1 of its statements were compared with code that"
+        " runs."
+    )
     assert "Of its 2 printed figures 1 is reproduced and 1 is contradicted (x-b)." in said
-    assert "Its ordering is reversed on synthetic (x-c)." in said
-    assert "Not graded at all: 1 formula." in said
-    assert "Arithmetic on its text alone finds nothing to answer." in said
+    assert "Its ordering is opposite (x-c)." in said
+    assert "Not tested: 1 formula." in said
+    assert "The audit of its text finds nothing to answer." in said
 
 
-def test_nothing_graded_and_nothing_claimed_are_said() -> None:
-    alone = [row("a", "number", "not run", reason="data", metric="miou", value="0.5")]
+def test_nothing_tested_and_nothing_claimed_are_said() -> None:
+    alone = [row("a", "number", "not tested", reason="data", metric="miou", value="0.5")]
     ledger = Ledger("x", "X", None, (alone[0].claim,), "x.toml")
     first, second, *_ = summary.sentences(ledger, alone, [])
-    assert first == "X makes 1 claim, and no run or check grades any of them so far."
-    assert second == "Its printed figure is not graded: the data that the claim names is not there (1)."
+    assert first == "X makes 1 claim; 0 of 1 printed results tested."
+    assert second.startswith("Its printed figure is not tested: there is no run on the data")
     assert summary.sentences(Ledger("y", "Y", None, (), "y.toml"), alone, []) == [
         "Y makes no claim that is listed here."
     ]
+
+
+def test_the_headline_counts_printed_results_and_what_is_checked_without_training() -> None:
+    """Settings copied and explanations are no results."""
+    rows = [
+        row("a", "number", "reproduced", value="0.5"),
+        row("b", "number", "not tested", reason="data", value="0.9"),
+        row("c", "number", "not tested", reason="illegible", value="0.9", illegible=True),
+        row("d", "protocol", "matches"),
+        row("e", "architecture", "differs"),
+        row("f", "explanation", "undecided"),
+    ]
+    assert summary.headline(rows) == (
+        "**1 of 2 printed results tested**: 1 reproduced. Without training, 2 networks, formulas and settings"
+        " were compared with code that runs: 1 match, 1 differ."
+    )
+
+
+def findings_of(findings: list[audit.Finding], report: str) -> list[audit.Finding]:
+    return [found for found in findings if report in found.reports]
 
 
 def test_certain_findings_are_told_in_full_and_no_weak_one(rows: list[Row]) -> None:
@@ -84,7 +99,11 @@ def test_certain_findings_are_told_in_full_and_no_weak_one(rows: list[Row]) -> N
         said = " ".join(summary.sentences(ledger, rows, findings))
         against = [f for f in findings if ledger.report in f.reports and f.verdict == "against"]
         firm = [f for f in against if f.strength != "weak"]
-        assert f"leaves {len(firm)} point" in said
+        assert f"has {len(firm)} point" in said
+        assert f"has {audit.text.points(findings_of(findings, ledger.report))}" in said
+        assert audit.paragraph(ledger, findings).startswith(
+            f"{ledger.report.upper()} has {audit.text.points(findings_of(findings, ledger.report))}"
+        )
         for found in against:
             assert (found.sentence in said) == (found.strength == "certain")
 
