@@ -3,8 +3,9 @@
 Two accuracies on the same n images differ by d·n images. Reports print no results image by image, but the
 exact McNemar test says up to which share of images that only one of the two has right the difference tells:
 where that share is below what two networks disagree on anyway, no split of n images distinguishes them.
-Beyond the noise is a difference whose unpaired z = (a − b)/√(a(1−a)/n + b(1−b)/n) stays significant after Holm's
-adjustment over all pairs that the report ranks. A score per pixel (IoU) has no such n, and is not judged.
+Beyond the noise is a difference whose unpaired z = (a − b)/√(a(1−a)/n + b(1−b)/n) stays significant after
+Holm's adjustment over all pairs that the report ranks. A score per pixel (IoU) has no such n, and is not
+judged.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def gap(first: Claim, second: Claim) -> Gap | None:
 def telling_share(first: Claim, second: Claim) -> float | None:
     """Up to which share of images that only one of two models has right their difference is significant.
 
-    Exact McNemar, two-sided, on the images that both are printed for; None where these may be other ones. 0 where no share would do, since even without any image against it the difference is too small.
+    Exact McNemar, two-sided, on the images that both are printed for; None where these may be other ones. 0
+    where no share would do, since even without any image against it the difference is too small.
 
     The difference of d·n images is spread as b and c over D = b + c images that only one has right; the
     largest D at which the test rejects is sought.

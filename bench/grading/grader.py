@@ -1,8 +1,8 @@
 """From records to a verdict on every claim: may the runs decide it, and which rule of this room judges them.
 
 Relevance comes first (``bench.grading.relevance``). Runs that may not decide a claim are rehearsals: they
-show that the machinery works, in one line without a verdict. Runs are in groups that are never mixed: a mean runs
-over seeds of one recipe, tier, data set, set of deviations and numerics, and nothing else.
+show that the machinery works, in one line without a verdict. Runs are in groups that are never mixed: a mean
+runs over seeds of one recipe, tier, data set, set of deviations and numerics, and nothing else.
 """
 
 from __future__ import annotations

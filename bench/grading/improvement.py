@@ -1,9 +1,10 @@
 """Several recipes at once: how probably a new run of one beats a new run of another.
 
 The probability of improvement with a stratified bootstrap (Agarwal et al. 2021, "Deep reinforcement learning
-at the edge of the statistical precipice"): P(X > Y) is the share of pairs of a run of X and one of Y in which X
-is ahead, ties counted as half, and its interval comes from drawing the runs of each recipe with replacement,
-each recipe by itself. All pairs of a report share the same draws, so that one matrix is one analysis.
+at the edge of the statistical precipice"): P(X > Y) is the share of pairs of a run of X and one of Y in
+which X is ahead, ties counted as half, and its interval comes from drawing the runs of each recipe with
+replacement, each recipe by itself. All pairs of a report share the same draws, so that one matrix is one
+analysis.
 """
 
 from __future__ import annotations

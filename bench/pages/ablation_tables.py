@@ -27,11 +27,12 @@ HOW_TO_READ = """\
 
 The reports name what their gains are due to; here one thing at a time is changed.
 
-A **difference** is of means over seeds, with its 95 % interval (Student's t with one variance for all recipes
-of the line); a single seed of each has none. **p** is two-sided, and beside it stands p after Holm's
-adjustment over the lines of the same table: of seven steps that do nothing one would otherwise look like a gain in a third of such tables.
-**Printed** is the report's own difference, where it prints one. Runs on synthetic or stand-in data, or at a
-smaller tier, are rehearsals: they say nothing about the reports' figures.
+A **difference** is of means over seeds, with its 95 % interval (Student's t with one variance for all
+recipes of the line); a single seed of each has none. **p** is two-sided, and beside it stands p after Holm's
+adjustment over the lines of the same table: of seven steps that do nothing one would otherwise look like a
+gain in a third of such tables. **Printed** is the report's own difference, where it prints one. Runs on
+synthetic or stand-in data, or at a smaller tier, are rehearsals: they say nothing about the reports'
+figures.
 """
 
 

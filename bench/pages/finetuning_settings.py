@@ -39,7 +39,8 @@ so that a pair with less in brackets is not distinguishable, whatever was printe
 
 Below the diagonal stands what **our runs** on the report's data give: the probability that a new run of the
 setting of the row beats a new run of that of the column, with a 95 % interval from a stratified bootstrap
-over the seeds. Runs on other data, or scaled down, are rehearsals; what they show is one line under the matrix.
+over the seeds. Runs on other data, or scaled down, are rehearsals; what they show is one line under the
+matrix.
 """
 
 

@@ -72,8 +72,8 @@ BYOL = Recipe(
             field="bn_views",
             value="each view normalised by its own statistics",
             why="not stated; the printed algorithm gives each view a forward of its own (r1:88-89). Against"
-            " it: byol-pytorch, whose augmentations these are, takes both views together since 0.7.2 (16 November"
-            " 2023), a year before the report",
+            " it: byol-pytorch, whose augmentations these are, takes both views together since 0.7.2 (16"
+            " November 2023), a year before the report",
         ),
         Assumption(
             field="target_buffers",
