@@ -278,14 +278,14 @@ FAULTS: dict[str, tuple[Plant, list[tuple[str, str, str]]]] = {
     ),
     "a named network with settings that it does not have": (
         _set("x1-resnet", facts=["bottlenecks per stage: 3, 8, 36, 3"]),
-        [("named model", "misnamed", "certain")],
+        [("named model", "misnamed", "strong")],
     ),
     "the same where the report's own code names it": (
         _all(
             _set("x1-resnet", model="deeplabv3_resnet50", facts=["ASPP dilation rates: 6, 12, 18"]),
             _set("x1-net", stated={"model": "DeepLabV3-ResNet50"}),
         ),
-        [("named model", "self-contradicted", "certain")],
+        [("named model", "self-contradicted", "strong")],
     ),
     "a network under two names": (
         _add(_other("x1-name", "protocol", stated={"model": "Net++"}, conflicts_with=["x1-net"])),

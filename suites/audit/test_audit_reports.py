@@ -10,12 +10,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from scipy.stats import binomtest
 import torch
 import torchvision
 
 from bench.audit import Finding, audit, flags, page, paragraph
 from bench.audit.network_findings import NAMED_MODELS
-from bench.audit.ordering_findings import gap
+from bench.audit.ordering_findings import gap, telling_share
 from bench.claims.claim import Ledger
 from bench.claims.ledger import load_ledgers
 from bench.grading import statistics
@@ -56,17 +57,21 @@ def test_fractions_of_r1_give_their_counts_and_n(found: list[Finding]) -> None:
 
 
 @pytest.mark.parametrize(
-    "claims",
+    ("claims", "strength"),
     [
-        _ids("r3", "finetune-b", "finetune-c", "finetune-d", "finetune-e"),
-        _ids("r5", "finetune-d", "finetune-e"),
-        _ids("r3", "classify-a", "classify-b"),
+        (_ids("r3", "finetune-b", "finetune-c", "finetune-d", "finetune-e"), "weak"),
+        (_ids("r5", "finetune-d", "finetune-e"), "weak"),
+        (_ids("r3", "classify-a"), "weak"),
+        (_ids("r3", "classify-b"), "strong"),
     ],
 )
-def test_figures_that_are_no_whole_number_of_images(found: list[Finding], claims: tuple[str, ...]) -> None:
+def test_figures_that_are_no_whole_number_of_images(
+    found: list[Finding], claims: tuple[str, ...], strength: str
+) -> None:
+    """Weak where a mean over batches explains them: 0.8981 at its batch of 32 it does not."""
     fault = _one(found, "GRIM", *claims)
     assert fault.claims == claims
-    assert (fault.strength, fault.flag, fault.flagged) == ("strong", "inconsistent", claims)
+    assert (fault.strength, fault.flag, fault.flagged) == (strength, "inconsistent", claims)
 
 
 @pytest.mark.parametrize(
@@ -120,10 +125,9 @@ def test_gains_of_r2_leave_less_than_nothing(found: list[Finding]) -> None:
         ("selection", "weak", "", _ids("r1", "order-full", "order-full-400")),
         ("code", "certain", "listing cannot run", _ids("r1", "byol-augment")),
         ("name", "weak", "misnamed", _ids("r1", "byol-optimizer-code")),
-        ("named model", "certain", "self-contradicted", _ids("r1", "aspp-rates", "seg-b-model")),
+        ("named model", "strong", "self-contradicted", _ids("r1", "aspp-rates", "seg-b-model")),
         ("stages", "strong", "self-contradicted", _ids("r2", "figure-masks-b", "seg-b-protocol")),
-        ("difference", "strong", "inconsistent", _ids("r3", "finetune-b", "finetune-c")),
-        ("difference", "certain", "inconsistent", _ids("r3", "gain-byol")),
+        ("difference", "weak", "inconsistent", _ids("r3", "finetune-b", "finetune-c")),
         ("conflict", "weak", "self-contradicted", _ids("r3", "tsne-acc", "classify-a")),
         ("conflict", "strong", "self-contradicted", _ids("r3", "byol-optimizer-text", "byol-protocol")),
         ("conflict", "strong", "self-contradicted", _ids("r3", "second-last-layer", "vgg13")),
@@ -142,8 +146,12 @@ def test_one_closing_bracket_too_many(found: list[Finding]) -> None:
 
 
 def test_all_of_r1_is_selected_on_what_it_is_reported_on(found: list[Finding]) -> None:
+    """That its figure is the best of many epochs is said of C alone."""
     names = (*(f"finetune-{x}" for x in "abcde"), "finetune-c-400")
-    assert _one(found, "selection", *_ids("r1", *names)).strength == "strong"
+    own = _one(found, "selection", *_ids("r1", *names))
+    assert own.strength == "strong"
+    assert own.sentence.startswith("r1-finetune-c and r1-finetune-c-400: the best of many epochs")
+    assert "r1-finetune-a, r1-finetune-b, r1-finetune-d and r1-finetune-e name an epoch each" in own.sentence
 
 
 def test_listing_that_repeats_itself(found: list[Finding]) -> None:
@@ -156,11 +164,15 @@ def test_listing_that_repeats_itself(found: list[Finding]) -> None:
 # Orderings --------------------------------------------------------------------------------------------
 
 APART = {
-    "r1-order-full": "(z = 1.97)",
-    "r1-order-frozen": "(z = 2.41)",
     "r5-order-frozen": "(z = 6.64)",
     "r3-order-classify": "(z = 21.85)",
 }
+OPEN = {
+    "r1-order-full": "(z = 1.97)",
+    "r1-order-frozen": "(z = 2.41)",
+    "r1-order-frozen-against-none": "(z = 1.74)",
+}
+"""One of nine pairs that the report ranks: no noise is beaten by one such z among nine."""
 CLOSE = {
     "r1-order-full-400": "(z = 0.63)",
     "r3-order-full": "(z = 0.06)",
@@ -171,12 +183,53 @@ CLOSE = {
 }
 
 
-@pytest.mark.parametrize("name", [*APART, *CLOSE])
+@pytest.mark.parametrize("name", [*APART, *OPEN, *CLOSE])
 def test_orderings_against_chance(found: list[Finding], name: str) -> None:
-    own = _one(found, "ordering", name, verdict="holds" if name in APART else "against")
-    assert (APART | CLOSE)[name] in own.sentence
+    verdict = "holds" if name in APART else "note" if name in OPEN else "against"
+    own = _one(found, "ordering", name, verdict=verdict)
+    assert (APART | OPEN | CLOSE)[name] in own.sentence
     assert own.flag == ("indistinguishable" if name in CLOSE else "")
-    assert own.strength == "strong"
+    assert own.strength == ("weak" if name in OPEN else "strong")
+    assert ("Holm's adjustment over the 9 pairs" in own.sentence) is (name in OPEN)
+
+
+@pytest.mark.parametrize(
+    ("report", "better", "worse", "flagged"),
+    [
+        ("r1", "b", "c", False),
+        ("r1", "e", "a", False),
+        ("r1", "a", "d", True),
+        ("r3", "d", "e", True),
+        ("r3", "b", "c", True),
+        ("r5", "c", "b", True),
+    ],
+)
+def test_a_pair_is_indistinguishable_by_mcnemar(
+    found: list[Finding], ledgers: tuple[Ledger, ...], report: str, better: str, worse: str, flagged: bool
+) -> None:
+    """The largest share of disagreeing images at which the exact test still tells them apart, by scipy."""
+    ledger = next(ledger for ledger in ledgers if ledger.report == report)
+    first, second = (ledger.claim(f"{report}-finetune-{name}") for name in (better, worse))
+    apart = round(float(first.fraction - second.fraction) * 406)
+    telling = [d for d in range(apart, 407, 2) if binomtest((d - apart) // 2, d).pvalue < 0.05] if apart else []
+    share = telling_share(first, second)
+    assert share == pytest.approx(max(telling, default=0) / 406)
+    assert (share < 0.15) is flagged
+
+
+def test_what_the_report_gives_no_credit_to_is_noted(found: list[Finding]) -> None:
+    for name, words in (
+        ("r2-order-seg", "23.5 million more parameters"),
+        ("r3-order-classify", "224 px against 32 px"),
+        ("r3-order-frozen", "1000-way layer"),
+    ):
+        assert words in _one(found, "confound", name, verdict="note").sentence
+
+
+def test_certain_uses_nothing_from_outside(found: list[Finding]) -> None:
+    """Of the findings against R1 … R5 two follow from their text alone."""
+    certain = [f.check for f in found if f.verdict == "against" and f.strength == "certain"]
+    assert certain == ["code", "name"]
 
 
 def test_most_orderings_of_pre_training_are_inside_the_noise(found: list[Finding]) -> None:
@@ -233,8 +286,7 @@ def test_z_is_that_of_the_grades(ledgers: tuple[Ledger, ...]) -> None:
 
 FLAGGED = {
     "inconsistent": {
-        "r3-classify-a", "r3-classify-b", "r3-finetune-b", "r3-finetune-c", "r3-finetune-d", "r3-finetune-e",
-        "r3-gain-byol", "r5-finetune-d", "r5-finetune-e",
+        "r3-classify-b",
     },
     "self-contradicted": {
         "r1-aspp-rates", "r1-process-accuracy", "r2-figure-masks-b", "r3-byol-optimizer-text",
@@ -245,9 +297,9 @@ FLAGGED = {
         "r5-order-full",
     },
     "listing cannot run": {"r1-byol-augment"},
-    "misnamed": {"r3-seg-b-name", "r4-seg-a-listing", "r4-seg-a-name"},
+    "misnamed": {"r3-seg-b-name", "r4-seg-a-listing"},
     "indistinguishable": {
-        "r1-order-frozen-against-none", "r1-order-full-400", "r1-order-none-against-frozen",
+        "r1-order-full-400", "r1-order-none-against-frozen",
         "r3-order-frozen", "r3-order-full", "r3-order-pretrained-byol", "r3-order-pretrained-supervised",
         "r5-order-full", "r5-order-labels-full",
     },

@@ -341,7 +341,7 @@ def test_a_run_at_full_tier_on_drawn_data_counts_for_a_claim_on_it(one_epoch: Re
     rows = grader.grade_all(ledger.load_ledgers(), [record], alignment_green=False)
     (row,) = [row for row in rows if row.claim.id == "mine-small"]
     assert row.measured is not None
-    assert row.grade != "not run"
+    assert row.grade != "not tested"
     assert [r.run_id for r in row.runs] == [record.run_id]
 
 
@@ -352,7 +352,7 @@ def test_the_same_run_counts_for_no_claim_on_official_data(one_epoch: Recipe, tm
         for one in ledger.load_ledgers()
     ]
     rows = grader.grade_all(ledgers, [record], alignment_green=False)
-    assert next(row for row in rows if row.claim.id == "mine-small").label == "not run: data"
+    assert next(row for row in rows if row.claim.id == "mine-small").label == "not tested: data"
 
 
 def test_packaged_recipes_draw_what_they_drew_before() -> None:

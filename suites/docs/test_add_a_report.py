@@ -84,42 +84,42 @@ def test_the_guide_ends_where_it_says(folder: Path, checkout: Path) -> None:
         assert word in page
     assert shell("bench report --out runs --claims shapes.toml --check", folder).stdout.startswith("runs: ")
     again = shell("bench run shapes --claims shapes.toml --tier full --seeds 3", folder)
-    assert again.stdout == "9 of 9 runs have a record already (--again runs them anew)\n"
+    assert again.stdout == "9 of 9 runs have a record already (--again REASON runs them anew)\n"
 
 
 def parts(text: str) -> list[tuple[str, str] | list[dict[str, str]]]:
     """Fenced blocks as (language, text), and tables whose heads are claim, grade, flags as rows."""
-    pattern = r"^```(\w+)\n(.*?)^```$|^\| claim \| grade \| flags \|\n\|[-|]+\|\n((?:\|[^\n]*\n)+)"
+    pattern = r"^```(\w+)\n(.*?)^```$|^\| claim \| verdict \| flags \|\n\|[-|]+\|\n((?:\|[^\n]*\n)+)"
     found: list[tuple[str, str] | list[dict[str, str]]] = []
     for match in re.finditer(pattern, text, re.MULTILINE | re.DOTALL):
         if match[1]:
             found.append((match[1], match[2]))
         else:
             cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in match[3].splitlines()]
-            found.append([dict(zip(("claim", "grade", "flags"), row, strict=True)) for row in cells])
+            found.append([dict(zip(("claim", "verdict", "flags"), row, strict=True)) for row in cells])
     return found
 
 
 def compare(expected: list[dict[str, str]], folder: Path) -> None:
-    """The guide's table of grades against the command's; an empty cell of a grade says nothing."""
+    """The guide's table of verdicts against the command's; an empty cell says nothing."""
     done = shell("bench grade shapes --claims shapes.toml --format json", folder)
     rows = {row["claim"]: row for row in json.loads(done.stdout)}
     for line in expected:
         row = rows[line["claim"]]
         assert ", ".join(row["flags"]) == line["flags"], row
-        assert row["grade"] == line["grade"] or not line["grade"], row
+        assert row["verdict"] == line["verdict"] or not line["verdict"], row
 
 
 def test_the_guide_names_every_kind_and_key() -> None:
     text = GUIDE.read_text(encoding="utf-8")
-    for kind, (required, optional) in schema._KIND_KEYS.items():
+    for kind, (required, optional) in schema.KIND_KEYS.items():
         (row,) = [line for line in text.splitlines() if line.startswith(f"| {kind} |")]
         cells = [set(re.findall(r"`(\w+)`", cell)) for cell in row.split("|")[2:4]]
         either = {"order", "order_recipes"} if kind == "ordering" else set()
         assert cells == [{*required, *either}, {*optional} - either], kind
-    common = set(schema._COMMON) - set(schema._REQUIRED)
+    common = set(schema._COMMON) - set(schema.REQUIRED)
     assert common <= set(re.findall(r"`(\w+)`", text))
-    assert len(KINDS) == len(schema._KIND_KEYS)
+    assert len(KINDS) == len(schema.KIND_KEYS)
 
 
 def test_the_report_in_the_guide_says_what_its_claims_say(blocks_of: Callable[[str], list[object]]) -> None:
