@@ -31,7 +31,7 @@ def check(ledger: Ledger, facts: DataFacts) -> Iterator[Finding]:
         missed = [claim for claim in claims if _counts(claim, n) is None]
         yield from _whole(claims, n)
         if missed:
-            explained = {claim.id for claim in missed if _is_excused(ledger, claim, claims, n)}
+            explained = {claim.id for claim in missed if is_excused(ledger, claim, claims, n)}
             for excused in (False, True):
                 some = [claim for claim in missed if (claim.id in explained) is excused]
                 if some:
@@ -39,7 +39,7 @@ def check(ledger: Ledger, facts: DataFacts) -> Iterator[Finding]:
             yield from _as_batch_means(ledger, claims, missed, n)
 
 
-def _is_excused(ledger: Ledger, claim: Claim, claims: Sequence[Claim], n: int) -> bool:
+def is_excused(ledger: Ledger, claim: Claim, claims: Sequence[Claim], n: int) -> bool:
     """Whether an innocent reading fits: a cut in floats, rounding twice, or a mean over batches.
 
     Batches count where one size and one way to print fit all figures of the table that share them: the stated

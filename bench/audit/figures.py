@@ -177,7 +177,7 @@ def _parts(ledger: Ledger) -> Iterator[Finding]:
 
     Gains of single changes need not add up; but what they leave is what further changes are said to bring.
     """
-    done = set()
+    done, farthest = set(), _farthest(ledger)
     for ordering in ledger.of_kind("ordering"):
         if len(ordering.order) < 2 or ordering.tie:
             continue
@@ -191,10 +191,7 @@ def _parts(ledger: Ledger) -> Iterator[Finding]:
             and claim.difference_of[0] == best.recipe
             and claim.difference_of[1] != base.recipe
         ]
-        gains_of_the_whole = any(
-            claim.difference_of == (best.recipe, base.recipe) for claim in numbers(ledger)
-        )  # then the base is one of the best's own variants, and the other parts are in both
-        if not parts or (best.id, base.id) in done or gains_of_the_whole:
+        if not parts or (best.id, base.id) in done or value(base) > farthest[best.id]:
             continue
         done.add((best.id, base.id))
         whole = possible(best) - possible(base)
@@ -224,6 +221,16 @@ def _parts(ledger: Ledger) -> Iterator[Finding]:
             flag="inconsistent",
             flagged=parts,
         )
+
+
+def _farthest(ledger: Ledger) -> dict[str, float]:
+    """By best member, the lowest figure that it is ranked over: nearer ones have some of its parts too."""
+    lowest: dict[str, float] = {}
+    for ordering in ledger.of_kind("ordering"):
+        if ordering.order and not ordering.tie:
+            base = value(ledger.claim(ordering.order[-1]))
+            lowest[ordering.order[0]] = min(base, lowest.get(ordering.order[0], base))
+    return lowest
 
 
 def _gain(ledger: Ledger, part: Claim, metric: str) -> tuple[float, Interval]:

@@ -18,9 +18,9 @@ from itertools import combinations, pairwise
 from statistics import NormalDist
 from typing import NamedTuple
 
-from bench.audit import grim
+from bench.audit import counting, grim
 from bench.audit.finding import Finding, finding, listed, shown, signed
-from bench.audit.stated import cut_off, possible, rounded, value
+from bench.audit.stated import cut_off, numbers, possible, rounded, value
 from bench.claims.claim import Claim, Ledger
 
 Z = NormalDist().inv_cdf(0.975)
@@ -242,18 +242,20 @@ def _finer_than_an_image(ledger: Ledger) -> Iterator[Finding]:
                 "difference",
                 f"{shown(first)} ({first.id}) and {shown(second)} ({second.id}) differ by {float(low):.4f} to"
                 f" {float(high):.4f}, less than one image of {n:,} ({float(image):.4f})",
-                strength=_finer(first, second, n),
+                strength=_finer(ledger, first, second, n),
                 printed=f"{abs(one.difference):.4f}",
                 expected=f"0 or at least {float(image):.4f}",
                 flag="inconsistent",
             )
 
 
-def _finer(first: Claim, second: Claim, n: int) -> str:
-    """How sure such a finding is: figures that are no whole number of images may be means over batches."""
-    whole = (grim.counts(str(claim.value), n, percent=claim.unit == "percent") for claim in (first, second))
-    if any(counts is None for counts in whole):
-        return "weak"
+def _finer(ledger: Ledger, first: Claim, second: Claim, n: int) -> str:
+    """How sure such a finding is: a figure that may be a mean over batches is no count of images."""
+    table = [claim for claim in numbers(ledger) if claim.metric == "top1" and claim.n == first.n]
+    for claim in (first, second):
+        whole = grim.counts(str(claim.value), n, percent=claim.unit == "percent") is not None
+        if not whole and counting.is_excused(ledger, claim, table, n):
+            return "weak"
     return "strong" if "outside" in (first.n_from, second.n_from) else "certain"
 
 

@@ -91,7 +91,7 @@ def test_audit_finds_without_running_anything() -> None:
     (found,) = [r for r in rows if "r4-seg-a-name" in r["claims"] and r["verdict"] == "against"]
     assert found["strength"] == "certain"
     assert "Linear(4096, 50)" in found["finding"]
-    assert "R4, checked by arithmetic alone" in bench("audit", "r4").stdout
+    assert "R4 has 1 point to answer, by its text alone" in bench("audit", "r4").stdout
     assert "# " in bench("audit", "r4", "--format", "markdown").stdout
 
 
