@@ -78,7 +78,7 @@ PRINTED = {
     "r5-finetune-c-epoch1": "14.5",
 }
 PERCENT = {"r3-gain-supervised", "r3-gain-byol", "r3-tsne-acc"}  # and all of R5
-APPROXIMATE = {"r2-focal-gain", "r3-tsne-acc"}
+APPROXIMATE = {"r2-focal-gain", "r3-tsne-acc", "r3-gain-supervised", "r3-gain-byol"}
 UNSTATED_SPLIT = {"r3-tsne-acc", "r5-finetune-c-epoch1"}
 EPOCHS = {
     "r1-finetune-a": 40,
@@ -103,7 +103,9 @@ ORDERS = {
     "r1-order-pretrained-byol": ["r1-finetune-c", "r1-finetune-a"],
     "r1-order-none-against-frozen": ["r1-finetune-a", "r1-finetune-d"],
     "r1-order-seg": ["r1-seg-b", "r1-seg-a"],
-    "r2-order-seg": ["r2-seg-b", "r2-seg-b-adam", "r2-seg-a"],
+    "r2-order-seg": ["r2-seg-b", "r2-seg-a"],
+    "r2-order-seg-adam": ["r2-seg-b-adam", "r2-seg-a"],
+    "r2-order-sgd": ["r2-seg-b", "r2-seg-b-adam"],
     "r3-order-classify": ["r3-classify-b", "r3-classify-a"],
     "r3-order-full": ["r3-finetune-b", "r3-finetune-c", "r3-finetune-a"],
     "r3-order-pretrained-supervised": ["r3-finetune-b", "r3-finetune-a"],
@@ -113,6 +115,9 @@ ORDERS = {
     "r3-order-full-frozen-supervised": ["r3-finetune-b", "r3-finetune-d"],
     "r3-order-full-frozen-byol": ["r3-finetune-c", "r3-finetune-e"],
     "r3-order-none-against-frozen": ["r3-finetune-a", "r3-finetune-d"],
+    "r3-order-none-against-frozen-byol": ["r3-finetune-a", "r3-finetune-e"],
+    "r3-order-supervised-against-frozen-byol": ["r3-finetune-b", "r3-finetune-e"],
+    "r3-order-byol-against-frozen-supervised": ["r3-finetune-c", "r3-finetune-d"],
     "r3-order-seg": ["r3-seg-b", "r3-seg-a"],
     "r4-order-seg": ["r4-seg-b", "r4-seg-a"],
     "r4-order-iou-0": ["r4-seg-b-iou-0", "r4-seg-a-iou-0"],
@@ -155,12 +160,13 @@ PROCESSES = {
     "r1-process-selection": (
         C, "best_near", {"epoch": 150, "within": 10, "until": 160, "curve": "val_top1"},
     ),
-    "r1-process-tsne-0": (C, "clusters_overlap", {"epoch": 1}),
-    "r1-process-tsne-75": (C, "clusters_grow", {"since": 1, "until": 75}),
+    "r1-process-tsne-0": (C, "clusters_overlap", {"epoch": 0}),
+    "r1-process-tsne-75": (C, "clusters_grow", {"since": 0, "until": 75}),
     "r1-process-tsne-150": (C, "clusters_grow", {"since": 75, "until": 150}),
     "r1-process-tsne-325": (C, "clusters_grow", {"since": 150, "until": 325}),
     "r1-process-tsne-395": (C, "clusters_about_equal", {"since": 325, "until": 395}),
     "r2-process-tsne": ("r2-classify", "clusters_clear_with_overlap", {"epoch": "last"}),
+    "r3-process-one-colour": ("r3-seg-b", "some_of_one_class", {}),
     "r3-process-pca": (
         "r3-classify-a", "clusters_grow", {"since": "first", "until": "last", "prefix": "pca_"},
     ),
@@ -215,8 +221,8 @@ STATED = {
 }
 PER_KIND = {
     "r1": {"number": 8, "ordering": 10, "process": 9, "architecture": 5, "formula": 4, "protocol": 8},
-    "r2": {"number": 6, "ordering": 2, "process": 1, "architecture": 3, "formula": 0, "protocol": 4},
-    "r3": {"number": 12, "ordering": 11, "process": 5, "architecture": 8, "formula": 8, "protocol": 12},
+    "r2": {"number": 6, "ordering": 4, "process": 1, "architecture": 3, "formula": 0, "protocol": 4},
+    "r3": {"number": 12, "ordering": 14, "process": 6, "architecture": 8, "formula": 8, "protocol": 12},
     "r4": {"number": 15, "ordering": 7, "process": 1, "architecture": 4, "formula": 0, "protocol": 5},
     "r5": {"number": 6, "ordering": 5, "process": 3, "architecture": 5, "formula": 1, "protocol": 4},
 }
