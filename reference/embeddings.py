@@ -44,6 +44,17 @@ def knn_votes(train: Tensor, train_labels: Tensor, test: Tensor, *, k: int = 20)
     return F.one_hot(train_labels[neighbours]).sum(dim=1).argmax(dim=1)  # (M, C) → (M,)
 
 
+def purity_neighbours(labels: Tensor, most: int = 10) -> int:
+    """How many neighbours a purity asks for: at most ``most``, and at most as many as the smallest class has
+    others, so that perfect clusters have purity 1; at least one.
+
+    >>> purity_neighbours(torch.arange(10).repeat(5))
+    4
+    """
+    counts = torch.bincount(labels)
+    return max(1, min(most, int(counts[counts > 0].min()) - 1))
+
+
 def knn_purity(embedding: Tensor, labels: Tensor, *, k: int = 10) -> float:
     """Mean share of each sample's k nearest others, by Euclidean distance, that have its label.
 

@@ -137,10 +137,11 @@ def _adjusted(ledger: Ledger) -> dict[frozenset[str], float]:
             apart = gap(*pair)
             if apart is not None and not any(member.illegible for member in pair):
                 p_of[frozenset(member.id for member in pair)] = 2 * NormalDist().cdf(-abs(apart.z))
-    adjusted, highest = {}, 0.0
-    for rank, (pair, p) in enumerate(sorted(p_of.items(), key=lambda item: (item[1], sorted(item[0])))):
+    adjusted: dict[frozenset[str], float] = {}
+    highest = 0.0
+    for rank, (names, p) in enumerate(sorted(p_of.items(), key=lambda item: (item[1], sorted(item[0])))):
         highest = max(highest, min(1.0, p * (len(p_of) - rank)))
-        adjusted[pair] = highest
+        adjusted[names] = highest
     return adjusted
 
 

@@ -163,7 +163,7 @@ def learned(record: Record, images_of: ImagesOf = lambda _: None) -> bool:
     if value is None:
         return False
     if counts is not None and metric not in ("miou",):
-        return statistics.accuracy_interval(*counts)[0] > majority
+        return bool(statistics.accuracy_interval(*counts)[0] > majority)
     if value <= NEAR_CHANCE * majority:
         return False
     images = images_of(record)
@@ -171,7 +171,7 @@ def learned(record: Record, images_of: ImagesOf = lambda _: None) -> bool:
         interval, _ = image_interval(metric, record, lambda _: images)
     except InputError:  # so few images that no draw of them holds every class
         return True
-    return interval is None or interval[0] > majority
+    return interval is None or bool(interval[0] > majority)
 
 
 def baseline(record: Record) -> float | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -124,7 +124,7 @@ def look(ours: Array, claim: Array, sigma0: Array, allowed: Array, scenario: Sce
     k = ours.shape[1]
     sigma_hat, nu = pooled_sigma((ours,), sigma0, NU0)
     gain = ours.mean(axis=1) - claim
-    sides = {"nu": nu, "ours": 1 / k, "theirs": 1 / scenario.m, "delta": scenario.delta}
+    sides: dict[str, Any] = {"nu": nu, "ours": 1 / k, "theirs": 1 / scenario.m, "delta": scenario.delta}
     p = numbers.two_sided_p(gain, sigma_hat, **sides)
     found = numbers.number_rule(
         gain,
@@ -207,7 +207,7 @@ def report_accused(
         prior = formula_sigma(metric, n, claim)
         sigma_hat, nu = pooled_sigma((ours,), prior, NU0)
         gain = ours.mean(axis=1) - claim
-        sides = {"nu": nu, "ours": 1 / k, "theirs": 1.0, "delta": delta}
+        sides: dict[str, Any] = {"nu": nu, "ours": 1 / k, "theirs": 1.0, "delta": delta}
         p.append(numbers.two_sided_p(gain, sigma_hat, **sides))
         grades = numbers.number_rule(
             gain, sigma_hat, **sides, margin=margin(metric, n, claim, delta), holm_p=0.0, may_accuse=True,

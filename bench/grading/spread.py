@@ -136,7 +136,7 @@ def fit_spread(groups: Sequence[Sequence[float]], *, step: float = 0.0) -> tuple
 
     def loss(log_scale: float, nu0: int) -> float:
         ratios = variances / math.exp(log_scale)
-        return -float((f_distribution.logpdf(ratios, freedom, nu0) - log_scale).sum())
+        return -float(np.sum(f_distribution.logpdf(ratios, freedom, nu0) - log_scale))
 
     best = min(
         (

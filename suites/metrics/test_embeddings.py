@@ -20,6 +20,7 @@ from reference.embeddings import (
     knn_purity,
     knn_votes,
     project,
+    purity_neighbours,
     silhouette,
 )
 
@@ -54,6 +55,18 @@ def test_purity_equals_a_slow_count() -> None:
         nearest = [j for j in row.argsort() if j != i][:10]
         shares.append(sum(labels[j].item() == labels[i].item() for j in nearest) / 10)
     assert knn_purity(embedding, labels) == pytest.approx(sum(shares) / len(shares))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "k"), [((5,) * 10, 4), ((50,) * 4, 10), ((30, 2), 1), ((3, 1), 1), ((8, 9), 7)]
+)
+def test_perfect_clusters_are_pure_whatever_their_size(sizes: tuple[int, ...], k: int) -> None:
+    """Ten neighbours of five images a class would have a purity of 0.4 at best."""
+    labels = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    assert purity_neighbours(labels) == k
+    points = 100.0 * labels[:, None] + torch.rand(len(labels), 2, generator=torch.Generator().manual_seed(0))
+    if min(sizes) > 1:
+        assert knn_purity(points, labels, k=purity_neighbours(labels)) == 1.0
 
 
 def test_purity_at_its_ends() -> None:
