@@ -11,6 +11,7 @@ judged.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -73,17 +74,18 @@ def telling_share(first: Claim, second: Claim) -> float | None:
     if not same or not first.n or max(first.runs, second.runs) > 1:
         return None
     difference = round(abs(value(first) - value(second)) * first.n)
-    disagreeing = 0
-    for total in range(difference, first.n + 1, 2):
-        if _mcnemar((total - difference) // 2, total) >= ALPHA:
-            break
-        disagreeing = total
-    return disagreeing / first.n
+    # p grows with the images that only one has right; both counts are even or odd together
+    totals = range(max(difference, 2 - difference % 2), first.n + 1, 2)
+    telling = bisect_left(totals, True, key=lambda total: _mcnemar((total - difference) // 2, total) >= ALPHA)
+    return totals[telling - 1] / first.n if telling else 0.0
 
 
 def _mcnemar(fewer: int, total: int) -> float:
     """Two-sided exact p of ``fewer`` of ``total`` on the smaller side."""
-    tail = sum(math.comb(total, k) for k in range(fewer + 1))
+    term = tail = 1
+    for k in range(1, fewer + 1):
+        term = term * (total - k + 1) // k
+        tail += term
     return min(1.0, float(Fraction(2 * tail, 2**total)))
 
 

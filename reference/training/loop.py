@@ -624,7 +624,8 @@ def _clusters(
     )
     for method, prefix in names.items():
         points = embeddings.project(features, method)
-        figures[f"{prefix}knn_purity"] = embeddings.knn_purity(points, labels, k=embeddings.purity_neighbours(labels))
+        k = embeddings.purity_neighbours(labels)
+        figures[f"{prefix}knn_purity"] = embeddings.knn_purity(points, labels, k=k)
         figures[f"{prefix}silhouette"] = embeddings.silhouette(points, labels)
         _save_array(folder / "embeddings" / f"{method}-{epoch}.npy", points.numpy())
     return figures
