@@ -105,7 +105,9 @@ def put(
     path.write_text(records.dumps(record), encoding="utf-8")
     if ok:
         rng = np.random.default_rng(seed)
-        per_image = rng.integers(1, 9, (n, 7, 7)) if segment else np.arange(n)
+        # right on most pixels, but where the figure is no better than guessing
+        right = 60 * np.eye(7, dtype=np.int64) if value is not None and value > 0.15 else 0
+        per_image = rng.integers(1, 9, (n, 7, 7)) + right if segment else np.arange(n)
         np.savez_compressed(
             path.with_suffix(".npz"), per_image=per_image, targets=np.arange(0), ids=np.arange(n).astype(str)
         )
