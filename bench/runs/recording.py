@@ -14,6 +14,7 @@ from bench.claims.ledger import load_ledgers
 from bench.runs import cost, provenance, records
 from bench.runs.records import Record
 from bench.runs.run_plan import Run, recipe_settings
+from bench.runs.starts import present_recipe_hash
 from reference.models.automask import flops_per_image
 from reference.recipes.recipe import Recipe
 from reference.training import distributed
@@ -94,14 +95,19 @@ def _ranks(outcome: Outcome | None) -> dict[str, Any]:
 
 
 def _initial_weights(run: Run, outcome: Outcome | None) -> dict[str, str]:
-    """What training started from, and the hash of those weights."""
+    """What training started from, its hash without the seed, and the hash of those very weights."""
     if run.backbone is not None:
         origin = {"from": f"file {run.backbone.name}"}
     elif run.start is not None:
         origin = {"from": run.recipe.init, "run_id": run.start.run_id}
     else:
         origin = {"from": run.recipe.init}
-    return {**origin, "hash": outcome.initial_hash if outcome else ""}
+    return {
+        **origin,
+        "hash": outcome.initial_hash if outcome else "",
+        "start": run.start_hash,
+        "start_recipe": present_recipe_hash(origin["from"], run.tier),
+    }
 
 
 def _selected(recipe: Recipe, outcome: Outcome) -> Evaluation:
