@@ -69,11 +69,15 @@ class Group:
 
 
 class Runs:
-    """Records sorted into what a grade may rest on."""
+    """Records sorted into what a grade may rest on.
 
-    def __init__(self, found: Iterable[Record]) -> None:
+    Args:
+        starts: of these records, where they started from runs that are not among them.
+    """
+
+    def __init__(self, found: Iterable[Record], starts: Starts | None = None) -> None:
         self.all = sorted(found, key=lambda r: (r.slug, r.seed, r.run_id, r.attempt))
-        self._starts = Starts(self.all)
+        self._starts = starts or Starts(self.all)
         latest: dict[tuple[object, ...], Record] = {}
         for record in sorted(self.all, key=lambda r: r.started):
             # an interrupted attempt ended nothing: whatever finished before it still stands

@@ -25,7 +25,7 @@ from bench.audit import Finding
 from bench.claims.claim import METRICS, Claim, Ledger
 from bench.grading import verdict as verdict_module
 from bench.grading.grader import Row
-from bench.grading.groups import SOURCES, TIER_RANK, WORDS, Group, Runs
+from bench.grading.groups import SOURCES, TIER_RANK, Group, Runs
 from bench.grading.measured import (
     PerImage,
     figure_of,
