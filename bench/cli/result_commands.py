@@ -150,7 +150,7 @@ def publish(
     tier: Annotated[Tier | None, typer.Option(help="Only this tier.")] = None,
     source: Annotated[Path, typer.Option("--from", help="Folder of the runs.")] = RUNS,
     out: Annotated[Path, typer.Option("--out", help="Tracked results.")] = RESULTS,
-    dirty: Annotated[bool, typer.Option("--dirty", help="Also runs of uncommitted code.")] = False,
+    dirty: Annotated[bool, typer.Option("--dirty", help="Also runs of uncommitted or unknown code.")] = False,
     own: ClaimsOption = None,
 ) -> None:
     """Copy chosen records and figures into the tracked results and write its tables anew."""

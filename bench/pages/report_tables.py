@@ -233,7 +233,13 @@ def _runs(runs: Runs) -> list[str]:
 
 def _commit(record: Record) -> str:
     commit, dirty = wording.commit(record)
-    return f"`{commit}`{' with changes' if dirty else ''}" if commit else "not in a checkout"
+    return (
+        f"`{commit}`{' with changes' if dirty else ''}"
+        if commit
+        else "unknown"
+        if dirty
+        else "not in a checkout"
+    )
 
 
 def claims_page(rows: Sequence[Row], ledgers: Sequence[Ledger] = ()) -> str:

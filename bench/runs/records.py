@@ -318,7 +318,9 @@ _SHAPES: dict[str, _Shape] = {
     "deviations": _listed(_mapped(_text, field=_text, printed=_text, used=_text, why=_text)),
     "numerics": _lines,
     "data": lambda value: _lines(value) and _slug(value.get("source")),
-    "initial_weights": _mapped(_text, **{"from": _text, "hash": _text, "start": _hash, "start_recipe": _hash}),
+    "initial_weights": _mapped(
+        _text, **{"from": _text, "hash": _text, "start": _hash, "start_recipe": _hash}
+    ),
     "provenance": lambda value: _table(value) and _commit(value.get("commit")),
     "metrics": _mapped(_evaluated),
     "confusion": _listed(_counts),
