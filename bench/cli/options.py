@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -55,12 +56,29 @@ ClaimsOption = Annotated[
 ]
 
 
+RecipesOption = Annotated[
+    list[Path] | None,
+    typer.Option("--recipes", help="Recipe file of such a report, to be run as Python; repeatable."),
+]
+
+
 def add_reports(own: list[Path] | None) -> None:
-    """Make reports of one's own known to this process."""
+    """Make the claims of reports of one's own known to this process. Runs no code."""
     if own:
         from bench.claims.added import add
 
         add(own)
+
+
+def add_recipes(own: list[Path] | None, recipe_files: list[Path] | None) -> None:
+    """Make such reports known with their recipes. Runs the recipe files that are named, and says so."""
+    add_reports(own)
+    if recipe_files and not own:
+        raise InputError(f"--recipes {recipe_files[0]}: of which report? Name its claims file with --claims")
+    if own:
+        from bench.claims.added import run_recipe_files
+
+        run_recipe_files(recipe_files or (), say=lambda line: print(line, file=sys.stderr))
 
 
 def chosen_recipes(slugs: list[str] | None, every: bool) -> list[Recipe]:

@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import RESULTS, ClaimsOption, Format, FormatOption, Tier, add_reports, app, refuse_name
+from bench.cli.options import (
+    RESULTS,
+    ClaimsOption,
+    Format,
+    FormatOption,
+    RecipesOption,
+    Tier,
+    add_recipes,
+    app,
+    refuse_name,
+)
 from bench.cli.printing import print_rows
 
 
@@ -23,9 +33,10 @@ def plan_(
     output: FormatOption = Format.table,
     out: Annotated[Path, typer.Option("--out", help="Folder of records and throughput.")] = RESULTS,
     own: ClaimsOption = None,
+    recipe_files: RecipesOption = None,
 ) -> None:
     """Plan which claims runs can settle in how many hours, most claims an hour first."""
-    add_reports(own)
+    add_recipes(own, recipe_files)
     from bench.claims.ledger import load_ledgers
     from bench.plan import hours
     from bench.runs import records

@@ -16,8 +16,10 @@ from bench.cli.options import (
     Format,
     FormatOption,
     OutOption,
+    RecipesOption,
     Tier,
     What,
+    add_recipes,
     add_reports,
     app,
     chosen_recipes,
@@ -32,9 +34,13 @@ def list_(
     output: FormatOption = Format.table,
     out: OutOption = RUNS,
     own: ClaimsOption = None,
+    recipe_files: RecipesOption = None,
 ) -> None:
     """List what there is: recipes, claims, models or runs."""
-    add_reports(own)
+    if what in (What.recipes, What.models):
+        add_recipes(own, recipe_files)
+    else:
+        add_reports(own)
     from bench.cli import list_rows
     from bench.runs import records
 
@@ -57,9 +63,10 @@ def grade(
     output: FormatOption = Format.table,
     out: OutOption = RUNS,
     own: ClaimsOption = None,
+    recipe_files: RecipesOption = None,
 ) -> None:
     """Grade claims from the records of a folder."""
-    add_reports(own)
+    add_recipes(own, recipe_files)
     from bench.claims.ledger import load_ledgers
     from bench.cli import list_rows
     from bench.grading import alignment
@@ -122,9 +129,10 @@ def report(
     out: Annotated[Path, typer.Option("--out", help="Folder that holds the records.")] = RESULTS,
     check: Annotated[bool, typer.Option("--check", help="Only say whether the tables are stale.")] = False,
     own: ClaimsOption = None,
+    recipe_files: RecipesOption = None,
 ) -> None:
     """Write tables and pages from the records of a folder."""
-    add_reports(own)
+    add_recipes(own, recipe_files)
     from bench.claims.ledger import load_ledgers
     from bench.pages import build
     from bench.runs import records
@@ -152,9 +160,10 @@ def publish(
     out: Annotated[Path, typer.Option("--out", help="Tracked results.")] = RESULTS,
     dirty: Annotated[bool, typer.Option("--dirty", help="Also runs of uncommitted or unknown code.")] = False,
     own: ClaimsOption = None,
+    recipe_files: RecipesOption = None,
 ) -> None:
     """Copy chosen records and figures into the tracked results and write its tables anew."""
-    add_reports(own)
+    add_recipes(own, recipe_files)
     from bench.pages.publish import publish as copy
 
     chosen = [recipe.slug for recipe in chosen_recipes(slugs, every=False)] if slugs else None

@@ -25,8 +25,9 @@ from bench.cli.options import (
     RUNS,
     ClaimsOption,
     OutOption,
+    RecipesOption,
     Tier,
-    add_reports,
+    add_recipes,
     app,
     chosen_recipes,
     data_folder,
@@ -59,6 +60,7 @@ def run(
     out: OutOption = RUNS,
     cache: Annotated[Path | None, typer.Option(envvar="BENCH_CACHE", help="Decoded images.")] = None,
     own: ClaimsOption = None,
+    recipe_files: RecipesOption = None,
     tensorboard: Annotated[
         bool,
         typer.Option("--tensorboard", help="Also TensorBoard events, in OUT/tensorboard."),
@@ -71,7 +73,7 @@ def run(
     ] = None,
 ) -> None:
     """Run what is missing, one record for each recipe and seed."""
-    add_reports(own)
+    add_recipes(own, recipe_files)
     chosen = chosen_recipes(slugs, every)
     source = data_folder(data)
     if init not in (None, "scratch"):
