@@ -38,11 +38,11 @@ def collect(device: str) -> dict[str, Any]:
 
 
 def source(root: Path = ROOT) -> dict[str, Any]:
-    """Commit of the checkout at ``root``, whether its code differs from that commit, and a hash of the difference.
+    """Commit of the checkout at ``root``, whether its code differs from it, and a hash of the difference.
 
-    The code is ``bench`` and ``reference``. Staged, unstaged and untracked files count, and so do modules that
-    git ignores, since Python imports them too. ``dirty`` is True where git cannot tell: git is not on the path,
-    or the folder is no repository. An installed package has no checkout: all three are None, and
+    The code is ``bench`` and ``reference``. Staged, unstaged and untracked files count, and so do modules
+    that git ignores, since Python imports them too. ``dirty`` is True where git cannot tell: it is not on
+    the path, or the folder is no repository. An installed package has no checkout: all three are None, and
     ``reference_hash`` identifies the code.
     """
     if not (root / "pyproject.toml").exists():
