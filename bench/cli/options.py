@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_type_hints
 
 import typer
 
@@ -24,6 +25,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+Options = TypeVar("Options")
 
 RUNS = Path("runs")
 RESULTS = Path("results")
@@ -114,3 +117,21 @@ def refuse_name(kind: str, name: str, known: Iterable[str]) -> NoReturn:
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names[:5]
     raise InputError(f"{kind} {name!r} is not known; nearest: {', '.join(near)}")
+
+
+def taken_as(kind: type[Options]) -> Callable[[Callable[[Options], None]], Callable[..., None]]:
+    """Turn a command of one dataclass of options into one whose arguments are the dataclass's fields."""
+
+    def decorate(command: Callable[[Options], None]) -> Callable[..., None]:
+        def taking(**values: Any) -> None:
+            command(kind(**values))
+
+        hints = get_type_hints(kind, include_extras=True)
+        parameters = inspect.signature(kind).parameters.values()
+        named = [parameter.replace(annotation=hints[parameter.name]) for parameter in parameters]
+        taking.__name__, taking.__doc__ = command.__name__, command.__doc__
+        taking.__annotations__ = hints
+        taking.__signature__ = inspect.Signature(named)  # type: ignore[attr-defined]
+        return taking
+
+    return decorate

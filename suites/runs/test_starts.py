@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from bench.cli import run_command
 from bench.grading import groups
-from bench.runs import execute, records, run_plan, starts, tiers
+from bench.runs import execute, recording, records, run_plan, starts, tiers
 from bench.runs.run_plan import NotRun, Run
 from reference import models
 from reference.data import synthetic
@@ -217,7 +217,7 @@ def test_flops_are_counted_before_training(
         return 1.0, 3.0
 
     monkeypatch.setattr(execute, "train", interrupted)
-    monkeypatch.setattr(execute, "flops_per_sample", counted)
+    monkeypatch.setattr(recording, "flops_per_sample", counted)
     (run,), _ = plan("supervised")
     with pytest.raises(KeyboardInterrupt):
         execute.execute(run, tmp_path)
