@@ -68,7 +68,7 @@ def grade(
     """Grade claims from the records of a folder."""
     add_recipes(own, recipe_files)
     from bench.claims.ledger import load_ledgers
-    from bench.cli import list_rows
+    from bench.cli import left_out, list_rows
     from bench.grading import alignment
     from bench.runs import records
 
@@ -86,6 +86,8 @@ def grade(
     if any(alignment.WANTED in str(row["why"]) for row in rows):
         print(alignment.how_to(out), file=sys.stderr)
     warn_of_refused(found.refused)
+    for line in left_out.lines(out, found.readable, {str(row["claim"]) for row in rows}):
+        print(f"note: {line}", file=sys.stderr)
 
 
 @app.command()

@@ -164,7 +164,7 @@ def _missing(options: RunOptions, recipes: Sequence[Recipe], device: str) -> lis
     Raises:
         InputError: nothing can run here.
     """
-    from bench.runs import execute, run_plan
+    from bench.runs import execute, recording, run_plan
     from reference.training import distributed
     from reference.training.loop import Numerics
 
@@ -191,6 +191,8 @@ def _missing(options: RunOptions, recipes: Sequence[Recipe], device: str) -> lis
     )
     for one in absent:
         print(f"{one.slug}: not run: {one.reason}: {one.cause}", file=sys.stderr)
+    for line in (line for run in runs for line in recording.damaged(run, options.out)):
+        print(f"warning: not counted: {line}", file=sys.stderr)
     todo = distributed.rank0_first(lambda: execute.missing(runs, options.out, again=options.again))
     distributed.barrier()
     if not runs:

@@ -19,6 +19,7 @@ from bench.runs import cost, provenance, records
 from bench.runs.records import Record
 from bench.runs.run_plan import Run, recipe_settings
 from bench.runs.starts import present_recipe_hash
+from reference.errors import InputError
 from reference.files import write_atomically
 from reference.models.automask import flops_per_image
 from reference.recipes.recipe import Recipe
@@ -28,10 +29,37 @@ from reference.training.loop import Outcome
 
 
 def earlier_attempts(run: Run, out: Path) -> list[Record]:
-    """Every record of a run under ``out``, the first attempt first."""
-    folder = out / "records" / run.printed.slug
-    found = [records.read(path) for path in folder.glob(f"{run.run_id}*.json")]
-    return sorted(found, key=lambda record: record.attempt)
+    """Every readable record of a run under ``out``, the first attempt first.
+
+    A damaged record of one seed must not keep the others from running: ``damaged`` says which it is, its run
+    is missing, and its file stays where it is.
+    """
+    return sorted(_read(run, out)[0], key=lambda record: record.attempt)
+
+
+def damaged(run: Run, out: Path) -> list[str]:
+    """One line for each record of a run that cannot be read."""
+    return _read(run, out)[1]
+
+
+def _read(run: Run, out: Path) -> tuple[list[Record], list[str]]:
+    readable, refused = [], []
+    for path in _paths(run, out):
+        try:
+            readable.append(records.read(path))
+        except InputError as error:
+            refused.append(str(error))
+    return readable, refused
+
+
+def _paths(run: Run, out: Path) -> list[Path]:
+    return sorted((out / "records" / run.printed.slug).glob(f"{run.run_id}*.json"))
+
+
+def _next_attempt(run: Run, out: Path) -> int:
+    """One more than any file has in its name, readable or not: no record is ever overwritten."""
+    taken = [int(path.stem.partition("-")[2] or 1) for path in _paths(run, out)]
+    return 1 + max(taken, default=0)
 
 
 def finished(run: Run, out: Path) -> Record | None:
@@ -97,7 +125,7 @@ def make_record(
     rate = outcome.train_samples / seconds if outcome and seconds else 0.0
     return Record(
         run_id=run.run_id,
-        attempt=1 + max((r.attempt for r in earlier_attempts(run, out)), default=0),
+        attempt=_next_attempt(run, out),
         slug=recipe.slug,
         claims=tuple(claims),
         tier=run.tier,
