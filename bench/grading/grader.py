@@ -21,7 +21,7 @@ from bench.claims.predicates import PREDICATES
 from bench.grading import deterministic, numbers, orderings
 from bench.grading import statistics as statistics_module
 from bench.grading import verdict as verdict_module
-from bench.grading.groups import Group, Runs, comparable, group_key, preference
+from bench.grading.groups import Group, Runs, comparable, preference
 from bench.grading.measured import Measured, PerImage, figure_of, is_recipes_own, measure, per_image
 from bench.grading.verdict import Verdict
 from bench.printed import printed_files
@@ -305,7 +305,7 @@ class _Grader:
         like = [
             r
             for r in self.runs.superseded
-            if group_key(r) == group_key(runs[0]) and r.weights_hash not in graded
+            if self.runs.key(r) == self.runs.key(runs[0]) and r.weights_hash not in graded
         ]
         figures = {r.seed: value for r in like if (value := r.metric(metric)) is not None}
         return [figures[seed] for seed in sorted(figures)]

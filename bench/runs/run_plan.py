@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 
 import torch
 
-from bench.runs import mask_run, records, tiers
+from bench.runs import mask_run, records, starts, tiers
 from reference import models
 from reference.data import ROOTS, open_dataset, synthetic
 from reference.data.dataset import Dataset, hold_out
@@ -62,10 +61,25 @@ class Run:
             "numerics": dataclasses.asdict(self.numerics),
         }
         if self.backbone is not None:
-            identity["start"] = hashlib.sha256(self.backbone.read_bytes()).hexdigest()
+            identity["start"] = self.start_hash
         elif self.start is not None:
             identity["start"] = self.start.run_id
         return records.hash_of(identity)[:16]
+
+    @cached_property
+    def start_hash(self) -> str:
+        """Hash of what it starts from, the seed left out; empty where it starts from scratch."""
+        if self.backbone is not None:
+            return starts.hash_of_file(self.backbone)
+        if self.start is None:
+            return starts.hash_of_weights(self.recipe.init)
+        before = self.start
+        return starts.hash_of_run(
+            recipe_settings(before.recipe),
+            before.dataset.manifest,
+            dataclasses.asdict(before.numerics),
+            before.start_hash,
+        )
 
     def folder(self, out: Path) -> Path:
         """Working files of this run alone."""
