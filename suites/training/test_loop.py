@@ -17,8 +17,12 @@ from reference.data.dataset import Dataset
 from reference.recipes import r4
 from reference.recipes.recipe import Phase, Recipe
 from reference.schedules import learning_rate
-from reference.training.loop import DivergedError, Numerics, Outcome, Progress, interruptible_backward, train
+from reference.training.loop import train
+from reference.training.numerics import Numerics
 from reference.training.randomness import generator, key
+from reference.training.state import Outcome, Progress
+from reference.training.step import interruptible_backward
+from reference.training.watch import DivergedError
 
 CPU = Numerics(device="cpu")
 

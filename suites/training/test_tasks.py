@@ -26,7 +26,9 @@ from reference.recipes import r4
 from reference.recipes.recipe import Recipe
 from reference.training import byol, classify, segment
 from reference.training.evaluation import Batches
-from reference.training.loop import Numerics, train, train_step
+from reference.training.loop import train
+from reference.training.numerics import Numerics
+from reference.training.step import train_step
 
 CPU = Numerics(device="cpu")
 CLASSIFY = replace(
