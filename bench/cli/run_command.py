@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bench.runs.records import Record
     from bench.runs.run_plan import Run
     from reference.recipes.recipe import Recipe
-    from reference.training.loop import Progress
+    from reference.training.state import Progress
 
 from bench.cli.options import (
     RUNS,
@@ -96,7 +96,7 @@ def run(
 
     from bench.runs import execute, run_plan
     from reference.training import distributed
-    from reference.training.loop import Numerics
+    from reference.training.numerics import Numerics
 
     ray = None
     if address is not None:

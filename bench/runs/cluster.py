@@ -31,7 +31,7 @@ from reference.data.dataset import Dataset, Split
 from reference.errors import InputError
 from reference.files import write_atomically
 from reference.training import checkpoint
-from reference.training.loop import Progress
+from reference.training.state import Progress
 
 RETRIES = 3
 """How often a run is begun again on another node after the one it was on has gone."""

@@ -26,7 +26,10 @@ from reference.files import check_writable, remove_leftovers, write_atomically
 from reference.models.weights import read_backbone, read_state_dict
 from reference.training import checkpoint, distributed
 from reference.training.automask import segment_images
-from reference.training.loop import DeviceMemoryError, DivergedError, Outcome, Progress, train
+from reference.training.loop import train
+from reference.training.state import Outcome, Progress
+from reference.training.step import DeviceMemoryError
+from reference.training.watch import DivergedError
 
 
 def missing(runs: Sequence[Run], out: Path, *, again: bool = False) -> list[Run]:

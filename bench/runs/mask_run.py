@@ -17,7 +17,9 @@ from reference.data.dataset import Dataset
 from reference.files import write_atomically
 from reference.models.automask import Mask, check_installed, decoded, find_checkpoint
 from reference.recipes.recipe import Recipe
-from reference.training.loop import Numerics, Outcome, shown_images
+from reference.training.numerics import Numerics
+from reference.training.state import Outcome
+from reference.training.watch import shown_images
 
 NO_SCRATCH = "random weights find no masks; leave --init scratch out"
 

@@ -12,7 +12,8 @@ import numpy as np
 from reference import visualize
 from reference.data.dataset import Dataset
 from reference.recipes.recipe import Recipe
-from reference.training.loop import Outcome, embedded_images, shown_images
+from reference.training.state import Outcome
+from reference.training.watch import embedded_images, shown_images
 
 Drawing = Callable[..., None]
 

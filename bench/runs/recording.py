@@ -18,7 +18,7 @@ from reference.models.automask import flops_per_image
 from reference.recipes.recipe import Recipe
 from reference.training import distributed
 from reference.training.evaluation import Evaluation
-from reference.training.loop import Outcome
+from reference.training.state import Outcome
 
 
 def earlier_attempts(run: Run, out: Path) -> list[Record]:

@@ -24,7 +24,7 @@ from reference.models.weights import find_weights, read_backbone
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Deviation, Recipe
 from reference.training import distributed
-from reference.training.loop import Numerics
+from reference.training.numerics import Numerics
 
 
 @dataclass(frozen=True, kw_only=True)
