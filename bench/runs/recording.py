@@ -50,7 +50,7 @@ def make_record(
         recipe_hash=records.hash_of(recipe_settings(run.printed)),
         assumptions=[dataclasses.asdict(a) for a in recipe.assumptions],
         deviations=[dataclasses.asdict(d) for d in run.deviations],
-        numerics=dataclasses.asdict(run.numerics),
+        numerics=dataclasses.asdict(run.numerics) | ({"compiled": outcome.compiled} if outcome else {}),
         data={
             "role": dataset.role,
             "source": dataset.source,

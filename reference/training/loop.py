@@ -21,7 +21,7 @@ from reference.models.weights import load_pretrained
 from reference.recipes.recipe import Phase, Recipe
 from reference.training import TASKS, batchnorm, byol, checkpoint, classify, distributed
 from reference.training.evaluation import Batches
-from reference.training.numerics import Forward, Numerics, backend, compiled, peak_memory
+from reference.training.numerics import Compiled, Forward, Numerics, backend, peak_memory
 from reference.training.randomness import generator, key
 from reference.training.state import Outcome, Progress, State
 from reference.training.step import (
@@ -30,6 +30,7 @@ from reference.training.step import (
     gradient_norm,
     interruptible_backward,
     refuse_parts,
+    restore_optimizer,
     train_step,
     what_fits,
 )
@@ -98,7 +99,8 @@ def train(
         weights: folder to look for pretrained weights in, before torch's own cache.
         initial: state dict of the backbone to start from, where the recipe starts from another run.
         checkpoint_seconds: least time between two checkpoints; the last epoch always writes one.
-        notice: called with a line for each damaged checkpoint that was set aside.
+        notice: called with a line for each damaged checkpoint that was set aside, and for a network that
+            cannot be compiled here. The same lines are the outcome's notes.
 
     Raises:
         WeightsMissingError: the recipe starts from pretrained weights that are not on this machine.
@@ -109,15 +111,21 @@ def train(
         InputError: the checkpoint is of another version of the network.
     """
     refuse_parts(recipe)
+    notes: list[str] = []
+
+    def note(line: str) -> None:
+        notes.append(line)
+        notice(line)
+
     with backend(numerics):
         model = _initial_model(recipe, seed, weights, initial)
         initial_hash = checkpoint.weights_hash(model.state_dict())
         model = model.to(distributed.local_device(numerics.device)).to(memory_format=numerics.memory_format)
-        saved, notes = distributed.rank0_first(lambda: checkpoint.load(folder)) if resume else (None, [])
-        for line in notes:
-            notice(line)
+        saved, damaged = distributed.rank0_first(lambda: checkpoint.load(folder)) if resume else (None, [])
+        for line in damaged:
+            note(line)
         state = State() if saved is None else State.restored(saved, model, folder)
-        training = _prepared(recipe, dataset, model, notes, seed, numerics, folder, progress)
+        training = _prepared(recipe, dataset, model, note, seed, numerics, folder, progress)
         first_epoch, started = state.epoch, time.perf_counter()
         # whatever stops it: the model may then be in the middle of a step, so the last whole epoch is kept
         with checkpoint.Writer(folder, checkpoint_seconds) as writer:
@@ -150,7 +158,7 @@ def _prepared(
     recipe: Recipe,
     dataset: Dataset,
     model: nn.Module,
-    notes: list[str],
+    note: Callable[[str], None],
     seed: int,
     numerics: Numerics,
     folder: Path,
@@ -180,7 +188,7 @@ def _prepared(
         device=device,
         loss=partial(losses.LOSSES[recipe.task][recipe.loss], **dict(recipe.loss_args)),
         model=model,
-        forward=compiled(forward, notes) if numerics.compiled else forward,
+        forward=Compiled(forward, note) if numerics.compiled else forward,
         gradients=gradients,
         train_batches=train_batches,
         val_batches=val_batches,
@@ -195,7 +203,8 @@ def _epoch(training: _Training, state: State) -> None:
     if state.optimizer is None or state.epoch == phase_start:
         state.optimizer = build_optimizer(phase, model, recipe.aux_lr_factor)
         if state.saved_optimizer is not None and state.epoch != phase_start:
-            state.optimizer.load_state_dict(state.saved_optimizer)
+            restore_optimizer(state.optimizer, state.saved_optimizer)
+        state.saved_optimizer = None
     model.train()
     trained = _train_epoch(training, state, state.optimizer, phase, phase_start)
     state.epoch += 1
@@ -287,7 +296,10 @@ def _outcome(training: _Training, state: State, initial_hash: str, notes: list[s
     """What is left of a training once its last epoch is evaluated."""
     assert state.final is not None
     assert state.best is not None
-    weights = {name: tensor.detach().cpu() for name, tensor in training.model.state_dict().items()}
+    # safetensors, which keeps them, takes no other layout
+    weights = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in training.model.state_dict().items()
+    }
     return Outcome(
         final=state.final,
         best=state.best,
@@ -302,5 +314,6 @@ def _outcome(training: _Training, state: State, initial_hash: str, notes: list[s
         peak_memory=peak_memory(training.device),
         segments=tuple(state.segments),
         notes=tuple(notes),
+        compiled=isinstance(training.forward, Compiled) and training.forward.works,
         rank_rates=distributed.figures(state.rows_here / max(state.seconds_here, 1e-9)),
     )

@@ -55,20 +55,26 @@ def backend(numerics: Numerics) -> Iterator[None]:
             torch.set_float32_matmul_precision(precision)
 
 
-def compiled(forward: Forward, notes: list[str]) -> Forward:
-    """Compile ``forward``; where that fails, use ``forward`` itself from then on and add a note."""
-    attempt = torch.compile(forward)
-    chosen: list[Forward] = [attempt]
+class Compiled:
+    """``forward`` compiled by torch; from a failure to compile on, ``forward`` itself.
 
-    def call(*inputs: Tensor) -> Any:
-        try:
-            return chosen[0](*inputs)
-        except (torch._dynamo.exc.TorchDynamoException, torch._inductor.exc.InductorError) as error:
-            notes.append(f"not compiled: {str(error).splitlines()[0]}")
-            chosen[0] = forward
-            return forward(*inputs)
+    Attributes:
+        works: whether nothing has failed so far.
+    """
 
-    return call
+    def __init__(self, forward: Forward, notice: Callable[[str], None]) -> None:
+        self._forward, self._notice = forward, notice
+        self._compiled = torch.compile(forward)
+        self.works = True
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        if self.works:
+            try:
+                return self._compiled(*inputs)
+            except (torch._dynamo.exc.TorchDynamoException, torch._inductor.exc.InductorError) as error:
+                self.works = False
+                self._notice(f"not compiled, the run trains eagerly: {str(error).splitlines()[0]}")
+        return self._forward(*inputs)
 
 
 def peak_memory(device: torch.device) -> int:

@@ -29,7 +29,12 @@ class Progress:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished training leaves: evaluations, curves and what the run cost."""
+    """What a finished training leaves: evaluations, curves and what the run cost.
+
+    Attributes:
+        weights: the final state dict, contiguous and in host memory.
+        compiled: whether the network was compiled to the end, as the numerics may have asked.
+    """
 
     final: Evaluation
     best: Evaluation
@@ -45,6 +50,7 @@ class Outcome:
     segments: tuple[dict[str, float], ...]
     notes: tuple[str, ...]
     rank_rates: tuple[float, ...] = ()
+    compiled: bool = False
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +47,25 @@ def _fused(parameter: Tensor) -> bool:
     return parameter.device.type in ("cuda", "cpu")
 
 
+def restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Load a checkpoint's optimiser state, each tensor laid out in memory as its parameter is.
+
+    Fused optimisers walk memory without looking at strides, and a checkpoint holds contiguous tensors.
+    """
+    optimizer.load_state_dict(saved)
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[name] = _laid_out_as(parameter, value)
+
+
+def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """``value``, or a copy of it with the strides of ``parameter`` if its own are others."""
+    if value.stride() == parameter.stride():
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+
+
 def train_step(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -76,7 +96,7 @@ def train_step(
     for part, weight in _parts(inputs, targets, recipe.micro_batch):
         images = (x.to(memory_format=numerics.memory_format) if x.ndim == 4 else x for x in part[:-1])
         with torch.autocast(targets.device.type, torch.bfloat16, enabled=numerics.dtype == "bfloat16"):
-            output = (forward or model)(*images)
+            output = (model if forward is None else forward)(*images)
             if len(part[-1]) and float(share):
                 part_loss = TASKS[recipe.task].objective(output, part[-1], loss, recipe) * weight * share
             else:
@@ -85,6 +105,9 @@ def train_step(
         total = total + part_loss.detach()
     if gradients is not None:
         gradients.finish()
+    for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+        if parameter.grad is not None:  # a compiled 1 × 1 convolution's has strides of its own
+            parameter.grad = _laid_out_as(parameter, parameter.grad)
     optimizer.step()
     if isinstance(model, BYOL):
         model.ema_update(decay)
