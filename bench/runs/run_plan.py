@@ -25,6 +25,7 @@ from reference.recipes import RECIPES
 from reference.recipes.recipe import Deviation, Recipe
 from reference.training import distributed
 from reference.training.numerics import Numerics
+from reference.training.step import refuse_parts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +112,8 @@ def plan(
         notice: called with a line on how ``backbone`` was read, and for each warning about the data.
 
     Raises:
-        InputError: bad data, for a folder that holds the role at all; or a backbone that does not fit.
+        InputError: bad data, for a folder that holds the role at all; a backbone that does not fit; or a
+            ``micro_batch`` that leaves an image alone where the network needs two.
     """
     opened: dict[tuple[object, ...], Dataset] = {}
     planned: dict[tuple[str, int], Run] = {}
@@ -180,6 +182,10 @@ def plan(
     runs = [run for some in found for run in some if isinstance(run, Run)]
     for line in dict.fromkeys(line for run in runs for line in run.dataset.warnings):
         notice(f"warning: {line}")
+    for recipe, samples in {(run.recipe, len(run.dataset.train)) for run in planned.values()}:
+        if recipe.micro_batch:
+            with torch.device(models.counting_device(recipe.model)):
+                refuse_parts(recipe, samples, _untrained(recipe))
     return runs, [some[0] for some in found if isinstance(some[0], NotRun)]
 
 
@@ -228,17 +234,19 @@ def _check_backbone(file: Path, runs: Sequence[Run], notice: Callable[[str], Non
     for note in notes:
         notice(f"--backbone {file}: {note}")
     for recipe in {run.recipe for run in runs if run.backbone is not None}:
-        with torch.random.fork_rng(devices=[]):
-            model = models.build(
-                recipe.model,
-                num_classes=recipe.num_classes,
-                width=recipe.width,
-                **dict(recipe.model_args),
-            )
+        model = _untrained(recipe)
         try:
             model.load_encoder(state)  # type: ignore[operator]
         except InputError as error:
             raise InputError(f"--backbone {file}: {error}") from None
+
+
+def _untrained(recipe: Recipe) -> torch.nn.Module:
+    """The recipe's network with whatever weights; nobody's random numbers move."""
+    with torch.random.fork_rng(devices=[]):
+        return models.build(
+            recipe.model, num_classes=recipe.num_classes, width=recipe.width, **dict(recipe.model_args)
+        )
 
 
 def recipe_settings(recipe: Recipe) -> dict[str, Any]:

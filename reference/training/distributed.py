@@ -230,11 +230,14 @@ def share(held: Rows, targets: Tensor, recipe: Recipe) -> float | Tensor:
     Args:
         targets: of the rows that this rank holds.
     """
+    number = len(held) if world().size == 1 else counted(targets, recipe)
+    return number / (total(number).clamp(min=1) if isinstance(number, Tensor) else held.trained)
+
+
+def counted(targets: Tensor, recipe: Recipe) -> int | Tensor:
+    """How much the mean loss is over: images, or where some targets are ignored float64 () of the others."""
     ignored = dict(recipe.loss_args).get("ignore_index")
-    if ignored is None or world().size == 1:
-        return len(held) / held.trained
-    counted = targets.ne(int(ignored)).sum().double()
-    return counted / total(counted).clamp(min=1)
+    return len(targets) if ignored is None else targets.ne(int(ignored)).sum().double()
 
 
 def nothing(output: Any) -> Tensor:

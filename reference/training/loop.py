@@ -108,9 +108,9 @@ def train(
             encoder has collapsed.
         DeviceMemoryError: a training step needs more memory than the device has.
         DiskError: a file cannot be written.
-        InputError: the checkpoint is of another version of the network.
+        InputError: the checkpoint is of another version of the network, or ``micro_batch`` leaves an image
+            alone where the network needs two.
     """
-    refuse_parts(recipe)
     notes: list[str] = []
 
     def note(line: str) -> None:
@@ -119,6 +119,7 @@ def train(
 
     with backend(numerics):
         model = _initial_model(recipe, seed, weights, initial)
+        refuse_parts(recipe, len(dataset.train), model)
         initial_hash = checkpoint.weights_hash(model.state_dict())
         model = model.to(distributed.local_device(numerics.device)).to(memory_format=numerics.memory_format)
         saved, damaged = distributed.rank0_first(lambda: checkpoint.load(folder)) if resume else (None, [])
@@ -279,7 +280,8 @@ def _step(
     except torch.OutOfMemoryError as error:
         cause = str(error).partition("\n")[0] or "out of memory"
     # not within the handler, whose traceback holds on to the step's memory
-    raise DeviceMemoryError(what_fits(cause, epoch, recipe, len(rows), step_of))
+    samples = len(training.train_batches)
+    raise DeviceMemoryError(what_fits(cause, epoch, recipe, len(rows), samples, training.model, step_of))
 
 
 def phase_at(recipe: Recipe, epoch: int) -> tuple[Phase, int]:

@@ -93,12 +93,15 @@ def train_step(
     """
     optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=targets.device)
-    for part, weight in _parts(inputs, targets, recipe.micro_batch):
+    for part, weight in _parts(inputs, targets, recipe):
         images = (x.to(memory_format=numerics.memory_format) if x.ndim == 4 else x for x in part[:-1])
         with torch.autocast(targets.device.type, torch.bfloat16, enabled=numerics.dtype == "bfloat16"):
             output = (model if forward is None else forward)(*images)
-            if len(part[-1]) and float(share):
-                part_loss = TASKS[recipe.task].objective(output, part[-1], loss, recipe) * weight * share
+            if len(part[-1]):
+                part_loss = TASKS[recipe.task].objective(output, part[-1], loss, recipe)
+                if isinstance(weight, Tensor):  # the mean over no targets is nan
+                    part_loss = torch.where(weight > 0, part_loss, 0.0)
+                part_loss = part_loss * weight * share
             else:
                 part_loss = distributed.nothing(output)
         part_loss.backward()
@@ -115,26 +118,52 @@ def train_step(
 
 
 def _parts(
-    inputs: tuple[Tensor, ...], targets: Tensor, size: int
-) -> Iterator[tuple[tuple[Tensor, ...], float]]:
-    """A batch in parts of ``size`` images (0: whole), each with its share of the batch."""
-    whole, count = (*inputs, targets), len(targets)
-    for start in range(0, max(count, 1), size or max(count, 1)):
-        part = tuple(tensor[start : start + (size or count)] for tensor in whole)
-        yield part, len(part[-1]) / max(count, 1)
+    inputs: tuple[Tensor, ...], targets: Tensor, recipe: Recipe
+) -> Iterator[tuple[tuple[Tensor, ...], float | Tensor]]:
+    """A batch in parts of at most ``micro_batch`` images, each with its share of the batch's mean loss."""
+    number = len(part_sizes(len(targets), recipe.micro_batch)) or 1
+    every = distributed.counted(targets, recipe)
+    for part in zip(*(torch.tensor_split(whole, number) for whole in (*inputs, targets)), strict=True):
+        here = distributed.counted(part[-1], recipe)
+        yield part, here / (every.clamp(min=1) if isinstance(every, Tensor) else max(every, 1))
 
 
-def refuse_parts(recipe: Recipe) -> None:
-    """Refuse a ``micro_batch`` where several processes divide each batch already.
+def part_sizes(count: int, most: int) -> list[int]:
+    """Sizes of the fewest parts of at most ``most`` images that ``count`` divide into, as even as can be.
+
+    ``most`` = 0 is one part. The larger ones come first, as ``torch.tensor_split`` makes them.
+    """
+    number = math.ceil(count / most) if most else min(count, 1)
+    return [count // number + (index < count % number) for index in range(number)]
+
+
+def refuse_parts(recipe: Recipe, samples: int, model: nn.Module) -> None:
+    """Refuse a ``micro_batch`` that cannot train this network on so many images.
 
     Raises:
-        InputError: there are several.
+        InputError: several processes divide each batch already, or an image would be alone where a network
+            with BatchNorm needs two.
     """
     if recipe.micro_batch and distributed.world().size > 1:
         raise InputError(
             f"--micro-batch {recipe.micro_batch}: {distributed.world().size} processes divide each batch"
             " already, with statistics of all of it; start more of them, or one with --micro-batch"
         )
+    if recipe.micro_batch and recipe.micro_batch < (least := _smallest_micro_batch(recipe, samples, model)):
+        raise InputError(
+            f"--micro-batch {recipe.micro_batch}: of {samples} images in batches of {recipe.batch_size} one"
+            f" would be alone, and {recipe.model} has BatchNorm, which needs two; use {least} or more"
+        )
+
+
+def _smallest_micro_batch(recipe: Recipe, samples: int, model: nn.Module) -> int:
+    """The least ``micro_batch`` that leaves no image alone where batch statistics need two."""
+    if not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in model.modules()):
+        return 1
+    batches = {min(samples, recipe.batch_size), samples % recipe.batch_size} - {0, 1}
+    if recipe.mixup:
+        batches = {count // 2 * 2 for count in batches}
+    return 2 if all(count % 2 == 0 for count in batches) else 3
 
 
 def interruptible_backward(model: nn.Module) -> None:
@@ -153,20 +182,37 @@ def gradient_norm(model: nn.Module) -> Tensor:
     return torch.nn.utils.get_total_norm(gradients)
 
 
-def what_fits(cause: str, epoch: int, recipe: Recipe, batch: int, step_of: Callable[[Recipe], object]) -> str:
-    """Say what did not fit, and the largest half, quarter, … of it that does: steps are tried."""
+def what_fits(
+    cause: str,
+    epoch: int,
+    recipe: Recipe,
+    batch: int,
+    samples: int,
+    model: nn.Module,
+    step_of: Callable[[Recipe], object],
+) -> str:
+    """Say what did not fit, and the largest half, quarter, … of it that does: steps are tried.
+
+    Args:
+        cause: what the device said.
+        batch: images of the step that did not fit; ``samples`` are those of an epoch.
+        step_of: takes one step with the recipe's ``micro_batch``.
+    """
     tried = recipe.micro_batch or batch
     message = f"epoch {epoch + 1}: {tried} images at once do not fit ({cause})"
     if (ranks := distributed.world().size) > 1:  # which are not at this step: nothing can be tried with them
         each = math.ceil(tried / 2)
         return f"{message}; {2 * ranks} processes would hold {each} each, one takes --micro-batch"
-    size = tried // 2
-    while size >= 2:
+    least = max(2, _smallest_micro_batch(recipe, samples, model))  # the command takes no less than 2
+    size = tried
+    while size > least:
+        size = max(size // 2, least)
         torch.cuda.empty_cache()
         try:
             step_of(replace(recipe, micro_batch=size))
         except torch.OutOfMemoryError:
-            size //= 2
-        else:
-            return f"{message}; {size} do: --micro-batch {size}, a deviation where there is BatchNorm"
-    return f"{message}, nor do 2; use a smaller tier or a larger device"
+            continue
+        size = max(part_sizes(batch, size)[0], least)  # another batch may have parts as large as is allowed
+        return f"{message}; {size} do: --micro-batch {size}, a deviation where there is BatchNorm"
+    fewer = f", nor do {least}" if tried > least else ""
+    return f"{message}{fewer}; use a smaller tier or a larger device"
