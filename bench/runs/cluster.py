@@ -98,10 +98,13 @@ def choose_device(ray: ModuleType, wanted: str) -> str:
         InputError: no node has what is wanted.
     """
     has_gpu = ray.cluster_resources().get("GPU", 0) >= 1
-    if wanted == "auto":
+    kind, number = run_plan.device_type(wanted)
+    if kind == "auto":
         return "cuda" if has_gpu else "cpu"
-    if wanted == "cpu" or (wanted == "cuda" and has_gpu):
-        return wanted
+    if kind == "cuda" and number is not None:
+        raise InputError(f"--device {wanted}: the cluster gives each run a GPU; say cuda")
+    if kind == "cpu" or (kind == "cuda" and has_gpu):
+        return kind
     raise InputError(f"--device {wanted}: no node of the cluster has it; use cpu or auto")
 
 

@@ -218,8 +218,9 @@ def _keep_results(run: Run, out: Path, folder: Path, outcome: Outcome, record: R
         buffer, per_image=selected.per_image, targets=_labels(run), ids=np.array(run.dataset.val.ids)
     )
     write_atomically(records.path_of(out, record).with_suffix(".npz"), buffer.getvalue())
-    figures = draw(run.recipe, run.tier, run.dataset, outcome, folder, out, record.name)
-    return replace(record, figures=figures)
+    lines: list[str] = []
+    figures = draw(run.recipe, run.tier, run.dataset, outcome, folder, out, record.name, lines.append)
+    return replace(record, figures=figures, notes=[*record.notes, *lines])
 
 
 def _labels(run: Run) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import hashlib
 import json
 import os
@@ -261,18 +262,48 @@ def recipe_settings(recipe: Recipe) -> dict[str, Any]:
     return settings
 
 
-def choose_device(wanted: str) -> str:
-    """``auto`` takes CUDA, then MPS, then the CPU.
+def device_type(wanted: str) -> tuple[str, int | None]:
+    """A device's type (``"auto"`` among them) and its number, if any: ``"cuda:1"`` is CUDA's second GPU.
 
     Raises:
-        InputError: a device that this machine does not have.
+        InputError: there is no such type or number; names the nearest.
     """
-    have = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if wanted == "auto":
-        return next(name for name, there in have.items() if there)
-    if not have.get(wanted.partition(":")[0], False):
-        names = ", ".join(name for name, there in have.items() if there)
+    kind, colon, number = wanted.strip().lower().partition(":")
+    if kind not in _DEVICES or (colon and (kind == "auto" or not number.isdecimal())):
+        nearest = _MEANT.get(kind) or difflib.get_close_matches(kind, _DEVICES, n=1, cutoff=0.0)[0]
         raise InputError(
-            f"--device {wanted}: not on this machine, which has {names}; use one of them or auto"
+            f"--device {wanted}: no such device; nearest: {nearest}; known: {', '.join(_DEVICES)}"
         )
-    return wanted
+    return kind, int(number) if colon else None
+
+
+_DEVICES = ("auto", "cpu", "cuda", "mps")
+_MEANT = {"gpu": "cuda", "metal": "mps"}
+
+
+def choose_device(wanted: str) -> str:
+    """The device type to train on: ``auto`` takes CUDA, then MPS, then the CPU.
+
+    A GPU's number chooses the GPU of this process and is no part of a run's numerics.
+
+    Raises:
+        InputError: a device that this machine does not have, or a numbered one for several processes.
+    """
+    kind, number = device_type(wanted)
+    counts = {
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": int(torch.backends.mps.is_available()),
+        "cpu": 1,
+    }
+    if kind == "auto":
+        return next(name for name, count in counts.items() if count)
+    if (number or 0) >= counts[kind]:
+        names = [f"{name}:{i}" if i else name for name, count in counts.items() for i in range(count)]
+        raise InputError(
+            f"--device {wanted}: not on this machine, which has {', '.join(names)}; use one of them or auto"
+        )
+    if kind == "cuda" and number is not None:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise InputError(f"--device {wanted}: under torchrun each process takes its own GPU; say cuda")
+        torch.cuda.set_device(number)
+    return kind

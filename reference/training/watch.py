@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from reference import embeddings
 from reference.data.dataset import Dataset, Split
@@ -98,10 +98,18 @@ def clusters(
     labels = torch.from_numpy(shown.targets)
     for method, prefix in names.items():
         points = embeddings.project(features, method)
-        figures[f"{prefix}knn_purity"] = embeddings.knn_purity(points, labels, k=min(10, len(points) - 1))
-        figures[f"{prefix}silhouette"] = embeddings.silhouette(points, labels)
+        figures[f"{prefix}knn_purity"], figures[f"{prefix}silhouette"] = _figures(points, labels)
         _save_array(folder / "embeddings" / f"{method}-{epoch}.npy", points.numpy())
     return figures
+
+
+def _figures(points: Tensor, labels: Tensor) -> tuple[float, float]:
+    """10-NN purity and silhouette; nan where they are undefined: too few points or classes, nan itself."""
+    if len(points) < 2 or not bool(points.isfinite().all()):
+        return math.nan, math.nan
+    purity = embeddings.knn_purity(points, labels, k=min(10, len(points) - 1))
+    apart = 1 < len(set(labels.tolist())) < len(labels)
+    return purity, embeddings.silhouette(points, labels) if apart else math.nan
 
 
 def _save_array(path: Path, array: np.ndarray) -> None:

@@ -175,7 +175,7 @@ def tiny() -> None:
 
 
 def one_picture(
-    recipe: Any, tier: str, dataset: Any, outcome: Outcome, work: Path, out: Path, name: str
+    recipe: Any, tier: str, dataset: Any, outcome: Outcome, work: Path, out: Path, name: str, _: object
 ) -> list[dict[str, str]]:
     """In place of drawing, which takes longer than all else: the curves, written as pictures are."""
     content = repr(sorted(outcome.curves.items())).encode()
