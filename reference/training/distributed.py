@@ -2,22 +2,22 @@
 
 ``torchrun`` starts a process (a rank) for each GPU; ``join`` makes them a world. Every rank holds the whole
 model and the whole schedule, takes its rows of each global batch, and takes part in three sums: of the
-batch statistics (``batchnorm.synchronise``), of the gradients (``GradientSum``) and of the epoch's loss.
-Evaluation is divided by whole batches and gathered in order, so that each image counts once. Rank 0 alone
-writes.
+batch statistics (``batchnorm.synchronise``), of the gradients (``summing_gradients``) and of the epoch's
+loss. Evaluation is divided by whole batches and gathered in order, so that each image counts once. Rank 0
+alone writes.
 
 Alone, every function here is what it says without the others: nothing is sent, nothing changes.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -29,9 +29,6 @@ from reference.errors import InputError
 from reference.recipes.recipe import Recipe
 
 Result = TypeVar("Result")
-
-BUCKET_BYTES = 32 * 2**20
-"""Gradients are summed in pieces of this size, each while the layers below it are still at work."""
 
 PATIENCE = timedelta(hours=4)
 """How long ranks wait for one that decodes images or draws; one that has died is noticed at once."""
@@ -283,60 +280,38 @@ def augment_rows(
 # ---------------------------------------------------------------- gradients
 
 
-class GradientSum:
-    """Sums gradients over ranks while backward is still at work, last layers first.
+def summing_gradients(module: nn.Module, *, may_be_idle: bool = False) -> nn.Module:
+    """``module``, whose backward pass leaves the mean of all ranks' gradients, summed while it is at work.
 
-    Each rank's loss is its part of the global batch's mean, so the sum of gradients is the gradient of that
-    mean, whatever the ranks' numbers of rows. Buckets are sent in one order on every rank.
+    A rank whose loss is its part of the global batch's mean times the number of ranks has the gradient of
+    that mean, whatever the ranks' numbers of rows. Alone, ``module`` itself.
+
+    Args:
+        may_be_idle: some parameter may have no part in the loss, which takes a search each step.
     """
-
-    def __init__(self, model: nn.Module) -> None:
-        trained = [p for p in reversed(list(model.parameters())) if p.requires_grad]
-        self._buckets = list(_buckets(trained)) if world().size > 1 else []
-        self._sent: list[tuple[dist.Work, Tensor, list[Tensor]]] = []
-        self._missing = [len(bucket) for bucket in self._buckets]
-        for index, bucket in enumerate(self._buckets):
-            for parameter in bucket:
-                parameter.register_post_accumulate_grad_hook(partial(self._arrived, index))  # type: ignore[no-untyped-call]
-
-    def _arrived(self, index: int, parameter: Tensor) -> None:
-        self._missing[index] -= 1
-        while len(self._sent) < len(self._buckets) and self._missing[len(self._sent)] == 0:
-            self._send()
-
-    def _send(self) -> None:
-        gradients = [p.grad for p in self._buckets[len(self._sent)] if p.grad is not None]
-        empty = self._buckets[len(self._sent)][0].detach().new_zeros(1)
-        flat = torch.cat([gradient.reshape(-1) for gradient in gradients]) if gradients else empty
-        with _lost_if_it_fails():
-            self._sent.append((dist.all_reduce(flat, async_op=True), flat, gradients))
-
-    def finish(self) -> None:
-        """After backward: every parameter's ``grad`` is the sum over ranks."""
-        while len(self._sent) < len(self._buckets):  # some parameter had no part in this loss
-            self._send()
-        for work, flat, gradients in self._sent:
-            with _lost_if_it_fails():
-                work.wait()
-            start = 0
-            for gradient in gradients:
-                gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
-                start += gradient.numel()
-        self._sent = []
-        self._missing = [len(bucket) for bucket in self._buckets]
+    if world().size == 1:
+        return module
+    parallel = nn.parallel.DistributedDataParallel
+    new_name = "forward_sync_buffers" in inspect.signature(parallel).parameters
+    keep_buffers = {"forward_sync_buffers" if new_name else "broadcast_buffers": False}
+    return parallel(module, find_unused_parameters=may_be_idle, **keep_buffers)
 
 
-def _buckets(parameters: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """The parameters in order, in lists of one dtype and at most ``BUCKET_BYTES``, or one that is larger."""
-    bucket: list[Tensor] = []
-    for parameter in parameters:
-        full = sum(p.nbytes for p in bucket) + parameter.nbytes > BUCKET_BYTES
-        if bucket and (full or parameter.dtype != bucket[0].dtype):
-            yield bucket
-            bucket = []
-        bucket.append(parameter)
-    if bucket:
-        yield bucket
+@contextmanager
+def ended_if_a_rank_is_lost() -> Iterator[None]:
+    """Around a backward pass, in which ranks meet: end this process where another is gone.
+
+    Raises:
+        RankLostError: the processes cannot reach each other any more.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        if world().size > 1 and any(word in str(error) for word in ("gloo", "NCCL", "onnection")):
+            raise RankLostError(f"another process of this training is gone: {_why_gone(error)}") from error
+        raise
 
 
 # ---------------------------------------------------------------- sums and gatherings

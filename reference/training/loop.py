@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from reference import losses, models, schedules
 from reference.data.dataset import Dataset
 from reference.models.weights import load_pretrained
+from reference.outside import is_import_path
 from reference.recipes.recipe import Phase, Recipe
 from reference.training import TASKS, batchnorm, byol, checkpoint, classify, distributed
 from reference.training.evaluation import Batches
@@ -48,7 +49,8 @@ class _Training:
     """What one training works with from its first epoch to its last.
 
     Attributes:
-        forward: what a step calls: ``model``, its head where the backbone is frozen, or a compiled form.
+        forward: what a step calls: ``model``, or its head where the backbone is frozen; of several ranks
+            what sums its gradients over them; or a compiled form.
     """
 
     recipe: Recipe
@@ -60,7 +62,6 @@ class _Training:
     loss: Callable[..., Tensor]
     model: nn.Module
     forward: Forward
-    gradients: distributed.GradientSum
     train_batches: Batches
     val_batches: Batches
     progress: Callable[[Progress], None]
@@ -171,15 +172,15 @@ def _prepared(
     train_batches = Batches.of(dataset.train, device)
     val_batches = Batches.of(TASKS[recipe.task].validation(dataset), device)
     model = batchnorm.synchronise(model)
-    gradients = distributed.GradientSum(model)
     if device.type == "cpu":
         interruptible_backward(model)
-    forward: Forward = model
+    forward: nn.Module = model
     if getattr(model, "frozen", False):
         val_batches = classify.frozen_features(model, val_batches, recipe)
         if not recipe.augment and not recipe.mixup:
             train_batches = classify.frozen_features(model, train_batches, recipe)
             forward = model.head  # type: ignore[assignment]
+    forward = distributed.summing_gradients(forward, may_be_idle=is_import_path(recipe.model))
     return _Training(
         recipe=recipe,
         dataset=dataset,
@@ -190,7 +191,6 @@ def _prepared(
         loss=partial(losses.LOSSES[recipe.task][recipe.loss], **dict(recipe.loss_args)),
         model=model,
         forward=Compiled(forward, note) if numerics.compiled else forward,
-        gradients=gradients,
         train_batches=train_batches,
         val_batches=val_batches,
         progress=progress,
@@ -273,7 +273,6 @@ def _step(
         numerics=training.numerics,
         decay=byol.decay(recipe, epoch * steps + step, recipe.epochs * steps),
         share=distributed.share(rows, targets, recipe),
-        gradients=training.gradients,
     )
     try:
         return step_of(recipe, forward=training.forward)

@@ -78,7 +78,6 @@ def train_step(
     forward: Forward | None = None,
     decay: float = 1.0,
     share: float | Tensor = 1.0,
-    gradients: distributed.GradientSum | None = None,
 ) -> Tensor:
     """One optimiser step on one batch, and after it the step of BYOL's target; the mean loss, detached.
 
@@ -86,10 +85,9 @@ def train_step(
 
     Args:
         inputs: what the network takes, each (B, …), as the task's ``batch`` makes them with ``targets``.
-        forward: ``model`` itself, or its compiled form.
+        forward: ``model`` itself, its compiled form, or what sums its gradients over ranks.
         decay: τ of this step.
         share: of the global batch's mean loss that is this rank's.
-        gradients: what sums them over ranks.
     """
     optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=targets.device)
@@ -104,10 +102,9 @@ def train_step(
                 part_loss = part_loss * weight * share
             else:
                 part_loss = distributed.nothing(output)
-        part_loss.backward()
+        with distributed.ended_if_a_rank_is_lost():
+            (part_loss * distributed.world().size).backward()
         total = total + part_loss.detach()
-    if gradients is not None:
-        gradients.finish()
     for parameter in (p for group in optimizer.param_groups for p in group["params"]):
         if parameter.grad is not None:  # a compiled 1 × 1 convolution's has strides of its own
             parameter.grad = _laid_out_as(parameter, parameter.grad)

@@ -49,7 +49,7 @@ def main(slug: str, kind: str, dtype: str, width: int, size: int, batch: int, st
         recipe,
         numerics,
         share=distributed.share(held, targets, recipe),
-        gradients=distributed.GradientSum(model),
+        forward=distributed.summing_gradients(model),
     )
     for _ in sys.stdin:
         first, *_ = [step() for _ in range(steps)]

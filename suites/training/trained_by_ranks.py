@@ -119,7 +119,7 @@ FAULTS: dict[str, list[tuple[Any, str, Callable[..., Any]]]] = {
     "": [],
     "own-statistics": [(batchnorm, "synchronise", lambda model: model)],
     "equal-weights": [(distributed, "share", lambda *_: 1 / distributed.world().size)],
-    "own-gradients": [(distributed.GradientSum, "finish", lambda self: self._sent.clear())],
+    "own-gradients": [(distributed, "summing_gradients", lambda module, **_: module)],
     "own-draws": [(task, "augment_rows", own_draws) for task in (classify, segment, byol)],
     "own-target": [(batchnorm, "synchronise", online_only)],
     "neighbours-mixed": [(distributed, "rows", lambda total, mirrored: ROWS(total, mirrored=False))],
