@@ -57,6 +57,15 @@ def focal_loss(
 
     Raises:
         ValueError: gamma is negative, or alpha is not (C,).
+
+    Example:
+        Of two targets the one that is predicted well counts for little:
+
+        >>> logits, target = torch.tensor([[4.0, 0.0], [0.0, 0.5]]), torch.tensor([0, 1])
+        >>> round(float(cross_entropy(logits, target)), 4)
+        0.2461
+        >>> round(float(focal_loss(logits, target)), 4)
+        0.0338
     """
     if gamma < 0:
         raise ValueError(f"gamma is {gamma}, expected at least 0")
@@ -86,6 +95,12 @@ def poly1_loss(logits: Tensor, target: Tensor, *, epsilon: float = 2.0, ignore_i
 
     Returns:
         Scalar, in nats.
+
+    Example:
+        At even odds −log ½ + 2 · ½:
+
+        >>> round(float(poly1_loss(torch.zeros(1, 2), torch.tensor([0]))), 4)
+        1.6931
     """
     return poly_loss(logits, target, epsilons=(epsilon,), ignore_index=ignore_index)
 
@@ -149,6 +164,13 @@ def byol_loss(prediction1: Tensor, target2: Tensor, prediction2: Tensor, target1
 
     Returns:
         Scalar, 0…8.
+
+    Example:
+        Both directions at right angles, then collapsed to one point:
+
+        >>> a, b = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]])
+        >>> float(byol_loss(a, b, b, a)), float(byol_loss(a, a, a, a))
+        (4.0, 0.0)
     """
     return 4.0 + byol_loss_r1(prediction1, target2, prediction2, target1)
 

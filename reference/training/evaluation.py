@@ -77,6 +77,7 @@ class Batches:
 
     @classmethod
     def of(cls, split: Split, device: torch.device) -> Batches:
+        """Put a split on the device if it takes less than half of the free memory there."""
         images, targets = as_tensor(split.images), as_tensor(split.targets)
         if device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(device)

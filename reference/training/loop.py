@@ -111,6 +111,22 @@ def train(
         DiskError: a file cannot be written.
         InputError: the checkpoint is of another version of the network, or ``micro_batch`` leaves an image
             alone where the network needs two.
+
+    Example:
+        A narrow ResNet-18 for one epoch on eight drawn images:
+
+        >>> from dataclasses import replace
+        >>> from tempfile import TemporaryDirectory
+        >>> from reference.data import open_dataset
+        >>> from reference.recipes import RECIPES
+        >>> phase = Phase(optimizer="sgd", lr=0.01, epochs=1)
+        >>> tiny = {"model": "resnet18", "width": 2, "image_size": 32, "num_classes": 2, "batch_size": 4}
+        >>> recipe = replace(RECIPES["r4-classify"], init="scratch", phases=(phase,), embed_epochs=(), **tiny)
+        >>> data = open_dataset(recipe.data, None, image_size=32, classes=2, train_limit=8, val_limit=4)
+        >>> with TemporaryDirectory() as folder:
+        ...     outcome = train(recipe, data, seed=0, numerics=Numerics(), folder=Path(folder))
+        >>> outcome.best_epoch, outcome.train_samples, sorted(outcome.curves)
+        (1, 8, ['grad_norm', 'train_loss', 'val_loss', 'val_top1'])
     """
     notes: list[str] = []
 
