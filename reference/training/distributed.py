@@ -293,7 +293,7 @@ def summing_gradients(module: nn.Module, *, may_be_idle: bool = False) -> nn.Mod
         return module
     parallel = nn.parallel.DistributedDataParallel
     new_name = "forward_sync_buffers" in inspect.signature(parallel).parameters
-    keep_buffers = {"forward_sync_buffers" if new_name else "broadcast_buffers": False}
+    keep_buffers: dict[str, Any] = {"forward_sync_buffers" if new_name else "broadcast_buffers": False}
     return parallel(module, find_unused_parameters=may_be_idle, **keep_buffers)
 
 
