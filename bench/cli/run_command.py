@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bench.runs.records import Record
     from bench.runs.run_plan import Run
     from reference.recipes.recipe import Recipe
-    from reference.training.loop import Progress
+    from reference.training.state import Progress
 
 from bench.cli.options import (
     RUNS,
@@ -169,7 +169,7 @@ def _missing(options: RunOptions, recipes: Sequence[Recipe], device: str) -> lis
     """
     from bench.runs import execute, recording, run_plan
     from reference.training import distributed
-    from reference.training.loop import Numerics
+    from reference.training.numerics import Numerics
 
     numerics = Numerics(
         device=device,

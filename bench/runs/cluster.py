@@ -30,7 +30,7 @@ from reference.data.dataset import Dataset, Split
 from reference.errors import InputError
 from reference.files import write_atomically
 from reference.training import checkpoint
-from reference.training.loop import Progress
+from reference.training.state import Progress
 
 RETRIES = 3
 """How often a run is begun again on another node after the one it was on has gone."""
@@ -97,10 +97,13 @@ def choose_device(ray: ModuleType, wanted: str) -> str:
         InputError: no node has what is wanted.
     """
     has_gpu = ray.cluster_resources().get("GPU", 0) >= 1
-    if wanted == "auto":
+    kind, number = run_plan.device_type(wanted)
+    if kind == "auto":
         return "cuda" if has_gpu else "cpu"
-    if wanted == "cpu" or (wanted == "cuda" and has_gpu):
-        return wanted
+    if kind == "cuda" and number is not None:
+        raise InputError(f"--device {wanted}: the cluster gives each run a GPU; say cuda")
+    if kind == "cpu" or (kind == "cuda" and has_gpu):
+        return kind
     raise InputError(f"--device {wanted}: no node of the cluster has it; use cpu or auto")
 
 

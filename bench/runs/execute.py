@@ -24,7 +24,10 @@ from reference.files import check_writable, remove_leftovers, write_atomically
 from reference.models.weights import read_backbone, read_state_dict
 from reference.training import checkpoint, distributed
 from reference.training.automask import segment_images
-from reference.training.loop import DeviceMemoryError, DivergedError, Outcome, Progress, train
+from reference.training.loop import train
+from reference.training.state import Outcome, Progress
+from reference.training.step import DeviceMemoryError
+from reference.training.watch import DivergedError
 
 
 def missing(runs: Sequence[Run], out: Path, *, again: bool = False) -> list[Run]:
@@ -202,8 +205,9 @@ def _keep_results(run: Run, out: Path, folder: Path, outcome: Outcome, record: R
         buffer, per_image=selected.per_image, targets=_labels(run), ids=np.array(run.dataset.val.ids)
     )
     write_atomically(records.path_of(out, record).with_suffix(".npz"), buffer.getvalue())
-    figures = draw(run.recipe, run.tier, run.dataset, outcome, folder, out, record.name)
-    return replace(record, figures=figures)
+    lines: list[str] = []
+    figures = draw(run.recipe, run.tier, run.dataset, outcome, folder, out, record.name, lines.append)
+    return replace(record, figures=figures, notes=[*record.notes, *lines])
 
 
 def _labels(run: Run) -> np.ndarray:

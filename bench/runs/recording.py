@@ -25,7 +25,7 @@ from reference.models.automask import flops_per_image
 from reference.recipes.recipe import Recipe
 from reference.training import distributed
 from reference.training.evaluation import Evaluation
-from reference.training.loop import Outcome
+from reference.training.state import Outcome
 
 
 def earlier_attempts(run: Run, out: Path) -> list[Record]:
@@ -136,7 +136,7 @@ def make_record(
         recipe_hash=records.hash_of(recipe_settings(run.printed)),
         assumptions=[dataclasses.asdict(a) for a in recipe.assumptions],
         deviations=[dataclasses.asdict(d) for d in run.deviations],
-        numerics=dataclasses.asdict(run.numerics),
+        numerics=dataclasses.asdict(run.numerics) | ({"compiled": outcome.compiled} if outcome else {}),
         data={
             "role": dataset.role,
             "source": dataset.source,

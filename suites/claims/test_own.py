@@ -24,7 +24,7 @@ from reference.data import synthetic
 from reference.errors import InputError
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Recipe
-from reference.training.loop import Numerics
+from reference.training.numerics import Numerics
 
 PACKAGED = dict(RECIPES)
 CLAIMS_FILE, RECIPE_FILE = added.STARTER / "claims.toml", added.STARTER / "recipes.py.txt"

@@ -23,7 +23,7 @@ from reference.models.resnet import Bottleneck, ResNet
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Recipe
 from reference.training import checkpoint
-from reference.training.loop import Numerics
+from reference.training.numerics import Numerics
 from reference.training.randomness import key
 
 Plan = Callable[..., tuple[list[Run], list[NotRun]]]
