@@ -113,27 +113,29 @@ def project(features: Tensor, method: str) -> Tensor:
     """Points in the plane, (N, 2) float32, by scikit-learn's t-SNE or PCA; the same ones every time.
 
     t-SNE sees the first 50 principal components, as van der Maaten and Hinton (2008) did; its perplexity
-    is 30, or a third of the points where there are few. Features that are all the same, as a dead network's
-    are, have no principal components: all their points are the origin.
+    is 30, or a third of the points where there are few. Fewer than four points have no neighbourhoods and
+    are placed by PCA. Features that are all the same, as a dead network's are, have no principal
+    components: all their points are the origin. Features that are not finite have no place: nan.
 
     Args:
-        features: (N, d) floating point, N at least 4.
+        features: (N, d) floating point.
         method: ``"tsne"`` or ``"pca"``.
 
     Raises:
-        ValueError: another method, or fewer points.
+        ValueError: another method.
     """
-    if method not in ("tsne", "pca") or len(features) < 4:
-        raise ValueError(
-            f"method {method!r}, {len(features)} points: expected tsne or pca, at least 4 points"
-        )
+    if method not in ("tsne", "pca"):
+        raise ValueError(f"method {method!r}: expected tsne or pca")
     values = features.double().cpu().numpy()
+    if not np.isfinite(values).all():
+        return torch.full((len(values), 2), float("nan"))
     # scikit-learn's t-SNE divides by the spread of the first component in float32, and at 0 it crashes
-    if np.ptp(values, axis=0).max() < SMALLEST_SPREAD:
+    if len(values) < 2 or np.ptp(values, axis=0).max() < SMALLEST_SPREAD:
         return torch.zeros(len(values), 2)
-    wanted = 2 if method == "pca" else 50
-    points = PCA(min(wanted, *values.shape), random_state=0).fit_transform(values)
-    if method == "tsne":
+    plane = method == "pca" or len(values) < 4
+    points = PCA(min(2 if plane else 50, *values.shape), random_state=0).fit_transform(values)
+    points = np.pad(points, ((0, 0), (0, max(0, 2 - points.shape[1]))))  # of one feature: a line
+    if not plane:
         perplexity = min(30.0, (len(points) - 1) / 3)
         points = TSNE(perplexity=perplexity, init="pca", random_state=0, n_jobs=1).fit_transform(points)
     return torch.from_numpy(np.ascontiguousarray(points[:, :2], dtype=np.float32))

@@ -42,6 +42,12 @@ def mixup(
 
     Raises:
         ValueError: B is odd, or alpha or smoothing lies outside its range.
+
+    Example:
+        >>> images, labels = torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1])
+        >>> mixed, targets = mixup(images, labels, 2, torch.Generator().manual_seed(0))
+        >>> bool(torch.equal(mixed[:, 0], targets[:, 1])), targets.sum(dim=1).tolist()
+        (True, [1.0, 1.0])
     """
     if len(images) % 2:
         raise ValueError(f"a batch of {len(images)} cannot be mixed in pairs: expected an even number")

@@ -50,6 +50,11 @@ def learning_rate(phase: Phase, epoch: float) -> float:
     Raises:
         ValueError: epoch is negative or nan.
         InputError: the warm-up is longer than the phase, or the schedule is unknown.
+
+    Example:
+        >>> phase = Phase(optimizer="sgd", lr=0.1, epochs=6, schedule="cosine", warmup_epochs=2)
+        >>> [round(learning_rate(phase, epoch), 4) for epoch in range(7)]
+        [0.0, 0.05, 0.1, 0.0854, 0.05, 0.0146, 0.0]
     """
     if not epoch >= 0:
         raise ValueError(f"epoch is {epoch}, expected at least 0")

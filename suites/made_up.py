@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bench.runs import provenance, records, tiers
+from bench.runs import provenance, records, starts, tiers
 from bench.runs.records import Record
 from reference.data.dataset import OFFICIAL_PALETTE
 from reference.recipes import RECIPES
+from reference.recipes.recipe import Recipe
 
 
 def put(
@@ -78,7 +79,7 @@ def put(
             "unique_val": n,
             "note": "as a test has it",
         },
-        initial_weights={"from": recipe.init, "hash": ""},
+        initial_weights={"from": recipe.init, "hash": "", **start_of(recipe, tier)},
         provenance={
             "commit": "0123456789abcdef" * 3,
             "dirty": False,
@@ -112,6 +113,12 @@ def put(
             path.with_suffix(".npz"), per_image=per_image, targets=np.arange(0), ids=np.arange(n).astype(str)
         )
     return record
+
+
+def start_of(recipe: Recipe, tier: str) -> dict[str, str]:
+    """The hashes of what a recipe starts from at a tier, as a run of today would record them."""
+    made_by = starts.present_recipe_hash(recipe.init, tier)
+    return {"start": made_by or starts.hash_of_weights(recipe.init), "start_recipe": made_by}
 
 
 def _picture(out: Path, slug: str, name: str) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Reports of one's own: their claims files and recipe files, beside the packaged ones in this process.
 
-A claims file names its recipe file (``recipes`` of its ``[report]``), or has one of its own name beside it:
-``shapes.toml``, ``shapes.py``. A recipe file is Python and is run as such, by whoever wrote it: it holds a
-tuple ``RECIPES``. Nothing of it is kept for other processes.
+A claims file is data, and reading one runs no code. A recipe file is Python: it holds a tuple ``RECIPES``.
+It is run only where a command needs recipes, and only if the claims file names it (``recipes`` of its
+``[report]``) or the user does (``--recipes``). Nothing of it is kept for other processes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import keyword
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SLUGS: set[str] = set()
 """Recipes that were added, by slug."""
+_RUN: set[Path] = set()
+"""Recipe files that this process has run."""
 STARTER = Path(__file__).parent / "starter"
 STARTER_NAME = "myreport"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -81,34 +83,67 @@ def _check_no_module(name: str) -> None:
 
 
 def add(files: Iterable[Path]) -> None:
-    """Read claims files, with their recipes, so that every command of this process knows them.
+    """Read claims files, so that every command of this process knows their claims. Runs no code.
 
     Raises:
-        InputError: a claims file that ``load_ledger`` refuses; a recipe file that is missing, fails, or holds
-            a recipe that no training could follow; an id or slug that is taken. One line each.
+        InputError: a claims file that ``load_ledger`` refuses, or an id that is taken. One line.
     """
     for file in files:
         if file.resolve() in ledger.ADDED:
             continue
-        one = ledger.load_ledger(file)
         ledger.load_ledgers([file])  # together with all others
-        path = _recipe_file(file.resolve(), one)
-        if path is not None:
-            _register(_load(path), one, path)
         ledger.ADDED.append(file.resolve())
 
 
-def _recipe_file(file: Path, one: Ledger) -> Path | None:
-    """The recipe file of a claims file; None where there is none, so that nothing can be run."""
-    if one.recipes is None:
-        beside = file.with_suffix(".py")
-        return beside if beside.exists() else None
-    path = file.parent / one.recipes
-    if not path.is_file():
+def run_recipe_files(more: Iterable[Path] = (), say: Callable[[str], None] = lambda _: None) -> None:
+    """Run the recipe files that the added claims files name, then ``more``, and register their recipes.
+
+    Args:
+        more: recipe files that the user names, each of a report whose claims file was added.
+        say: called with a line before each file is run, and for a file that nobody names.
+
+    Raises:
+        InputError: a recipe file that is missing, fails, or holds a recipe that no training could follow; a
+            slug that is taken; a recipe file of no added report. One line each.
+    """
+    reports = {file: ledger.load_ledger(file) for file in ledger.ADDED}
+    named = {path.resolve(): path for path in more}
+    for file, one in reports.items():
+        path = file.parent / (one.recipes or f"{file.stem}.py")
+        if one.recipes is not None:
+            if not path.is_file():
+                raise InputError(
+                    f"{file.name}: [report]: recipes is {one.recipes!r}; there is no such file beside it"
+                )
+            if path not in _RUN:
+                say(f"{file.name}: running its recipe file {path.name}")
+                _register(_load(path), one, path)
+        elif path.is_file() and path.resolve() not in {*named, *_RUN}:
+            say(
+                f"{file.name} names no recipe file, so {path.name} beside it is not run;"
+                f' write recipes = "{path.name}" under [report], or give --recipes {path.name}'
+            )
+    for resolved, path in named.items():
+        if resolved in _RUN:
+            continue
+        if not path.is_file():
+            raise InputError(f"--recipes {path}: no such file")
+        say(f"running the recipe file {path}")
+        found = _load(resolved)
+        _register(found, _report_of(found, path, reports.values()), resolved)
+
+
+def _report_of(found: object, path: Path, reports: Iterable[Ledger]) -> Ledger | None:
+    """The added report that a recipe file is of; None where the file holds no recipe."""
+    if not isinstance(found, tuple | list) or not found or not isinstance(found[0], Recipe):
+        return None
+    by_name = {one.report: one for one in reports}
+    if found[0].report not in by_name:
         raise InputError(
-            f"{file.name}: [report]: recipes is {one.recipes!r}; there is no such file beside it"
+            f"{path.name}: its recipes are of report {found[0].report!r};"
+            " name the claims file of that report with --claims"
         )
-    return path
+    return by_name[found[0].report]
 
 
 def _load(path: Path) -> object:
@@ -146,7 +181,7 @@ def _line(error: Exception, path: Path) -> str:
     return f":{lines[-1]}" if lines else ""
 
 
-def _register(found: object, one: Ledger, path: Path) -> None:
+def _register(found: object, one: Ledger | None, path: Path) -> None:
     """Put recipes beside the packaged ones, once all of them are in order."""
     if not isinstance(found, tuple | list) or not found:
         raise InputError(f"{path.name}: RECIPES is {found!r:.80}; expected a tuple of recipes, at least one")
@@ -154,6 +189,7 @@ def _register(found: object, one: Ledger, path: Path) -> None:
     for position, recipe in enumerate(found, 1):
         if not isinstance(recipe, Recipe):
             raise InputError(f"{path.name}: entry {position} of RECIPES is {recipe!r:.80}; expected a Recipe")
+        assert one is not None, "only a file without recipes has no report"
         where = f"{path.name}: {recipe.slug}"
         _check(recipe, one, where)
         if recipe.slug in RECIPES or recipe.slug in added:
@@ -163,6 +199,7 @@ def _register(found: object, one: Ledger, path: Path) -> None:
         _check_start(slug, RECIPES | added, f"{path.name}: {slug}")
     RECIPES.update(added)
     SLUGS.update(added)
+    _RUN.add(path)
 
 
 def _check_start(slug: str, known: Mapping[str, Recipe], where: str) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import inspect
+import sys
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_type_hints
 
 import typer
 
@@ -23,6 +25,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+Options = TypeVar("Options")
 
 RUNS = Path("runs")
 RESULTS = Path("results")
@@ -71,12 +75,29 @@ def mask_values_of(text: str | None) -> tuple[str, ...]:
     return () if text is None else tuple(text.split(","))
 
 
+RecipesOption = Annotated[
+    list[Path] | None,
+    typer.Option("--recipes", help="Recipe file of such a report, to be run as Python; repeatable."),
+]
+
+
 def add_reports(own: list[Path] | None) -> None:
-    """Make reports of one's own known to this process."""
+    """Make the claims of reports of one's own known to this process. Runs no code."""
     if own:
         from bench.claims.added import add
 
         add(own)
+
+
+def add_recipes(own: list[Path] | None, recipe_files: list[Path] | None) -> None:
+    """Make such reports known with their recipes. Runs the recipe files that are named, and says so."""
+    add_reports(own)
+    if recipe_files and not own:
+        raise InputError(f"--recipes {recipe_files[0]}: of which report? Name its claims file with --claims")
+    if own:
+        from bench.claims.added import run_recipe_files
+
+        run_recipe_files(recipe_files or (), say=lambda line: print(line, file=sys.stderr))
 
 
 def chosen_recipes(slugs: list[str] | None, every: bool) -> list[Recipe]:
@@ -114,3 +135,21 @@ def refuse_name(kind: str, name: str, known: Iterable[str]) -> NoReturn:
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names[:5]
     raise InputError(f"{kind} {name!r} is not known; nearest: {', '.join(near)}")
+
+
+def taken_as(kind: type[Options]) -> Callable[[Callable[[Options], None]], Callable[..., None]]:
+    """Turn a command of one dataclass of options into one whose arguments are the dataclass's fields."""
+
+    def decorate(command: Callable[[Options], None]) -> Callable[..., None]:
+        def taking(**values: Any) -> None:
+            command(kind(**values))
+
+        hints = get_type_hints(kind, include_extras=True)
+        parameters = inspect.signature(kind).parameters.values()
+        named = [parameter.replace(annotation=hints[parameter.name]) for parameter in parameters]
+        taking.__name__, taking.__doc__ = command.__name__, command.__doc__
+        taking.__annotations__ = hints
+        taking.__signature__ = inspect.Signature(named)  # type: ignore[attr-defined]
+        return taking
+
+    return decorate

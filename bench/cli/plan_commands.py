@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import RESULTS, ClaimsOption, Format, FormatOption, Tier, add_reports, app, refuse_name
+from bench.cli.options import (
+    RESULTS,
+    ClaimsOption,
+    Format,
+    FormatOption,
+    RecipesOption,
+    Tier,
+    add_recipes,
+    app,
+    refuse_name,
+)
 from bench.cli.printing import print_rows
 
 
@@ -17,15 +27,18 @@ def plan_(
     gpu_hours: Annotated[float | None, typer.Option(min=0, help="Budget: which recipes fit.")] = None,
     tier: Annotated[Tier, typer.Option(help="What is scaled down.")] = Tier.full,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of every recipe.")] = 1,
-    gpus: Annotated[int | None, typer.Option(min=1, help="Place the runs on so many GPUs.")] = None,
+    gpus: Annotated[
+        int | None, typer.Option(min=1, help="Hours that all runs take on so many GPUs at least and at most.")
+    ] = None,
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "bfloat16",
     throughput: Annotated[Path | None, typer.Option(help="Result file of the machine to plan for.")] = None,
     output: FormatOption = Format.table,
     out: Annotated[Path, typer.Option("--out", help="Folder of records and throughput.")] = RESULTS,
     own: ClaimsOption = None,
+    recipe_files: RecipesOption = None,
 ) -> None:
     """Plan which claims runs can settle in how many hours, most claims an hour first."""
-    add_reports(own)
+    add_recipes(own, recipe_files)
     from bench.claims.ledger import load_ledgers
     from bench.plan import hours
     from bench.runs import records
@@ -42,13 +55,9 @@ def plan_(
     if gpus is not None:
         from bench.plan import makespan
 
-        tasks = makespan.tasks_of(jobs, seeds)
-        placed = makespan.schedule(tasks, gpus)
-        print_rows(makespan.rows(placed, gpus), output)
-        lines = [*lines[:-1], *makespan.closing(tasks, placed, gpus)]
-    else:
-        table = hours.rows(jobs, claims, seeds=seeds, budget=gpu_hours)
-        print_rows(hours.brief(table) if output is Format.table else table, output)
+        lines = [*lines[:-1], *makespan.closing(makespan.bounds(jobs, seeds=seeds, gpus=gpus), gpus)]
+    table = hours.rows(jobs, claims, seeds=seeds, budget=gpu_hours)
+    print_rows(hours.brief(table) if output is Format.table else table, output)
     print("\n".join(["", *lines]), file=sys.stderr if output is Format.json else sys.stdout)
 
 

@@ -16,8 +16,10 @@ from bench.cli.options import (
     Format,
     FormatOption,
     OutOption,
+    RecipesOption,
     Tier,
     What,
+    add_recipes,
     add_reports,
     app,
     chosen_recipes,
@@ -32,9 +34,13 @@ def list_(
     output: FormatOption = Format.table,
     out: OutOption = RUNS,
     own: ClaimsOption = None,
+    recipe_files: RecipesOption = None,
 ) -> None:
     """List what there is: recipes, claims, models or runs."""
-    add_reports(own)
+    if what in (What.recipes, What.models):
+        add_recipes(own, recipe_files)
+    else:
+        add_reports(own)
     from bench.cli import list_rows
     from bench.runs import records
 
@@ -57,11 +63,12 @@ def grade(
     output: FormatOption = Format.table,
     out: OutOption = RUNS,
     own: ClaimsOption = None,
+    recipe_files: RecipesOption = None,
 ) -> None:
     """Grade claims from the records of a folder."""
-    add_reports(own)
+    add_recipes(own, recipe_files)
     from bench.claims.ledger import load_ledgers
-    from bench.cli import list_rows
+    from bench.cli import left_out, list_rows
     from bench.grading import alignment
     from bench.runs import records
 
@@ -77,6 +84,8 @@ def grade(
     if any(alignment.WANTED in str(row["why"]) for row in rows):
         print(alignment.how_to(out), file=sys.stderr)
     warn_of_refused(found.refused)
+    for line in left_out.lines(out, found.readable, {str(row["claim"]) for row in rows}):
+        print(f"note: {line}", file=sys.stderr)
 
 
 @app.command()
@@ -120,9 +129,10 @@ def report(
     out: Annotated[Path, typer.Option("--out", help="Folder that holds the records.")] = RESULTS,
     check: Annotated[bool, typer.Option("--check", help="Only say whether the tables are stale.")] = False,
     own: ClaimsOption = None,
+    recipe_files: RecipesOption = None,
 ) -> None:
     """Write tables and pages from the records of a folder."""
-    add_reports(own)
+    add_recipes(own, recipe_files)
     from bench.claims.ledger import load_ledgers
     from bench.pages import build
     from bench.runs import records
@@ -148,11 +158,12 @@ def publish(
     tier: Annotated[Tier | None, typer.Option(help="Only this tier.")] = None,
     source: Annotated[Path, typer.Option("--from", help="Folder of the runs.")] = RUNS,
     out: Annotated[Path, typer.Option("--out", help="Tracked results.")] = RESULTS,
-    dirty: Annotated[bool, typer.Option("--dirty", help="Also runs of uncommitted code.")] = False,
+    dirty: Annotated[bool, typer.Option("--dirty", help="Also runs of uncommitted or unknown code.")] = False,
     own: ClaimsOption = None,
+    recipe_files: RecipesOption = None,
 ) -> None:
     """Copy chosen records and figures into the tracked results and write its tables anew."""
-    add_reports(own)
+    add_recipes(own, recipe_files)
     from bench.pages.publish import publish as copy
 
     chosen = [recipe.slug for recipe in chosen_recipes(slugs, every=False)] if slugs else None

@@ -1,4 +1,7 @@
-"""The commands. What a command needs is imported when it runs, so that listings answer at once."""
+"""`bench run`: runs what is missing, on this machine or on a Ray cluster.
+
+What a command needs is imported when it runs, so that listings answer at once.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,123 +23,190 @@ if TYPE_CHECKING:
     from bench.runs.records import Record
     from bench.runs.run_plan import Run
     from reference.recipes.recipe import Recipe
-    from reference.training.loop import Progress
+    from reference.training.state import Progress
 
 from bench.cli.options import (
     RUNS,
     ClaimsOption,
     MaskValuesOption,
     OutOption,
+    RecipesOption,
     Tier,
-    add_reports,
+    add_recipes,
     app,
     chosen_recipes,
     data_folder,
     mask_values_of,
     refuse_name,
+    taken_as,
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What ``bench run`` can be told."""
+
+    slugs: Annotated[list[str] | None, typer.Argument(help="Recipes to run.", metavar="SLUG…")] = None
+    every: Annotated[bool, typer.Option("--all", help="Every recipe that can run here.")] = False
+    tier: Annotated[Tier, typer.Option(help="How far to scale the runs down.")] = Tier.smoke
+    data: Annotated[str, typer.Option(help="'synthetic', or a folder in the official layout.")] = "synthetic"
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds; runs seeds 0 to N−1.")] = 1
+    init: Annotated[str | None, typer.Option(help="'scratch' instead of the recipe's weights.")] = None
+    weights: Annotated[Path | None, typer.Option(help="Folder with pretrained weights.")] = None
+    backbone: Annotated[
+        Path | None, typer.Option(help="ResNet-50 file in place of the recipe 'supervised'.")
+    ] = None
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto"
+    dtype: Annotated[str, typer.Option(help="float32 or bfloat16 (autocast).")] = "float32"
+    micro_batch: Annotated[
+        int | None, typer.Option(min=2, help="Most images to train on at once; a deviation.")
+    ] = None
+    channels_last: Annotated[bool, typer.Option("--channels-last", help="Memory layout NHWC.")] = False
+    compiled: Annotated[bool, typer.Option("--compile", help="torch.compile, eager where it fails.")] = False
+    resume: Annotated[bool, typer.Option(help="Go on from an unfinished run's checkpoint.")] = True
+    again: Annotated[
+        str | None,
+        typer.Option("--again", metavar="REASON", help="Run even what has a record, for this reason."),
+    ] = None
+    out: OutOption = RUNS
+    cache: Annotated[Path | None, typer.Option(envvar="BENCH_CACHE", help="Decoded images.")] = None
+    mask_values: MaskValuesOption = None
+    own: ClaimsOption = None
+    recipe_files: RecipesOption = None
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also TensorBoard events, in OUT/tensorboard.")
+    ] = False
+    address: Annotated[
+        str | None, typer.Option("--cluster", metavar="ADDRESS", help="Ray cluster to run on.")
+    ] = None
+    shared: Annotated[
+        Path | None, typer.Option(help="With --cluster: folder that every node and this machine see.")
+    ] = None
 
 
 @app.command()
 @interruption.interruptible()
-def run(
-    slugs: Annotated[list[str] | None, typer.Argument(help="Recipes to run.", metavar="SLUG…")] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every recipe that can run here.")] = False,
-    tier: Annotated[Tier, typer.Option(help="What is scaled down.")] = Tier.smoke,
-    data: Annotated[str, typer.Option(help="'synthetic', or a folder in the official layout.")] = "synthetic",
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0…k−1.")] = 1,
-    init: Annotated[str | None, typer.Option(help="'scratch' instead of the recipe's weights.")] = None,
-    weights: Annotated[Path | None, typer.Option(help="Folder with pretrained weights.")] = None,
-    backbone: Annotated[
-        Path | None, typer.Option(help="ResNet-50 file in place of the recipe 'supervised'.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32 or bfloat16 (autocast).")] = "float32",
-    micro_batch: Annotated[
-        int | None, typer.Option(min=2, help="Most images to train on at once; a deviation.")
-    ] = None,
-    channels_last: Annotated[bool, typer.Option("--channels-last", help="Memory layout NHWC.")] = False,
-    compiled: Annotated[bool, typer.Option("--compile", help="torch.compile, eager where it fails.")] = False,
-    resume: Annotated[bool, typer.Option(help="Go on from an unfinished run's checkpoint.")] = True,
-    again: Annotated[
-        str | None,
-        typer.Option("--again", metavar="REASON", help="Run even what has a record, for this reason."),
-    ] = None,
-    out: OutOption = RUNS,
-    cache: Annotated[Path | None, typer.Option(envvar="BENCH_CACHE", help="Decoded images.")] = None,
-    mask_values: MaskValuesOption = None,
-    own: ClaimsOption = None,
-    tensorboard: Annotated[
-        bool,
-        typer.Option("--tensorboard", help="Also TensorBoard events, in OUT/tensorboard."),
-    ] = False,
-    address: Annotated[
-        str | None, typer.Option("--cluster", metavar="ADDRESS", help="Ray cluster to run on.")
-    ] = None,
-    shared: Annotated[
-        Path | None, typer.Option(help="Folder all nodes see, for checkpoints; else the driver keeps them.")
-    ] = None,
-) -> None:
+@taken_as(RunOptions)
+def run(options: RunOptions) -> None:
     """Run what is missing, one record for each recipe and seed."""
-    add_reports(own)
-    chosen = chosen_recipes(slugs, every)
-    source = data_folder(data)
-    if init not in (None, "scratch"):
-        refuse_name("--init", str(init), ["scratch"])
-    if dtype not in ("float32", "bfloat16"):
-        refuse_name("--dtype", dtype, ["float32", "bfloat16"])
-    if again is not None and not again.strip():
+    _check(options)
+    add_recipes(options.own, options.recipe_files)
+    recipes = chosen_recipes(options.slugs, options.every)
+    if options.own:
+        _check_runnable(recipes, options.tier.value)
+    statuses = local(options, recipes) if options.address is None else on_cluster(options, recipes)
+    if any(status != "ok" for status in statuses):
+        raise typer.Exit(1)
+
+
+def _check(options: RunOptions) -> None:
+    """Refuse options that are wrong, or that contradict each other, before anything is opened."""
+    data_folder(options.data)
+    if options.init not in (None, "scratch"):
+        refuse_name("--init", str(options.init), ["scratch"])
+    if options.dtype not in ("float32", "bfloat16"):
+        refuse_name("--dtype", options.dtype, ["float32", "bfloat16"])
+    if options.again is not None and not options.again.strip():
         raise InputError("--again: found no reason; say why a run that has a record is made anew")
-    if weights is not None and not weights.is_dir():
-        raise InputError(f"--weights {weights}: no such folder")
-    if tensorboard:
+    if options.weights is not None and not options.weights.is_dir():
+        raise InputError(f"--weights {options.weights}: no such folder")
+    if options.tensorboard:
         from bench.runs import tensorboard_events
 
         tensorboard_events.check_installed()
-    if own:
-        _check_runnable(chosen, tier.value)
-    if shared is not None and address is None:
-        raise InputError("--shared: a folder for the nodes of a cluster; name that with --cluster")
-    if address is not None:
-        _check_for_cluster(own, tensorboard)
+    if options.address is None:
+        if options.shared is not None:
+            raise InputError("--shared: a folder for the nodes of a cluster; name that with --cluster")
+        return
+    if "WORLD_SIZE" in os.environ:
+        raise InputError("--cluster: a run there is one process; give the command without torchrun")
+    if options.own:
+        raise InputError(f"--claims {options.own[0]}: its recipes are only here; run them without --cluster")
+    if options.tensorboard:
+        raise InputError("--tensorboard: events are written where a run is; use it without --cluster")
+    if options.shared is None:
+        raise InputError(
+            f"--cluster {options.address}: needs --shared DIR, a folder that every node and this machine see"
+        )
 
-    from bench.runs import execute, run_plan
+
+def local(options: RunOptions, recipes: Sequence[Recipe]) -> list[str]:
+    """Run what is missing one after another in this process; the status of each."""
+    from bench.runs import run_plan
     from reference.training import distributed
-    from reference.training.loop import Numerics
 
-    ray = None
-    if address is not None:
-        from bench.runs import cluster
+    device = run_plan.choose_device(options.device)
+    _join(device)
+    todo = _missing(options, recipes, device)
+    statuses = _run_all(
+        todo,
+        options.out,
+        options.weights,
+        resume=options.resume and options.again is None,
+        tensorboard=options.tensorboard,
+    )
+    distributed.leave()
+    return statuses
 
-        ray = cluster.connect(address)
-    kind = run_plan.choose_device(device) if ray is None else cluster.choose_device(ray, device)
-    _join(kind)
+
+def on_cluster(options: RunOptions, recipes: Sequence[Recipe]) -> list[str]:
+    """Run what is missing on a Ray cluster; the status of each."""
+    from bench.runs import cluster
+
+    assert options.address is not None
+    assert options.shared is not None
+    ray = cluster.connect(options.address)
+    todo = _missing(options, recipes, cluster.choose_device(ray, options.device))
+    data, weights, cache = (
+        folder and folder.absolute() for folder in (data_folder(options.data), options.weights, options.cache)
+    )
+    folders = cluster.Folders(data=data, weights=weights, cache=cache, shared=options.shared.absolute())
+    resume = options.resume and options.again is None
+    with cluster.Board(todo, _summary) as board:
+        return cluster.run_all(ray, todo, options.out, folders, resume=resume, say=board)
+
+
+def _missing(options: RunOptions, recipes: Sequence[Recipe], device: str) -> list[Run]:
+    """The runs without a record, what they start from first; says what cannot run, and what is there.
+
+    Raises:
+        InputError: nothing can run here.
+    """
+    from bench.runs import execute, recording, run_plan
+    from reference.training import distributed
+    from reference.training.numerics import Numerics
+
+    numerics = Numerics(
+        device=device,
+        dtype=options.dtype,
+        channels_last=options.channels_last,
+        compiled=options.compiled,
+        deterministic=device == "cpu",
+    )
     runs, absent = distributed.rank0_first(
         lambda: run_plan.plan(
-            chosen,
-            tier=tier.value,
-            data=source,
-            seeds=seeds,
-            init=init,
-            weights=weights,
-            numerics=Numerics(
-                device=kind,
-                dtype=dtype,
-                channels_last=channels_last,
-                compiled=compiled,
-                deterministic=kind == "cpu",
-            ),
-            cache=cache or out / "cache",
-            backbone=backbone,
-            micro_batch=micro_batch,
-            mask_values=mask_values_of(mask_values),
+            recipes,
+            tier=options.tier.value,
+            data=data_folder(options.data),
+            seeds=options.seeds,
+            init=options.init,
+            weights=options.weights,
+            numerics=numerics,
+            cache=options.cache or options.out / "cache",
+            backbone=options.backbone,
+            micro_batch=options.micro_batch,
+            mask_values=mask_values_of(options.mask_values),
             notice=lambda line: print(line, file=sys.stderr),
-            again=again or "",
+            again=options.again or "",
         )
     )
     for one in absent:
         print(f"{one.slug}: not run: {one.reason}: {one.cause}", file=sys.stderr)
-    todo = distributed.rank0_first(lambda: execute.missing(runs, out, again=again is not None))
+    for line in (line for run in runs for line in recording.damaged(run, options.out)):
+        print(f"warning: not counted: {line}", file=sys.stderr)
+    todo = distributed.rank0_first(
+        lambda: execute.missing(runs, options.out, again=options.again is not None)
+    )
     distributed.barrier()
     if not runs:
         raise InputError("nothing can run here; see the lines above")
@@ -144,27 +215,8 @@ def run(
     if done:
         print(f"{len(done)} of {len(runs)} runs have a record already (--again REASON runs them anew)")
     for finished in done if distributed.world().main else ():
-        execute.tidy(finished, out)
-    if ray is None:
-        statuses = _run_all(todo, out, weights, resume=resume and again is None, tensorboard=tensorboard)
-    else:
-        seen = (folder and folder.absolute() for folder in (source, weights, cache, shared))
-        places = cluster.Folders(*seen)
-        with cluster.Board(todo, _summary) as board:
-            statuses = cluster.run_all(ray, todo, out, places, resume=resume and again is None, say=board)
-    distributed.leave()
-    if any(status != "ok" for status in statuses):
-        raise typer.Exit(1)
-
-
-def _check_for_cluster(own: Sequence[Path] | None, tensorboard: bool) -> None:
-    """Refuse what a cluster's workers cannot do."""
-    if "WORLD_SIZE" in os.environ:
-        raise InputError("--cluster: a run there is one process; give the command without torchrun")
-    if own:
-        raise InputError(f"--claims {own[0]}: its recipes are only here; run them without --cluster")
-    if tensorboard:
-        raise InputError("--tensorboard: events are written where a run is; use it without --cluster")
+        execute.tidy(finished, options.out)
+    return todo
 
 
 def _join(kind: str) -> None:

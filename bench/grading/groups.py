@@ -1,38 +1,30 @@
-"""Groups of runs that may be compared: same recipe, tier, data and numerics."""
+"""Groups of runs that may be compared: same recipe, tier, data, numerics and start."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.claims.claim import Claim
 from bench.grading.verdict import MAX_SEEDS
 from bench.runs import records, tiers
 from bench.runs.records import Record
-from reference.recipes import RECIPES
-from reference.recipes.recipe import Recipe
+from bench.runs.starts import (
+    DEFAULTS,
+    RUN,
+    WORDS,
+    hash_of_run,
+    hash_of_weights,
+    present_recipe_hash,
+    present_settings,
+)
 
 SOURCES = ("official", "stand-in", "synthetic")
 TIER_RANK = ("full", "gpu", "smoke")
 BROKEN = ("failed", "diverged", "oom")
-
-WORDS = {
-    "title", "report", "assumptions", "mask_epochs", "mask_images", "eval_batch_size", "embed_epochs",
-    "embed_split", "embed_methods",
-}  # fmt: skip
-"""Fields that say something about a recipe and change nothing that it computes."""
-
-DEFAULTS = {
-    field.name: field.default
-    for field in dataclasses.fields(Recipe)
-    if field.default is not dataclasses.MISSING
-}
-"""What a recipe did before it had a field; records are older than some."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -114,18 +106,22 @@ class Group:
 
 
 class Runs:
-    """Records sorted into what a grade may rest on."""
+    """Records sorted into what a grade may rest on.
 
-    def __init__(self, found: Iterable[Record]) -> None:
+    Args:
+        starts: of these records, where they started from runs that are not among them.
+    """
+
+    def __init__(self, found: Iterable[Record], starts: Starts | None = None) -> None:
         self.all = sorted(found, key=lambda r: (r.slug, r.seed, r.run_id, r.attempt))
+        self._starts = starts or Starts(self.all)
         standing: dict[tuple[object, ...], Record] = {}
         repeated: list[Record] = []
-        present = cache(_present)
         for record in sorted(self.all, key=lambda r: (r.started, r.attempt)):
             # an interrupted attempt ended nothing: whatever finished before it still stands
-            if record.status in ("interrupted", "timeout") or not is_of_present_recipe(record, present):
+            if record.status in ("interrupted", "timeout") or not self.counts(record):
                 continue
-            key = (*group_key(record), record.seed)
+            key = (*self.key(record), record.seed)
             if key not in standing or _replaces(record, standing[key]):
                 standing[key] = record
             else:
@@ -139,13 +135,21 @@ class Runs:
         members: dict[tuple[str, ...], list[Record]] = defaultdict(list)
         broken: dict[tuple[str, ...], list[Record]] = defaultdict(list)
         for record in self.latest:
-            (members if record.status == "ok" else broken)[group_key(record)].append(record)
+            (members if record.status == "ok" else broken)[self.key(record)].append(record)
         for key, runs in members.items():
             self.groups[runs[0].slug].append(_group(runs, broken.get(key, ())))
         self.lost = tuple(_group(runs) for key, runs in broken.items() if key not in members)
         """Groups of which every seed broke."""
         for groups in self.groups.values():
             groups.sort(key=preference)
+
+    def counts(self, record: Record) -> bool:
+        """Whether its recipe, and those that it started from, still compute what they did."""
+        return is_of_present_recipe(record, self._starts.present) and self._starts.of(record).is_present
+
+    def key(self, record: Record) -> tuple[str, ...]:
+        """What runs that differ in their seed alone have in common."""
+        return group_key(record, self._starts.of(record))
 
     def failures(self, slugs: Iterable[str]) -> tuple[Record, ...]:
         """Every run of these recipes that did not end well, whatever tier and data."""
@@ -191,25 +195,17 @@ def preference(group: Group) -> tuple[object, ...]:
     )
 
 
-def _present(slug: str, tier: str) -> dict[str, Any] | None:
-    """A recipe at a tier as a record would hold it; None where there is none."""
-    if slug not in RECIPES or tier not in tiers.TIERS:
-        return None
-    scaled = dataclasses.asdict(tiers.TIERS[tier](RECIPES[slug]))
-    settings: dict[str, Any] = json.loads(records.canonical(scaled))
-    return settings | tiers.network_source(RECIPES[slug])
-
-
 def is_of_present_recipe(
-    record: Record, present: Callable[[str, str], dict[str, Any] | None] = _present
+    record: Record,
+    present: Callable[[str, str], dict[str, Any] | None] = present_settings,
 ) -> bool:
     """Whether the recipe of that slug, at the record's tier, still computes what the record's run did.
 
     Fields in which the run deviates for reasons of its own (its data, a user's option) are not compared; a
-    tier that scales otherwise than it did makes another recipe.
+    tier that scales otherwise than it did makes another recipe. What it started from is not compared.
 
     Args:
-        present: ``_present``, kept by whoever asks for many records.
+        present: ``present_settings``, cached where many records are asked about.
     """
     settings = present(record.slug, record.tier)
     if settings is None:
@@ -219,7 +215,7 @@ def is_of_present_recipe(
     return all(record.recipe.get(name, DEFAULTS.get(name)) == settings[name] for name in compared)
 
 
-def group_key(record: Record) -> tuple[str, ...]:
+def group_key(record: Record, start: Start) -> tuple[str, ...]:
     """What runs that differ in their seed alone have in common; what is shown of them does not count."""
     deviations = [deviation for deviation in record.deviations if deviation["field"] not in WORDS]
     return (
@@ -230,7 +226,52 @@ def group_key(record: Record) -> tuple[str, ...]:
         records.canonical(deviations),
         records.canonical(record.numerics),
         record.initial_weights["from"],
+        start.hash,
     )
+
+
+class Start(NamedTuple):
+    """What a run started from: the hash of how that was made, and whether its recipes are still the same."""
+
+    hash: str
+    is_present: bool
+
+
+class Starts:
+    """The starts of many records.
+
+    A record of schema 1 does not hold its start's hash. It follows from the record of the run that it started
+    from. Where that is missing, or where it started from a file, nobody can tell whether two of them started
+    alike: each gets a hash of its own.
+    """
+
+    def __init__(self, found: Iterable[Record]) -> None:
+        self._by_id = {record.run_id: record for record in found}
+        self.present = cache(present_settings)
+        self._present_start = cache(present_recipe_hash)
+        self.of_run = cache(self._of_run)
+
+    def of(self, record: Record) -> Start:
+        """What a record's run started from."""
+        weights = record.initial_weights
+        if "start" in weights:
+            present = self._present_start(weights["from"], record.tier)
+            return Start(weights["start"], weights["start_recipe"] == present)
+        return self.of_run(record.run_id)
+
+    def _of_run(self, run_id: str) -> Start:
+        weights = self._by_id[run_id].initial_weights
+        origin = weights["from"]
+        if origin.startswith("file "):
+            return Start(records.hash_of(run_id), is_present=True)
+        if not origin.startswith(RUN):
+            return Start(hash_of_weights(origin), is_present=True)
+        if weights.get("run_id") not in self._by_id:
+            return Start(records.hash_of(run_id), is_present=False)
+        before = self._by_id[weights["run_id"]]
+        own = self.of(before)
+        made = hash_of_run(before.recipe, before.data["manifest"], before.numerics, own.hash)
+        return Start(made, is_of_present_recipe(before, self.present) and own.is_present)
 
 
 def _group(runs: Sequence[Record], broken: Sequence[Record] = ()) -> Group:
@@ -243,9 +284,15 @@ def _group(runs: Sequence[Record], broken: Sequence[Record] = ()) -> Group:
         deviations=tuple(first.deviations),
         numerics=_numerics(first.numerics),
         runs=tuple(sorted(runs, key=lambda r: r.seed)),
-        origin=first.initial_weights["from"],
+        origin=_origin(first),
         broken=tuple(sorted(broken, key=lambda r: r.seed)),
     )
+
+
+def _origin(record: Record) -> str:
+    """What a run started from, in words; of a user's file its name and the first digits of its hash."""
+    origin, start = record.initial_weights["from"], record.initial_weights.get("start", "")
+    return f"{origin} ({start[:8]})" if origin.startswith("file ") and start else origin
 
 
 def _numerics(numerics: Mapping[str, Any]) -> str:

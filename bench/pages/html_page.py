@@ -25,7 +25,7 @@ from bench.audit import Finding
 from bench.claims.claim import METRICS, Claim, Ledger
 from bench.grading import verdict as verdict_module
 from bench.grading.grader import Row
-from bench.grading.groups import SOURCES, TIER_RANK, WORDS, Group, Runs
+from bench.grading.groups import SOURCES, TIER_RANK, Group, Runs
 from bench.grading.measured import (
     PerImage,
     figure_of,
@@ -39,6 +39,7 @@ from bench.pages.layouts import FORMATS, Filled, Printout
 from bench.pages.markdown import in_html
 from bench.pages.wording import digits, in_words, span
 from bench.runs.records import Record, canonical
+from bench.runs.starts import WORDS
 from bench.throughput import results as results_module
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Recipe
@@ -424,7 +425,11 @@ class _Site:
             status=self.stands.get(id(record)) or wording.status(record),
             figure=self._figure(record, claim),
             epoch=wording.result(record)[1],
-            commit=f"{commit}{' with changes' if dirty else ''}" if commit else "not in a checkout",
+            commit=f"{commit}{' with changes' if dirty else ''}"
+            if commit
+            else "unknown"
+            if dirty
+            else "not in a checkout",
             device=str(record.provenance.get("device", "")),
         )
 

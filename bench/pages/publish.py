@@ -38,7 +38,7 @@ def publish(
         target: the same, tracked.
         slugs: only these recipes; None for all.
         tier: only this tier; None for all.
-        allow_dirty: also runs of a checkout with uncommitted changes.
+        allow_dirty: also runs whose code is no commit's, or not known to be.
 
     Returns:
         The files that were written: copies that were not there yet, then the pages.
@@ -67,10 +67,8 @@ def publish(
     index = published_pictures.read_index(target) or {}
     copies: dict[str, bytes] = {}
     for record in chosen:
-        if record.provenance.get("dirty") and not allow_dirty:
-            raise InputError(
-                f"{record.slug}/{record.name}: run of uncommitted code; commit and run it again, or --dirty"
-            )
+        if not allow_dirty:
+            _check_committed(record)
         copies |= _files(source, record)
         if first.get(_kind(record)) == record.seed:
             copies |= _pictures(source, record, index)
@@ -101,6 +99,20 @@ def publish(
         },
     )
     return [path for path in written if path.exists()] + pages
+
+
+def _check_committed(record: Record) -> None:
+    """Refuse a run unless its record says which commit its code was."""
+    where = record.provenance
+    if where.get("dirty") is False and where.get("commit"):
+        return
+    if where.get("dirty") and where.get("commit"):
+        cause = "run of uncommitted code; commit and run it again"
+    elif where.get("dirty"):
+        cause = "git could not tell which code it ran; run it again where git is on the path"
+    else:
+        cause = "run of an installed package, whose commit nobody knows; run it again from a checkout"
+    raise InputError(f"{record.slug}/{record.name}: {cause}, or publish it with --dirty")
 
 
 def _kind(record: Record) -> tuple[str, str, str]:

@@ -14,7 +14,7 @@ from bench.audit import Finding
 from bench.claims.claim import Ledger
 from bench.grading import verdict as verdict_module
 from bench.grading.grader import Row
-from bench.grading.groups import Group, Runs
+from bench.grading.groups import Group, Runs, Starts
 from bench.pages import summary, wording
 from bench.pages.layouts import FORMATS, in_markdown
 from bench.pages.markdown import pipe_table, plain
@@ -50,7 +50,7 @@ def report_page(
     """
     own = [row for row in rows if row.claim.report == ledger.report]
     slugs = wording.recipes_of(own)
-    runs = Runs(record for record in found if record.slug in slugs)
+    runs = Runs((record for record in found if record.slug in slugs), Starts(found))
     year = f" ({ledger.year})" if ledger.year else ""
     verdict = summary.sentences(ledger, own, findings)
     parts = [f"# {ledger.report.upper()}{year}: {plain(ledger.title)}", _in_code(verdict, own)]
@@ -234,7 +234,13 @@ def _runs(runs: Runs) -> list[str]:
 
 def _commit(record: Record) -> str:
     commit, dirty = wording.commit(record)
-    return f"`{commit}`{' with changes' if dirty else ''}" if commit else "not in a checkout"
+    return (
+        f"`{commit}`{' with changes' if dirty else ''}"
+        if commit
+        else "unknown"
+        if dirty
+        else "not in a checkout"
+    )
 
 
 def claims_page(rows: Sequence[Row], ledgers: Sequence[Ledger] = ()) -> str:

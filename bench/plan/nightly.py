@@ -21,7 +21,7 @@ from bench.throughput import results, timing
 from bench.throughput.results import Result
 from reference.errors import InputError
 from reference.recipes.recipe import Recipe
-from reference.training.loop import Numerics
+from reference.training.numerics import Numerics
 
 FULLEST_FIRST = ("full", "gpu", "smoke")
 

@@ -1,9 +1,9 @@
 """Runs on an existing Ray cluster: one task a run, retried on another node from its last checkpoint.
 
-The driver, where ``bench run --cluster`` was typed, submits what can start, writes every file that a run
-returns, and hands its weights on to the runs that start from it. A run that has been written is never run
-again, whichever node is lost. Workers need this very code and see the data under the same path; both are
-checked before anything is trained.
+Runs work in a folder that every node sees, so that their checkpoints outlive a node. The driver, where
+``bench run --cluster`` was typed, submits what can start, writes every file that a run returns, and hands its
+weights on to the runs that start from it. A run that has been written is never run again, whichever node is
+lost. Workers need this very code and see the data under the same path; both are checked before training.
 
 Whoever reaches a Ray cluster's port can run code on it, unless it asks for a token (``RAY_AUTH_MODE=token``).
 """
@@ -14,7 +14,6 @@ import logging
 import os
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +30,7 @@ from reference.data.dataset import Dataset, Split
 from reference.errors import InputError
 from reference.files import write_atomically
 from reference.training import checkpoint
-from reference.training.loop import Progress
+from reference.training.state import Progress
 
 RETRIES = 3
 """How often a run is begun again on another node after the one it was on has gone."""
@@ -49,13 +48,13 @@ class Folders:
 
     Attributes:
         data: of the official layout, None for drawn data.
-        shared: seen by the driver too, for checkpoints; None keeps them with the driver.
+        shared: seen by the driver too; runs work in it, and another node resumes from the checkpoints there.
     """
 
     data: Path | None
     weights: Path | None
     cache: Path | None
-    shared: Path | None
+    shared: Path
 
 
 def connect(address: str) -> ModuleType:
@@ -98,10 +97,13 @@ def choose_device(ray: ModuleType, wanted: str) -> str:
         InputError: no node has what is wanted.
     """
     has_gpu = ray.cluster_resources().get("GPU", 0) >= 1
-    if wanted == "auto":
+    kind, number = run_plan.device_type(wanted)
+    if kind == "auto":
         return "cuda" if has_gpu else "cpu"
-    if wanted == "cpu" or (wanted == "cuda" and has_gpu):
-        return wanted
+    if kind == "cuda" and number is not None:
+        raise InputError(f"--device {wanted}: the cluster gives each run a GPU; say cuda")
+    if kind == "cpu" or (kind == "cuda" and has_gpu):
+        return kind
     raise InputError(f"--device {wanted}: no node of the cluster has it; use cpu or auto")
 
 
@@ -115,32 +117,18 @@ def needs(run: Run) -> dict[str, float]:
 # ---------------------------------------------------------------- on a worker
 
 
-class Keeper:
-    """An actor beside the driver: what runs that are not done go on from, and where each stands."""
+class Standing:
+    """An actor next to the driver that knows where each run stands."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, dict[str, bytes]] = {}
         self._standing: dict[str, tuple[str, str]] = {}
 
-    def keep(self, run_id: str, files: dict[str, bytes]) -> None:
-        """Keep what is new of a run; its newest checkpoint until now becomes the one before."""
-        kept = self._kept.setdefault(run_id, {})
-        newest, before = checkpoint.NAMES
-        if newest in files and newest in kept:
-            kept[before] = kept[newest]
-        kept.update(files)
-
-    def kept(self, run_id: str) -> dict[str, bytes]:
-        return self._kept.get(run_id, {})
-
-    def forget(self, run_id: str) -> None:
-        self._kept.pop(run_id, None)
-        self._standing.pop(run_id, None)
-
     def note(self, run_id: str, node: str, where: str) -> None:
+        """Remember the node of a run, and how far it is."""
         self._standing[run_id] = node, where
 
-    def standing(self) -> dict[str, tuple[str, str]]:
+    def all(self) -> dict[str, tuple[str, str]]:
+        """Node and progress of every run that has begun, by its id."""
         return self._standing
 
 
@@ -150,7 +138,7 @@ def work(
     where: Folders,
     files: Mapping[str, bytes],
     start: bytes | None,
-    keeper: Any,
+    standing: Any,
     checkpoint_seconds: float,
 ) -> Any:
     """Train one run on this node; every file that it leaves, by its path under the output folder.
@@ -167,57 +155,45 @@ def work(
     import ray
 
     node = ray.get_runtime_context().get_node_id()
-    keeper.note.remote(run.run_id, node, "opening")
+    standing.note.remote(run.run_id, node, "opening")
     if provenance.code_hash() != code:
         raise InputError(
             f"node {node[:8]}: its bench or reference is not the driver's; install the same commit there"
         )
-    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        out = where.shared or Path(scratch)
-        palette = run.dataset.palette
-        dataset = run_plan.open_data(
-            run.recipe,
-            run.printed,
-            where.data,
-            where.cache or out / "cache",
-            {},
-            mask_values=palette.mask_values if palette else (),
+    out = where.shared
+    palette = run.dataset.palette
+    dataset = run_plan.open_data(
+        run.recipe,
+        run.printed,
+        where.data,
+        where.cache or out / "cache",
+        {},
+        mask_values=palette.mask_values if palette else (),
+    )
+    if dataset.manifest != run.dataset.manifest:
+        raise InputError(
+            f"node {node[:8]}: {where.data} holds other data for {run.recipe.data} than the driver's"
+            f" (manifest {dataset.manifest[:12]}, expected {run.dataset.manifest[:12]}); copy it anew"
         )
-        if dataset.manifest != run.dataset.manifest:
-            raise InputError(
-                f"node {node[:8]}: {where.data} holds other data for {run.recipe.data} than the driver's"
-                f" (manifest {dataset.manifest[:12]}, expected {run.dataset.manifest[:12]}); copy it anew"
-            )
-        here = replace(run, dataset=dataset)
-        folder = here.folder(out)
-        _write(out, files)
-        if here.start is not None and start is not None:
-            write_atomically(here.start.weights(out), start)
-        if where.shared is None:
-            _write(folder, ray.get(keeper.kept.remote(run.run_id)))
-        if not _finished_since(here, out, files):
-            execute.execute(
-                here,
-                out,
-                weights=where.weights,
-                checkpoint_seconds=checkpoint_seconds,
-                progress=_Reporter(run.run_id, node, folder, keeper, keeps=where.shared is None),
-            )
-        return _left_by(here, out)
+    here = replace(run, dataset=dataset)
+    _write(out, files)
+    if here.start is not None and start is not None:
+        write_atomically(here.start.weights(out), start)
+    if not _finished_since(here, out, files):
+        execute.execute(
+            here,
+            out,
+            weights=where.weights,
+            checkpoint_seconds=checkpoint_seconds,
+            progress=_Reporter(run.run_id, node, standing),
+        )
+    return _left_by(here, out)
 
 
 def _finished_since(run: Run, out: Path, before: Mapping[str, bytes]) -> bool:
-    """Whether a node that was lost had ended the run, in a shared folder, and only not handed it back."""
+    """Whether a node that was lost had ended the run and only not handed it back."""
     new = _records_of(run, out).keys() - before.keys()
     return any(records.read(out / name).status == "ok" for name in new)
-
-
-def _goes_on_from(folder: Path) -> dict[str, bytes]:
-    """The checkpoints in a run's folder with the masks and embeddings drawn until then; none without one."""
-    found = [folder / name for name in checkpoint.NAMES if (folder / name).exists()]
-    if found:
-        found += folder.glob("*/*.npy")
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
 def _records_of(run: Run, out: Path) -> dict[str, bytes]:
@@ -232,30 +208,17 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 class _Reporter:
-    """Tells the keeper where a run stands, once a second, and hands it all that is new to go on from."""
+    """Tells where a run stands, once a second and after each evaluation."""
 
-    def __init__(self, run_id: str, node: str, folder: Path, keeper: Any, *, keeps: bool) -> None:
-        self._run_id, self._node, self._keeper, self._keeps = run_id, node, keeper, keeps
-        self._folder, self._sent = folder, _goes_on_from(folder) if keeps else {}
-        self._sent_of = self._written()
+    def __init__(self, run_id: str, node: str, standing: Any) -> None:
+        self._run_id, self._node, self._standing = run_id, node, standing
         self._told = 0.0
 
     def __call__(self, progress: Progress) -> None:
         if time.monotonic() - self._told >= POLL_SECONDS or progress.scores:
             self._told = time.monotonic()
             where = f"{progress.unit} {progress.epoch}/{progress.epochs}"
-            self._keeper.note.remote(self._run_id, self._node, where)
-        if self._keeps and self._written() != self._sent_of:
-            self._sent_of = self._written()
-            found = _goes_on_from(self._folder)
-            new = {name: content for name, content in found.items() if self._sent.get(name) != content}
-            new.pop(checkpoint.NAMES[1], None)  # the keeper has it as the newest until now
-            self._keeper.keep.remote(self._run_id, new)
-            self._sent = found
-
-    def _written(self) -> int:
-        file = self._folder / checkpoint.NAMES[0]
-        return file.stat().st_mtime_ns if file.exists() else 0
+            self._standing.note.remote(self._run_id, self._node, where)
 
 
 def _left_by(run: Run, out: Path) -> dict[str, bytes]:
@@ -283,8 +246,8 @@ def run_all(
         say: called with (run, node's name, what there is to tell) when that changes.
 
     Raises:
-        InputError: a worker refused its run; the others are cancelled, their checkpoints written.
-        KeyboardInterrupt, SystemExit: asked to end; all runs are cancelled, their checkpoints written.
+        InputError: a worker refused its run; the others are cancelled, and their checkpoints stay.
+        KeyboardInterrupt, SystemExit: asked to end; all runs are cancelled, and their checkpoints stay.
     """
     if not todo:
         return []
@@ -304,7 +267,7 @@ class _Driver:
 
         self._ray, self._out, self._where, self._resume, self._say = ray, out, where, resume, say
         own_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self._keeper = ray.remote(Keeper).options(num_cpus=0, scheduling_strategy=own_node).remote()
+        self._standing = ray.remote(Standing).options(num_cpus=0, scheduling_strategy=own_node).remote()
         self._running: dict[Any, Run] = {}
         self._statuses: dict[str, str] = {}
 
@@ -331,16 +294,12 @@ class _Driver:
         return {run.run_id: run for run in self._running.values()}
 
     def _submit(self, run: Run) -> None:
-        folder = run.folder(self._where.shared or self._out)
-        if not self._resume:
-            checkpoint.remove(folder)
-        elif self._where.shared is None:
-            self._keeper.keep.remote(run.run_id, _goes_on_from(folder))
         files = _records_of(run, self._out)
         if run.start is not None:
             files |= _records_of(run.start, self._out)
-        if self._where.shared is not None and not self._resume:  # or the worker takes them for this one's
-            files = _records_of(run, self._where.shared) | files
+        if not self._resume:
+            checkpoint.remove(run.folder(self._where.shared))
+            files = _records_of(run, self._where.shared) | files  # or the worker takes them for this one's
         start = None if run.start is None else self._ray.put(run.start.weights(self._out).read_bytes())
         task = self._ray.remote(work).options(max_retries=RETRIES, name=run.label, **needs(run))
         reference = task.remote(
@@ -349,7 +308,7 @@ class _Driver:
             self._where,
             files,
             start,
-            self._keeper,
+            self._standing,
             CHECKPOINT_SECONDS,
         )
         self._running[reference] = run
@@ -369,11 +328,6 @@ class _Driver:
             self._tell(run, f"lost: {cause}", "lost")
         else:
             record = self._write(files)
-            if record.status == "ok":
-                checkpoint.remove(run.folder(self._out))
-            else:
-                self._write_kept(run)
-            self._keeper.forget.remote(run.run_id)
             self._statuses[run.run_id] = record.status
             self._say(run, "", record)
 
@@ -390,20 +344,15 @@ class _Driver:
 
     def _look(self) -> None:
         names = {node["NodeID"]: node.get("NodeName") or node["NodeID"][:8] for node in self._ray.nodes()}
-        standing = self._ray.get(self._keeper.standing.remote())
+        standing = self._ray.get(self._standing.all.remote())
         for run in self._running.values():
             node, what = standing.get(run.run_id, ("", "waiting for a node"))
             self._say(run, names.get(node, ""), what)
 
     def cancel(self) -> None:
-        """Stop every run and write its last checkpoint, so that the same command goes on from there."""
-        for reference, run in self._running.items():
+        """Stop every run. Its last checkpoint is in the shared folder, where the same command resumes it."""
+        for reference in self._running:
             self._ray.cancel(reference, force=False)
-            self._write_kept(run)
-
-    def _write_kept(self, run: Run) -> None:
-        if self._where.shared is None:
-            _write(run.folder(self._out), self._ray.get(self._keeper.kept.remote(run.run_id)))
 
 
 def _attempt(name: str) -> int:

@@ -1,14 +1,12 @@
-"""Plans runs, runs those that are missing, and leaves a record for each one that was started."""
+"""Runs what is missing, and leaves a record for each run that was started."""
 
 from __future__ import annotations
 
 import io
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from safetensors.torch import save as save_safetensors
 
 from bench.runs import interruption, lock, mask_run, records
 from bench.runs.pictures import draw
-from bench.runs.recording import earlier_attempts, flops_per_sample, make_record
+from bench.runs.recording import Attempt, finished
 from bench.runs.records import Record
 from bench.runs.run_plan import Run
 from reference.errors import DiskError, InputError
@@ -26,7 +24,10 @@ from reference.files import check_writable, remove_leftovers, write_atomically
 from reference.models.weights import read_backbone, read_state_dict
 from reference.training import checkpoint, distributed
 from reference.training.automask import segment_images
-from reference.training.loop import DeviceMemoryError, DivergedError, Outcome, Progress, train
+from reference.training.loop import train
+from reference.training.state import Outcome, Progress
+from reference.training.step import DeviceMemoryError
+from reference.training.watch import DivergedError
 
 
 def missing(runs: Sequence[Run], out: Path, *, again: bool = False) -> list[Run]:
@@ -37,9 +38,9 @@ def missing(runs: Sequence[Run], out: Path, *, again: bool = False) -> list[Run]
     """
     todo: dict[str, Run] = {}
     for run in runs:
-        if again or _finished(run, out) is None:
+        if again or finished(run, out) is None:
             start = run.start
-            if start is not None and not (start.weights(out).exists() and _finished(start, out)):
+            if start is not None and not (start.weights(out).exists() and finished(start, out)):
                 todo[start.run_id] = start
             todo[run.run_id] = run
     return list(todo.values())
@@ -129,17 +130,14 @@ def _make_ready(run: Run, out: Path, folder: Path, held: ExitStack, *, resume: b
 def _execute_locked(
     run: Run, out: Path, folder: Path, train_it: Callable[[], Outcome], noted: list[str]
 ) -> Record:
-    """The record of a training, written by rank 0."""
-    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-    earlier, main = len(earlier_attempts(run, out)), distributed.world().main
+    """Train and record, in a folder that nobody else works in."""
+    attempt = Attempt(run, out)
     stop: BaseException | None = None
     try:
-        flops_per_sample(run.recipe)  # remembered: a run that is stopped has no seconds to count them
+        attempt.count_flops()
         outcome = train_it()
-        record = make_record(run, out, outcome, "ok", "", started, time.perf_counter() - clock)
-        if main:
-            record = _keep_results(run, out, folder, outcome, record)
-            write_atomically(records.path_of(out, record), records.dumps(record).encode())
+        record = attempt.write("ok", outcome=outcome, keep=partial(_keep_results, run, out, folder, outcome))
+        if distributed.world().main:
             checkpoint.remove(folder)
         return record
     except DivergedError as error:
@@ -163,24 +161,16 @@ def _execute_locked(
         else:
             status, reason = "failed", f"{type(error).__name__}: {error}".splitlines()[0]
             write_atomically(folder / "traceback.txt", traceback.format_exc().encode())
-    if main and len(earlier_attempts(run, out)) > earlier:  # it was written before the interruption came
+    if distributed.world().main and attempt.is_written:  # before the interruption came
         assert stop is not None
         raise stop
-    wall = time.perf_counter() - clock
-    record = replace(make_record(run, out, None, status, reason, started, wall), notes=noted)
     try:
-        if main:
-            write_atomically(records.path_of(out, record), records.dumps(record).encode())
+        record = attempt.write(status, reason, notes=noted)
     except DiskError as error:
         raise DiskError(f"{stop or reason}; nor can its record: {error}") from error
     if stop is not None:
         raise stop
     return record
-
-
-def _finished(run: Run, out: Path) -> Record | None:
-    """The latest record of a run that ended well."""
-    return next((r for r in reversed(earlier_attempts(run, out)) if r.status == "ok"), None)
 
 
 def _initial(run: Run, out: Path) -> dict[str, torch.Tensor] | None:
@@ -189,23 +179,23 @@ def _initial(run: Run, out: Path) -> dict[str, torch.Tensor] | None:
         return read_backbone(run.backbone)[0]
     if run.start is None:
         return None
-    file, finished = run.start.weights(out), _finished(run.start, out)
-    if not file.exists() or finished is None:
+    file, made = run.start.weights(out), finished(run.start, out)
+    if not file.exists() or made is None:
         raise InputError(
             f"{run.label} starts from {run.start.printed.slug}, which left no weights"
             f" at {file}; run that first"
         )
     state = read_state_dict(file)
-    if checkpoint.weights_hash(state) != finished.weights_hash:
+    if checkpoint.weights_hash(state) != made.weights_hash:
         raise InputError(
-            f"{file}: not the weights of record {finished.slug}/{finished.name}, which has their hash;"
+            f"{file}: not the weights of record {made.slug}/{made.name}, which has their hash;"
             " remove the file and run again"
         )
     return state
 
 
 def _keep_results(run: Run, out: Path, folder: Path, outcome: Outcome, record: Record) -> Record:
-    """Weights, per-image results and pictures; the record with the pictures' hashes."""
+    """Write weights, per-image results and pictures; the record with the pictures' hashes."""
     if run.recipe.task == "automask":
         return mask_run.keep_results(run.recipe, run.tier, run.dataset, outcome, folder, out, record)
     write_atomically(run.weights(out), save_safetensors(outcome.weights))
@@ -215,8 +205,9 @@ def _keep_results(run: Run, out: Path, folder: Path, outcome: Outcome, record: R
         buffer, per_image=selected.per_image, targets=_labels(run), ids=np.array(run.dataset.val.ids)
     )
     write_atomically(records.path_of(out, record).with_suffix(".npz"), buffer.getvalue())
-    figures = draw(run.recipe, run.tier, run.dataset, outcome, folder, out, record.name)
-    return replace(record, figures=figures)
+    lines: list[str] = []
+    figures = draw(run.recipe, run.tier, run.dataset, outcome, folder, out, record.name, lines.append)
+    return replace(record, figures=figures, notes=[*record.notes, *lines])
 
 
 def _labels(run: Run) -> np.ndarray:

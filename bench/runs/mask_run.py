@@ -17,7 +17,9 @@ from reference.data.dataset import Dataset
 from reference.files import write_atomically
 from reference.models.automask import Mask, check_installed, decoded, find_checkpoint
 from reference.recipes.recipe import Recipe
-from reference.training.loop import Numerics, Outcome, shown_images
+from reference.training.numerics import Numerics
+from reference.training.state import Outcome
+from reference.training.watch import shown_images
 
 NO_SCRATCH = "random weights find no masks; leave --init scratch out"
 
@@ -31,10 +33,10 @@ def check_weights(name: str, folder: Path | None) -> None:
 def usable(numerics: Numerics) -> Numerics:
     """What the package can compute with: float32, since numpy takes its scores, and no MPS.
 
-    It hands the device coordinates in float64, which MPS does not have.
+    It hands the device coordinates in float64, which MPS does not have. Nothing is compiled or laid out anew.
     """
     device = "cpu" if numerics.device.startswith("mps") else numerics.device
-    return replace(numerics, dtype="float32", device=device)
+    return replace(numerics, dtype="float32", device=device, channels_last=False, compiled=False)
 
 
 def keep_results(

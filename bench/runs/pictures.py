@@ -11,88 +11,109 @@ import numpy as np
 
 from reference import visualize
 from reference.data.dataset import Dataset
+from reference.errors import InputError
 from reference.recipes.recipe import Recipe
-from reference.training.loop import Outcome, embedded_images, shown_images
+from reference.training.state import Outcome
+from reference.training.watch import embedded_images, shown_images
 
 Drawing = Callable[..., None]
 
 
 def draw(
-    recipe: Recipe, tier: str, dataset: Dataset, outcome: Outcome, work: Path, out: Path, name: str
+    recipe: Recipe,
+    tier: str,
+    dataset: Dataset,
+    outcome: Outcome,
+    work: Path,
+    out: Path,
+    name: str,
+    notice: Callable[[str], None],
 ) -> list[dict[str, str]]:
     """Draw what the task shows into ``out/figures/<slug>``; kind, file and hash of each picture.
+
+    A picture that cannot be drawn is left out: the training behind it is worth more.
 
     Args:
         work: the run's working files, with what was kept of the epochs shown.
         name: of the record, which begins the pictures' names.
+        notice: called with a line for each picture that is left out.
+
+    Raises:
+        DiskError: a picture cannot be written.
     """
     folder = out / "figures" / recipe.slug
     folder.mkdir(parents=True, exist_ok=True)
     title = f"{recipe.title}, {tier} tier, {dataset.source} data"
-    drawn: list[tuple[str, Path]] = []
-    if recipe.task == "segment" and recipe.mask_epochs and dataset.palette is not None:
-        at = shown_images(dataset, recipe)
-        path = folder / f"{name}-masks.png"  # photographs, which an SVG would only wrap
-        visualize.mask_strips(
-            images=np.array(dataset.val.images[at]),
-            truth=np.array(dataset.val.targets[at]),
-            predictions={
-                epoch: np.load(work / "masks" / f"epoch-{epoch}.npy") for epoch in recipe.mask_epochs
-            },
-            palette=dataset.palette,
-            ids=[dataset.val.ids[i] for i in at],
-            title=title,
-            path=path,
-        )
-        drawn.append(("masks", path))
-    for kind, drawing in _drawings(recipe, dataset, outcome, work):
-        # on a page the PNG, for print the SVG
-        for ending, said in (("png", ""), ("svg", " (SVG)")):
+    figures: list[dict[str, str]] = []
+    for kind, endings, drawing in _drawings(recipe, dataset, outcome, work):
+        for ending in endings:
             path = folder / f"{name}-{kind}.{ending}"
-            drawing(title=title, path=path)
-            drawn.append((f"{kind}{said}", path))
-    return [
-        {
-            "kind": kind,
-            "file": path.relative_to(out).as_posix(),
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        }
-        for kind, path in drawn
-    ]
+            try:
+                drawing(title=title, path=path)
+            except InputError:
+                raise
+            except Exception as error:  # of whatever kind: numbers that matplotlib cannot draw
+                notice(f"no picture {path.name}: {type(error).__name__}: {error}".splitlines()[0])
+                continue
+            figures.append(
+                {
+                    "kind": kind if ending == "png" else f"{kind} ({ending.upper()})",
+                    "file": path.relative_to(out).as_posix(),
+                    "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                }
+            )
+    return figures
+
+
+_PHOTOGRAPH = ("png",)  # which an SVG would only wrap
+_DRAWING = ("png", "svg")  # on a page the PNG, for print the SVG
 
 
 def _drawings(
     recipe: Recipe, dataset: Dataset, outcome: Outcome, work: Path
-) -> Iterator[tuple[str, Drawing]]:
-    """What is drawn of lines, points and numbers: its kind, and what draws it."""
+) -> Iterator[tuple[str, tuple[str, ...], Drawing]]:
+    """What is drawn: its kind, the formats, and what draws it."""
     best = recipe.selection == "best"
     selected = outcome.best_epoch if best else recipe.epochs
     evaluation = outcome.best if best else outcome.final
-    if recipe.embed_epochs:
-        labels = embedded_images(dataset, recipe).targets
-        for method in recipe.embed_methods:
-            points = {e: np.load(work / "embeddings" / f"{method}-{e}.npy") for e in recipe.embed_epochs}
-            yield (
-                method,
-                partial(
-                    visualize.embeddings,
-                    points,
-                    labels=labels,
-                    classes=dataset.classes,
-                    method=method,
-                    curves=outcome.curves,
-                ),
-            )
+    if recipe.task == "segment" and recipe.mask_epochs and dataset.palette is not None:
+        yield "masks", _PHOTOGRAPH, partial(_mask_strips, recipe, dataset, work)
+    for method in recipe.embed_methods if recipe.embed_epochs else ():
+        yield method, _DRAWING, partial(_embeddings, method, recipe, dataset, outcome, work)
     if recipe.task == "segment":
         by_class = {dataset.classes[i]: outcome.curves[f"val_iou_{i}"] for i in dataset.scored}
-        yield (
-            "iou",
-            partial(visualize.class_iou_curves, by_class, mean=outcome.curves["val_miou"], selected=selected),
-        )
+        mean = outcome.curves["val_miou"]
+        yield "iou", _DRAWING, partial(visualize.class_iou_curves, by_class, mean=mean, selected=selected)
     if recipe.task in ("classify", "segment"):
-        yield (
-            "confusion",
-            partial(visualize.confusion_picture, evaluation.confusion, classes=dataset.classes),
-        )
+        confusion = partial(visualize.confusion_picture, evaluation.confusion, classes=dataset.classes)
+        yield "confusion", _DRAWING, confusion
     primary = f"{evaluation.split}_{evaluation.primary}"
-    yield "curves", partial(visualize.curves, outcome.curves, primary=primary, selected=selected)
+    yield "curves", _DRAWING, partial(visualize.curves, outcome.curves, primary=primary, selected=selected)
+
+
+def _mask_strips(recipe: Recipe, dataset: Dataset, work: Path, *, title: str, path: Path) -> None:
+    assert dataset.palette is not None
+    indices = shown_images(dataset, recipe)
+    visualize.mask_strips(
+        images=np.array(dataset.val.images[indices]),
+        truth=np.array(dataset.val.targets[indices]),
+        predictions={epoch: np.load(work / "masks" / f"epoch-{epoch}.npy") for epoch in recipe.mask_epochs},
+        palette=dataset.palette,
+        ids=[dataset.val.ids[i] for i in indices],
+        title=title,
+        path=path,
+    )
+
+
+def _embeddings(
+    method: str, recipe: Recipe, dataset: Dataset, outcome: Outcome, work: Path, *, title: str, path: Path
+) -> None:
+    visualize.embeddings(
+        {e: np.load(work / "embeddings" / f"{method}-{e}.npy") for e in recipe.embed_epochs},
+        labels=embedded_images(dataset, recipe).targets,
+        classes=dataset.classes,
+        method=method,
+        curves=outcome.curves,
+        title=title,
+        path=path,
+    )

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from reference.training.loop import Progress
+from reference.training.state import Progress
 
 PLAIN_SECONDS = 10.0
 

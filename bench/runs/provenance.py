@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import subprocess
 from functools import cache
@@ -13,6 +14,7 @@ from typing import Any
 import bench
 import reference
 
+ROOT = Path(reference.__file__).parent.parent
 _VERSIONED = ("torch", "torchvision", "numpy", "pillow", "scipy", "scikit-learn")
 
 
@@ -35,21 +37,41 @@ def collect(device: str) -> dict[str, Any]:
     }
 
 
-def source() -> dict[str, Any]:
-    """Commit of this checkout, whether it is dirty, and the hash of the difference.
+def source(root: Path = ROOT) -> dict[str, Any]:
+    """Commit of the checkout at ``root``, whether its code differs from it, and a hash of the difference.
 
-    An installed package has no checkout: commit is None then, and ``reference_hash`` identifies it.
+    The code is ``bench`` and ``reference``. Staged, unstaged and untracked files count, and so do modules
+    that git ignores, since Python imports them too. ``dirty`` is True where git cannot tell: it is not on
+    the path, or the folder is no repository. An installed package has no checkout: all three are None, and
+    ``reference_hash`` identifies the code.
     """
-    root = Path(reference.__file__).parent.parent
-    commit = _git(root, "rev-parse", "HEAD")
-    if commit is None or not (root / "pyproject.toml").exists():
+    if not (root / "pyproject.toml").exists():
         return {"commit": None, "dirty": None, "diff_hash": None}
-    changes = _git(root, "diff", "HEAD", "--", "bench", "reference") or ""
+    commit, changes = _git(root, "rev-parse", "HEAD"), _changes(root)
+    if commit is None or changes is None:
+        return {"commit": None, "dirty": True, "diff_hash": None}
     return {
-        "commit": commit,
+        "commit": commit.decode().strip(),
         "dirty": bool(changes),
-        "diff_hash": hashlib.sha256(changes.encode()).hexdigest() if changes else None,
+        "diff_hash": hashlib.sha256(changes).hexdigest() if changes else None,
     }
+
+
+def _changes(root: Path) -> bytes | None:
+    """What differs from the last commit: git's diff, then untracked files; None where git cannot tell."""
+    folders = ("bench", "reference")
+    diff = _git(root, "diff", "HEAD", "--no-ext-diff", "--no-textconv", "--binary", "--", *folders)
+    untracked = _git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", *folders)
+    modules = _git(root, "ls-files", "-z", "--others", "--", *(f"{folder}/*.py" for folder in folders))
+    if diff is None or untracked is None or modules is None:
+        return None
+    names = sorted({*untracked.split(b"\0"), *modules.split(b"\0")} - {b""})
+    return diff + b"".join(b"\0%s\0%s" % (name, _content(root / os.fsdecode(name))) for name in names)
+
+
+def _content(path: Path) -> bytes:
+    """Bytes of an untracked file; none of a folder, which git names where it is a repository of its own."""
+    return path.read_bytes() if path.is_file() else b""
 
 
 @cache
@@ -71,14 +93,16 @@ def _hash_of(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _git(root: Path, *words: str) -> str | None:
+def _git(root: Path, *words: str) -> bytes | None:
+    """What git prints; None where it fails. Variables such as GIT_DIR would lead it to another repository."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         done = subprocess.run(
-            ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=20, check=False
+            ["git", "-C", str(root), *words], capture_output=True, timeout=20, check=False, env=environment
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return done.stdout if done.returncode == 0 else None
 
 
 def _driver() -> str | None:

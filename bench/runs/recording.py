@@ -5,6 +5,10 @@ from __future__ import annotations
 import dataclasses
 import resource
 import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +18,104 @@ from bench.claims.ledger import load_ledgers
 from bench.runs import cost, provenance, records
 from bench.runs.records import Record
 from bench.runs.run_plan import Run, recipe_settings
+from bench.runs.starts import present_recipe_hash
+from reference.errors import InputError
+from reference.files import write_atomically
 from reference.models.automask import flops_per_image
 from reference.recipes.recipe import Recipe
 from reference.training import distributed
 from reference.training.evaluation import Evaluation
-from reference.training.loop import Outcome
+from reference.training.state import Outcome
 
 
 def earlier_attempts(run: Run, out: Path) -> list[Record]:
-    folder = out / "records" / run.printed.slug
-    found = [records.read(path) for path in folder.glob(f"{run.run_id}*.json")]
-    return sorted(found, key=lambda record: record.attempt)
+    """Every readable record of a run under ``out``, the first attempt first.
+
+    A damaged record of one seed must not keep the others from running: ``damaged`` says which it is, its run
+    is missing, and its file stays where it is.
+    """
+    return sorted(_read(run, out)[0], key=lambda record: record.attempt)
+
+
+def damaged(run: Run, out: Path) -> list[str]:
+    """One line for each record of a run that cannot be read."""
+    return _read(run, out)[1]
+
+
+def _read(run: Run, out: Path) -> tuple[list[Record], list[str]]:
+    readable, refused = [], []
+    for path in _paths(run, out):
+        try:
+            readable.append(records.read(path))
+        except InputError as error:
+            refused.append(str(error))
+    return readable, refused
+
+
+def _paths(run: Run, out: Path) -> list[Path]:
+    return sorted((out / "records" / run.printed.slug).glob(f"{run.run_id}*.json"))
+
+
+def _next_attempt(run: Run, out: Path) -> int:
+    """One more than any file has in its name, readable or not: no record is ever overwritten."""
+    taken = [int(path.stem.partition("-")[2] or 1) for path in _paths(run, out)]
+    return 1 + max(taken, default=0)
+
+
+def finished(run: Run, out: Path) -> Record | None:
+    """The latest record of a run that ended well; None where there is none."""
+    return next((r for r in reversed(earlier_attempts(run, out)) if r.status == "ok"), None)
+
+
+class Attempt:
+    """One attempt at a run, from now until ``write`` leaves its record."""
+
+    def __init__(self, run: Run, out: Path) -> None:
+        self._run, self._out = run, out
+        self._earlier = len(earlier_attempts(run, out))
+        self._started, self._clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+
+    def count_flops(self) -> None:
+        """Count them now and remember them: a run that is being stopped has no seconds for that."""
+        flops_per_sample(self._run.recipe)
+
+    @property
+    def is_written(self) -> bool:
+        """Whether its record is there."""
+        return len(earlier_attempts(self._run, self._out)) > self._earlier
+
+    def write(
+        self,
+        status: str,
+        reason: str = "",
+        *,
+        outcome: Outcome | None = None,
+        notes: Sequence[str] = (),
+        keep: Callable[[Record], Record] = lambda record: record,
+    ) -> Record:
+        """Make the record and, on rank 0, write it.
+
+        Args:
+            notes: of a run without an outcome, which brings its own.
+            keep: writes the results on rank 0 before the record; returns the record with its pictures.
+
+        Raises:
+            DiskError: it cannot be written.
+        """
+        wall = time.perf_counter() - self._clock
+        record = make_record(self._run, self._out, outcome, status, reason, self._started, wall)
+        if outcome is None:
+            record = replace(record, notes=list(notes))
+        if distributed.world().main:
+            record = keep(record)
+            write_atomically(records.path_of(self._out, record), records.dumps(record).encode())
+        return record
 
 
 def make_record(
     run: Run, out: Path, outcome: Outcome | None, status: str, reason: str, started: str, wall: float
 ) -> Record:
+    """The record of a run that ended now; without ``outcome`` it has no figures."""
     dataset, recipe = run.dataset, run.recipe
     claims = sorted(
         claim.id for ledger in load_ledgers() for claim in ledger.claims if claim.recipe == recipe.slug
@@ -39,7 +125,7 @@ def make_record(
     rate = outcome.train_samples / seconds if outcome and seconds else 0.0
     return Record(
         run_id=run.run_id,
-        attempt=1 + max((r.attempt for r in earlier_attempts(run, out)), default=0),
+        attempt=_next_attempt(run, out),
         slug=recipe.slug,
         claims=tuple(claims),
         tier=run.tier,
@@ -50,7 +136,7 @@ def make_record(
         recipe_hash=records.hash_of(recipe_settings(run.printed)),
         assumptions=[dataclasses.asdict(a) for a in recipe.assumptions],
         deviations=[dataclasses.asdict(d) for d in run.deviations],
-        numerics=dataclasses.asdict(run.numerics),
+        numerics=dataclasses.asdict(run.numerics) | ({"compiled": outcome.compiled} if outcome else {}),
         data={
             "role": dataset.role,
             "source": dataset.source,
@@ -96,14 +182,19 @@ def _ranks(outcome: Outcome | None) -> dict[str, Any]:
 
 
 def _initial_weights(run: Run, outcome: Outcome | None) -> dict[str, str]:
-    """What training started from, and the hash of those weights."""
+    """What training started from, its hash without the seed, and the hash of those very weights."""
     if run.backbone is not None:
         origin = {"from": f"file {run.backbone.name}"}
     elif run.start is not None:
         origin = {"from": run.recipe.init, "run_id": run.start.run_id}
     else:
         origin = {"from": run.recipe.init}
-    return {**origin, "hash": outcome.initial_hash if outcome else ""}
+    return {
+        **origin,
+        "hash": outcome.initial_hash if outcome else "",
+        "start": run.start_hash,
+        "start_recipe": present_recipe_hash(origin["from"], run.tier),
+    }
 
 
 def _selected(recipe: Recipe, outcome: Outcome) -> Evaluation:

@@ -20,8 +20,10 @@ from typing import Any, NamedTuple
 
 from reference.errors import InputError
 
-SCHEMA = 2
-"""Version of the format: 2 added ``planned_seeds`` and ``again``; version 1 is read as if both were empty."""
+SCHEMA = 3
+"""What a run writes now. Since 2 ``initial_weights`` holds ``start`` and ``start_recipe``; since 3 there are
+``planned_seeds`` and ``again``, which are read as unknown and empty in older ones."""
+READABLE = (1, 2, 3)
 STATUSES = ("ok", "failed", "diverged", "oom", "timeout", "interrupted")
 
 
@@ -38,7 +40,9 @@ class Record:
         again: why a run that had ended was started anew; empty where this is the first of its id.
         recipe: every setting of the tiered recipe; ``recipe_hash`` is the hash of those at full tier.
         data: role, name, source, manifest, classes, scored, train, val and unique_val counts, note.
-        initial_weights: what training started from, and the hash of those weights.
+        initial_weights: what training started ``from``, and the ``hash`` of those weights. ``start`` is the
+            hash of how they were made, the seed left out, which seeds of one group share
+            (``bench.runs.starts``); ``start_recipe`` the hash of the recipes that made them.
         metrics: at ``best`` and ``final``: {metric: {value, numerator, denominator}}, with
             ``epoch``, ``loss`` and ``majority`` (the same metric of always answering the majority class).
         confusion: rows truth, columns prediction, pooled over the validation split, at the best epoch.
@@ -134,7 +138,7 @@ def read(path: Path) -> Record:
     """
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
-        readable = isinstance(body, dict) and body.get("schema") in (1, SCHEMA)
+        readable = isinstance(body, dict) and body.get("schema") in READABLE
         declared = body.pop("content_hash", None) if readable else None
         content_hash = hash_of(body) if readable else ""
     except OSError as error:
@@ -143,11 +147,14 @@ def read(path: Path) -> Record:
         cause = " ".join(str(error).split())[:200]
         raise InputError(f"{path}: not a record: {cause}; move it away and run again") from error
     if not readable:
-        found = body.get("schema") if isinstance(body, dict) else type(body).__name__
-        raise InputError(f"{path}: record schema {found!r:.80}, this version reads {SCHEMA}; update bench")
+        schema = body.get("schema") if isinstance(body, dict) else type(body).__name__
+        readable_ones = " and ".join(map(str, READABLE))
+        raise InputError(
+            f"{path}: record schema {schema!r:.80}, this version reads {readable_ones}; update bench"
+        )
     if declared != content_hash:
         raise InputError(f"{path}: content does not match its hash; a record is never edited: restore it")
-    if body["schema"] == 1:  # before both were recorded
+    if body["schema"] < 3:  # before both were recorded
         body = {"planned_seeds": 0, "again": ""} | body
     odd = sorted(_KEYS ^ set(body))
     if odd:
@@ -219,7 +226,8 @@ _Shape = Callable[[Any], bool]
 
 def _wrong(body: dict[str, Any]) -> str | None:
     """The first key whose value is not of the kind that a run writes: hashes show edits, not intent."""
-    return next((name for name, shape in _SHAPES.items() if not shape(body[name])), None)
+    shapes = _SHAPES | _SHAPES_OF_1 if body["schema"] == 1 else _SHAPES
+    return next((name for name, shape in shapes.items() if not shape(body[name])), None)
 
 
 def _is(*kinds: type) -> _Shape:
@@ -318,7 +326,9 @@ _SHAPES: dict[str, _Shape] = {
     "deviations": _listed(_mapped(_text, field=_text, printed=_text, used=_text, why=_text)),
     "numerics": _lines,
     "data": lambda value: _lines(value) and _slug(value.get("source")),
-    "initial_weights": _mapped(_text),
+    "initial_weights": _mapped(
+        _text, **{"from": _text, "hash": _text, "start": _hash, "start_recipe": _hash}
+    ),
     "provenance": lambda value: _table(value) and _commit(value.get("commit")),
     "metrics": _mapped(_evaluated),
     "confusion": _listed(_counts),
@@ -336,4 +346,7 @@ _SHAPES: dict[str, _Shape] = {
     "planned_seeds": _count,
     "again": _text,
     "schema": _whole,
+}
+_SHAPES_OF_1: dict[str, _Shape] = {
+    "initial_weights": _mapped(_text, **{"from": _text, "hash": _text}),
 }

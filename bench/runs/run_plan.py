@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+import difflib
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from bench.runs import mask_run, records, tiers
+from bench.runs import mask_run, records, starts, tiers
 from reference import models
 from reference.data import ROOTS, open_dataset, synthetic
 from reference.data.dataset import Dataset, hold_out
@@ -24,7 +24,8 @@ from reference.models.weights import find_weights, read_backbone
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Deviation, Recipe
 from reference.training import distributed
-from reference.training.loop import Numerics
+from reference.training.numerics import Numerics
+from reference.training.step import refuse_parts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +67,25 @@ class Run:
             "numerics": dataclasses.asdict(self.numerics),
         }
         if self.backbone is not None:
-            identity["start"] = hashlib.sha256(self.backbone.read_bytes()).hexdigest()
+            identity["start"] = self.start_hash
         elif self.start is not None:
             identity["start"] = self.start.run_id
         return records.hash_of(identity)[:16]
+
+    @cached_property
+    def start_hash(self) -> str:
+        """Hash of what it starts from, the seed left out; empty where it starts from scratch."""
+        if self.backbone is not None:
+            return starts.hash_of_file(self.backbone)
+        if self.start is None:
+            return starts.hash_of_weights(self.recipe.init)
+        before = self.start
+        return starts.hash_of_run(
+            recipe_settings(before.recipe),
+            before.dataset.manifest,
+            dataclasses.asdict(before.numerics),
+            before.start_hash,
+        )
 
     def folder(self, out: Path) -> Path:
         """Working files of this run alone."""
@@ -117,7 +133,8 @@ def plan(
         again: why runs that have a record are started anew, for their new records.
 
     Raises:
-        InputError: bad data, for a folder that holds the role at all; or a backbone that does not fit.
+        InputError: bad data, for a folder that holds the role at all; a backbone that does not fit; or a
+            ``micro_batch`` that leaves an image alone where the network needs two.
     """
     opened: dict[tuple[object, ...], Dataset] = {}
     planned: dict[tuple[str, int], Run] = {}
@@ -188,6 +205,10 @@ def plan(
     runs = [run for some in found for run in some if isinstance(run, Run)]
     for line in dict.fromkeys(line for run in runs for line in run.dataset.warnings):
         notice(f"warning: {line}")
+    for recipe, samples in {(run.recipe, len(run.dataset.train)) for run in planned.values()}:
+        if recipe.micro_batch:
+            with torch.device(models.counting_device(recipe.model)):
+                refuse_parts(recipe, samples, _untrained(recipe))
     return runs, [some[0] for some in found if isinstance(some[0], NotRun)]
 
 
@@ -236,17 +257,19 @@ def _check_backbone(file: Path, runs: Sequence[Run], notice: Callable[[str], Non
     for note in notes:
         notice(f"--backbone {file}: {note}")
     for recipe in {run.recipe for run in runs if run.backbone is not None}:
-        with torch.random.fork_rng(devices=[]):
-            model = models.build(
-                recipe.model,
-                num_classes=recipe.num_classes,
-                width=recipe.width,
-                **dict(recipe.model_args),
-            )
+        model = _untrained(recipe)
         try:
             model.load_encoder(state)  # type: ignore[operator]
         except InputError as error:
             raise InputError(f"--backbone {file}: {error}") from None
+
+
+def _untrained(recipe: Recipe) -> torch.nn.Module:
+    """The recipe's network with whatever weights; nobody's random numbers move."""
+    with torch.random.fork_rng(devices=[]):
+        return models.build(
+            recipe.model, num_classes=recipe.num_classes, width=recipe.width, **dict(recipe.model_args)
+        )
 
 
 def recipe_settings(recipe: Recipe) -> dict[str, Any]:
@@ -261,18 +284,48 @@ def recipe_settings(recipe: Recipe) -> dict[str, Any]:
     return settings
 
 
-def choose_device(wanted: str) -> str:
-    """``auto`` takes CUDA, then MPS, then the CPU.
+def device_type(wanted: str) -> tuple[str, int | None]:
+    """A device's type (``"auto"`` among them) and its number, if any: ``"cuda:1"`` is CUDA's second GPU.
 
     Raises:
-        InputError: a device that this machine does not have.
+        InputError: there is no such type or number; names the nearest.
     """
-    have = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if wanted == "auto":
-        return next(name for name, there in have.items() if there)
-    if not have.get(wanted.partition(":")[0], False):
-        names = ", ".join(name for name, there in have.items() if there)
+    kind, colon, number = wanted.strip().lower().partition(":")
+    if kind not in _DEVICES or (colon and (kind == "auto" or not number.isdecimal())):
+        nearest = _MEANT.get(kind) or difflib.get_close_matches(kind, _DEVICES, n=1, cutoff=0.0)[0]
         raise InputError(
-            f"--device {wanted}: not on this machine, which has {names}; use one of them or auto"
+            f"--device {wanted}: no such device; nearest: {nearest}; known: {', '.join(_DEVICES)}"
         )
-    return wanted
+    return kind, int(number) if colon else None
+
+
+_DEVICES = ("auto", "cpu", "cuda", "mps")
+_MEANT = {"gpu": "cuda", "metal": "mps"}
+
+
+def choose_device(wanted: str) -> str:
+    """The device type to train on: ``auto`` takes CUDA, then MPS, then the CPU.
+
+    A GPU's number chooses the GPU of this process and is no part of a run's numerics.
+
+    Raises:
+        InputError: a device that this machine does not have, or a numbered one for several processes.
+    """
+    kind, number = device_type(wanted)
+    counts = {
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": int(torch.backends.mps.is_available()),
+        "cpu": 1,
+    }
+    if kind == "auto":
+        return next(name for name, count in counts.items() if count)
+    if (number or 0) >= counts[kind]:
+        names = [f"{name}:{i}" if i else name for name, count in counts.items() for i in range(count)]
+        raise InputError(
+            f"--device {wanted}: not on this machine, which has {', '.join(names)}; use one of them or auto"
+        )
+    if kind == "cuda" and number is not None:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise InputError(f"--device {wanted}: under torchrun each process takes its own GPU; say cuda")
+        torch.cuda.set_device(number)
+    return kind

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Self
 from bench.runs.run_plan import Run
 from reference import schedules
 from reference.errors import InputError
-from reference.training.loop import Progress, phase_at
+from reference.training.loop import phase_at
+from reference.training.state import Progress
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

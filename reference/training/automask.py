@@ -17,7 +17,9 @@ from reference.models.automask import Mask, decoded, load_sam, masks_of
 from reference.recipes.recipe import Recipe
 from reference.training import checkpoint
 from reference.training.evaluation import Evaluation, Metric
-from reference.training.loop import Numerics, Outcome, Progress, backend, shown_images
+from reference.training.numerics import Numerics, backend
+from reference.training.state import Outcome, Progress
+from reference.training.watch import shown_images
 
 
 def segment_images(

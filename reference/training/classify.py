@@ -14,8 +14,8 @@ from reference.augment import normalise, to_float
 from reference.data.dataset import Dataset, Split
 from reference.mixup import mixup
 from reference.recipes.recipe import Recipe
-from reference.training.distributed import Rows, add_up, augment_rows, gather
-from reference.training.evaluation import Batches, Evaluation, Metric
+from reference.training.distributed import Rows, augment_rows, gather
+from reference.training.evaluation import Batches, Evaluation, Metric, mean_loss, sum_of_losses
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -98,7 +98,7 @@ def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recip
         loss = losses.cross_entropy  # the same on unmixed labels
     predictions, sums = [], []
     for logits, labels in _logits(model, batches, recipe):
-        sums.append(float(loss(logits, labels)) * len(labels))
+        sums.append(sum_of_losses(loss(logits, labels), labels, recipe))
         predictions.append(logits.argmax(dim=1).cpu())
     predicted = gather(predictions, len(batches)).numpy()
     truth = batches.targets.cpu().numpy()
@@ -108,7 +108,7 @@ def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recip
     return Evaluation(
         metrics={"top1": Metric(correct / len(truth), correct, len(truth))},
         primary="top1",
-        loss=add_up(sums) / len(truth),
+        loss=mean_loss(sums),
         confusion=confusion,
         per_image=predicted,
         majority=float((truth == most_frequent).mean()),

@@ -2,21 +2,22 @@
 
 ``torchrun`` starts a process (a rank) for each GPU; ``join`` makes them a world. Every rank holds the whole
 model and the whole schedule, takes its rows of each global batch, and takes part in three sums: of the
-batch statistics (``synchronise``), of the gradients (``GradientSum``) and of the epoch's loss. Evaluation is
-divided by whole batches and gathered in order, so that each image counts once. Rank 0 alone writes.
+batch statistics (``batchnorm.synchronise``), of the gradients (``summing_gradients``) and of the epoch's
+loss. Evaluation is divided by whole batches and gathered in order, so that each image counts once. Rank 0
+alone writes.
 
 Alone, every function here is what it says without the others: nothing is sent, nothing changes.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -28,9 +29,6 @@ from reference.errors import InputError
 from reference.recipes.recipe import Recipe
 
 Result = TypeVar("Result")
-
-BUCKET_BYTES = 32 * 2**20
-"""Gradients are summed in pieces of this size, each while the layers below it are still at work."""
 
 PATIENCE = timedelta(hours=4)
 """How long ranks wait for one that decodes images or draws; one that has died is noticed at once."""
@@ -134,7 +132,7 @@ def refuse_difference(what: str, digest: Callable[[], str]) -> None:
     if world().size == 1:
         return
     own = digest()
-    first, *others = _all_gather(torch.tensor([int(own[i : i + 8], 16) for i in range(0, 32, 8)]))
+    first, *others = all_gather(torch.tensor([int(own[i : i + 8], 16) for i in range(0, 32, 8)]))
     for rank, theirs in enumerate(others, start=1):
         if not torch.equal(theirs, first):
             raise InputError(
@@ -229,11 +227,14 @@ def share(held: Rows, targets: Tensor, recipe: Recipe) -> float | Tensor:
     Args:
         targets: of the rows that this rank holds.
     """
+    number = len(held) if world().size == 1 else counted(targets, recipe)
+    return number / (total(number).clamp(min=1) if isinstance(number, Tensor) else held.trained)
+
+
+def counted(targets: Tensor, recipe: Recipe) -> int | Tensor:
+    """How much the mean loss is over: images, or where some targets are ignored float64 () of the others."""
     ignored = dict(recipe.loss_args).get("ignore_index")
-    if ignored is None or world().size == 1:
-        return len(held) / held.trained
-    counted = targets.ne(int(ignored)).sum().double()
-    return counted / total(counted).clamp(min=1)
+    return len(targets) if ignored is None else targets.ne(int(ignored)).sum().double()
 
 
 def nothing(output: Any) -> Tensor:
@@ -276,179 +277,41 @@ def augment_rows(
     return inputs, None if targets is None else torch.cat([t for _, t in done if t is not None])
 
 
-# ---------------------------------------------------------------- batch statistics
-
-
-def synchronise(model: nn.Module) -> nn.Module:
-    """``model`` with every BatchNorm taking its statistics over the batches of all ranks.
-
-    On CUDA torch's SyncBatchNorm, which has no form for the CPU; there ``GlobalBatchNorm``. Names and
-    content of the state dict stay as they were.
-    """
-    if world().size == 1:
-        return model
-    if next(model.parameters()).is_cuda:
-        return nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-any-return, no-untyped-call]
-    return _with_global_statistics(model)
-
-
-def _with_global_statistics(module: nn.Module) -> nn.Module:
-    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-        return GlobalBatchNorm.of(module)
-    for name, child in module.named_children():
-        setattr(module, name, _with_global_statistics(child))
-    return module
-
-
-class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """BatchNorm whose mean and variance in training are those of all ranks' batches together.
-
-    A rank may hold no image at all.
-    """
-
-    @classmethod
-    def of(cls, layer: nn.modules.batchnorm._BatchNorm) -> GlobalBatchNorm:
-        """The same layer: its parameters and buffers themselves, its momentum and its mode."""
-        made = cls(layer.num_features, layer.eps, layer.momentum, affine=False)
-        made.affine, made.track_running_stats = layer.affine, layer.track_running_stats
-        made.weight, made.bias = layer.weight, layer.bias
-        made._buffers = layer._buffers
-        return made.train(layer.training)
-
-    def _check_input_dim(self, input: Tensor) -> None:
-        """Any (N, C, …)."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(N, C, …) → (N, C, …)."""
-        if not self.training:
-            return super().forward(input)
-        half = input.dtype in (torch.bfloat16, torch.float16)
-        x = input.float() if half else input
-        output, mean, variance, count = _Normalised.apply(x, self.weight, self.bias, self.eps)
-        self._follow(mean, variance, float(count))
-        return output.to(input.dtype)  # type: ignore[no-any-return]
-
-    def _follow(self, mean: Tensor, variance: Tensor, count: float) -> None:
-        """Move the running statistics, the variance with Bessel's correction as torch does."""
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
-            return
-        self.num_batches_tracked.add_(1)
-        rate = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), rate)
-        self.running_var.lerp_((variance * count / (count - 1)).to(self.running_var.dtype), rate)
-
-
-class _Normalised(torch.autograd.Function):
-    """w (x − mean) / √(variance + ε) + b over all ranks' x, with that mean, variance and number of values.
-
-    Each rank says its number, mean and squares about it, in one message; they combine without the loss of
-    digits that a sum of squares has (Chan et al. 1979). Backward sends one message too. What torch has as one
-    pass over the images is left to it.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        dims, shape = [0, *range(2, x.ndim)], [1, -1] + [1] * (x.ndim - 2)
-        own = x.numel() // x.shape[1]
-        own_mean = x.sum(dims) / max(own, 1)
-        own_squares = (x - own_mean.view(shape)).square_().sum(dims)  # var_mean takes four times as long
-        said = torch.cat([x.new_tensor([own], dtype=torch.float64), own_mean, own_squares])
-        every = torch.stack(_all_gather(said)) if world().size > 1 else said[None]
-        counts, (means, squares) = every[:, :1], every[:, 1:].chunk(2, dim=1)  # (R, 1), (R, C) each
-        count = counts.sum()
-        mean = (counts * means).sum(0) / count
-        variance = (squares.sum(0) + (counts * (means - mean).square()).sum(0)) / count
-        output = _affine(x, mean, variance, weight, bias, eps)
-        ctx.save_for_backward(x, mean, variance, count, weight)
-        ctx.eps = eps
-        ctx.mark_non_differentiable(mean, variance, count)
-        return output, mean, variance, count
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
-        x, mean, variance, count, weight = ctx.saved_tensors
-        scale = (variance + ctx.eps).rsqrt().to(x.dtype)
-        if len(x):
-            _, along, constant = torch.ops.aten.native_batch_norm_backward(
-                gradient, x, None, None, None, mean.to(x.dtype), scale, True, ctx.eps, [False, True, True]
-            )
-        else:
-            along = constant = torch.zeros_like(scale)
-        factor = scale if weight is None else scale * weight
-        of_all = total(torch.stack([constant, along])) / count
-        constant_part, along_part = (-factor * each.to(x.dtype) for each in of_all)
-        found = _affine(x, mean, variance, along_part, constant_part, ctx.eps)
-        found.addcmul_(gradient, factor.view([1, -1] + [1] * (x.ndim - 2)))
-        return found, None if weight is None else along, None if weight is None else constant, None
-
-
-def _affine(
-    x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
-) -> Tensor:
-    if not len(x):
-        return torch.empty_like(x)
-    return nn.functional.batch_norm(x, mean.to(x.dtype), variance.to(x.dtype), weight, bias, eps=eps)
-
-
 # ---------------------------------------------------------------- gradients
 
 
-class GradientSum:
-    """Sums gradients over ranks while backward is still at work, last layers first.
+def summing_gradients(module: nn.Module, *, may_be_idle: bool = False) -> nn.Module:
+    """``module``, whose backward pass leaves the mean of all ranks' gradients, summed while it is at work.
 
-    Each rank's loss is its part of the global batch's mean, so the sum of gradients is the gradient of that
-    mean, whatever the ranks' numbers of rows. Buckets are sent in one order on every rank.
+    A rank whose loss is its part of the global batch's mean times the number of ranks has the gradient of
+    that mean, whatever the ranks' numbers of rows. Alone, ``module`` itself.
+
+    Args:
+        may_be_idle: some parameter may have no part in the loss, which takes a search each step.
     """
-
-    def __init__(self, model: nn.Module) -> None:
-        trained = [p for p in reversed(list(model.parameters())) if p.requires_grad]
-        self._buckets = list(_buckets(trained)) if world().size > 1 else []
-        self._sent: list[tuple[dist.Work, Tensor, list[Tensor]]] = []
-        self._missing = [len(bucket) for bucket in self._buckets]
-        for index, bucket in enumerate(self._buckets):
-            for parameter in bucket:
-                parameter.register_post_accumulate_grad_hook(partial(self._arrived, index))  # type: ignore[no-untyped-call]
-
-    def _arrived(self, index: int, parameter: Tensor) -> None:
-        self._missing[index] -= 1
-        while len(self._sent) < len(self._buckets) and self._missing[len(self._sent)] == 0:
-            self._send()
-
-    def _send(self) -> None:
-        gradients = [p.grad for p in self._buckets[len(self._sent)] if p.grad is not None]
-        empty = self._buckets[len(self._sent)][0].detach().new_zeros(1)
-        flat = torch.cat([gradient.reshape(-1) for gradient in gradients]) if gradients else empty
-        with _lost_if_it_fails():
-            self._sent.append((dist.all_reduce(flat, async_op=True), flat, gradients))
-
-    def finish(self) -> None:
-        """After backward: every parameter's ``grad`` is the sum over ranks."""
-        while len(self._sent) < len(self._buckets):  # some parameter had no part in this loss
-            self._send()
-        for work, flat, gradients in self._sent:
-            with _lost_if_it_fails():
-                work.wait()
-            start = 0
-            for gradient in gradients:
-                gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
-                start += gradient.numel()
-        self._sent = []
-        self._missing = [len(bucket) for bucket in self._buckets]
+    if world().size == 1:
+        return module
+    parallel = nn.parallel.DistributedDataParallel
+    new_name = "forward_sync_buffers" in inspect.signature(parallel).parameters
+    keep_buffers: dict[str, Any] = {"forward_sync_buffers" if new_name else "broadcast_buffers": False}
+    return parallel(module, find_unused_parameters=may_be_idle, **keep_buffers)
 
 
-def _buckets(parameters: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """The parameters in order, in lists of one dtype and at most ``BUCKET_BYTES``, or one that is larger."""
-    bucket: list[Tensor] = []
-    for parameter in parameters:
-        full = sum(p.nbytes for p in bucket) + parameter.nbytes > BUCKET_BYTES
-        if bucket and (full or parameter.dtype != bucket[0].dtype):
-            yield bucket
-            bucket = []
-        bucket.append(parameter)
-    if bucket:
-        yield bucket
+@contextmanager
+def ended_if_a_rank_is_lost() -> Iterator[None]:
+    """Around a backward pass, in which ranks meet: end this process where another is gone.
+
+    Raises:
+        RankLostError: the processes cannot reach each other any more.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        if world().size > 1 and any(word in str(error) for word in ("gloo", "NCCL", "onnection")):
+            raise RankLostError(f"another process of this training is gone: {_why_gone(error)}") from error
+        raise
 
 
 # ---------------------------------------------------------------- sums and gatherings
@@ -491,16 +354,16 @@ def _gathered(own: Tensor | None) -> Tensor:
         shape = torch.tensor(own.shape[1:], dtype=torch.int64)
         said[:3] = torch.tensor([len(own), _DTYPES.index(own.dtype), len(shape)])
         said[3 : 3 + len(shape)] = shape
-    heads = [head.tolist() for head in _all_gather(said)]
+    heads = [head.tolist() for head in all_gather(said)]
     _, dtype, ndim, *shape_of = max(heads)
     tail = shape_of[:ndim]
     padded = torch.zeros(max(head[0] for head in heads), *tail, dtype=_DTYPES[dtype])
     if own is not None:
         padded[: len(own)] = own
-    return torch.cat([rows[: head[0]] for rows, head in zip(_all_gather(padded), heads, strict=True)])
+    return torch.cat([rows[: head[0]] for rows, head in zip(all_gather(padded), heads, strict=True)])
 
 
-def _all_gather(own: Tensor) -> list[Tensor]:
+def all_gather(own: Tensor) -> list[Tensor]:
     """Every rank's ``own``, all of one shape, on the CPU."""
     sent = own.to(_wire()).contiguous()
     found = [torch.empty_like(sent) for _ in range(world().size)]

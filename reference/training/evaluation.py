@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from reference.data.dataset import Split
+from reference.metrics import mean_iou
+from reference.recipes.recipe import Recipe
 from reference.training import distributed
 
 
@@ -47,8 +49,17 @@ class Evaluation:
 
     @property
     def score(self) -> float:
-        """The primary metric's value; an undefined one (nan) counts as worst."""
+        """What selection maximises: the primary metric, an undefined one (nan) counting as worst.
+
+        The mean IoU is taken over the scored classes that the truth holds. Over all of them it is undefined
+        unless an absent class is predicted somewhere, and such a mistake must not make an epoch the best.
+        """
         value = self.metrics[self.primary].value
+        if self.primary == "miou":
+            scored = [int(name.removeprefix("iou_")) for name in self.metrics if name.startswith("iou_")]
+            present = [index for index in scored if self.confusion[index].any()]
+            if len(present) < len(scored):
+                value = float(mean_iou(self.confusion, classes=present)) if present else math.nan
         return value if value == value else float("-inf")
 
 
@@ -66,6 +77,7 @@ class Batches:
 
     @classmethod
     def of(cls, split: Split, device: torch.device) -> Batches:
+        """Put a split on the device if it takes less than half of the free memory there."""
         images, targets = as_tensor(split.images), as_tensor(split.targets)
         if device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(device)
@@ -108,6 +120,18 @@ class Batches:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+
+
+def sum_of_losses(mean: Tensor, targets: Tensor, recipe: Recipe) -> tuple[float, int]:
+    """A batch's mean loss times the targets that it is the mean of, and how many those are."""
+    number = int(distributed.counted(targets, recipe))
+    return (float(mean) * number if number else 0.0), number
+
+
+def mean_loss(sums: Sequence[tuple[float, int]]) -> float:
+    """The mean loss over a split, from its batches' sums; nan where no target counts."""
+    number = distributed.add_up([count for _, count in sums])
+    return distributed.add_up([total for total, _ in sums]) / number if number else math.nan
 
 
 def as_tensor(array: np.ndarray) -> Tensor:

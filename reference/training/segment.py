@@ -12,8 +12,8 @@ from reference import metrics
 from reference.augment import normalise, to_float
 from reference.data.dataset import Dataset, Split
 from reference.recipes.recipe import Recipe
-from reference.training.distributed import Rows, add_up, augment_rows, gather
-from reference.training.evaluation import Batches, Evaluation, Metric
+from reference.training.distributed import Rows, augment_rows, gather
+from reference.training.evaluation import Batches, Evaluation, Metric, mean_loss, sum_of_losses
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -51,7 +51,7 @@ def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recip
     num_classes = len(dataset.classes)
     sums, matrices = [], []
     for logits, masks in _forward(model, batches, recipe):
-        sums.append(float(loss(logits, masks)) * len(masks))
+        sums.append(sum_of_losses(loss(logits, masks), masks, recipe))
         matrices.append(
             metrics.per_image_confusion(logits.argmax(dim=1), masks, num_classes=num_classes).cpu()
         )
@@ -67,7 +67,7 @@ def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recip
     return Evaluation(
         metrics=figures,
         primary="miou",
-        loss=add_up(sums) / len(batches),
+        loss=mean_loss(sums),
         confusion=confusion,
         per_image=per_image,
         majority=_majority(dataset, confusion),

@@ -46,7 +46,7 @@ from reference.models.automask import (
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Recipe
 from reference.training.automask import measured
-from reference.training.loop import Numerics
+from reference.training.numerics import Numerics
 
 # Random weights predict an IoU about 0 and unstable, sprawling masks: these thresholds let some of them pass.
 LENIENT = {

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from bench.claims import added, ledger
-from bench.cli import run_command
+from bench.cli import app, run_command
 from bench.grading import grader, groups
 from bench.plan import hours
 from bench.runs import execute, records, run_plan, tiers
@@ -24,7 +24,7 @@ from reference.data import synthetic
 from reference.errors import InputError
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Recipe
-from reference.training.loop import Numerics
+from reference.training.numerics import Numerics
 
 PACKAGED = dict(RECIPES)
 CLAIMS_FILE, RECIPE_FILE = added.STARTER / "claims.toml", added.STARTER / "recipes.py.txt"
@@ -39,6 +39,7 @@ def _for_this_test_only(tmp_path: Path) -> Iterator[None]:
     RECIPES.clear()
     RECIPES.update(PACKAGED)
     added.SLUGS.clear()
+    added._RUN.clear()
     ledger.ADDED.clear()
     sys.path[:] = path
     for name, module in list(sys.modules.items()):
@@ -71,13 +72,19 @@ def changed(claims_file: Path) -> Change:
     return change
 
 
+def known(*files: Path) -> None:
+    """Read claims files and run the recipe files that they name, as ``bench run`` does."""
+    added.add(files)
+    added.run_recipe_files()
+
+
 def refusal(file: Path) -> str:
-    """The one line that refuses a report, which leaves nothing of it behind."""
+    """The one line that refuses a report, none of whose recipes is left behind."""
     with pytest.raises(InputError) as caught:
-        added.add([file])
+        known(file)
     assert "\n" not in str(caught.value)
     assert dict(RECIPES) == PACKAGED
-    assert ledger.ADDED == []
+    assert not added.SLUGS
     return str(caught.value)
 
 
@@ -94,6 +101,22 @@ def plan(recipe: Recipe, tmp_path: Path, tier: str = "full", seeds: int = 1) -> 
     )
     assert absent == []
     return runs
+
+
+Here = Callable[..., tuple[str, list[str]]]
+
+
+@pytest.fixture
+def here(claims_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """``bench`` in this process, beside the claims file: what it prints, and the lines of its errors."""
+
+    def command(*words: str) -> tuple[str, list[str]]:
+        monkeypatch.chdir(claims_file.parent)
+        assert not app([*words], standalone_mode=False)
+        printed = capsys.readouterr()
+        return printed.out, printed.err.splitlines()
+
+    return command
 
 
 def bench(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -127,7 +150,7 @@ def test_new_report_writes_two_files_of_its_name(tmp_path: Path) -> None:
     done = bench("new-report", "smith-2024", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["smith-2024.py", "smith-2024.toml"]
-    added.add([tmp_path / "smith-2024.toml"])
+    known(tmp_path / "smith-2024.toml")
     assert set(RECIPES) - set(PACKAGED) == {"smith-2024-small"} == added.SLUGS
     assert not any(added.STARTER_NAME in p.read_text(encoding="utf-8") for p in tmp_path.glob("smith*"))
 
@@ -206,21 +229,117 @@ def test_a_file_named_twice_is_read_once(claims_file: Path) -> None:
     assert [one.report for one in ledger.load_ledgers([claims_file])][-2:] == ["r5", "mine"]
 
 
-def test_audit_runs_no_code(changed: Change) -> None:
-    file = changed("RECIPES = (SMALL,)", "raise SystemExit('I was run')")
-    done = bench("audit", file.name, "--claims", file.name, cwd=file.parent)
-    assert done.returncode == 0, done.stderr
-    assert "I was run" not in done.stdout + done.stderr
+TOUCH = """
+from pathlib import Path
+
+Path(__file__).with_name("was-run").touch()
+RECIPES = (SMALL,)
+"""
+READING = (
+    ("list", "claims", "--claims", "mine.toml"),
+    ("list", "runs", "--claims", "mine.toml"),
+    ("audit", "mine.toml"),
+    ("audit", "mine.toml", "--claims", "mine.toml"),
+)
+NEEDING = (
+    ("list", "recipes"),
+    ("list", "models"),
+    ("grade", "mine"),
+    ("report", "--out", "pages"),
+    ("plan",),
+)
+WITH_CLAIMS = ("--claims", "mine.toml")
+
+
+@pytest.fixture
+def telling(changed: Change) -> Path:
+    """The starter, whose recipe file leaves a file ``was-run`` beside it when it is run; its claims file."""
+    return changed("RECIPES = (SMALL,)", TOUCH)
+
+
+def unnamed(file: Path) -> None:
+    """Let a claims file name no recipe file; that of its name still lies beside it."""
+    text = file.read_text(encoding="utf-8")
+    assert '\nrecipes = "mine.py"' in text
+    file.write_text(text.replace('\nrecipes = "mine.py"', "\n# no recipes"), encoding="utf-8")
+
+
+@pytest.mark.parametrize("words", READING, ids=" ".join)
+def test_reading_runs_no_code(words: tuple[str, ...], telling: Path, here: Here) -> None:
+    """Not even where the claims file names its recipe file: these commands need no recipe."""
+    printed, errors = here(*words)
+    assert errors == []
+    assert "mine" in printed or words[:2] == ("list", "runs")
+    assert not (telling.parent / "was-run").exists()
+
+
+@pytest.mark.parametrize("words", NEEDING, ids=" ".join)
+def test_a_recipe_file_that_nobody_names_is_not_run(
+    words: tuple[str, ...], telling: Path, here: Here
+) -> None:
+    unnamed(telling)
+    _, errors = here(*words, *WITH_CLAIMS)
+    assert not (telling.parent / "was-run").exists()
+    assert errors[0] == (
+        "mine.toml names no recipe file, so mine.py beside it is not run;"
+        ' write recipes = "mine.py" under [report], or give --recipes mine.py'
+    )
+
+
+@pytest.mark.parametrize("words", NEEDING[:3], ids=" ".join)
+def test_a_command_that_needs_recipes_says_what_it_runs(
+    words: tuple[str, ...], telling: Path, here: Here
+) -> None:
+    _, errors = here(*words, *WITH_CLAIMS)
+    assert (telling.parent / "was-run").exists()
+    assert errors[0] == "mine.toml: running its recipe file mine.py"
+
+
+def test_an_option_names_a_recipe_file(telling: Path, tmp_path: Path, here: Here) -> None:
+    unnamed(telling)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    telling.with_suffix(".py").rename(elsewhere / "of_mine.py")
+    words = ("list", "recipes", *WITH_CLAIMS, "--recipes", "elsewhere/of_mine.py")
+    printed, errors = here(*words, "--format", "json")
+    assert errors == ["running the recipe file elsewhere/of_mine.py"]
+    assert (elsewhere / "was-run").exists()
+    assert "mine-small" in [row["recipe"] for row in json.loads(printed)]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--recipes", "mine.py"), "--recipes mine.py: of which report? Name its claims file with --claims"),
+        ((*WITH_CLAIMS, "--recipes", "gone.py"), "--recipes gone.py: no such file"),
+        ((*WITH_CLAIMS, "--recipes", "other.py"), "other.py: its recipes are of report 'r4'; name"),
+    ],
+)
+def test_a_recipe_file_that_cannot_be_had_is_one_line(
+    words: tuple[str, ...], said: str, claims_file: Path, here: Here
+) -> None:
+    text = claims_file.with_suffix(".py").read_text(encoding="utf-8")
+    claims_file.with_name("other.py").write_text(text.replace('report="mine"', 'report="r4"'))
+    unnamed(claims_file)
+    with pytest.raises(InputError) as caught:
+        here("list", "recipes", *words)
+    assert str(caught.value).startswith(said)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_file_is_run_once(telling: Path) -> None:
+    lines: list[str] = []
+    added.add([telling])
+    for more in ((), (telling.with_suffix(".py"),)):
+        added.run_recipe_files(more, lines.append)
+    assert lines == ["mine.toml: running its recipe file mine.py"]
 
 
 def test_a_claims_file_may_name_its_recipe_file(claims_file: Path) -> None:
     claims_file.with_suffix(".py").rename(claims_file.with_name("elsewhere_recipes.py"))
-    added.add([claims_file])
-    assert not added.SLUGS, "no file of its name, none named: nothing can be run"
-    ledger.ADDED.clear()
     text = claims_file.read_text(encoding="utf-8")
-    claims_file.write_text(text.replace('# recipes = "mine.py"', 'recipes = "elsewhere_recipes.py"'))
-    added.add([claims_file])
+    claims_file.write_text(text.replace('recipes = "mine.py"', 'recipes = "elsewhere_recipes.py"'))
+    known(claims_file)
     assert sorted(added.SLUGS) == ["mine-small"]
 
 
@@ -266,7 +385,7 @@ def test_a_fault_in_a_recipe_file_gets_one_line(before: str, after: str, said: s
 def test_a_slug_of_the_packaged_recipes_is_taken(changed: Change, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RECIPES, "mine-small", RECIPES["r4-classify"])
     with pytest.raises(InputError, match="mine-small: slug is used by another recipe"):
-        added.add([changed("RECIPES =", "RECIPES =")])
+        known(changed("RECIPES =", "RECIPES ="))
     del RECIPES["mine-small"]
 
 
@@ -278,14 +397,14 @@ def test_a_report_of_a_packaged_ones_name_is_refused(claims_file: Path) -> None:
 
 def test_a_recipe_file_that_is_not_there(claims_file: Path) -> None:
     text = claims_file.read_text(encoding="utf-8")
-    claims_file.write_text(text.replace('# recipes = "mine.py"', 'recipes = "gone.py"'))
+    claims_file.write_text(text.replace('recipes = "mine.py"', 'recipes = "gone.py"'))
     assert "recipes is 'gone.py'; there is no such file" in refusal(claims_file)
 
 
 def test_a_recipe_file_may_not_hide_a_module(claims_file: Path) -> None:
     claims_file.with_suffix(".py").rename(claims_file.with_name("json.py"))
     text = claims_file.read_text(encoding="utf-8")
-    claims_file.write_text(text.replace('# recipes = "mine.py"', 'recipes = "json.py"'))
+    claims_file.write_text(text.replace('recipes = "mine.py"', 'recipes = "json.py"'))
     assert "a Python module is called 'json' already" in refusal(claims_file)
 
 
@@ -304,7 +423,7 @@ def test_a_recipe_file_may_not_hide_a_module(claims_file: Path) -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_train_is_refused(before: str, after: str, said: str, changed: Change) -> None:
-    added.add([changed(before, after)])
+    known(changed(before, after))
     with pytest.raises(InputError) as caught:
         run_command._check_runnable([RECIPES["mine-small"]], "smoke")
     assert said in str(caught.value)
@@ -328,7 +447,7 @@ def test_it_is_refused_before_any_training(changed: Change) -> None:
 @pytest.fixture
 def one_epoch(changed: Change) -> Recipe:
     """The starter's recipe as a claims file that was read has it, with one epoch."""
-    added.add([changed("epochs=12", "epochs=1")])
+    known(changed("epochs=12", "epochs=1"))
     return RECIPES["mine-small"]
 
 
@@ -448,7 +567,7 @@ def test_a_network_that_cannot_be_had_gets_one_line(
 @pytest.fixture
 def plugged(changed: Change, network_file: Path) -> Recipe:
     changed("epochs=12", "epochs=1")
-    added.add([changed('model="resnet18"', 'model="my_networks:build"')])
+    known(changed('model="resnet18"', 'model="my_networks:build"'))
     return RECIPES["mine-small"]
 
 

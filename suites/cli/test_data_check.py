@@ -23,7 +23,7 @@ from reference.data import OFFICIAL_PALETTE, READERS, open_dataset
 from reference.data.mask_values import stated
 from reference.errors import InputError
 from reference.recipes import RECIPES
-from reference.training.loop import Numerics
+from reference.training.numerics import Numerics
 
 # One recipe a role, and for mini-ImageNet one that trains on labels too.
 SLUGS = {

@@ -23,12 +23,13 @@ from ray_nodes import ROOT, Cluster
 from bench.claims import added
 from bench.runs import cluster, records
 from bench.runs.records import Record
+from bench.runs.run_plan import Run
 from reference.training import checkpoint
 
 SHORT = """
 import signal
 
-from bench import cluster, tiers
+from bench.runs import cluster, tiers
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background has it ignored
 tiers.SMOKE_WIDTH = 4
@@ -85,13 +86,17 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shared", [False, True], ids=["driver-keeps", "shared-folder"])
 def test_a_cluster_that_loses_a_node_leaves_the_records_of_a_local_run(
-    shared: bool, two_nodes: Cluster, local: dict[str, Record], tmp_path: Path
+    two_nodes: Cluster, local: dict[str, Record], tmp_path: Path
 ) -> None:
-    out = ("--cluster", two_nodes.address, "--out", str(tmp_path / "ray"))
-    if shared:
-        out += ("--shared", str(tmp_path / "shared"))
+    out = (
+        "--cluster",
+        two_nodes.address,
+        "--out",
+        str(tmp_path / "ray"),
+        "--shared",
+        str(tmp_path / "shared"),
+    )
     job = started(two_nodes.environment, tmp_path, *WORDS, *out)
     assert job.stdout is not None
     assert job.stderr is not None
@@ -101,7 +106,7 @@ def test_a_cluster_that_loses_a_node_leaves_the_records_of_a_local_run(
         lines.append(line.strip())
         label, _, where = lines[-1].partition(": epoch ")
         if not killed and where.endswith(" on second") and not where.startswith(("0/", "1/")):
-            two_nodes.kill("second")  # after its second epoch: one checkpoint is kept for certain
+            two_nodes.kill("second")  # after its second epoch: one checkpoint is there for certain
             killed = label
     assert job.wait() == 0, "\n".join([*lines, job.stderr.read()])
     assert killed, lines
@@ -120,7 +125,7 @@ def test_a_cluster_that_loses_a_node_leaves_the_records_of_a_local_run(
         for figure in found.figures:
             assert (tmp_path / "ray" / figure["file"]).stat().st_size > 0
     resumed = theirs[killed.partition(" ")[0]]
-    assert len(resumed.segments) == 2, "it went on from the checkpoint that was kept"
+    assert len(resumed.segments) == 2, "it went on from a checkpoint in the shared folder"
 
     again = started(two_nodes.environment, tmp_path, *WORDS, *out)
     printed, errors = again.communicate()
@@ -137,7 +142,7 @@ def test_a_signal_leaves_the_checkpoints_that_the_same_command_goes_on_from(
     words = ("run", "r4-classify", "--tier", "smoke", "--device", "cpu", "--out", str(tmp_path / "ray"))
     longer = SHORT.replace('"epochs": 20', '"epochs": 60')
     with ray_nodes.started(("first",)) as nodes:
-        words += ("--cluster", nodes.address)
+        words += ("--cluster", nodes.address, "--shared", str(tmp_path / "shared"))
         job = started(nodes.environment, tmp_path, *words, code=longer)
         assert job.stdout is not None
         for line in job.stdout:
@@ -148,7 +153,7 @@ def test_a_signal_leaves_the_checkpoints_that_the_same_command_goes_on_from(
         assert job.returncode == code, errors
         assert "interrupted; go on with: bench run r4-classify" in errors
         assert records.read_all(tmp_path / "ray") == []
-        (folder,) = (tmp_path / "ray").glob("work/r4-classify/*")
+        (folder,) = (tmp_path / "shared").glob("work/r4-classify/*")
         assert {*checkpoint.NAMES} <= {path.name for path in folder.iterdir()}
 
         job = started(nodes.environment, tmp_path, *words, code=longer)
@@ -202,7 +207,8 @@ def data(tmp_path: Path) -> Path:
 def refused(nodes: Cluster, folder: Path, why: str) -> None:
     """``bench run`` from ``folder`` ends with 2 and one line, and nothing has been trained."""
     words = ["run", "r4-classify", "--init", "scratch", "--device", "cpu", "--data", "/proc/self/cwd/data"]
-    job = started(nodes.environment, folder, *words, "--cluster", nodes.address, "--out", str(folder / "out"))
+    words += ["--cluster", nodes.address, "--shared", str(folder / "shared"), "--out", str(folder / "out")]
+    job = started(nodes.environment, folder, *words)
     printed, errors = job.communicate()
     assert job.returncode == 2, errors
     assert re.fullmatch(rf"bench: r4-classify seed 0: node \w{{8}}: .*{why}.*\n", errors)
@@ -212,7 +218,8 @@ def refused(nodes: Cluster, folder: Path, why: str) -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "here"])
 def test_where_nothing_answers_is_one_line(address: str, tmp_path: Path) -> None:
-    said = one_line("-m", "bench", "run", "r4-classify", "--cluster", address, "--out", str(tmp_path))
+    words = ("--cluster", address, "--shared", str(tmp_path / "shared"), "--out", str(tmp_path))
+    said = one_line("-m", "bench", "run", "r4-classify", *words)
     assert f"--cluster {address}: nothing answers there" in said
 
 
@@ -221,6 +228,7 @@ def test_where_nothing_answers_is_one_line(address: str, tmp_path: Path) -> None
     [
         (("--cluster", "here:1", "--tensorboard"), "--tensorboard: events are written where a run is"),
         (("--shared", "folder"), "--shared: a folder for the nodes of a cluster"),
+        (("--cluster", "here:1"), "--cluster here:1: needs --shared DIR, a folder that every node"),
     ],
 )
 def test_what_a_cluster_cannot_do_is_one_line(words: tuple[str, ...], why: str, tmp_path: Path) -> None:
@@ -236,7 +244,8 @@ def test_recipes_of_ones_own_stay_here(tmp_path: Path) -> None:
 
 def test_without_ray_the_command_says_how_to_get_it(tmp_path: Path) -> None:
     program = "import sys; sys.modules['ray'] = None; from bench.__main__ import main; main()"
-    said = one_line("-c", program, "run", "r4-classify", "--cluster", "here:1", "--out", str(tmp_path))
+    words = ("--cluster", "here:1", "--shared", str(tmp_path / "shared"), "--out", str(tmp_path))
+    said = one_line("-c", program, "run", "r4-classify", *words)
     assert said == "bench: --cluster: Ray is not installed; pip install -e '.[ray]'\n"
 
 
@@ -248,27 +257,44 @@ def one_line(*words: str) -> str:
     return done.stderr
 
 
-# ---------------------------------------------------------------- what is kept
+# ---------------------------------------------------------------- what is handed back
+
+
+def as_run(record: Record) -> Run:
+    """As much of a run as its files are found by."""
+    printed = SimpleNamespace(slug=record.slug)
+    return SimpleNamespace(printed=printed, run_id=record.run_id)  # type: ignore[return-value]
 
 
 def test_a_run_that_a_lost_node_had_ended_is_not_run_again(tmp_path: Path) -> None:
-    """In a shared folder; what the driver had before is no news."""
+    """What the driver had before is no news."""
     recorded = put(tmp_path, "r4-classify", 0.5)
-    run = SimpleNamespace(printed=SimpleNamespace(slug=recorded.slug), run_id=recorded.run_id)
-    before = cluster._records_of(run, tmp_path)  # type: ignore[arg-type]
+    run = as_run(recorded)
+    before = cluster._records_of(run, tmp_path)
     assert [*before] == [f"records/r4-classify/{recorded.run_id}.json"]
-    assert cluster._finished_since(run, tmp_path, {})  # type: ignore[arg-type]
-    assert not cluster._finished_since(run, tmp_path, before)  # type: ignore[arg-type]
+    assert cluster._finished_since(run, tmp_path, {})
+    assert not cluster._finished_since(run, tmp_path, before)
     put(tmp_path, "r4-classify", None, attempt=2, status="interrupted")
-    assert not cluster._finished_since(run, tmp_path, before)  # type: ignore[arg-type]
+    assert not cluster._finished_since(run, tmp_path, before)
 
 
-def test_the_keeper_has_the_last_two_checkpoints() -> None:
-    """Only the newest is sent; that until now becomes the one before, as in a folder."""
-    keeper, (newest, before) = cluster.Keeper(), checkpoint.NAMES
-    keeper.keep("run", {newest: b"1"})
-    keeper.keep("run", {newest: b"2", "masks/epoch-1.npy": b"m"})
-    keeper.keep("run", {newest: b"3"})
-    assert keeper.kept("run") == {newest: b"3", before: b"2", "masks/epoch-1.npy": b"m"}
-    keeper.forget("run")
-    assert keeper.kept("run") == {}
+def test_a_run_hands_back_its_own_files_of_a_folder_with_two_seeds(tmp_path: Path) -> None:
+    """Records, per-image results, pictures, weights and a traceback; no checkpoint, and nothing of seed 1."""
+    left: dict[int, set[str]] = {}
+    found = [put(tmp_path, "r4-seg-b", 0.5, seed=seed) for seed in (0, 1)]
+    found.append(put(tmp_path, "r4-seg-b", 0.6, seed=0, attempt=2))
+    for record in found:
+        slug, run_id = record.slug, record.run_id
+        work = tmp_path / "work" / slug / run_id
+        work.mkdir(parents=True, exist_ok=True)
+        for name in ("weights.safetensors", "traceback.txt", checkpoint.NAMES[0]):
+            (work / name).write_bytes(f"{record.seed} {name}".encode())
+        names = {f"records/{slug}/{record.name}{ending}" for ending in (".json", ".npz")}
+        names |= {figure["file"] for figure in record.figures}
+        names |= {f"work/{slug}/{run_id}/{name}" for name in ("weights.safetensors", "traceback.txt")}
+        left.setdefault(record.seed, set()).update(names)
+    assert len({record.run_id for record in found}) == 2
+    for record in found[:2]:
+        files = cluster._left_by(as_run(record), tmp_path)
+        assert set(files) == left[record.seed]
+        assert all(content == (tmp_path / name).read_bytes() for name, content in files.items())

@@ -28,7 +28,7 @@ from packaging.requirements import Requirement
 from PIL import Image
 
 from bench.cli import options as options_module
-from bench.runs import execute, tiers
+from bench.runs import execute, recording, tiers
 from reference.data import OFFICIAL_PALETTE, synthetic
 from reference.data.description import read_name, read_palette
 from reference.data.landcover import read_mask
@@ -55,7 +55,7 @@ def make_small(patch: pytest.MonkeyPatch) -> None:
     for role, counts in COUNTS.items():
         patch.setitem(synthetic.COUNTS, role, counts)
     patch.setattr(execute, "draw", lambda *words: [])
-    patch.setattr(execute, "flops_per_sample", lambda recipe: (1.0, 3.0))
+    patch.setattr(recording, "flops_per_sample", lambda recipe: (1.0, 3.0))
     for name in ("BENCH_CLAIMS", "BENCH_CACHE"):
         patch.delenv(name, raising=False)
 

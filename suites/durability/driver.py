@@ -36,6 +36,7 @@ from reference.files import write_atomically
 from reference.recipes import RECIPES
 from reference.training import loop
 from reference.training.evaluation import Batches
+from reference.training.state import Outcome
 
 SECONDS = 300.0
 """After so long a child that has not ended counts as hanging."""
@@ -174,7 +175,7 @@ def tiny() -> None:
 
 
 def one_picture(
-    recipe: Any, tier: str, dataset: Any, outcome: loop.Outcome, work: Path, out: Path, name: str
+    recipe: Any, tier: str, dataset: Any, outcome: Outcome, work: Path, out: Path, name: str, _: object
 ) -> list[dict[str, str]]:
     """In place of drawing, which takes longer than all else: the curves, written as pictures are."""
     content = repr(sorted(outcome.curves.items())).encode()

@@ -304,7 +304,7 @@ FORGERIES: dict[str, dict[str, Any]] = {
     "a run id upwards": {"run_id": "../../../../0123"},
     "a picture upwards": {"figures": [{"kind": "tsne", "file": "figures/../../secret", "sha256": ""}]},
     "a picture anywhere": {"figures": [{"kind": "tsne", "file": "/etc/passwd", "sha256": ""}]},
-    "a future schema": {"schema": 2},
+    "a future schema": {"schema": 99},
     "a status of its own": {"status": "fine"},
     "a tier of markup": {"tier": "<b>full</b>"},
     "a source of markup": {"data": {"source": "official|x"}},

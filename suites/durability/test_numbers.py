@@ -20,7 +20,9 @@ from bench.runs import records
 from reference.data.dataset import Dataset, Split, hold_out
 from reference.errors import InputError
 from reference.training import checkpoint
-from reference.training.loop import EXPLODED_RATIO, DivergedError, _gradient_norm, _refuse_explosion, _State
+from reference.training.state import State
+from reference.training.step import gradient_norm
+from reference.training.watch import EXPLODED_RATIO, DivergedError, refuse_explosion
 
 Command = Callable[..., Any]
 
@@ -83,8 +85,8 @@ def test_what_is_advised_fits(run: Command, command: Command, data: Path, tmp_pa
     assert "BatchNorm sees each part by itself" in said["why"]
 
 
-def state(*norms: float) -> _State:
-    fresh = _State.fresh()
+def state(*norms: float) -> State:
+    fresh = State()
     fresh.epoch, fresh.curves = len(norms), {"grad_norm": list(norms)}
     return fresh
 
@@ -93,22 +95,22 @@ def test_the_gradient_norm_is_that_of_all_parameters_together() -> None:
     network = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
     network(torch.randn(5, 3)).square().sum().backward()
     whole = torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
-    assert float(_gradient_norm(network)) == pytest.approx(float(whole.double().norm()), rel=1e-5)
+    assert float(gradient_norm(network)) == pytest.approx(float(whole.double().norm()), rel=1e-5)
 
 
 def test_an_explosion_is_ten_thousand_times_the_first_epochs_gradient() -> None:
     network = nn.Linear(2, 2)
-    _refuse_explosion(state(0.5, 0.5 * EXPLODED_RATIO), network)
-    _refuse_explosion(state(math.nan, 2.0, 1.0), network)  # an older checkpoint without its first norm
+    refuse_explosion(state(0.5, 0.5 * EXPLODED_RATIO), network)
+    refuse_explosion(state(math.nan, 2.0, 1.0), network)  # an older checkpoint without its first norm
     with pytest.raises(DivergedError, match=r"norm is 5\.1e\+03 in epoch 2, more than 10000 times .* 0\.5$"):
-        _refuse_explosion(state(0.5, 0.51 * EXPLODED_RATIO), network)
+        refuse_explosion(state(0.5, 0.51 * EXPLODED_RATIO), network)
     for wrong in (math.nan, math.inf):
         with pytest.raises(DivergedError, match=rf"gradient norm is {wrong} in epoch 2"):
-            _refuse_explosion(state(0.5, wrong), network)
+            refuse_explosion(state(0.5, wrong), network)
     with torch.no_grad():
         network.weight[0, 0] = math.inf
     with pytest.raises(DivergedError, match="weights are no longer finite after epoch 1"):
-        _refuse_explosion(state(0.5), network)
+        refuse_explosion(state(0.5), network)
 
 
 def test_a_class_of_one_image_is_refused_where_a_part_must_be_held_out() -> None:

@@ -32,7 +32,7 @@ from bench.runs import records, run_plan
 from bench.runs.records import Record
 from reference.errors import InputError
 from reference.recipes import RECIPES
-from reference.training.loop import Numerics
+from reference.training.numerics import Numerics
 
 # A smoke run is minutes of training: it must only show that the recipe learns what it is given, which
 # these margins above the majority class do (top-1 of 10 classes; mIoU of six).

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up import start_of
 from scipy import stats
 
 from bench.claims.claim import KINDS, Claim, Ledger
@@ -94,7 +95,7 @@ def a_run(
             "unique_val": n,
             "note": "",
         },
-        initial_weights={"from": recipe.init, "hash": ""},
+        initial_weights={"from": recipe.init, "hash": "", **start_of(recipe, tier)},
         provenance={"commit": None, "dirty": None, "reference_hash": provenance.reference_hash()},
         metrics={"best": metrics, "final": metrics} if status == "ok" else {},
         confusion=[],
@@ -402,14 +403,15 @@ def test_of_one_seed_shown_otherwise_the_same_result_stands() -> None:
 
 
 def test_runs_from_different_weights_are_different_groups() -> None:
-    mine = {"from": "file mine.safetensors", "hash": ""}
+    mine = {"from": "file mine.safetensors", "hash": "", "start": "1234567890", "start_recipe": ""}
     drawn = {"tier": "smoke", "source": "synthetic"}
     found = runs("r1-finetune-b", [0.3], **drawn)
     found += runs("r1-finetune-b", [0.4], initial_weights=mine, **drawn)
     groups = Runs(found).groups["r1-finetune-b"]
     assert [len(group.runs) for group in groups] == [1, 1]
     said = {named(group) for group in groups}
-    assert said == {"synthetic data, smoke tier", "synthetic data, smoke tier; from file mine.safetensors"}
+    other = "synthetic data, smoke tier; from file mine.safetensors (12345678)"
+    assert said == {"synthetic data, smoke tier", other}
 
 
 def test_words_of_a_recipe_may_change() -> None:
@@ -762,7 +764,7 @@ def pretrained(right: int) -> Record:
 
 @pytest.mark.parametrize(
     ("start", "label"),
-    [(None, "not tested: chance"), (pretrained(33), "not tested: chance"), (pretrained(90), "reproduced")],
+    [(None, "not tested: data"), (pretrained(33), "not tested: chance"), (pretrained(90), "reproduced")],
 )
 def test_pre_training_has_to_have_learned(start: Record | None, label: str) -> None:
     """R5's BYOL after 20 of its 1,000 epochs: .118 of ten classes."""

@@ -14,7 +14,7 @@ import pytest
 from reference import augment, embeddings, losses, metrics, schedules
 from reference.models import MODELS, automask, byol, deeplab, fcn, heads, resnet, vgg
 from reference.recipes.recipe import Phase, Recipe
-from reference.training.loop import OPTIMIZERS
+from reference.training.step import OPTIMIZERS
 
 SUITES = Path(__file__).parents[1]
 # Its epsilons are a sequence, which a recipe's loss_args cannot hold; Poly-1 is the one that is trained with.

@@ -448,6 +448,23 @@ def test_uncommitted_code_stays_out_unless_asked_for(out: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ({"commit": None, "dirty": True}, "git could not tell which code it ran"),
+        ({"commit": None, "dirty": None}, "run of an installed package, whose commit nobody knows"),
+        ({"commit": "0123456789abcdef", "dirty": None}, "commit nobody knows"),
+        ({}, "commit nobody knows"),
+    ],
+)
+def test_unknown_code_stays_out_unless_asked_for(
+    out: Path, tmp_path: Path, code: dict[str, object], said: str
+) -> None:
+    put(out, CLASSIFY, 0.5, seed=4, provenance=code | {"reference_hash": ""})
+    assert said in refused(out, tmp_path / "results")
+    assert publish.publish(out, tmp_path / "results", allow_dirty=True)
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda out: the_picture(out).write_bytes(b"other"), "changed since its record"),

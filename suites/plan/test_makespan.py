@@ -1,108 +1,84 @@
-"""Plans on several GPUs: against every order there is on small cases, and against bounds on all."""
+"""Bounds of a plan on several GPUs, against every schedule there is of small plans."""
 
 from __future__ import annotations
 
 import itertools
-import json
-import subprocess
-import sys
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.plan.makespan import Placed, Task, bounds, schedule, tails
-from reference.errors import InputError
+from bench.cli import app
+from bench.plan.hours import Job, Price
+from bench.plan.makespan import bounds, closing
+from reference.recipes import RECIPES
 
-ROOT = Path(__file__).parents[2]
+
+def a_job(name: str, hours: float | None, start: str = "") -> Job:
+    """A job of so many hours that starts from another one, or from scratch."""
+    recipe = replace(RECIPES["r4-classify"], slug=name, init=f"run:{start}" if start else "scratch")
+    return Job(recipe=recipe, images=1, evaluated=1, price=Price(1.0, ""), hours=hours, settles=())
 
 
 @st.composite
-def plans(draw: st.DrawFn, most: int) -> list[Task]:
-    """Tasks of whole hours, each after some of those before it."""
-    count = draw(st.integers(1, most))
-    tasks: list[Task] = []
-    for i in range(count):
-        after = draw(st.sets(st.sampled_from(range(i)), max_size=2)) if i else set()
-        tasks.append(Task(f"t{i}", float(draw(st.integers(1, 9))), tuple(f"t{j}" for j in sorted(after))))
-    return draw(st.permutations(tasks))
+def plans(draw: st.DrawFn, most: int) -> list[Job]:
+    """Jobs of whole hours, each after one of those before it or after none."""
+    jobs: list[Job] = []
+    for index in range(draw(st.integers(1, most))):
+        start = draw(st.sampled_from(["", *(job.recipe.slug for job in jobs)]))
+        jobs.append(a_job(f"t{index}", float(draw(st.integers(1, 9))), start))
+    return jobs
 
 
-def makespan(placed: list[Placed]) -> float:
-    return max(one.end for one in placed)
-
-
-def best(tasks: list[Task], gpus: int) -> float:
-    """The shortest of all schedules: of every order, each task placed as early as may be."""
-    shortest = float("inf")
-    for order in itertools.permutations(tasks):
-        ends: dict[str, float] = {}
-        free = [0.0] * gpus
-        for task in order:
-            if not set(task.after) <= set(ends):
-                break
-            gpu = min(range(gpus), key=free.__getitem__)
-            start = max([free[gpu], *(ends[name] for name in task.after)])
-            ends[task.name] = free[gpu] = start + task.hours
-        else:
-            shortest = min(shortest, max(ends.values()))
-    return shortest
+def makespan(order: Sequence[Job], gpus: int) -> float | None:
+    """Hours of one order, each job as early as may be; None where a job comes before its start."""
+    ends: dict[str, float] = {"scratch": 0.0}
+    free = [0.0] * gpus
+    for job in order:
+        start = job.recipe.init.removeprefix("run:")
+        if start not in ends:
+            return None
+        gpu = min(range(gpus), key=free.__getitem__)
+        free[gpu] = ends[job.recipe.slug] = max(free[gpu], ends[start]) + (job.hours or 0.0)
+    return max(free)
 
 
 @given(plans(most=5), st.integers(1, 3))
-def test_a_schedule_is_between_the_best_and_grahams_bound(tasks: list[Task], gpus: int) -> None:
-    found, optimum = makespan(schedule(tasks, gpus)), best(tasks, gpus)
-    assert found >= optimum
-    assert found <= (2 - 1 / gpus) * optimum + 1e-9
+def test_the_best_of_all_schedules_is_between_the_bounds(jobs: list[Job], gpus: int) -> None:
+    lengths = [makespan(order, gpus) for order in itertools.permutations(jobs)]
+    best = min(length for length in lengths if length is not None)
+    least = bounds(jobs, seeds=1, gpus=gpus)
+    assert max(least.critical_path, least.work_share) <= best + 1e-9
+    assert best <= least.critical_path + least.work_share + 1e-9
     if gpus == 1:
-        assert found == optimum
+        assert best == least.work_share
+    assert makespan(jobs, len(jobs)) == least.critical_path, "with a GPU for each job only the chain counts"
 
 
-@given(plans(most=30), st.integers(1, 9))
-def test_every_task_runs_once_after_what_it_needs_and_alone_on_its_gpu(tasks: list[Task], gpus: int) -> None:
-    placed = schedule(tasks, gpus)
-    assert sorted(one.task.name for one in placed) == sorted(task.name for task in tasks)
-    ends = {one.task.name: one.end for one in placed}
-    for one in placed:
-        assert one.end == one.start + one.task.hours
-        assert all(ends[name] <= one.start for name in one.task.after)
-        assert 0 <= one.gpu < gpus
-    for a, b in itertools.combinations(placed, 2):
-        assert a.gpu != b.gpu or a.end <= b.start or b.end <= a.start
-    least = bounds(tasks, gpus)
-    assert max(least.critical_path, least.work_share) <= makespan(placed) + 1e-9
-    assert makespan(placed) <= least.critical_path + least.work_share + 1e-9
+@given(plans(most=9), st.integers(1, 5), st.integers(1, 9))
+def test_seeds_add_work_and_no_length(jobs: list[Job], seeds: int, gpus: int) -> None:
+    one, many = bounds(jobs, seeds=1, gpus=gpus), bounds(jobs, seeds=seeds, gpus=gpus)
+    assert (many.chain, many.critical_path) == (one.chain, one.critical_path)
+    assert many.work_share == pytest.approx(seeds * one.work_share)
+    assert many.runs == seeds * len(jobs)
 
 
-def test_the_longest_chain_goes_first() -> None:
-    """Two GPUs; a (2 h) then b (3 h); c and d of 2 h. By hours alone c and d would go first: 7 h."""
-    tasks = [Task("c", 2), Task("d", 2), Task("a", 2), Task("b", 3, ("a",))]
-    assert makespan(schedule(tasks, 2)) == 5
-    assert tails(tasks) == {"a": 5, "b": 3, "c": 2, "d": 2}
+def test_bounds_of_a_plan_by_hand() -> None:
+    jobs = [a_job("a", 2.0), a_job("b", 3.0, "a"), a_job("c", 4.0), a_job("d", None), a_job("e", 9.0, "d")]
+    least = bounds(jobs, seeds=3, gpus=2)
+    assert (least.runs, least.chain, least.critical_path, least.work_share) == (9, ("a", "b"), 5.0, 13.5)
+    assert closing(least, 2) == [
+        "9 runs on 2 GPUs: at least 13.50 h, at most 18.50 h. Critical path 5.00 h, work / GPUs 13.50 h.",
+        "The critical path is a → b.",
+    ]
+    assert closing(bounds([], seeds=1, gpus=1), 1) == ["Nothing to run."]
 
 
-@pytest.mark.parametrize(
-    ("tasks", "said"),
-    [
-        ([Task("a", 1, ("b",))], "a: comes after b, which is not among the tasks"),
-        ([Task("a", 1, ("b",)), Task("b", 1, ("a",))], "comes after itself"),
-    ],
-)
-def test_a_start_that_is_missing_or_goes_round_is_refused(tasks: list[Task], said: str) -> None:
-    with pytest.raises(InputError, match=said):
-        schedule(tasks, 2)
-
-
-def test_the_command_places_every_run_after_what_it_starts_from() -> None:
-    words = ["plan", "--gpus", "8", "--seeds", "3", "--format", "json"]
-    done = subprocess.run(
-        [sys.executable, "-m", "bench", *words], capture_output=True, text=True, cwd=ROOT, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    table = json.loads(done.stdout)
-    names = [name for row in table for name in row["in order"]]
-    assert len(table) == 8
-    assert len(names) == len(set(names))
-    assert {"r3-byol/2", "r3-finetune-c/2", "r4-seg-b/0"} <= set(names)
-    assert "critical path" in done.stderr.lower()
+def test_the_command_prints_both_bounds_below_its_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert not app(["plan", "--gpus", "8", "--seeds", "3"], standalone_mode=False)
+    printed = capsys.readouterr().out
+    assert "r3-finetune-c" in printed
+    assert "on 8 GPUs: at least" in printed
+    assert "The critical path is r1-seg-b." in printed

@@ -20,7 +20,7 @@ from bench.throughput import results, timing
 from bench.throughput.results import Result
 from reference.errors import InputError
 from reference.recipes import RECIPES
-from reference.training.loop import Numerics
+from reference.training.numerics import Numerics
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = [claim for ledger in load_ledgers() for claim in ledger.claims]

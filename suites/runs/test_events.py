@@ -20,7 +20,8 @@ from reference.data import synthetic
 from reference.errors import InputError
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Phase, Recipe
-from reference.training.loop import Numerics, Progress
+from reference.training.numerics import Numerics
+from reference.training.state import Progress
 
 PHASES = (
     Phase(optimizer="sgd", lr=0.02, epochs=3, schedule="cosine", warmup_epochs=1),

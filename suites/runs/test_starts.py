@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,7 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bench.cli import run_command
-from bench.runs import execute, records, run_plan, tiers
+from bench.grading import groups
+from bench.runs import execute, recording, records, run_plan, starts, tiers
 from bench.runs.run_plan import NotRun, Run
 from reference import models
 from reference.data import synthetic
@@ -20,7 +23,7 @@ from reference.models.resnet import Bottleneck, ResNet
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Recipe
 from reference.training import checkpoint
-from reference.training.loop import Numerics
+from reference.training.numerics import Numerics
 from reference.training.randomness import key
 
 Plan = Callable[..., tuple[list[Run], list[NotRun]]]
@@ -67,6 +70,11 @@ def test_a_fine_tuning_runs_its_pre_training_first_and_reuses_it(plan: Plan, tmp
     assert byol.status == tuned.status == "ok", (byol.reason, tuned.reason)
     assert tuned.initial_weights["from"] == "run:r3-byol"
     assert tuned.initial_weights["run_id"] == byol.run_id
+    assert byol.initial_weights["start"] == byol.initial_weights["start_recipe"] == ""
+    manifest, numerics = byol.data["manifest"], byol.numerics
+    assert tuned.initial_weights["start"] == starts.hash_of_run(byol.recipe, manifest, numerics, "")
+    assert tuned.initial_weights["start_recipe"] == starts.present_recipe_hash("run:r3-byol", "smoke")
+    assert groups.is_of_present_recipe(records.read(records.path_of(tmp_path, tuned)))
 
     assert execute.missing(runs, tmp_path) == []
     both, _ = plan("r3-finetune-c", "r3-finetune-e")
@@ -119,8 +127,23 @@ def test_what_a_run_starts_from_is_part_of_its_identity(plan: Plan, tmp_path: Pa
     record = execute.execute(given[0], tmp_path)
     assert record.status == "ok", record.reason
     assert record.initial_weights["from"] == "file one.safetensors"
+    assert record.initial_weights["start"] == hashlib.sha256(files[0].read_bytes()).hexdigest()
+    assert given[0].start_hash != given[1].start_hash
     # a file takes the supervised backbone's place, nobody else's
     assert plan("r3-finetune-c", backbone=files[0])[0][0].start is not None
+
+
+def test_the_start_counts_in_the_identity_and_its_seed_does_not_in_its_hash(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fine-tuning itself is the same before and after; only what it starts from has changed."""
+    before, other_seed = plan("r3-finetune-c", seeds=2)[0]
+    monkeypatch.setitem(RECIPES, "r3-byol", replace(RECIPES["r3-byol"], tau=0.5))
+    (after,) = plan("r3-finetune-c")[0]
+    assert after.recipe == before.recipe
+    assert len({before.run_id, other_seed.run_id, after.run_id}) == 3
+    assert before.start_hash == other_seed.start_hash != after.start_hash
+    assert after.run_id != replace(after, start=None).run_id != before.run_id
 
 
 @pytest.mark.parametrize(
@@ -194,7 +217,7 @@ def test_flops_are_counted_before_training(
         return 1.0, 3.0
 
     monkeypatch.setattr(execute, "train", interrupted)
-    monkeypatch.setattr(execute, "flops_per_sample", counted)
+    monkeypatch.setattr(recording, "flops_per_sample", counted)
     (run,), _ = plan("supervised")
     with pytest.raises(KeyboardInterrupt):
         execute.execute(run, tmp_path)

@@ -16,8 +16,9 @@ import torch
 from bench.throughput.timing import wait
 from reference import losses, models
 from reference.recipes import RECIPES
-from reference.training import distributed
-from reference.training.loop import Numerics, train_step
+from reference.training import batchnorm, distributed
+from reference.training.numerics import Numerics
+from reference.training.step import train_step
 
 
 def main(slug: str, kind: str, dtype: str, width: int, size: int, batch: int, steps: int) -> None:
@@ -36,7 +37,7 @@ def main(slug: str, kind: str, dtype: str, width: int, size: int, batch: int, st
     held = distributed.rows(batch, mirrored=False)
     images = torch.randn(batch, 3, size, size, generator=draws)[held.at].to(device)
     targets = torch.randint(recipe.num_classes, (batch, size, size), generator=draws)[held.at].to(device)
-    model = distributed.synchronise(model).train()
+    model = batchnorm.synchronise(model).train()
     numerics = Numerics(device=kind, dtype=dtype, deterministic=False)
     step = partial(
         train_step,
@@ -48,7 +49,7 @@ def main(slug: str, kind: str, dtype: str, width: int, size: int, batch: int, st
         recipe,
         numerics,
         share=distributed.share(held, targets, recipe),
-        gradients=distributed.GradientSum(model),
+        forward=distributed.summing_gradients(model),
     )
     for _ in sys.stdin:
         first, *_ = [step() for _ in range(steps)]

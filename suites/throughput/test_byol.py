@@ -25,8 +25,8 @@ from reference.models import build
 from reference.models.byol import BYOL
 from reference.recipes import r3
 from reference.recipes.r4 import IMAGENET_MEAN, IMAGENET_STD
-from reference.training.loop import Numerics as LoopNumerics
-from reference.training.loop import train_step
+from reference.training.numerics import Numerics as LoopNumerics
+from reference.training.step import train_step
 
 DECAY = 0.99
 CHAIN = ("color_jitter", "grayscale", "horizontal_flip", "gaussian_blur", "pad", "random_resized_crop")

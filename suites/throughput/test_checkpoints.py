@@ -19,7 +19,8 @@ from bench.throughput.timing import interleave
 from reference.data import open_dataset
 from reference.recipes import RECIPES
 from reference.training import checkpoint
-from reference.training.loop import Numerics, train
+from reference.training.loop import train
+from reference.training.numerics import Numerics
 
 
 @pytest.mark.usefixtures("one_core")

@@ -16,7 +16,7 @@ from bench.throughput.timing import interleave
 from reference import losses
 from reference.models import MODELS, build
 from reference.models.byol import BYOL, Prediction
-from reference.training.loop import OPTIMIZERS
+from reference.training.step import OPTIMIZERS
 
 CLASSES = 7
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from reference.training import distributed
-from reference.training.distributed import GlobalBatchNorm
+from reference.training.batchnorm import GlobalBatchNorm
 
 SHAPE = (7, 5, 3, 2)
 """Seven images: two ranks have three and four."""

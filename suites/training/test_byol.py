@@ -22,7 +22,11 @@ from reference.models.resnet import Bottleneck, ResNet
 from reference.recipes.recipe import Assumption, Phase, Recipe
 from reference.training import byol, classify
 from reference.training.evaluation import Batches
-from reference.training.loop import DivergedError, Numerics, Outcome, Progress, _optimizer, train, train_step
+from reference.training.loop import train
+from reference.training.numerics import Numerics
+from reference.training.state import Outcome, Progress
+from reference.training.step import build_optimizer, train_step
+from reference.training.watch import DivergedError
 
 RECIPE = Recipe(
     slug="tiny-byol",
@@ -107,7 +111,7 @@ def test_twenty_steps_follow_byol_pytorch(phase: Phase) -> None:
         lr=phase.lr,
         **({"momentum": phase.momentum} if phase.optimizer == "sgd" else {}),
     )
-    ours = _optimizer(phase, model.train(), 1.0)
+    ours = build_optimizer(phase, model.train(), 1.0)
     probe = torch.randn(16, 3, 32, 32, dtype=torch.float64)
     for _ in range(STEPS):
         views = torch.randn(2, 8, 3, 32, 32, dtype=torch.float64).unbind()
@@ -159,7 +163,7 @@ def test_the_target_moves_after_the_step_and_towards_the_new_weights(dataset: Da
         ResNet("resnet50", Bottleneck, (3, 4, 6, 3), num_classes=None, width=4), hidden=32, projection=8
     ).train()
     before = model.target_encoder.conv1.weight.clone()
-    optimizer = _optimizer(Phase(optimizer="sgd", lr=1.0, epochs=1), model, 1.0)
+    optimizer = build_optimizer(Phase(optimizer="sgd", lr=1.0, epochs=1), model, 1.0)
     views = (torch.randn(8, 3, 32, 32), torch.randn(8, 3, 32, 32))
     train_step(model, optimizer, views, torch.zeros(8), byol_loss, RECIPE, CPU, decay=0.9)
     after = model.encoder.conv1.weight.detach()

@@ -21,8 +21,9 @@ from torch import nn
 
 from bench.runs import records
 from reference.recipes import RECIPES
-from reference.training import distributed
-from reference.training.distributed import GlobalBatchNorm, Rows, World
+from reference.training import batchnorm, distributed
+from reference.training.batchnorm import GlobalBatchNorm
+from reference.training.distributed import Rows, World
 
 PROGRAM = Path(__file__).with_name("trained_by_ranks.py")
 ROOT = Path(__file__).parents[2]
@@ -150,7 +151,7 @@ def test_a_lost_or_doubled_image_is_noticed() -> None:
 
 def test_alone_nothing_is_changed() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
-    assert distributed.synchronise(model) is model
+    assert batchnorm.synchronise(model) is model
     assert isinstance(model[1], nn.BatchNorm2d)
     held = Rows.whole(5)
     assert distributed.share(held, torch.zeros(5), RECIPES["r4-classify"]) == 1.0

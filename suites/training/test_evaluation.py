@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from reference.recipes import r4
 from reference.recipes.recipe import Recipe
 from reference.training import classify, segment
 from reference.training.evaluation import Batches
+from reference.training.state import State
 
 CLASSES = 7
 SCORED = range(6)
@@ -106,11 +108,32 @@ def test_confusion_of_every_image_is_kept() -> None:
     np.testing.assert_array_equal(found.confusion, found.per_image.sum(axis=0))
 
 
-def test_a_class_that_is_nowhere_makes_the_mean_undefined_and_worst() -> None:
+def test_a_class_that_is_nowhere_makes_the_mean_undefined() -> None:
+    """Selection then goes by the classes that the truth holds."""
     predicted, truth = (np.where(labels == 4, 0, labels) for labels in random_pair((5, 8, 9), seed=2))
     found = evaluate_masks(predicted, truth)
     assert math.isnan(found.metrics["miou"].value)
-    assert found.score == -math.inf
+    each = jaccard_score(truth.ravel(), predicted.ravel(), labels=(0, 1, 2, 3, 5), average=None)
+    assert found.score == pytest.approx(each.mean(), rel=1e-12)
+
+
+def test_predicting_a_class_that_is_absent_makes_no_epoch_the_best() -> None:
+    """The second epoch alone has a defined mean, for predicting what is nowhere; it is the worst of three."""
+    predicted, truth = (np.where(labels == 4, 0, labels) for labels in random_pair((5, 8, 9), seed=2))
+    worse = np.where(predicted == truth, (predicted + 1) % 3, predicted)
+    worse[0, 0, 0] = 4
+    better = np.where(predicted == 0, truth, predicted)
+    state = State()
+    for masks in (predicted, worse, better):
+        state.epoch += 1
+        state.note(evaluate_masks(masks, truth), {"train_loss": 1.0}, {})
+    assert [math.isnan(value) for value in state.curves["val_miou"]] == [True, False, True]
+    assert state.best_epoch == 3
+
+
+def test_truth_without_a_scored_class_scores_worst() -> None:
+    predicted, truth = random_pair((5, 8, 9), seed=2)
+    assert evaluate_masks(predicted, np.full_like(truth, 6)).score == -math.inf
 
 
 def test_majority_paints_everything_in_the_scored_class_that_fills_most() -> None:
@@ -130,6 +153,69 @@ def test_every_image_weighs_the_same_in_the_loss(task: str) -> None:
     expected = log_loss(truth.ravel(), scores / scores.sum(axis=1, keepdims=True), labels=range(CLASSES))
     found = evaluate_masks(predicted, truth) if task == "segment" else evaluate_labels(predicted, truth)
     assert found.loss == pytest.approx(expected, rel=1e-6)  # float32 logits
+
+
+IGNORE = (("ignore_index", 6),)
+
+
+@pytest.mark.parametrize("recipe", [r4.SEG_A, r4.CLASSIFY], ids=["segment", "classify"])
+def test_every_target_that_counts_weighs_the_same_in_the_loss(recipe: Recipe) -> None:
+    """Of the first batch few are counted, of the second all; and a batch may be wholly ignored."""
+    masks = recipe.task == "segment"
+    predicted, truth = random_pair((8, 4, 4) if masks else (8,), seed=7)
+    truth = truth % 6
+    truth.reshape(8, -1)[:3] = 6
+    truth.reshape(8, -1)[3, 0], truth.reshape(8, -1)[4:6] = 6, 6
+    scores = torch.from_numpy(3.0 * np.eye(CLASSES)[predicted.ravel()])
+    expected = F.cross_entropy(scores, torch.from_numpy(truth.ravel()), ignore_index=6)
+    loss = partial(cross_entropy, ignore_index=6)
+    dataset = dataset_of(predicted, truth.astype(np.uint8) if masks else truth)
+    batches = Batches.of(dataset.val, torch.device("cpu"))
+    model = Oracle(per_pixel=masks)
+    task = segment if masks else classify
+    counting = replace(unscaled(recipe), loss_args=IGNORE)
+    found = task.evaluate(model, batches, dataset, counting, loss)
+    assert found.loss == pytest.approx(float(expected), rel=1e-6)
+    nothing = replace(batches, targets=torch.full_like(batches.targets, 6))
+    assert math.isnan(task.evaluate(model, nothing, dataset, counting, loss).loss)
+
+
+class Reader(nn.Module):
+    """Logits and features of the class in the red channel's upper left corner."""
+
+    def head(self, features: Tensor) -> Tensor:
+        return features
+
+    def features(self, images: Tensor) -> Tensor:
+        return 3.0 * F.one_hot((images[:, 0, 0, 0] * 255).round().long(), CLASSES).float()
+
+    embed = forward = features
+
+
+def test_evaluation_is_free_of_augmentation() -> None:
+    """The corner holds the class, and every other pixel another one: whatever moves or dyes it shows."""
+    classes = np.arange(40) % 6
+    images = np.zeros((40, 8, 8, 3), np.uint8)
+    images[..., 0] = (classes[:, None, None] + 1) % 6
+    images[:, 0, 0, 0] = classes
+    dataset = dataset_of(classes, classes)
+    dataset = replace(dataset, val=replace(dataset.val, images=images))
+    batches = Batches.of(dataset.val, torch.device("cpu"))
+    recipe = replace(
+        unscaled(r4.CLASSIFY), augment=("color_jitter", "horizontal_flip", "random_resized_crop")
+    )
+    model, expected = Reader(), 3.0 * F.one_hot(torch.from_numpy(classes), CLASSES).float()
+    assert classify.evaluate(model, batches, dataset, recipe, cross_entropy).metrics["top1"].value == 1.0
+    assert torch.equal(classify.embed(model, batches, recipe), expected)
+    features = classify.frozen_features(model, batches, recipe)
+    assert torch.equal(features.images, expected)
+    assert classify.evaluate(model, features, dataset, recipe, cross_entropy).metrics["top1"].value == 1.0
+    masks = np.broadcast_to(classes[:, None, None], (40, 8, 8))
+    of_masks = replace(dataset_of(images[..., 0], masks.astype(np.uint8)), train=dataset.train)
+    batches = Batches.of(of_masks.val, torch.device("cpu"))
+    recipe = replace(unscaled(r4.SEG_A), augment=("horizontal_flip", "vertical_flip"))
+    predicted = segment.predict(Oracle(per_pixel=True), batches, recipe)
+    np.testing.assert_array_equal(predicted, images[..., 0])
 
 
 def evaluate_labels(predicted: np.ndarray, truth: np.ndarray) -> classify.Evaluation:

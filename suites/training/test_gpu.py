@@ -15,7 +15,8 @@ from reference.data import open_dataset
 from reference.data.dataset import Dataset, hold_out
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Recipe
-from reference.training.loop import Numerics, train
+from reference.training.loop import train
+from reference.training.numerics import Numerics
 
 pytestmark = pytest.mark.gpu
 TRAINED = [slug for slug, recipe in RECIPES.items() if recipe.task != "automask"]

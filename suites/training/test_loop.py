@@ -5,20 +5,28 @@ from __future__ import annotations
 import signal
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from reference import models
 from reference.data import open_dataset
 from reference.data.dataset import Dataset
-from reference.recipes import r4
+from reference.models.byol import BYOL, Prediction
+from reference.recipes import r3, r4
 from reference.recipes.recipe import Phase, Recipe
 from reference.schedules import learning_rate
-from reference.training.loop import DivergedError, Numerics, Outcome, Progress, interruptible_backward, train
+from reference.training.loop import train
+from reference.training.numerics import Numerics
 from reference.training.randomness import generator, key
+from reference.training.state import Outcome, Progress
+from reference.training.step import interruptible_backward
+from reference.training.watch import DivergedError
 
 CPU = Numerics(device="cpu")
 
@@ -181,6 +189,55 @@ def test_every_draw_of_a_run_has_a_key_of_its_own(
     train(tiny(r4.CLASSIFY, epochs=2), datasets["classify"], seed=5, numerics=CPU, folder=tmp_path)
     assert len(set(drawn)) == len(drawn)
     assert [words for words in drawn if words[1] == "order"] == [(5, "order", 0), (5, "order", 1)]
+
+
+class DropsOnly(nn.Module):
+    """Notes which of a thousand units its dropout keeps, and learns one number."""
+
+    kept: ClassVar[list[Tensor]] = []
+
+    def __init__(self, *, num_classes: int, width: int = 1) -> None:
+        super().__init__()
+        self.scores = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.kept.append(F.dropout(torch.ones(1000)))
+        return self.scores.expand(len(x), -1)
+
+
+def test_dropout_is_drawn_anew_in_every_step_of_every_epoch(
+    datasets: dict[str, Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(models.MODELS, "drops_only", DropsOnly)
+    monkeypatch.setattr(DropsOnly, "kept", [])
+    recipe = replace(tiny(r4.CLASSIFY), model="drops_only", model_args=(), embed_epochs=())
+    for name in ("once", "again"):
+        train(recipe, datasets["classify"], seed=0, numerics=CPU, folder=tmp_path / name)
+    steps = len(DropsOnly.kept) // 2
+    assert steps > recipe.epochs
+    once, again = torch.stack(DropsOnly.kept).split(steps)
+    assert torch.equal(once, again)
+    assert len(once.unique(dim=0)) == steps
+
+
+def test_the_two_views_of_a_step_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the loop itself, with every augmentation of the recipe."""
+    views: list[tuple[Tensor, Tensor]] = []
+    forward = BYOL.forward
+
+    def noted(self: BYOL, first: Tensor, second: Tensor) -> Prediction:
+        views.append((first, second))
+        return forward(self, first, second)
+
+    monkeypatch.setattr(BYOL, "forward", noted)
+    data = open_dataset("miniimagenet", None, image_size=32, classes=4, train_limit=8, val_limit=2)
+    recipe = replace(tiny(r3.BYOL, epochs=2), embed_epochs=())
+    train(recipe, data, seed=0, numerics=CPU, folder=tmp_path)
+    assert len(views) >= 4
+    for first, second in views:
+        assert not (first == second).flatten(1).all(dim=1).any(), "an image's views are the same"
+    assert len({first.sum().item() for first, _ in views}) == len(views), "an epoch repeats another's"
 
 
 def test_callers_random_state_and_flags_come_back(datasets: dict[str, Dataset], tmp_path: Path) -> None:

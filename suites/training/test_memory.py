@@ -12,7 +12,9 @@ import pytest
 from bench.throughput import timing
 from reference.data import open_dataset
 from reference.recipes import RECIPES
-from reference.training.loop import Numerics, Progress, train
+from reference.training.loop import train
+from reference.training.numerics import Numerics
+from reference.training.state import Progress
 
 STATM = Path("/proc/self/statm")
 STEPS, SETTLED = 1000, 200

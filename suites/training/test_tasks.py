@@ -26,7 +26,9 @@ from reference.recipes import r4
 from reference.recipes.recipe import Recipe
 from reference.training import byol, classify, segment
 from reference.training.evaluation import Batches
-from reference.training.loop import Numerics, train, train_step
+from reference.training.loop import train
+from reference.training.numerics import Numerics
+from reference.training.step import train_step
 
 CPU = Numerics(device="cpu")
 CLASSIFY = replace(
@@ -184,6 +186,22 @@ def test_the_given_encoder_is_the_one_that_is_fine_tuned(dataset: Dataset, tmp_p
             assert torch.equal(tensor, encoder["encoder." + key.removeprefix("backbone.")])
 
 
+# --- normalisation ---------------------------------------------------------------------------------
+
+
+def test_masks_and_views_are_normalised_as_torchvision_does() -> None:
+    recipe = replace(CLASSIFY, mean=(0.1, 0.5, 0.7), std=(0.2, 0.3, 0.9))
+    images, labels = images_and_labels(5)
+    masks = torch.randint(7, (5, 32, 32), generator=torch.Generator().manual_seed(3))
+    (inputs,), targets = segment.batch(images, masks, replace(recipe, task="segment"), torch.Generator())
+    torch.testing.assert_close(inputs, normalised(images, recipe))
+    assert targets is not None
+    assert torch.equal(targets, masks)
+    views, _ = byol.batch(images, labels, replace(recipe, task="byol"), torch.Generator())
+    for view in views:
+        torch.testing.assert_close(view, normalised(images, recipe))
+
+
 # --- BYOL's views ----------------------------------------------------------------------------------
 
 
@@ -198,6 +216,20 @@ def test_the_two_views_of_an_image_are_drawn_apart() -> None:
         torch.testing.assert_close(view, torch.where(flipped.view(-1, 1, 1, 1), plain.flip(-1), plain))
     same = int((first == second).flatten(1).all(dim=1).sum())
     assert binomtest(same, 1000, 0.5).pvalue > 0.001  # the seed is fixed
+
+
+def test_the_probes_neighbours_exclude_the_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every image is a class of its own: a query among its own neighbours would be right, each time."""
+    classes = tuple(map(str, range(50)))
+    many = open_dataset("officehome", None, image_size=8, classes=4, train_limit=50, val_limit=4)
+    train_split = replace(many.train.take(range(50)), targets=np.arange(50))
+    data = replace(many, train=train_split, classes=classes)
+    batches = Batches.of(byol.validation(data), torch.device("cpu"))
+    monkeypatch.setattr(byol, "embed", lambda *_: torch.eye(50))
+    found = byol.evaluate(nn.Identity(), batches, data, CLASSIFY, cross_entropy)  # type: ignore[arg-type]
+    assert found.metrics["knn"].denominator == 10
+    assert found.metrics["knn"].numerator == 0
+    assert len(found.per_image) == 10
 
 
 def test_embedding_moves_no_statistics(dataset: Dataset) -> None:

@@ -24,9 +24,10 @@ from reference.models.byol import BYOL
 from reference.models.resnet import ResNet
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Phase, Recipe
-from reference.training import byol, classify, distributed, segment
+from reference.training import batchnorm, byol, classify, distributed, segment
 from reference.training.distributed import Rows
-from reference.training.loop import Numerics, train
+from reference.training.loop import train
+from reference.training.numerics import Numerics
 
 EPOCHS, BATCH, TRAIN, VAL = 4, 4, 19, 7
 """19 images in batches of 4 are 5 steps, the last of 3: it divides by no number of ranks but 3."""
@@ -112,15 +113,15 @@ def online_only(model: nn.Module) -> nn.Module:
     return model
 
 
-SYNCHRONISE = distributed.synchronise
+SYNCHRONISE = batchnorm.synchronise
 
 FAULTS: dict[str, list[tuple[Any, str, Callable[..., Any]]]] = {
     "": [],
-    "own-statistics": [(distributed, "synchronise", lambda model: model)],
+    "own-statistics": [(batchnorm, "synchronise", lambda model: model)],
     "equal-weights": [(distributed, "share", lambda *_: 1 / distributed.world().size)],
-    "own-gradients": [(distributed.GradientSum, "finish", lambda self: self._sent.clear())],
+    "own-gradients": [(distributed, "summing_gradients", lambda module, **_: module)],
     "own-draws": [(task, "augment_rows", own_draws) for task in (classify, segment, byol)],
-    "own-target": [(distributed, "synchronise", online_only)],
+    "own-target": [(batchnorm, "synchronise", online_only)],
     "neighbours-mixed": [(distributed, "rows", lambda total, mirrored: ROWS(total, mirrored=False))],
 }
 """What may go wrong, by name: each makes several ranks train something else than one process."""

@@ -1,0 +1,120 @@
+"""What the loop watches after each epoch: divergence, collapse, and the images that a report shows."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from reference import embeddings
+from reference.data.dataset import Dataset, Split
+from reference.files import write_atomically
+from reference.models.byol import BYOL
+from reference.recipes.recipe import Recipe
+from reference.training import byol, classify, distributed, segment
+from reference.training.evaluation import Batches
+from reference.training.state import State
+
+EMBEDDED_IMAGES = 2000
+"""Most images whose embedding is drawn: more points hide each other, and t-SNE's time grows with them."""
+
+EXPLODED_RATIO = 1e4
+"""A run explodes when the mean gradient norm of an epoch is so many times that of its first epoch."""
+
+
+class DivergedError(Exception):
+    """Loss, gradient or weights no longer finite, an exploding gradient, a collapse: which, and the epoch."""
+
+
+def refuse_explosion(state: State, model: nn.Module) -> None:
+    """Raise DivergedError for a gradient that is not finite or explodes, or weights that are not finite."""
+    norms, epoch = state.curves["grad_norm"], f"epoch {state.epoch}"
+    first = next((norm for norm in norms if math.isfinite(norm)), math.inf)
+    if not math.isfinite(norms[-1]):
+        raise DivergedError(f"gradient norm is {norms[-1]} in {epoch}")
+    if norms[-1] > EXPLODED_RATIO * first:
+        ratio = f"more than {EXPLODED_RATIO:g} times the first epoch's {first:.2g}"
+        raise DivergedError(f"gradient explodes: its norm is {norms[-1]:.2g} in {epoch}, {ratio}")
+    if not math.isfinite(float(torch.nn.utils.get_total_norm([p.detach() for p in model.parameters()]))):
+        raise DivergedError(f"weights are no longer finite after {epoch}")
+
+
+def refuse_collapse(state: State, recipe: Recipe, model: nn.Module) -> None:
+    """Raise DivergedError if the embeddings of a BYOL encoder have become one point."""
+    if not isinstance(model, BYOL):
+        return
+    spread, size = state.curves["probe_embedding_std"], model.encoder.embedding_size
+    if byol.collapsed(spread, size, recipe.phases[0].warmup_epochs):
+        raise DivergedError(
+            f"collapse: embedding std {spread[-1]:.2g} after epoch {state.epoch}, below"
+            f" {byol.COLLAPSED_SHARE / math.sqrt(size):.2g} for {byol.COLLAPSED_EPOCHS} epochs"
+        )
+
+
+def shown_images(dataset: Dataset, recipe: Recipe) -> list[int]:
+    """Return the validation indices of the images that a report shows, else of the first three."""
+    wanted = [dataset.val.ids.index(name) for name in recipe.mask_images if name in dataset.val.ids]
+    return wanted or list(range(min(3, len(dataset.val.ids))))
+
+
+def keep_masks(
+    model: nn.Module, dataset: Dataset, recipe: Recipe, epoch: int, folder: Path, device: torch.device
+) -> None:
+    """Write predicted masks to ``folder/masks``, at the epochs and of the images that a report shows."""
+    if recipe.task != "segment" or epoch not in recipe.mask_epochs:
+        return
+    indices = shown_images(dataset, recipe)
+    batches = Batches.of(dataset.val.take(indices), device)
+    masks = segment.predict(model, batches, replace(recipe, eval_batch_size=len(indices)))
+    _save_array(folder / "masks" / f"epoch-{epoch}.npy", masks)
+
+
+def embedded_images(dataset: Dataset, recipe: Recipe) -> Split:
+    """Return the images whose embedding is shown: evenly spread over the recipe's split."""
+    split = dataset.train if recipe.embed_split == "train" else dataset.val
+    return split.spread(EMBEDDED_IMAGES)
+
+
+def clusters(
+    model: nn.Module, dataset: Dataset, recipe: Recipe, epoch: int, folder: Path, device: torch.device
+) -> dict[str, float]:
+    """Measure whether classes form clusters in the plane, at the epochs that a report shows; nan at others.
+
+    The points are written to ``folder/embeddings``.
+    """
+    names = {method: "" if method == "tsne" else f"{method}_" for method in recipe.embed_methods}
+    if not recipe.embed_epochs:
+        return {}
+    figures = {f"{p}{name}": math.nan for p in names.values() for name in ("knn_purity", "silhouette")}
+    if epoch not in recipe.embed_epochs:
+        return figures
+    shown = embedded_images(dataset, recipe)
+    features = classify.embed(model, Batches.of(shown, device), recipe)
+    labels = torch.from_numpy(shown.targets)
+    for method, prefix in names.items():
+        points = embeddings.project(features, method)
+        figures[f"{prefix}knn_purity"], figures[f"{prefix}silhouette"] = _figures(points, labels)
+        _save_array(folder / "embeddings" / f"{method}-{epoch}.npy", points.numpy())
+    return figures
+
+
+def _figures(points: Tensor, labels: Tensor) -> tuple[float, float]:
+    """10-NN purity and silhouette; nan where they are undefined: too few points or classes, nan itself."""
+    if len(points) < 2 or not bool(points.isfinite().all()):
+        return math.nan, math.nan
+    purity = embeddings.knn_purity(points, labels, k=embeddings.purity_neighbours(labels))
+    apart = 1 < len(set(labels.tolist())) < len(labels)
+    return purity, embeddings.silhouette(points, labels) if apart else math.nan
+
+
+def _save_array(path: Path, array: np.ndarray) -> None:
+    if not distributed.world().main:
+        return
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_atomically(path, buffer.getvalue())
