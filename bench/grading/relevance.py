@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 from bench.claims.claim import Claim
 from bench.claims.predicates import epochs_of, one_way, purity_ceiling
 from bench.grading import statistics
-from bench.grading.groups import DEFAULTS, WORDS, Group
+from bench.grading.groups import Group
 from bench.grading.measured import PerImage, image_interval, is_recipes_own
 from bench.runs import records
 from bench.runs.records import Record
+from bench.runs.starts import DEFAULTS, WORDS
 from reference.data.dataset import OFFICIAL_PALETTE
 from reference.errors import InputError
 from reference.recipes import RECIPES

@@ -104,7 +104,7 @@ def test_files_are_strict_json(tmp_path: Path) -> None:
     ("change", "said"),
     [
         (lambda text: text.replace('"value": 0.7', '"value": 0.9'), "does not match its hash"),
-        (lambda text: text.replace('"schema": 2', '"schema": 99'), "schema 99"),
+        (lambda text: text.replace(f'"schema": {records.SCHEMA}', '"schema": 99'), "schema 99"),
         (lambda text: text[: len(text) // 2], "not a record"),
         (lambda text: "[1, 2]", "schema 'list'"),
         (lambda text: "", "not a record"),
