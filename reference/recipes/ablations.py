@@ -141,7 +141,7 @@ R3_FOCAL = replace(
     assumptions=(
         *_but(r3.SEG_B, "epsilon"),
         Assumption(field="gamma", value="2", why="as R2's; the paper's"),
-        Assumption(field="alpha", value="none", why="as R2's"),
+        Assumption(field="alpha", value="none", why="as R2's; the report weighs no class"),
     ),
 )
 
