@@ -103,7 +103,7 @@ def test_our_runs_fill_the_lower_half_with_one_analysis(tmp_path: Path) -> None:
     for name, values in (("a", (0.3, 0.35, 0.4)), ("r", ())):
         for seed, value in enumerate(values):
             put(tmp_path, f"r3-finetune-{name}", value, seed=seed, tier="full", source="official")
-    backbone = {"from": "file theirs.pth", "hash": "", "start": "5f" * 32}
+    backbone = {"from": "file theirs.pth", "hash": "", "start": "5f" * 32, "start_recipe": ""}
     for seed in range(3):
         common = {"seed": seed, "tier": "full", "source": "official", "initial_weights": backbone}
         put(tmp_path, "r3-finetune-b", b[seed], **common)
