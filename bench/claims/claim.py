@@ -31,6 +31,9 @@ METRICS: dict[str, Metric] = {
     "knn_purity": Metric("10-NN purity of an embedding", True, 0.0, 1.0),
 }
 
+SURVEYED = ("top1", "miou", "iou")
+"""Metrics whose figures of other reports are collected."""
+
 KINDS: dict[str, str] = {
     "number": "a printed figure",
     "ordering": "one thing is better than another",
@@ -55,6 +58,23 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReferenceClass:
+    """Which figures of other reports a printed result is compared with. Declared, never chosen by outcome.
+
+    Attributes:
+        task: the data set, as in the survey's column ``task``; the claim's own.
+        model: names of networks, or of families in ``bench.claims.others.FAMILIES``; empty for any.
+        pretrained: initial weights, any of these; empty for any.
+        setting: setting of the task, such as ``"A"``; None for any.
+    """
+
+    task: str
+    model: tuple[str, ...] = ()
+    pretrained: tuple[str, ...] = ()
+    setting: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """One checkable statement of a report. Keys that its kind does not have are ``None`` or empty.
 
@@ -74,6 +94,8 @@ class Claim:
         epoch: the epoch the figure is printed for, in the report's own counting.
         approx: printed with "about" or "almost".
         difference_of: recipes (a, b) of a gain a - b.
+        reference_class: the figures of other reports to compare it with; several where the report leaves
+            open which of them it belongs to.
         order: number claims, best first; or, where nothing is printed, recipes (``order_recipes``).
         tie: the ordering claims that its members are about equal.
         model: key of ``reference.models.MODELS`` that the listing is compared with.
@@ -114,6 +136,7 @@ class Claim:
     selection: str = "unstated"
     approx: bool = False
     difference_of: tuple[str, ...] = ()
+    reference_class: tuple[ReferenceClass, ...] = ()
 
     order: tuple[str, ...] = ()
     order_recipes: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ from reference.errors import InputError
 if TYPE_CHECKING:
     pass
 
-from bench.claims.claim import KINDS, METRICS, Claim, Ledger
+from bench.claims.claim import KINDS, METRICS, SURVEYED, Claim, Ledger, ReferenceClass
 from bench.claims.schema import (
     ARGS,
     CLAIMS,
@@ -29,6 +29,7 @@ from bench.claims.schema import (
     KEYS,
     KIND_KEYS,
     KIND_TYPES,
+    REFERENCE_KEYS,
     REQUIRED,
     SLUG,
     TEXT,
@@ -111,8 +112,31 @@ def _claim(table: dict[str, Any], report: str, file: str, position: int) -> Clai
     if kind in _CHECKS:
         _CHECKS[kind](table, where)
     values = {key: frozen(value) for key, value in table.items() if key != "line"}
+    if "reference_class" in table:
+        values["reference_class"] = _reference_classes(table, where)
     lines = table["line"] if isinstance(table["line"], list) else [table["line"]]
     return Claim(report=report, lines=tuple(lines), **values)
+
+
+def _reference_classes(table: dict[str, Any], where: str) -> tuple[ReferenceClass, ...]:
+    """The declared classes, checked: known keys, of the claim's own data, of a metric that others print."""
+    declared = table["reference_class"]
+    classes = []
+    for reference in [declared] if isinstance(declared, dict) else declared:
+        check_types(reference, REFERENCE_KEYS, ("task",), f"{where}: reference_class")
+        if reference["task"] != table["data"]:
+            raise InputError(
+                f"{where}: reference_class: task is {reference['task']!r}; expected the claim's data,"
+                f" {table['data']!r}"
+            )
+        values = {key: (value,) if isinstance(value, str) else tuple(value) for key, value in reference.items()}
+        classes.append(ReferenceClass(**(values | {k: reference[k] for k in ("task", "setting") if k in reference})))
+    if table["metric"] not in SURVEYED:
+        raise InputError(
+            f"{where}: reference_class: other reports are compared by {', '.join(SURVEYED)}; metric is"
+            f" {table['metric']!r}"
+        )
+    return tuple(classes)
 
 
 def _check_number(table: dict[str, Any], where: str) -> None:

@@ -73,6 +73,17 @@ _STATED = Type(
     lambda value: isinstance(value, dict) and bool(value) and all(map(_is_text, value.values())),
 )
 
+_TEXT_OR_TEXTS = Type(
+    "a text or a list of texts", lambda value: _is_text(value) or list_of(_is_text, 1)(value)
+)
+REFERENCE_KEYS: dict[str, Type] = {
+    "task": TEXT, "model": _TEXT_OR_TEXTS, "pretrained": _TEXT_OR_TEXTS, "setting": TEXT,
+}  # fmt: skip
+_REFERENCES = Type(
+    'a table such as { task = "landcover", model = "vgg16_fcn32s" }, or a list of such tables',
+    lambda value: isinstance(value, dict) or list_of(_TABLE.holds, 1)(value),
+)
+
 KEYS: dict[str, Type] = {
     "id": SLUG, "kind": TEXT, "line": _LINES, "text": TEXT, "recipe": SLUG, "source": TEXT,
     "unstated": TEXTS, "illegible": _FLAG, "illegible_why": TEXT, "conflicts_with": _SLUGS, "note": TEXT,
@@ -85,7 +96,7 @@ KEYS: dict[str, Type] = {
     "tie": _FLAG, "model": TEXT, "facts": Type("a list of at least one text", list_of(_is_text, 1)),
     "damage": TEXTS, "formula": TEXT, "implements": TEXT, "predicate": TEXT, "args": _TABLE,
     "tested_by": _SLUGS, "shows": TEXT, "epochs": INDICES, "images": TEXTS, "stages": TEXTS,
-    "stated": _STATED, "code": TEXT,
+    "stated": _STATED, "code": TEXT, "reference_class": _REFERENCES,
 }  # fmt: skip
 
 _EPOCH = Type(
@@ -109,7 +120,7 @@ KIND_KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("metric", "value", "unit", "data", "split"),
         (
             "class_index", "derived_from", "n", "n_from", "runs", "epoch", "selection", "approx",
-            "difference_of",
+            "difference_of", "reference_class",
         ),
     ),
     "ordering": (("metric",), ("order", "order_recipes", "class_index", "tie", "data")),
