@@ -33,7 +33,7 @@ def _faults(figure: OtherFigure, facts: DataFacts) -> Iterator[str]:
     percent = figure.unit == "percent"
     if is_testable(figure) and figure.n and grim.counts(figure.value, figure.n, percent=percent) is None:
         near = " and ".join(grim.nearest(figure.value, figure.n, percent=percent))
-        yield f"no number of correct images out of {figure.n:,} gives it, rounded or cut off (beside it: {near})"
+        yield f"no number of correct images out of {figure.n:,} gives it, rounded or cut off (near: {near})"
     if figure.class_iou:
         for finding in figure_checks.check(_as_ledger(figure), facts):
             if finding.flag == "inconsistent":

@@ -129,8 +129,12 @@ def _reference_classes(table: dict[str, Any], where: str) -> tuple[ReferenceClas
                 f"{where}: reference_class: task is {reference['task']!r}; expected the claim's data,"
                 f" {table['data']!r}"
             )
-        values = {key: (value,) if isinstance(value, str) else tuple(value) for key, value in reference.items()}
-        classes.append(ReferenceClass(**(values | {k: reference[k] for k in ("task", "setting") if k in reference})))
+        values = {
+            key: (value,) if isinstance(value, str) else tuple(value) for key, value in reference.items()
+        }
+        classes.append(
+            ReferenceClass(**(values | {k: reference[k] for k in ("task", "setting") if k in reference}))
+        )
     if table["metric"] not in SURVEYED:
         raise InputError(
             f"{where}: reference_class: other reports are compared by {', '.join(SURVEYED)}; metric is"

@@ -171,7 +171,8 @@ _REPORT = Type("lower-case letters, digits, hyphens", lambda text: bool(re.fullm
 _YEAR = Type("a year such as 2022", lambda text: bool(re.fullmatch(r"(19|20)\d\d", text)))
 _NUMBER = r"\d+(\.\d+)?"
 _VALUE = Type(
-    'a number as printed, such as 0.7808, or k/n', lambda text: bool(re.fullmatch(rf"{_NUMBER}|\d+/\d+", text))
+    "a number as printed, such as 0.7808, or k/n",
+    lambda text: bool(re.fullmatch(rf"{_NUMBER}|\d+/\d+", text)),
 )
 _COUNT = Type(
     "a whole number from 1, or nothing where it is not known",
@@ -197,7 +198,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 
 
 def load_others(more: Iterable[str | Path] = ()) -> tuple[OtherFigure, ...]:
-    """The packaged survey, then those of ``ADDED_SURVEYS`` and ``more``; one that is named twice is read once.
+    """The packaged survey, then those of ``ADDED_SURVEYS`` and ``more``; one named twice is read once.
 
     Raises:
         InputError: as ``read_others``; or a report's id stands in two files.
@@ -270,7 +271,9 @@ def _figure(
         if not _TYPES[column].holds(cell):
             raise InputError(f"{place}: {column} is {cell!r}; expected {_TYPES[column].said}")
         if column in _CHOICES and cell not in _CHOICES[column]:
-            raise InputError(f"{place}: unknown {column} {cell!r} ({hint(cell, filter(None, _CHOICES[column]))})")
+            raise InputError(
+                f"{place}: unknown {column} {cell!r} ({hint(cell, filter(None, _CHOICES[column]))})"
+            )
     figure = OtherFigure(
         **{column: row[column] for column in COLUMNS if column not in ("year", "n", "class_iou")},
         year=int(row["year"]),
@@ -278,7 +281,7 @@ def _figure(
         class_iou=tuple(row["class_iou"].split("/")) if row["class_iou"] else (),
         line=line,
         file=file,
-    )  # type: ignore[arg-type]
+    )
     _check_figure(figure, place, splits.get(figure.task))
     return figure
 

@@ -56,6 +56,14 @@ def claims() -> Rows:
     ]
 
 
+def others() -> Rows:
+    """One row a figure of another report; a value is the printed string."""
+    from bench.claims.others import COLUMNS, load_others
+
+    shown = [column for column in COLUMNS if column not in ("class_iou", "note", "where", "checked")]
+    return [{column: getattr(figure, column) for column in shown} for figure in load_others()]
+
+
 def models() -> Rows:
     """One row a network, read from the source of the registry."""
     folder = Path(reference.__file__).parent / "models"
@@ -96,11 +104,12 @@ def runs(found: Sequence[Record]) -> Rows:
 
 
 def grades(out: Path, found: Sequence[Record]) -> Rows:
-    """One row a claim: its grade from the records found in a folder, and what the audit flags beside it."""
+    """One row a claim: its grade from the records in a folder, what the audit flags, what others got."""
     from bench import audit
-    from bench.grading import alignment, grader
+    from bench.grading import alignment, grader, others_survey
 
     ledgers = load_ledgers()
+    compared = others_survey.gather(ledgers)
     rows = grader.grade_all(
         ledgers,
         found,
@@ -116,6 +125,7 @@ def grades(out: Path, found: Sequence[Record]) -> Rows:
             "flags": row.flags,
             "measured": [_said(measured) for measured in (row.measured, *row.elsewhere) if measured],
             "why": row.sentence,
+            "others": compared.sentences(row.claim),
         }
         for row in rows
     ]

@@ -37,6 +37,7 @@ class What(StrEnum):
     claims = "claims"
     models = "models"
     runs = "runs"
+    others = "others"
 
 
 class Format(StrEnum):
@@ -57,6 +58,21 @@ ClaimsOption = Annotated[
     list[Path] | None,
     typer.Option("--claims", envvar="BENCH_CLAIMS", help="Claims file of a report of your own; repeatable."),
 ]
+OthersOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--others", envvar="BENCH_OTHERS", help="CSV of what other reports print, of your own; repeatable."
+    ),
+]
+
+
+def add_surveys(own: list[Path] | None) -> None:
+    """Make surveys of one's own known to this process, checked."""
+    if own:
+        from bench.claims import others
+
+        others.ADDED_SURVEYS += own
+        others.load_others()
 
 MaskValuesOption = Annotated[
     str | None,

@@ -15,12 +15,14 @@ from bench.cli.options import (
     ClaimsOption,
     Format,
     FormatOption,
+    OthersOption,
     OutOption,
     RecipesOption,
     Tier,
     What,
     add_recipes,
     add_reports,
+    add_surveys,
     app,
     chosen_recipes,
     refuse_name,
@@ -35,12 +37,14 @@ def list_(
     out: OutOption = RUNS,
     own: ClaimsOption = None,
     recipe_files: RecipesOption = None,
+    surveys: OthersOption = None,
 ) -> None:
-    """List what there is: recipes, claims, models or runs."""
+    """List what there is: recipes, claims, models, runs, or what others got."""
     if what in (What.recipes, What.models):
         add_recipes(own, recipe_files)
     else:
         add_reports(own)
+    add_surveys(surveys)
     from bench.cli import list_rows
     from bench.runs import records
 
@@ -49,6 +53,7 @@ def list_(
         What.recipes: list_rows.recipes,
         What.claims: list_rows.claims,
         What.models: list_rows.models,
+        What.others: list_rows.others,
         What.runs: lambda: list_rows.runs(found.readable),
     }
     print_rows(listings[what](), output)
@@ -64,9 +69,11 @@ def grade(
     out: OutOption = RUNS,
     own: ClaimsOption = None,
     recipe_files: RecipesOption = None,
+    surveys: OthersOption = None,
 ) -> None:
     """Grade claims from the records of a folder."""
     add_recipes(own, recipe_files)
+    add_surveys(surveys)
     from bench.claims.ledger import load_ledgers
     from bench.cli import left_out, list_rows
     from bench.grading import alignment
@@ -132,9 +139,11 @@ def report(
     check: Annotated[bool, typer.Option("--check", help="Only say whether the tables are stale.")] = False,
     own: ClaimsOption = None,
     recipe_files: RecipesOption = None,
+    surveys: OthersOption = None,
 ) -> None:
     """Write tables and pages from the records of a folder."""
     add_recipes(own, recipe_files)
+    add_surveys(surveys)
     from bench.claims.ledger import load_ledgers
     from bench.pages import build
     from bench.runs import records
@@ -163,9 +172,11 @@ def publish(
     dirty: Annotated[bool, typer.Option("--dirty", help="Also runs of uncommitted or unknown code.")] = False,
     own: ClaimsOption = None,
     recipe_files: RecipesOption = None,
+    surveys: OthersOption = None,
 ) -> None:
     """Copy chosen records and figures into the tracked results and write its tables anew."""
     add_recipes(own, recipe_files)
+    add_surveys(surveys)
     from bench.pages.publish import publish as copy
 
     chosen = [recipe.slug for recipe in chosen_recipes(slugs, every=False)] if slugs else None

@@ -120,6 +120,7 @@ def gaps(
             - (sides[1][report].figure(second.class_index) or 0)
         )
         for report in sorted(sides[0].keys() & sides[1].keys())
+        if sides[0][report] is not sides[1][report]  # one figure that is of both classes
     }
 
 
@@ -173,9 +174,7 @@ def side_of(claim: Claim | None) -> Side | None:
     """The side that a number claim stands for; None where it has no reference class, or several."""
     if claim is None or len(claim.reference_class) != 1:
         return None
-    return Side(
-        reference=claim.reference_class[0], metric=str(claim.metric), class_index=claim.class_index
-    )
+    return Side(reference=claim.reference_class[0], metric=str(claim.metric), class_index=claim.class_index)
 
 
 def graded_gaps(first: Side, second: Side, ledgers: Iterable[Ledger]) -> dict[str, float]:

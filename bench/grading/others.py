@@ -142,7 +142,8 @@ class Place:
         if self.above == self.n:
             return f"below all {self.n} (p = 1/{self.n + 1})"
         tied = "joint " if self.value in self.dots else ""
-        return f"the {tied}{ordinal(self.rank)} highest of {self.n + 1}"
+        order = f"{ordinal(self.rank)} " if self.rank > 1 else ""
+        return f"the {tied}{order}highest of {self.n + 1}"
 
 
 def span(interval: Interval) -> str:
@@ -174,6 +175,7 @@ def place(
         survey: figures of other reports.
         left_out: figures that the audit found inconsistent.
     """
+
     def consistent(figure: OtherFigure) -> bool:
         return figure not in left_out
 

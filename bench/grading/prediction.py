@@ -61,9 +61,7 @@ def prediction_interval(
     centre = float(np.median(x))
     spread = max(_MAD_TO_SIGMA * float(np.median(np.abs(x - centre))), _least_scale(centre, half_step))
     location, scale, weight = _posterior(x, centre, spread, _least_scale(centre, half_step))
-    ends = [
-        _quantile(location, scale, weight, tail) for tail in ((1 - confidence) / 2, (1 + confidence) / 2)
-    ]
+    ends = [_quantile(location, scale, weight, tail) for tail in ((1 - confidence) / 2, (1 + confidence) / 2)]
     return Interval(float(expit(ends[0])), float(expit(ends[1])))
 
 
@@ -105,7 +103,7 @@ def _posterior(x: Array, centre: float, spread: float, least: float) -> tuple[Ar
     far = np.ones_like(weight)
     for value in x:  # a product of few factors, then one logarithm: logarithms cost most
         far *= 1 + ((value - location) / scale) ** 2 / FREEDOM
-        if far.max() > 1e200: 
+        if far.max() > 1e200:
             weight, far = weight - (FREEDOM + 1) / 2 * np.log(far), np.ones_like(weight)
     weight = weight - (FREEDOM + 1) / 2 * np.log(far)
     weight = np.exp(weight - weight.max())

@@ -36,7 +36,8 @@ Three reports pre-train a ResNet50, fine-tune it on Office-Home in five settings
 accuracies on 406 images each: below 1.96 one split cannot tell such settings apart, whatever was printed.
 **Our runs** are of the same report's recipes, the setting printed higher coming first: paired over three or
 more seeds, or by McNemar's exact test over the images that two single runs share. Runs on synthetic or
-stand-in data say nothing of the reports' accuracies.
+stand-in data say nothing of the reports' accuracies. [What others got](others.md) counts how many other
+reports print each order.
 """
 
 

@@ -15,6 +15,7 @@ from bench.claims.claim import Ledger
 from bench.grading import verdict as verdict_module
 from bench.grading.grader import Row
 from bench.grading.groups import Group, Runs, Starts
+from bench.grading.others_survey import Others
 from bench.pages import summary, wording
 from bench.pages.layouts import FORMATS, in_markdown
 from bench.pages.markdown import pipe_table, plain
@@ -39,7 +40,11 @@ kind of run, which its heading names.
 
 
 def report_page(
-    ledger: Ledger, rows: Sequence[Row], found: Sequence[Record], findings: Sequence[Finding] = ()
+    ledger: Ledger,
+    rows: Sequence[Row],
+    found: Sequence[Record],
+    findings: Sequence[Finding] = (),
+    others: Others | None = None,
 ) -> str:
     """The page of one report: its verdict, its figures beside ours, every claim with its grade, its runs.
 
@@ -47,6 +52,7 @@ def report_page(
         rows: graded claims, of this report and perhaps others.
         found: records, of this report's recipes and perhaps others.
         findings: the audit's, of this report and perhaps others.
+        others: what other reports print; None says nothing of them.
     """
     own = [row for row in rows if row.claim.report == ledger.report]
     slugs = wording.recipes_of(own)
@@ -68,7 +74,7 @@ def report_page(
         of_kind = [row for row in own if row.claim.kind == kind]
         if of_kind:
             parts += [f"### {heading}", _claim_table(kind, of_kind)]
-    parts += _assumptions(slugs) + _deviations(runs) + _runs(runs)
+    parts += _others(own, others) + _assumptions(slugs) + _deviations(runs) + _runs(runs)
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
@@ -130,6 +136,22 @@ def _measured(row: Row) -> str:
     figures = [figure_text(row.measured)] if row.measured else []
     figures += [elsewhere(measured) for measured in row.elsewhere]
     return "<br>".join(figures) or "–"
+
+
+def _others(rows: Sequence[Row], others: Others | None) -> list[str]:
+    """What other reports print of the same tasks, a line a claim; nothing where no claim is compared."""
+    said = {row.claim.id: others.sentences(row.claim) for row in rows} if others else {}
+    table = [
+        [f"`{name}`", "<br>".join(map(plain, sentences))] for name, sentences in said.items() if sentences
+    ]
+    if not table:
+        return []
+    return [
+        "## What others got",
+        "Other people's reports on the same official data, never merged with our runs. An interval is for one"
+        " more of them. [The whole comparison](../others.md)",
+        pipe_table(["claim", "others"], table),
+    ]
 
 
 _FOLDED = {

@@ -274,7 +274,7 @@ def test_a_picture_of_another_height_is_not_cut_up() -> None:
 
 @given(st.floats(-10, 10), st.floats(1e-6, 10))
 def test_ticks_are_round_ascending_and_inside(low: float, width: float) -> None:
-    ticks = plots_module._ticks(low, low + width)
+    ticks = plots_module.round_numbers(low, low + width)
     places = [place for place, _ in ticks]
     assert 3 <= len(ticks) <= 8
     assert places == sorted(places)
