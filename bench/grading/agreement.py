@@ -167,7 +167,7 @@ def ordered_sides(claim: Claim, ledger: Ledger) -> list[tuple[Side, Side]]:
         first, second = side_of(better), side_of(worse)
         if first is not None and second is not None and first != second:
             pairs.append((first, second))
-    return pairs
+    return list(dict.fromkeys(pairs))
 
 
 def side_of(claim: Claim | None) -> Side | None:
