@@ -26,8 +26,8 @@ _INK, _SOFT, _DOT, _BAND, _CLAIM = (
 
 Colour = tuple[int, int, int]
 
-_COLOURS = 48
-"""Size of the picture's palette."""
+_STEPS = 6
+"""Steps between two colours of the palette."""
 
 
 def picture(rows: Sequence[Sequence[Place]]) -> bytes:
@@ -48,8 +48,22 @@ def picture(rows: Sequence[Sequence[Place]]) -> bytes:
         brush.text(brush.x(tick), bottom + 6, text, _SOFT, anchor="ma")
     small = canvas.resize((size[0] // _SCALE, size[1] // _SCALE), Image.Resampling.LANCZOS)
     file = io.BytesIO()
-    small.quantize(_COLOURS, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    small.quantize(palette=_palette(), dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
     return file.getvalue()
+
+
+def _palette() -> Image.Image:
+    """Every colour on white and on the band, in the steps that smoothed edges have."""
+    colours = [
+        round(back + (ink - back) * step / _STEPS)
+        for ground in ((255, 255, 255), _BAND)
+        for colour in (_INK, _SOFT, _DOT, _CLAIM)
+        for step in range(_STEPS + 1)
+        for back, ink in zip(ground, colour, strict=True)
+    ]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(colours)
+    return palette
 
 
 def _ends(rows: Sequence[Sequence[Place]]) -> tuple[float, float]:

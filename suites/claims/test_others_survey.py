@@ -1,4 +1,4 @@
-"""The survey of other reports: read strictly, nothing personal in it, and its summaries those of its authors."""
+"""The survey of other reports: read strictly, nothing personal in it, summaries as those who gathered it."""
 
 from __future__ import annotations
 
@@ -292,7 +292,7 @@ def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
 def test_a_row_stands_there_once_and_an_id_in_one_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="line 3: the same row as line 2"):
         read_others(write(tmp_path, ROW, ROW))
-    with pytest.raises(InputError, match="id 'o001' is that of a report in others.csv too"):
+    with pytest.raises(InputError, match=r"id 'o001' is that of a report in others\.csv too"):
         load_others([write(tmp_path, ROW | {"id": "o001"})])
 
 
@@ -323,8 +323,10 @@ def test_families_hold_networks_of_the_survey_and_none_is_named_like_another_net
 
 @pytest.mark.parametrize(
     ("change", "belongs"),
-    [({}, True), ({"excluded": "hidden test"}, False), ({"model": "unet"}, False), ({"pretrained": "none"}, False),
-     ({"task": "other"}, False), ({"setting": "improved"}, False)],
+    [
+        ({}, True), ({"excluded": "hidden test"}, False), ({"model": "unet"}, False),
+        ({"pretrained": "none"}, False), ({"task": "other"}, False), ({"setting": "improved"}, False),
+    ],
 )  # fmt: skip
 def test_what_belongs_to_a_class(tmp_path: Path, change: dict[str, str], belongs: bool) -> None:
     reference = ReferenceClass(
@@ -338,8 +340,14 @@ def test_what_belongs_to_a_class(tmp_path: Path, change: dict[str, str], belongs
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        (ReferenceClass(task="landcover", model=("vgg16_fcn32",)), "unknown model 'vgg16_fcn32' (nearest: 'vgg16_fcn32s')"),
-        (ReferenceClass(task="landcover", pretrained=("image-net",)), "unknown pretrained 'image-net' (nearest: 'imagenet')"),
+        (
+            ReferenceClass(task="landcover", model=("vgg16_fcn32",)),
+            "unknown model 'vgg16_fcn32' (nearest: 'vgg16_fcn32s')",
+        ),
+        (
+            ReferenceClass(task="landcover", pretrained=("image-net",)),
+            "unknown pretrained 'image-net' (nearest: 'imagenet')",
+        ),
         (ReferenceClass(task="officehome", setting="F"), "unknown setting 'F' (valid: A, B, C, D, E)"),
     ],
 )  # fmt: skip

@@ -48,9 +48,9 @@ FIVE = (0.61, 0.64, 0.655, 0.66, 0.70)
 def figure(report: str, value: str, **changes: object) -> OtherFigure:
     """A land-cover figure of a made-up report."""
     base = OtherFigure(
-        id=report, year=2022, task="landcover", setting="baseline", model="vgg16_fcn32s", pretrained="imagenet",
-        value=value, unit="fraction", n=257, metric="miou", class_iou=(), excluded="", note="", where="report",
-        checked="eye", line=2, file="mine.csv",
+        id=report, year=2022, task="landcover", setting="baseline", model="vgg16_fcn32s",
+        pretrained="imagenet", value=value, unit="fraction", n=257, metric="miou", class_iou=(), excluded="",
+        note="", where="report", checked="eye", line=2, file="mine.csv",
     )  # fmt: skip
     return replace(base, **changes)  # type: ignore[arg-type]
 
@@ -63,7 +63,8 @@ def survey(*values: float) -> list[OtherFigure]:
 def claim(name: str, value: str, *, report: str = "r9", **changes: object) -> Claim:
     """A mean IoU of the class that ``figure`` is of."""
     base = Claim(
-        report=report, id=f"{report}-{name}", kind="number", lines=(1,), text=name, metric="miou", value=value,
+        report=report, id=f"{report}-{name}", kind="number", lines=(1,), text=name, metric="miou",
+        value=value,
         unit="fraction", data="landcover", split="val",
         reference_class=(ReferenceClass(task="landcover", model=("vgg16_fcn32s",)),),
     )  # fmt: skip
@@ -216,7 +217,8 @@ def test_the_sentence_of_a_card() -> None:
     placed = place(one, one.reference_class[0], survey(*FIVE))
     low, high = (short(end) for end in placed.interval or ())
     assert placed.sentence == (
-        f"5 others report VGG16-FCN32s: {low} to {high}; this one is the 4th highest of 6 (in line with others)"
+        f"5 others report VGG16-FCN32s: {low} to {high}; this one is the 4th highest of 6"
+        " (in line with others)"
     )
     assert placed.dots == tuple(sorted(FIVE, reverse=True))
 
@@ -314,7 +316,8 @@ def test_a_report_that_stands_out_as_often_counts_against_it() -> None:
 def test_reports_without_the_whole_table_are_not_compared() -> None:
     figures = [f for f in tables(ROWS) if (f.id, f.setting) != ("x0", "C")]
     claims = tuple(
-        claim(name, "0.9", reference_class=(ReferenceClass(task="landcover", setting=name),)) for name in "ABC"
+        claim(name, "0.9", reference_class=(ReferenceClass(task="landcover", setting=name),))
+        for name in "ABC"
     )
     (statement,) = joint_places(places([Ledger("r9", "", 2024, claims, "r9.toml")], figures, ()))
     assert (statement.tables, statement.p) == (8, pytest.approx(1 / 9))
@@ -463,14 +466,17 @@ def test_words_are_none_of_our_own_verdicts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "word"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (12, "12th"), (21, "21st"),
+    ("number", "word"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (12, "12th"),
+                         (21, "21st"),
                          (42, "42nd"), (103, "103rd"), (111, "111th")],
 )  # fmt: skip
 def test_ordinals(number: int, word: str) -> None:
     assert ordinal(number) == word
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.6206, ".621"), (0.0, ".000"), (1.0, "1.000"), (0.9996, "1.000")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.6206, ".621"), (0.0, ".000"), (1.0, "1.000"), (0.9996, "1.000")]
+)
 def test_short_fractions(value: float, text: str) -> None:
     assert short(value) == text
 
