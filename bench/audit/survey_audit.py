@@ -12,7 +12,7 @@ from bench.audit import figures as figure_checks
 from bench.audit import grim
 from bench.claims.claim import Claim, Ledger
 from bench.claims.data_facts import DataFacts, load_data_facts
-from bench.claims.others import OtherFigure
+from bench.claims.survey import OtherFigure
 
 
 def inconsistent(survey: Iterable[OtherFigure]) -> dict[OtherFigure, str]:

@@ -63,7 +63,7 @@ class ReferenceClass:
 
     Attributes:
         task: the data set, as in the survey's column ``task``; the claim's own.
-        model: names of networks, or of families in ``bench.claims.others.FAMILIES``; empty for any.
+        model: names of networks, or of families in ``bench.claims.survey.FAMILIES``; empty for any.
         pretrained: initial weights, any of these; empty for any.
         setting: setting of the task, such as ``"A"``; None for any.
     """

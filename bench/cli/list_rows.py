@@ -58,7 +58,7 @@ def claims() -> Rows:
 
 def others() -> Rows:
     """One row a figure of another report; a value is the printed string."""
-    from bench.claims.others import COLUMNS, load_others
+    from bench.claims.survey import COLUMNS, load_others
 
     shown = [column for column in COLUMNS if column not in ("class_iou", "note", "where", "checked")]
     return [{column: getattr(figure, column) for column in shown} for figure in load_others()]

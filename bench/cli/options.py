@@ -69,10 +69,10 @@ OthersOption = Annotated[
 def add_surveys(own: list[Path] | None) -> None:
     """Make surveys of one's own known to this process, checked."""
     if own:
-        from bench.claims import others
+        from bench.claims import survey
 
-        others.ADDED_SURVEYS += own
-        others.load_others()
+        survey.ADDED_SURVEYS += own
+        survey.load_others()
 
 MaskValuesOption = Annotated[
     str | None,

@@ -13,7 +13,7 @@ from statistics import median
 
 from bench.audit.survey_audit import inconsistent
 from bench.claims.claim import Claim, Ledger, ReferenceClass
-from bench.claims.others import OtherFigure, title_of
+from bench.claims.survey import OtherFigure, title_of
 from bench.grading.others import best_figures
 from bench.grading.prediction import MIN_REPORTS
 from bench.grading.statistics import accuracy_interval, mcnemar_exact

@@ -15,7 +15,7 @@ from functools import cached_property
 
 from bench.audit.survey_audit import inconsistent
 from bench.claims.claim import Claim, Ledger, ReferenceClass
-from bench.claims.others import OtherFigure, figures_of, title_of
+from bench.claims.survey import OtherFigure, figures_of, title_of
 from bench.grading.prediction import LEAST_STEP, MIN_REPORTS, Interval, prediction_interval
 
 IN_LINE, ABOVE, BELOW, TOO_FEW = (

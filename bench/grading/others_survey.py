@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.audit.survey_audit import inconsistent
 from bench.claims.claim import Claim, Ledger
-from bench.claims.others import OtherFigure, load_others
+from bench.claims.survey import OtherFigure, load_others
 from bench.grading.agreement import Agreement, asked, ordered_sides
 from bench.grading.others import Place, places
 

@@ -15,7 +15,7 @@ from scipy.special import expit, logit
 from bench.audit.survey_audit import inconsistent
 from bench.claims.claim import Ledger, ReferenceClass
 from bench.claims.ledger import load_ledgers
-from bench.claims.others import OtherFigure, load_others, title_of
+from bench.claims.survey import OtherFigure, load_others, title_of
 from bench.grading.others import best_figures
 from bench.grading.prediction import MIN_REPORTS, mad_interval, prediction_interval
 from bench.grading.verdict import Array

@@ -197,5 +197,5 @@ def _answer(pairs: Mapping[str, Agreement], own: float) -> str:
         f"Skips alone gain a median of {_points(skips.median_gap)} points over VGG16,"
         f" {100 * (skips.median_gap or 0) / own:.0f} % of R4's gain, and {as_much} of {len(skips.gaps)}"
         f" others gain as much as R4 with skips alone. Only {len(backbone.gaps)} others print the ResNet's"
-        " part, too few to say. Their networks are torchvision's, whose backbones are dilated: a third change."
+        " part, too few to say. Their networks are torchvision's with dilated backbones, a third change."
     )

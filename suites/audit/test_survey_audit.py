@@ -8,7 +8,7 @@ import pytest
 
 from bench.audit import grim
 from bench.audit.survey_audit import inconsistent, is_testable
-from bench.claims.others import OtherFigure, load_others
+from bench.claims.survey import OtherFigure, load_others
 
 SURVEY = load_others()
 ACCURACY = OtherFigure(

@@ -18,7 +18,7 @@ from scipy.special import expit, logit
 from bench.audit.survey_audit import inconsistent
 from bench.claims.claim import Claim, Ledger, ReferenceClass
 from bench.claims.ledger import load_ledgers
-from bench.claims.others import OtherFigure, load_others
+from bench.claims.survey import OtherFigure, load_others
 from bench.grading import agreement, prediction
 from bench.grading.agreement import Side
 from bench.grading.others import (

@@ -11,7 +11,7 @@ from scipy import stats
 
 from bench.audit.survey_audit import inconsistent
 from bench.claims.ledger import load_ledgers
-from bench.claims.others import load_others
+from bench.claims.survey import load_others
 from bench.grading.others_validation import KINDS, Coverage, Reports, leave_one_out, simulate, tables
 
 PAGE = Path(__file__).parents[2] / "docs" / "others.md"

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from bench.claims import others as others_module
+from bench.claims import survey as survey_module
 from bench.claims.ledger import load_ledgers
 from bench.cli.options import app
 from bench.grading.others import IN_LINE, Place
@@ -25,7 +25,7 @@ from bench.pages.others_picture import picture
 from bench.pages.plots import strip
 
 LEDGERS = load_ledgers()
-HEADER = ",".join(others_module.COLUMNS)
+HEADER = ",".join(survey_module.COLUMNS)
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,7 @@ def test_the_survey_is_listed_digit_for_digit(capsys: pytest.CaptureFixture[str]
 def test_a_survey_of_ones_own_is_added(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(others_module, "ADDED_SURVEYS", [])
+    monkeypatch.setattr(survey_module, "ADDED_SURVEYS", [])
     file = tmp_path / "mine.csv"
     rows = [
         f"y{i},2024,landcover,baseline,vgg16_fcn32s,imagenet,0.99{i},fraction,257,miou,,,,log,eye"

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.claims import others
+from bench.claims import survey
 from bench.claims.claim import ReferenceClass
 from bench.claims.data_facts import load_data_facts
 from bench.claims.ledger import load_ledgers
-from bench.claims.others import COLUMNS, EXCLUDED, FAMILIES, OtherFigure, figures_of, load_others, read_others
+from bench.claims.survey import COLUMNS, EXCLUDED, FAMILIES, OtherFigure, figures_of, load_others, read_others
 from reference.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -300,7 +300,7 @@ def test_an_added_survey_is_read_once_after_the_packaged_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path, ROW)
-    monkeypatch.setattr(others, "ADDED_SURVEYS", [path])
+    monkeypatch.setattr(survey, "ADDED_SURVEYS", [path])
     assert [figure.id for figure in load_others([path])[len(SURVEY) :]] == ["x1"]
 
 
