@@ -14,7 +14,7 @@ import pytest
 from bench.claims import survey
 from bench.claims.claim import ReferenceClass
 from bench.claims.data_facts import load_data_facts
-from bench.claims.ledger import load_ledgers
+from bench.claims.ledger import load_ledger, load_ledgers
 from bench.claims.survey import COLUMNS, EXCLUDED, FAMILIES, OtherFigure, figures_of, load_others, read_others
 from reference.errors import InputError
 
@@ -366,3 +366,63 @@ def test_counts_of_images_are_those_of_the_data_sets() -> None:
     for figure in SURVEY:
         if not figure.excluded:
             assert figure.n == val[figure.task]
+
+
+# Reference classes in a claims file ---------------------------------------------------------------------
+
+CLAIMS = """\
+[report]
+id = "mine"
+title = "Mine"
+
+[[claim]]
+id = "mine-a"
+kind = "number"
+line = 1
+text = "A figure."
+metric = "{metric}"
+value = "0.5"
+unit = "fraction"
+data = "landcover"
+split = "val"
+reference_class = {reference}
+"""
+
+
+def declared(folder: Path, reference: str, metric: str = "miou") -> tuple[ReferenceClass, ...]:
+    """The classes that a claims file declares."""
+    path = folder / "mine.toml"
+    path.write_text(CLAIMS.format(reference=reference, metric=metric), encoding="utf-8")
+    return load_ledger(path).claim("mine-a").reference_class
+
+
+def test_a_claim_declares_one_class_or_several(tmp_path: Path) -> None:
+    one = ReferenceClass(task="landcover", model=("a",), pretrained=("b", "c"), setting="D")
+    text = '{ task = "landcover", model = "a", pretrained = ["b", "c"], setting = "D" }'
+    assert declared(tmp_path, text) == (one,)
+    assert declared(tmp_path, f'[{text}, {{ task = "landcover" }}]') == (
+        one,
+        ReferenceClass(task="landcover"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("reference", "metric", "message"),
+    [
+        ('"landcover"', "miou", "reference_class is 'landcover'; expected a table such as"),
+        ("[]", "miou", "reference_class is []; expected a table such as"),
+        ('{ model = "a" }', "miou", "reference_class: missing key 'task'"),
+        ('{ task = "landcover", modle = "a" }', "miou", "unknown key 'modle' (nearest: 'model')"),
+        ('{ task = "landcover", model = 3 }', "miou", "model is 3; expected a text or a list of texts"),
+        ('{ task = "officehome" }', "miou", "task is 'officehome'; expected the claim's data, 'landcover'"),
+        ('{ task = "landcover" }', "silhouette", "other reports are compared by top1, miou, iou"),
+    ],
+)
+def test_a_class_that_is_not_one_is_one_line(
+    tmp_path: Path, reference: str, metric: str, message: str
+) -> None:
+    with pytest.raises(InputError) as error:
+        declared(tmp_path, reference, metric)
+    assert str(error.value).startswith("mine.toml: mine-a: ")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
