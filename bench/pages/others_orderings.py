@@ -16,7 +16,7 @@ from bench.grading.agreement import (
     p_text,
     setting_pairs,
 )
-from bench.grading.others import JointPlace, best_figures, short
+from bench.grading.others import best_figures, short
 from bench.grading.others_survey import Others
 from bench.pages.markdown import pipe_table, plain
 
@@ -28,9 +28,9 @@ _HEADS = [
 ]  # fmt: skip
 
 
-def parts(others: Others, joint: Sequence[JointPlace]) -> list[str]:
+def parts(others: Others) -> list[str]:
     """Everything about orderings, each part as Markdown."""
-    return [*_orderings(others), *_settings(others, joint), *_two_by_two(others)]
+    return [*_orderings(others), *_settings(others), *_two_by_two(others)]
 
 
 def _orderings(others: Others) -> list[str]:
@@ -91,7 +91,7 @@ def _points(gap: float | None) -> str:
 # Settings A to E ----------------------------------------------------------------------------------------
 
 
-def _settings(others: Others, joint: Sequence[JointPlace]) -> list[str]:
+def _settings(others: Others) -> list[str]:
     """What the survey changes in what is said of settings A to E; nothing where none of them is claimed."""
     pairs = setting_pairs(others.ledgers, others.survey, others.inconsistent)
     if not any(pair.graded for pair in pairs):
@@ -106,7 +106,6 @@ def _settings(others: Others, joint: Sequence[JointPlace]) -> list[str]:
     against = "; ".join(filter(None, map(_dissent, pairs)))
     if against:
         lines.append(f"- Against what others decide: {against}.")
-    lines += [f"- {plain(statement.sentence)}." for statement in joint if statement.task == "officehome"]
     return [
         "## Settings A to E: what the survey changes",
         "Three graded reports rank the five settings differently. Below are all ten pairs as other reports"

@@ -69,7 +69,7 @@ def page(others: Others, folder: Path) -> str:
     for task, rows in _by_task(others).items():
         parts += [f"## {TASKS.get(task, task)}", *_picture_part(task, rows, folder), _place_table(rows)]
         parts += [plain(statement.sentence) + "." for statement in joint if statement.task == task]
-    parts += others_orderings.parts(others, joint)
+    parts += others_orderings.parts(others)
     placed = [place for several in others.places.values() for place in several if place.interval]
     outside = sum(place.word in (ABOVE, BELOW) for place in placed)
     parts.append(LIMITS.format(claims=len(placed), expected=0.05 * len(placed), outside=outside))

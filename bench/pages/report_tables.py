@@ -150,7 +150,7 @@ def _others(rows: Sequence[Row], others: Others | None) -> list[str]:
         "## What others got",
         "Other people's reports on the same official data, never merged with our runs. An interval is for one"
         " more of them. [The whole comparison](../others.md)",
-        pipe_table(["claim", "others"], table),
+        pipe_table(["compared", "what others print"], table),
     ]
 
 

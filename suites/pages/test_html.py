@@ -21,6 +21,7 @@ from scipy.stats import binomtest
 from bench import audit
 from bench.claims.claim import Claim, Ledger
 from bench.claims.ledger import load_ledgers
+from bench.grading import others_survey
 from bench.grading.grader import Row, grade_all
 from bench.grading.groups import Runs
 from bench.pages import build, html_page, leaderboard
@@ -229,7 +230,8 @@ def test_markdown_becomes_html_without_markup_of_its_own() -> None:
 
 def rendered(ledger: Ledger, rows: Sequence[Row], found: Sequence[Record], folder: Path) -> str:
     runs = Runs(found)
-    return html_page.page([ledger], rows, runs, [], leaderboard.boards(rows, runs, folder), {}, folder)
+    boards, others = leaderboard.boards(rows, runs, folder), others_survey.gather([ledger])
+    return html_page.page([ledger], rows, runs, [], boards, {}, others, folder)
 
 
 def audit_flag() -> str:
