@@ -74,6 +74,7 @@ def add_surveys(own: list[Path] | None) -> None:
         survey.ADDED_SURVEYS += own
         survey.load_others()
 
+
 MaskValuesOption = Annotated[
     str | None,
     typer.Option(
