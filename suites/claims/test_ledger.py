@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.claims import data_facts, schema
 from bench.claims import ledger as ledger_m
-from bench.claims import schema
 from bench.claims.claim import KINDS, METRICS, Claim, Ledger
 from bench.claims.data_facts import load_data_facts
 from bench.claims.ledger import load_ledger, load_ledgers
@@ -925,7 +925,7 @@ def test_any_table_is_a_claim_or_one_clear_line(table: dict[str, object]) -> Non
 
 def test_a_fault_in_the_data_facts_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (schema.CLAIMS / "data.toml").read_text(encoding="utf-8")
-    monkeypatch.setattr(schema, "CLAIMS", tmp_path)
+    monkeypatch.setattr(data_facts, "CLAIMS", tmp_path)
     (tmp_path / "data.toml").write_text(text.replace("rgb = [255, 0, 255]", "rgb = [256, 0, 255]"))
     with pytest.raises(InputError, match=r"^data\.toml: rangeland: rgb is \[256, 0, 255\]; expected three"):
         load_data_facts()
