@@ -63,7 +63,10 @@ def table_that_fits(
     """
     by_column = list(zip(heads, *cells, strict=True))
     whole = [max(map(len, column)) for column in by_column]
-    least = [whole[0], *(max(len(word) for cell in c for word in cell.split() or [""]) for c in by_column[1:])]
+    least = [
+        whole[0],
+        *(max(len(word) for cell in c for word in cell.split() or [""]) for c in by_column[1:]),
+    ]
     shown = len(heads)
     while shown > 1 and sum(least[:shown]) + len(GAP) * (shown - 1) > columns:
         shown -= 1

@@ -64,7 +64,9 @@ class AnswerCache:
         body = {"sha256": _hash(answers), "answers": answers}
         try:
             write_atomically(self.path, json.dumps(body, indent=1, ensure_ascii=False).encode())
-            files = sorted(self.path.parent.glob(f"{self._kind}-*.json"), key=lambda file: file.stat().st_mtime)
+            files = sorted(
+                self.path.parent.glob(f"{self._kind}-*.json"), key=lambda file: file.stat().st_mtime
+            )
             for old in files[:-KEPT]:
                 old.unlink(missing_ok=True)
         except (DiskError, OSError):
@@ -81,7 +83,7 @@ def _answers_in(path: Path) -> dict[str, str]:
     """The answers of a file; none where there is no file, or one that is not as we wrote it."""
     try:
         body = json.loads(path.read_bytes())
-        answers = {question: answer for question, answer in body["answers"].items()}
+        answers = dict(body["answers"].items())
         return answers if body["sha256"] == _hash(answers) else {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
