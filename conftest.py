@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -40,6 +41,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--gpu-hours", default=None, type=float, help="run what settles most claims in so many hours"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Side by side (``-n 2``) each worker has one core; a timing needs the machine to itself."""
+    if hasattr(config, "workerinput"):
+        os.environ["OMP_NUM_THREADS"] = "1"
+    if config.option.measure and getattr(config.option, "numprocesses", None):
+        raise pytest.UsageError("--measure times one thing at a time: give it without -n")
 
 
 def _asked(config: pytest.Config, marker: str) -> bool:
