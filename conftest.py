@@ -62,7 +62,7 @@ def _asked(config: pytest.Config, marker: str) -> bool:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     reasons = {}
-    if not _has_cuda():
+    if any(item.get_closest_marker("gpu") for item in items) and not _has_cuda():
         reasons["gpu"] = "needs a CUDA device, none is here"
     if not _asked(config, "fullrun"):
         reasons["fullrun"] = "trains recipes as printed; ask for it with -m fullrun"

@@ -62,7 +62,7 @@ class Basis:
 
 
 def counted_before(folder: Path | None = None) -> AnswerCache:
-    """FLOPs of our networks, kept on disk as long as the code that they are counted of and with is the same."""
+    """FLOPs of our networks, kept on disk for the code of the networks and of the counter as it is now."""
     counter = provenance.bench_hash(("runs/cost.py",))
     code = {"reference": provenance.reference_hash(), "counter": counter, "torch": version("torch")}
     return AnswerCache("flops", code, folder)
