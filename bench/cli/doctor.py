@@ -75,7 +75,7 @@ def probe(weights: str) -> None:
     assert place.origin is not None
     try:
         for library in Path(place.origin).parent.glob("_C*.so"):
-            torch.ops.load_library(library)
+            torch.ops.load_library(library)  # type: ignore[no-untyped-call]
         torch.ops.torchvision.nms(boxes, scores, 0.5)
     except (OSError, RuntimeError, AttributeError):
         import torchvision

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bench.cli.list_rows import graded_with
 from bench.claims.ledger import load_ledgers
+from bench.cli.list_rows import graded_with
 from bench.grading import grader, kept_checks
 from bench.plan import hours
 from bench.runs import answer_cache, provenance

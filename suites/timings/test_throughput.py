@@ -398,7 +398,8 @@ def session(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
 
     def run(tests: str, *words: str) -> subprocess.CompletedProcess[str]:
-        head = "from bench.throughput import timing\ntiming._SIDE['cpu'], timing._COPY_BYTES['cpu'] = 64, 2**16\n"
+        head = "from bench.throughput import timing\n"
+        head += "timing._SIDE['cpu'], timing._COPY_BYTES['cpu'] = 64, 2**16\n"
         (suite / "test_invented.py").write_text(head + tests)
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
         command += [
