@@ -159,7 +159,7 @@ def note(request: pytest.FixtureRequest) -> Callable[..., None]:
 def seconds_alone(request: pytest.FixtureRequest, measuring: bool, rounds: int) -> Callable[..., list[float]]:
     """``seconds_alone(work, data)``: pytest-benchmark's timings of ``work(data())``, new data each round.
 
-    Without ``--measure`` the work is done all the same, in a worker too, where pytest-benchmark times nothing.
+    Without ``--measure`` the work is done too, also in a worker, where pytest-benchmark times nothing.
     """
 
     def do(work: Callable[[Any], object], data: Callable[[], object]) -> list[float]:
