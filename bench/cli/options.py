@@ -28,6 +28,7 @@ app = typer.Typer(
 
 Options = TypeVar("Options")
 
+
 def _version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
