@@ -36,11 +36,10 @@ _WEIGHTED = ("Conv2d", "Linear")
 @cache
 def built(model: str, num_classes: int, args: tuple[tuple[str, Any], ...] = ()) -> nn.Module:
     """One of our networks, in evaluation mode, of shapes alone."""
-    import torch
-
     from reference.models import build
+    from reference.models.shapes import shapes_only
 
-    with torch.device("meta"):
+    with shapes_only():
         return build(model, num_classes=num_classes, **dict(args)).eval()
 
 
@@ -59,11 +58,12 @@ def network(claim: Claim) -> nn.Module:
 @cache
 def torchvisions(name: str, num_classes: int) -> nn.Module:
     """torchvision's network of that name, of shapes alone."""
-    import torch
     import torchvision
 
+    from reference.models.shapes import shapes_only
+
     segments = {"aux_loss": True, "weights_backbone": None} if name.startswith("deeplabv3") else {}
-    with torch.device("meta"):
+    with shapes_only():
         found: nn.Module = torchvision.models.get_model(
             name, weights=None, num_classes=num_classes, **segments
         )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import reference
+from bench.claims.claim import Ledger
 from bench.claims.ledger import load_ledgers
 from bench.claims.model_names import model_builders
 from bench.runs.records import Record
@@ -103,20 +105,31 @@ def runs(found: Sequence[Record]) -> Rows:
     ]
 
 
-def grades(out: Path, found: Sequence[Record]) -> Rows:
-    """One row a claim: its grade from the records in a folder, what the audit flags, what others got."""
+def grades(out: Path, found: Sequence[Record], asked: Sequence[str]) -> Rows:
+    """One row a claim: its grade from the records in a folder, what the audit flags, what others got.
+
+    Args:
+        asked: ids of claims and reports; all claims if none.
+    """
     from bench import audit
-    from bench.grading import alignment, grader, others_survey
+    from bench.grading import alignment, grader, kept_checks, others_survey
 
     ledgers = load_ledgers()
     compared = others_survey.gather(ledgers)
-    rows = grader.grade_all(
-        ledgers,
-        found,
-        alignment_green=alignment.is_green(out),
-        folder=out,
-        flags=audit.flags(audit.audit(ledgers)),
-    )
+    wanted = {
+        claim.id
+        for ledger in ledgers
+        for claim in ledger.claims
+        if not asked or ledger.report in asked or claim.id in asked
+    }
+    with kept_checks.kept():
+        rows = grader.grade_all(
+            graded_with(ledgers, wanted),
+            found,
+            alignment_green=alignment.is_green(out),
+            folder=out,
+            flags=audit.flags(audit.audit(ledgers)),
+        )
     return [
         {
             "claim": row.claim.id,
@@ -128,7 +141,33 @@ def grades(out: Path, found: Sequence[Record]) -> Rows:
             "others": compared.sentences(row.claim),
         }
         for row in rows
+        if row.claim.id in wanted
     ]
+
+
+def graded_with(ledgers: Iterable[Ledger], wanted: Collection[str]) -> list[Ledger]:
+    """The ledgers with only the claims that the grades of the wanted ones depend on.
+
+    An explanation depends on the claims that test it. A number or an ordering depends on all others of its
+    report, by the correction for many tests. A claim that code settles by itself depends on none, and takes
+    the longest, so of those only the wanted ones stay.
+    """
+    claims = {claim.id: claim for ledger in ledgers for claim in ledger.claims}
+    needed = list(wanted)
+    for name in needed:
+        needed += [other for other in claims[name].tested_by if other in claims and other not in needed]
+    reports = {claims[name].report for name in needed}
+    return [
+        replace(
+            ledger,
+            claims=tuple(c for c in ledger.claims if c.id in needed or c.kind not in _SETTLED_BY_CODE),
+        )
+        for ledger in ledgers
+        if ledger.report in reports
+    ]
+
+
+_SETTLED_BY_CODE = ("architecture", "formula", "protocol", "explanation")
 
 
 def _said(measured: Measured) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterable
 from enum import StrEnum
@@ -21,12 +22,29 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="bench",
     help="Does this number hold? Runs reference recipes and grades the claims of reports.",
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
 Options = TypeVar("Options")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(version("reproducibility-bench"))
+        raise typer.Exit
+
+
+@app.callback()
+def _bench(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Does this number hold? Runs reference recipes and grades the claims of reports."""
+
 
 RUNS = Path("runs")
 RESULTS = Path("results")
@@ -146,6 +164,35 @@ def data_folder(data: str) -> Path | None:
             f"--data {data}: no such folder; give 'synthetic' or a folder that holds p1_data or p2_data"
         )
     return Path(data)
+
+
+def records_folder(out: Path) -> Path:
+    """The folder to read records from: ``runs`` where it has some, else the published ``results``.
+
+    Says on standard error which one it is where that is not the folder that was asked for.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    if out != RUNS:
+        if not out.is_dir():
+            raise InputError(f"--out {out}: no such folder; give one that holds records")
+        return out
+    if (RUNS / "records").is_dir() or not (RESULTS / "records").is_dir():
+        return out
+    print(f"{RUNS}/ holds no records: these are the published ones, of {RESULTS}/", file=sys.stderr)
+    return RESULTS
+
+
+def readable(message: str) -> str:
+    """A refusal of the command line in our words: no name of a library's error, and the nearest choice."""
+    message = message.replace("Value error, ", "")
+    refusal = re.search(r"'([^']*)' is not one of ('.*')\.$", message)
+    if refusal is None:
+        return message
+    choices = re.findall(r"'([^']*)'", refusal[2])
+    near = difflib.get_close_matches(refusal[1], choices, n=1, cutoff=0.5)
+    return f"{message[:-1]}; did you mean {near[0]!r}?" if near else message
 
 
 def refuse_name(kind: str, name: str, known: Iterable[str]) -> NoReturn:

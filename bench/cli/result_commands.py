@@ -25,9 +25,11 @@ from bench.cli.options import (
     add_surveys,
     app,
     chosen_recipes,
+    records_folder,
     refuse_name,
 )
 from bench.cli.printing import print_rows, warn_of_refused
+from reference.errors import InputError
 
 
 @app.command("list")
@@ -48,7 +50,7 @@ def list_(
     from bench.cli import list_rows
     from bench.runs import records
 
-    found = records.find(out) if what is What.runs else records.Found([], [])
+    found = records.find(records_folder(out)) if what is What.runs else records.Found([], [])
     listings: dict[What, Callable[[], list_rows.Rows]] = {
         What.recipes: list_rows.recipes,
         What.claims: list_rows.claims,
@@ -79,21 +81,18 @@ def grade(
     from bench.grading import alignment
     from bench.runs import records
 
-    found = records.find(out)
-    rows = list_rows.grades(out, found.readable)
-    if claims:
-        of = {ledger.report: [claim.id for claim in ledger.claims] for ledger in load_ledgers()}
-        known = {*of, *(str(row["claim"]) for row in rows)}
-        for claim in claims:
-            if claim not in known:
-                refuse_name("claim", claim, known)
-        wanted = {name for claim in claims for name in (claim, *of.get(claim, ()))}
-        rows = [row for row in rows if row["claim"] in wanted]
+    known = {name for ledger in load_ledgers() for name in (ledger.report, *(c.id for c in ledger.claims))}
+    for claim in claims or ():
+        if claim not in known:
+            refuse_name("claim", claim, known)
+    folder = records_folder(out)
+    found = records.find(folder)
+    rows = list_rows.grades(folder, found.readable, claims or ())
     print_rows(rows, output)
     if any(alignment.WANTED in str(row["why"]) for row in rows):
-        print(alignment.how_to(out), file=sys.stderr)
+        print(alignment.how_to(folder), file=sys.stderr)
     warn_of_refused(found.refused)
-    for line in left_out.lines(out, found.readable, {str(row["claim"]) for row in rows}):
+    for line in left_out.lines(folder, found.readable, {str(row["claim"]) for row in rows}):
         print(f"note: {line}", file=sys.stderr)
 
 
@@ -145,11 +144,15 @@ def report(
     add_recipes(own, recipe_files)
     add_surveys(surveys)
     from bench.claims.ledger import load_ledgers
+    from bench.grading import kept_checks
     from bench.pages import build
     from bench.runs import records
 
+    if not any(records.paths(out)):
+        raise InputError(f"--out {out}: holds no records to report on; bench run --out {out} makes some")
     if check:
-        stale = build.check(out, load_ledgers())
+        with kept_checks.kept():
+            stale = build.check(out, load_ledgers())
         for line in stale:
             print(line, file=sys.stderr)
         if stale:
@@ -158,7 +161,9 @@ def report(
         print(f"{out}: tables are those of the records")
         return
     found = records.find(out)
-    for path in build.write_all(out, load_ledgers(), found):
+    with kept_checks.kept():
+        written = build.write_all(out, load_ledgers(), found)
+    for path in written:
         print(path)
     warn_of_refused(found.refused)
 
@@ -177,8 +182,11 @@ def publish(
     """Copy chosen records and figures into the tracked results and write its tables anew."""
     add_recipes(own, recipe_files)
     add_surveys(surveys)
+    from bench.grading import kept_checks
     from bench.pages.publish import publish as copy
 
     chosen = [recipe.slug for recipe in chosen_recipes(slugs, every=False)] if slugs else None
-    for path in copy(source, out, slugs=chosen, tier=tier and tier.value, allow_dirty=dirty):
+    with kept_checks.kept():
+        written = copy(source, out, slugs=chosen, tier=tier and tier.value, allow_dirty=dirty)
+    for path in written:
         print(path)

@@ -247,11 +247,12 @@ def _run_all(
     todo: Sequence[Run], out: Path, weights: Path | None, *, resume: bool, tensorboard: bool = False
 ) -> list[str]:
     """Run one after another, showing progress; the status of each."""
-    from bench.runs import execute
+    from bench.runs import execute, records
     from bench.runs.progress import RunProgress
     from reference.training import distributed
 
-    statuses = []
+    statuses: list[str] = []
+    written: Path | None = None
     for position, one in enumerate(todo, start=1):
         interruption.check()
         label = f"[{position}/{len(todo)}] {one.label}"
@@ -277,7 +278,10 @@ def _run_all(
                 one, out, weights=weights, resume=resume, progress=partial(_tell, shown), notice=notice
             )
         print(f"{label}: {_summary(record)}", flush=True)
+        written = records.path_of(out, record)
         statuses.append(record.status)
+    if written is not None:
+        print(f"record: {written}; next: bench grade --out {out}, bench report --out {out}", flush=True)
     return statuses
 
 

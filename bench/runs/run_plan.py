@@ -199,7 +199,7 @@ def plan(
         notice(f"warning: {line}")
     for recipe, samples in {(run.recipe, len(run.dataset.train)) for run in planned.values()}:
         if recipe.micro_batch:
-            with torch.device(models.counting_device(recipe.model)):
+            with models.counting(recipe.model):
                 refuse_parts(recipe, samples, _untrained(recipe))
     return runs, [some[0] for some in found if isinstance(some[0], NotRun)]
 
