@@ -24,6 +24,7 @@ _RULES = re.compile(
     r"|\\(?:cmidrule|cline|addlinespace|specialrule|rowcolor|arrayrulecolor|noalign|vspace\*?)\s*(?:\([^)]*\))?"
     r"(?:\[[^\]]*\])?(?:\{[^{}]*\})*"
 )
+_LEADING = re.compile(rf"(?:\s+|{_RULES.pattern})*")
 _SPAN = re.compile(r"\\(multicolumn|multirow)\s*(?:\[[^\]]*\])?\s*\{\s*(-?\d+)\s*\}\s*(?:\[[^\]]*\])?\s*(?:\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}|\*)")
 _COLOURED = re.compile(r"\\(?:textcolor|cellcolor|colorbox|color|definecolor|fontsize|raisebox|rotatebox)\s*(?:\[[^\]]*\])?\{[^{}]*\}")
 _DROPPED = re.compile(r"\\(?:cite[tp]?|ref|label|footnote|footnotemark|eqref|vspace|hspace)\*?(?:\[[^\]]*\])?\{[^{}]*\}")
@@ -148,7 +149,7 @@ def _rows(body: str, line: int) -> Iterator[tuple[int, str]]:
             depth = max(0, depth - 1)
         elif depth == 0 and sign not in (r"\{", r"\}"):
             raw = body[start : match.start()]
-            begin = start + len(raw) - len(raw.lstrip())
+            begin = start + len(_LEADING.match(raw)[0])  # type: ignore[index]
             line += body.count("\n", counted, begin)
             counted = begin
             yield line, raw

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from bench.audit.tables.cells import Cell, read_cell
+from bench.audit.tables.cells import Cell
 from bench.audit.tables.layout import Row, Table
 from reference.errors import InputError
 
@@ -46,7 +46,7 @@ ROLES: dict[str, Role] = {
     "min": Role("smallest", r"min|minimum|lowest"),
     "max": Role("largest", r"max|maximum|highest"),
     "median": Role("median", r"median|med"),
-    "mean": Role("mean of other columns or of runs", r"mean|avg|average|ave|mean (acc|accuracy|score)|(avg|average|mean|overall) (score|acc|accuracy|performance|mean)|macro (avg|average|mean)|overall average|.{1,40}[ (](avg|average|mean)|(avg|average|mean) .{1,40}"),
+    "mean": Role("mean of other columns or of runs", r"mean|avg|average|ave|(mean|avg|average|overall|macro) (avg|average|mean)|(avg|average|mean|macro) (of |over |across )?(all|all tasks|acc|accuracy|accuracies|score|scores|iou|iu|ap|dice|dsc|f ?1|auc|auroc|recall|precision|performance|error|classes|tasks)|(all|task|tasks|class|classes|overall|total|acc|accuracy|iou|ap|f ?1|score) (avg|average|mean)|m (recall|precision|f ?score|f ?1|pq|auc)|m(recall|precision|fscore|f1|pq|rec|prec)"),
     "harmonic": Role("harmonic mean", r"h|hm|h mean|hmean|harmonic( mean)?|h score"),
     "sd": Role("standard deviation", r"std|sd|stdev|std dev|std\. ?dev\.?|standard deviation|σ|±|\+ ?/? ?"),
     "delta": Role("difference", r"δ.*|delta.*|diff|difference|gain|improvement|impr|change|.* (gain|improvement|diff|difference)|rel .*"),
@@ -157,6 +157,8 @@ def role_of_name(name: str) -> str:
     for role, pattern in _WORDS:
         if len(plain) <= 80 and pattern.fullmatch(plain):
             return role
+    if ranged := re.fullmatch(r"(.*\D) ?\d{1,3} (?:to )?\d{1,3}", plain):
+        return role_of_name(ranged[1])
     # A name of several header levels, "Office-31 / Avg", or of metric and data set, "Top-1 (ImageNet)".
     last = name.rpartition(" / ")[2]
     return role_of_name(last) if last != name else VALUE
@@ -327,8 +329,3 @@ def finder(names: Sequence[str]) -> Callable[[str], int | None]:
         return found if found is not None else loose.get(normal(name) or name.lower())
 
     return find
-
-
-def figure_of(text: str) -> Cell:
-    """A cell read from text; for callers that have a number in a sentence."""
-    return read_cell(text)

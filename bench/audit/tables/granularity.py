@@ -1,0 +1,317 @@
+"""GRIM and GRIMMER: means of whole numbers, and their standard deviations, take few values.
+
+An accuracy on n images is k/n (``bench.audit.grim``); a mean of r runs on n images is k/(r·n). A standard deviation
+of r whole numbers has a sum of squares that is whole and as odd or even as their sum (Anaya 2016, "The GRIMMER test").
+With the smallest and the largest run printed too, it lies between two bounds whatever n is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+from bench.audit import grim
+from bench.audit.finding import listed
+from bench.audit.stated import Interval
+from bench.audit.tables.cells import Figure
+from bench.audit.tables.finding import (
+    Place,
+    TableFinding,
+    against,
+    count,
+    holds,
+    not_checked,
+    possible,
+    rounded,
+    scaled,
+)
+from bench.audit.tables.roles import ACCURACIES, ReadTable
+from bench.audit.tables.scores import predictions
+
+MOST_N = 10**7
+"""Images beyond which no printed accuracy is tried."""
+
+MOST_SUMS = 400
+"""Sums of runs that GRIMMER tries; where more are possible, some standard deviation always fits."""
+
+FEW = 0.05
+"""A check that more than one arbitrary value in twenty passes holds weakly."""
+
+EXACT_DIGITS = 10
+"""Digits from which a quotient gives away its denominator."""
+
+MOST_INFERRED = 100_000
+
+
+def check(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
+    """GRIM for accuracies whose number of images is printed or given, GRIMMER where runs and deviations are."""
+    for read in reads:
+        yield from _grim(read)
+        yield from _inferred(read)
+        yield from _deviations(read)
+
+
+def _sizes(read: ReadTable, row: int, column: int) -> tuple[int | None, int | None, str]:
+    """Images and runs behind a figure, and where that is from."""
+    n, runs, why = read.columns[column].n, read.columns[column].runs, read.columns[column].n_why
+    counts = [c for c in read.columns if c.role == "n"]
+    if n is None and len(counts) == 1 and (size := read.cell(row, counts[0].index).figure) and not size.decimals:
+        n, why = size.digits, f"the column {counts[0].name!r}"
+    of_runs = [c for c in read.columns if c.role == "runs"]
+    if runs is None and len(of_runs) == 1 and (size := read.cell(row, of_runs[0].index).figure) and not size.decimals:
+        runs = size.digits
+    return n, runs, why
+
+
+# GRIM -------------------------------------------------------------------------------------------------
+
+
+def _grim(read: ReadTable) -> Iterator[TableFinding]:
+    if read.table.form == "classification report":
+        return  # its recalls are judged together with all the rest
+    free = []
+    for row in range(len(read.table.rows)):
+        for column in read.columns:
+            place = Place(read, row, column.index)
+            if column.role not in ACCURACIES or place.cell.kind != "figure" or not place.unit:
+                continue
+            n, runs, why = _sizes(read, row, column.index)
+            if n is None or n < 1 or n > MOST_N or place.figure.digits < 0:
+                continue
+            percent = place.unit == "percent"
+            if place.figure.value > (100 if percent else 1) or place.figure.decimals > 18:
+                continue
+            share = min(1.0, 2.0 * n * (runs or 1) / 10 ** (place.figure.decimals + (2 if percent else 0)))
+            if share >= 1:
+                free.append((place, n * (runs or 1)))
+            else:
+                yield _whole(place, n, runs or 1, why, share)
+    if free:
+        place, n = free[0]
+        yield not_checked("GRIM", f"{count(len(free), 'figure')} not checked, as {n:,} images can give any value with so few digits ({place.cell.text} in line {place.line})", place.line, [place])  # fmt: skip
+
+
+def _whole(place: Place, n: int, runs: int, why: str, share: float) -> TableFinding:
+    """One accuracy: a whole number of its images, or by another reading, or not."""
+    percent, value = place.unit == "percent", _digits(place.figure)
+    images = f"{n:,} images" + (f" in {runs} runs" if runs > 1 else "") + f" ({why})"
+    shown = f"{place.label}: {place.figure.text}{' %' if percent else ''} ({place.name})"
+    if (counts := grim.counts(value, n * runs, percent=percent)) is not None:
+        span = f"{counts.low:,}" if counts.low == counts.high else f"{counts.low:,} to {counts.high:,}"
+        return holds("GRIM", "strong" if share <= FEW else "weak", f"{shown} is {span} of {images}", [place], expected=f"k/{n * runs}")
+    near = listed(grim.nearest(value, n * runs, percent=percent))
+    said = f"{shown} is no whole number of {images}; the nearest are {near}"
+    if rounded_twice(place.figure, n * runs, percent=percent):
+        return against("GRIM", "weak", f"{said}; it is one if it was rounded twice", [place], expected=near)
+    batches = [b for b in grim.USUAL_BATCHES if b < n and any(grim.batch_mean(value, n, b, percent=percent, cut=cut) for cut in (False, True))]
+    if batches and runs == 1:
+        return against("GRIM", "weak", f"{said}; it may be a mean over batches of {listed(batches[:3])}", [place], expected=near)
+    return against("GRIM", "strong", said, [place], expected=near)
+
+
+def _digits(figure: Figure) -> str:
+    """As ``grim`` takes it: a digit before the point, no sign."""
+    text = figure.text.lstrip("+")
+    return f"0{text}" if text.startswith(".") else text
+
+
+def rounded_twice(figure: Figure, n: int, *, percent: bool) -> bool:
+    """Whether some k/n, rounded to one or two digits more and then to the printed ones, is the printed value."""
+    whole = 100 if percent else 1
+    for more in (1, 2):
+        fine = 10 ** (figure.decimals + more)
+        # Printed to the coarse digits from any fine value within half a coarse step, itself half a fine step wide.
+        slack = figure.half_step + Fraction(1, 2 * fine)
+        low, high = (figure.value - slack) / whole, (figure.value + slack) / whole
+        if math.ceil(low * n) <= math.floor(high * n):
+            return True
+    return False
+
+
+def _inferred(read: ReadTable) -> Iterator[TableFinding]:
+    """Figures printed to the last digit of a float give away their denominator."""
+    for column in read.columns:
+        if column.role not in ACCURACIES or not column.unit or column.n is not None:
+            continue
+        places = [Place(read, row, column.index) for row in range(len(read.table.rows)) if read.cell(row, column.index).kind == "figure"]
+        long = [p for p in places if p.figure.decimals >= EXACT_DIGITS and 0 < scaled(rounded(p.figure), p.unit).high < 1]
+        if len(long) < 2 or len(long) > 2000:
+            continue
+        quotients = [_quotient(place) for place in long]
+        n = math.lcm(*(q.denominator for q in quotients if q is not None)) if any(quotients) else 0
+        fitting = [p for p, q in zip(long, quotients, strict=True) if q is not None]
+        if not 1 < n <= MOST_INFERRED or len(fitting) < 2:
+            continue
+        yield holds("GRIM", "strong", f"{count(len(fitting), 'figure')} of {column.name!r} are whole numbers of n = {n:,} (or of a multiple) to the last digit", fitting, printed="", expected=f"k/{n}")  # fmt: skip
+        if len(fitting) >= 4:
+            for place, quotient in zip(long, quotients, strict=True):
+                if quotient is None:
+                    yield against("GRIM", "strong", f"{place.label}: {place.figure.text} is no whole number of the n = {n:,} that {len(fitting)} figures of its column are of", [place], expected=f"k/{n}")  # fmt: skip
+
+
+def _quotient(place: Place) -> Fraction | None:
+    """The fraction of a small denominator that is printed so to the last digit."""
+    value = place.figure.value / (100 if place.unit == "percent" else 1)
+    simple = value.limit_denominator(20_000)
+    return simple if abs(simple - value) <= 4 * max(Fraction(1, 10**place.figure.decimals), Fraction(1, 10**16)) else None
+
+
+# Standard deviations ----------------------------------------------------------------------------------
+
+
+class Spread(NamedTuple):
+    """A mean and its standard deviation as printed, and which of the two deviations is meant."""
+
+    mean: Place
+    sd: Figure
+    sd_place: Place
+
+
+def _spreads(read: ReadTable) -> Iterator[Spread]:
+    """Figures with ± beside them, or with a column of deviations behind them."""
+    for row in range(len(read.table.rows)):
+        for column in read.numeric():
+            place = Place(read, row, column.index)
+            cell = place.cell
+            if cell.kind != "figure":
+                continue
+            if cell.notation == "±" and cell.second:
+                yield Spread(place, cell.second, place)
+            elif column.index + 1 < len(read.columns) and read.columns[column.index + 1].role == "sd":
+                beside = Place(read, row, column.index + 1)
+                if beside.cell.kind == "figure":
+                    yield Spread(place, beside.figure, beside)
+
+
+def _deviations(read: ReadTable) -> Iterator[TableFinding]:
+    extremes: dict[Place, tuple[Place, Place]] = {}
+    if any(c.role == "min" for c in read.columns) and any(c.role == "max" for c in read.columns):
+        for scores in predictions(read):
+            if {"min", "max", "mean"} <= scores.keys():
+                extremes[scores["mean"]] = scores["min"], scores["max"]
+    without = []
+    for spread in _spreads(read):
+        n, runs, _ = _sizes(read, spread.mean.row, spread.mean.column)
+        low_high = extremes.get(spread.mean)
+        if runs is None or runs < 2:
+            without.append(spread)
+            continue
+        if low_high and (found := _between_extremes(spread, *low_high, runs)):
+            yield found
+        if n is not None and read.columns[spread.mean.column].role in ACCURACIES and spread.mean.unit:
+            yield _grimmer(spread, n, runs)
+        elif not low_high:
+            without.append(spread)
+    if without:
+        first = without[0]
+        yield not_checked(
+            "GRIMMER",
+            f"{count(len(without), 'standard deviation')} not checked, as the number of runs or of images is not"
+            f" printed (--runs, --n); the first is {first.sd.text} in line {first.mean.line}",
+            first.mean.line,
+            [first.mean],
+        )
+
+
+_KINDS = ("population SD", "sample SD")
+
+
+def _between_extremes(spread: Spread, smallest: Place, largest: Place, runs: int) -> TableFinding | None:
+    """r figures with this mean, smallest and largest value have a deviation between two bounds.
+
+    The least sum of squares has all others equal, the most has them at the ends.
+    """
+    low, high, mean = possible(smallest.figure), possible(largest.figure), possible(spread.mean.figure)
+    if mean.high < low.low or mean.low > high.high or runs < 2:
+        return None  # said of the extremes
+    spans = [_deviation_span(low, high, mean, runs, sample) for sample in (False, True)]
+    printed = possible(spread.sd)
+    fitting = [kind for kind, span in zip(_KINDS, spans, strict=True) if span and span[0] <= float(printed.high) and float(printed.low) <= span[1]]
+    digits = spread.sd.decimals + 1
+    reach = " or ".join(f"{span[0]:.{digits}f} to {span[1]:.{digits}f} ({kind})" for kind, span in zip(_KINDS, spans, strict=True) if span)
+    said = f"{spread.mean.label}: {runs} runs from {smallest.figure.text} to {largest.figure.text} with the mean {spread.mean.figure.text} have a deviation of"
+    places = [spread.sd_place, spread.mean, smallest, largest]
+    if fitting:
+        return holds("standard deviation", "strong", f"{said} {reach}; {spread.sd.text} is possible as {' and as '.join(fitting)}", places, printed=spread.sd.text)
+    if not reach:
+        return against("standard deviation", "strong", f"{said} nothing: no {runs} values have that mean", places, printed=spread.sd.text)
+    return against("standard deviation", "strong", f"{said} {reach}, not {spread.sd.text}", places, printed=spread.sd.text, expected=reach)
+
+
+def _deviation_span(low: Interval, high: Interval, mean: Interval, runs: int, sample: bool) -> tuple[float, float] | None:
+    """The least and the greatest deviation over the corners and middles of what the three figures can be."""
+    divisor = runs - 1 if sample else runs
+    least, most = math.inf, -math.inf
+    steps = [Fraction(i, 4) for i in range(5)]
+    for u in steps:
+        for v in steps:
+            for w in steps:
+                a = low.low + u * (low.high - low.low)
+                b = high.low + v * (high.high - high.low)
+                m = mean.low + w * (mean.high - mean.low)
+                squares = _square_span(a, b, m, runs)
+                if squares:
+                    least, most = min(least, squares[0]), max(most, squares[1])
+    return (math.sqrt(max(least, 0) / divisor), math.sqrt(max(most, 0) / divisor)) if most >= 0 else None
+
+
+def _square_span(a: Fraction, b: Fraction, m: Fraction, runs: int) -> tuple[float, float] | None:
+    """Sums of squared deviations of ``runs`` values within a…b, both taken, with mean m."""
+    if a > b:
+        return None
+    rest = runs - 2
+    left = runs * m - a - b
+    ends = (a - m) ** 2 + (b - m) ** 2
+    if not rest:
+        return (float(ends), float(ends)) if abs(left) <= (b - a) / 4 else None
+    middle = left / rest
+    if not a <= middle <= b:
+        return None
+    if a == b:
+        return float(ends), float(ends)
+    at_top = int((left - rest * a) / (b - a))
+    last = left - at_top * b - (rest - 1 - at_top) * a if at_top < rest else None
+    far = at_top * (b - m) ** 2 + ((rest - 1 - at_top) * (a - m) ** 2 + (last - m) ** 2 if last is not None else Fraction(0))
+    return float(ends + rest * (middle - m) ** 2), float(ends + far)
+
+
+def _grimmer(spread: Spread, n: int, runs: int) -> TableFinding:
+    """Whether whole numbers of images have the printed mean and deviation over the runs."""
+    place = spread.mean
+    mean, deviation = (scaled(possible(figure), place.unit) for figure in (place.figure, spread.sd))
+    said = f"{place.label}: {place.figure.text} ± {spread.sd.text} over {runs} runs of {n:,} images"
+    fitting = [kind for kind, sample in zip(_KINDS, (False, True), strict=True) if possible_deviation(mean, deviation, n, runs, sample=sample)]
+    places = [spread.sd_place, place] if spread.sd_place != place else [place]
+    if fitting:
+        return holds("GRIMMER", "weak", f"{said} is possible as {' and as '.join(fitting)}", places, printed=spread.sd.text)
+    return against("GRIMMER", "strong", f"{said}: no whole numbers of images have that mean and that deviation", places, printed=spread.sd.text)
+
+
+def possible_deviation(mean: Interval, deviation: Interval, n: int, runs: int, *, sample: bool) -> bool:
+    """Whether ``runs`` whole numbers from 0 to n can have this mean and deviation (both as shares of n).
+
+    Tried are all whole sums of the runs; the sum of squares must be whole, as odd or even as the sum, and no smaller
+    than equal runs make it. Two runs are solved exactly.
+    """
+    first, last = math.ceil(max(mean.low, Fraction(0)) * n * runs), math.floor(min(mean.high, Fraction(1)) * n * runs)
+    if last - first >= MOST_SUMS:
+        return True
+    divisor = runs - 1 if sample else runs
+    low, high = (max(end, Fraction(0)) * n for end in deviation)
+    for total in range(first, last + 1):
+        least = math.ceil(max(Fraction(total * total, runs) + divisor * low * low, _least_squares(total, runs)))
+        most = math.floor(Fraction(total * total, runs) + divisor * high * high)
+        least += (least - total) % 2
+        if least > most:
+            continue
+        if runs > 2 or any(math.isqrt(2 * q - total * total) ** 2 == 2 * q - total * total for q in range(least, min(most, least + 4000) + 1, 2)):
+            return True
+    return False
+
+
+def _least_squares(total: int, runs: int) -> int:
+    """The sum of squares of whole numbers that are as equal as they can be."""
+    part, over = divmod(total, runs)
+    return over * (part + 1) ** 2 + (runs - over) * part**2
