@@ -127,8 +127,11 @@ def scaled(interval: Interval, unit: str) -> Interval:
 
 
 def written(value: Fraction | float, decimals: int) -> str:
-    """A number to so many digits after the point."""
-    return f"{float(value):.{min(decimals, 17)}f}"
+    """A number rounded to so many digits after the point, exactly."""
+    steps = round(Fraction(value) * 10**decimals)
+    digits = f"{abs(steps):0{decimals + 1}d}"
+    sign = "-" if steps < 0 else ""
+    return f"{sign}{digits[:-decimals]}.{digits[-decimals:]}" if decimals else f"{sign}{digits}"
 
 
 def count(number: int, word: str) -> str:

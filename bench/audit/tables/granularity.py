@@ -198,7 +198,7 @@ def _deviations(read: ReadTable) -> Iterator[TableFinding]:
         if runs is None or runs < 2:
             without.append(spread)
             continue
-        if low_high and (found := _between_extremes(spread, *low_high, runs)):
+        if low_high and (found := _between_extremes(spread, *low_high, runs, n)):
             yield found
         if n is not None and read.columns[spread.mean.column].role in ACCURACIES and spread.mean.unit:
             yield _grimmer(spread, n, runs)
@@ -218,75 +218,99 @@ def _deviations(read: ReadTable) -> Iterator[TableFinding]:
 _KINDS = ("population SD", "sample SD")
 
 
-def _between_extremes(spread: Spread, smallest: Place, largest: Place, runs: int) -> TableFinding | None:
-    """r figures with this mean, smallest and largest value have a deviation between two bounds.
-
-    The least sum of squares has all others equal, the most has them at the ends.
-    """
-    low, high, mean = possible(smallest.figure), possible(largest.figure), possible(spread.mean.figure)
-    if mean.high < low.low or mean.low > high.high or runs < 2:
-        return None  # said of the extremes
-    spans = [_deviation_span(low, high, mean, runs, sample) for sample in (False, True)]
-    printed = possible(spread.sd)
-    fitting = [kind for kind, span in zip(_KINDS, spans, strict=True) if span and span[0] <= float(printed.high) and float(printed.low) <= span[1]]
-    digits = spread.sd.decimals + 1
-    reach = " or ".join(f"{span[0]:.{digits}f} to {span[1]:.{digits}f} ({kind})" for kind, span in zip(_KINDS, spans, strict=True) if span)
-    said = f"{spread.mean.label}: {runs} runs from {smallest.figure.text} to {largest.figure.text} with the mean {spread.mean.figure.text} have a deviation of"
+def _between_extremes(spread: Spread, smallest: Place, largest: Place, runs: int, n: int | None) -> TableFinding | None:
+    """r figures with this mean, smallest and largest value have a deviation between two bounds."""
+    name = "standard deviation"
     places = [spread.sd_place, spread.mean, smallest, largest]
-    if fitting:
-        return holds("standard deviation", "strong", f"{said} {reach}; {spread.sd.text} is possible as {' and as '.join(fitting)}", places, printed=spread.sd.text)
+    said = (
+        f"{spread.mean.label}: {runs} runs from {smallest.figure.text} to {largest.figure.text} with the mean"
+        f" {spread.mean.figure.text}"
+    )
+    printed = spread.sd.text
+    reach = ""
+    for read in (rounded, possible):
+        ends = [read(smallest.figure), read(largest.figure)]
+        if n is not None and spread.mean.unit:
+            ends = [_whole_images(end, n, spread.mean.unit) for end in ends]
+        squares = square_span(ends[0], ends[1], read(spread.mean.figure), runs)
+        if squares is None:
+            continue
+        spans = [tuple(math.sqrt(max(end, Fraction(0)) / divisor) for end in squares) for divisor in (runs, runs - 1)]
+        sd = read(spread.sd)
+        fitting = [kind for kind, span in zip(_KINDS, spans, strict=True) if span[0] <= float(sd.high) and float(sd.low) <= span[1]]
+        digits = spread.sd.decimals + 1
+        reach = reach or " or ".join(f"{a:.{digits}f} to {b:.{digits}f} ({kind})" for kind, (a, b) in zip(_KINDS, spans, strict=True))
+        if fitting and read is rounded:
+            return holds(name, "strong", f"{said} have a deviation of {reach}; {printed} is possible as {' and as '.join(fitting)}", places, printed=printed)  # fmt: skip
+        if fitting:
+            return against(name, "weak", f"{said} have a deviation of {reach}; {printed} is possible only if something was cut off", places, printed=printed, expected=reach)  # fmt: skip
     if not reach:
-        return against("standard deviation", "strong", f"{said} nothing: no {runs} values have that mean", places, printed=spread.sd.text)
-    return against("standard deviation", "strong", f"{said} {reach}, not {spread.sd.text}", places, printed=spread.sd.text, expected=reach)
+        low, high, mean = (possible(place.figure) for place in (smallest, largest, spread.mean))
+        if mean.high < low.low or mean.low > high.high:
+            return None  # the order of the three says it already
+        return against(name, "strong", f"{said}: no {runs} values have all three", places, printed=printed)
+    return against(name, "strong", f"{said} have a deviation of {reach}, not {printed}", places, printed=printed, expected=reach)
 
 
-def _deviation_span(low: Interval, high: Interval, mean: Interval, runs: int, sample: bool) -> tuple[float, float] | None:
-    """The least and the greatest deviation over the corners and middles of what the three figures can be."""
-    divisor = runs - 1 if sample else runs
-    least, most = math.inf, -math.inf
-    steps = [Fraction(i, 4) for i in range(5)]
-    for u in steps:
-        for v in steps:
-            for w in steps:
-                a = low.low + u * (low.high - low.low)
-                b = high.low + v * (high.high - high.low)
-                m = mean.low + w * (mean.high - mean.low)
-                squares = _square_span(a, b, m, runs)
-                if squares:
-                    least, most = min(least, squares[0]), max(most, squares[1])
-    return (math.sqrt(max(least, 0) / divisor), math.sqrt(max(most, 0) / divisor)) if most >= 0 else None
+def _whole_images(span: Interval, n: int, unit: str) -> Interval:
+    """From the smallest to the largest whole number of n images in an interval; the interval where there is none."""
+    whole = 100 if unit == "percent" else 1
+    low, high = math.ceil(span.low / whole * n), math.floor(span.high / whole * n)
+    return Interval(Fraction(low * whole, n), Fraction(high * whole, n)) if low <= high else span
 
 
-def _square_span(a: Fraction, b: Fraction, m: Fraction, runs: int) -> tuple[float, float] | None:
-    """Sums of squared deviations of ``runs`` values within a…b, both taken, with mean m."""
-    if a > b:
+def square_span(low: Interval, high: Interval, mean: Interval, runs: int) -> tuple[Fraction, Fraction] | None:
+    """Bounds of the sum of squared deviations of ``runs`` ≥ 2 values, given their smallest, largest and mean.
+
+    None where no such values exist. The least has the ends as near as they can be and all others equal, as near to
+    their middle as the mean allows. The most is attained at the ends for three values, and bounded by
+    runs·(high − mean)(mean − low) (Bhatia and Davis 2000) for more.
+    """
+    if low.low > high.high:
         return None
     rest = runs - 2
-    left = runs * m - a - b
-    ends = (a - m) ** 2 + (b - m) ** 2
     if not rest:
-        return (float(ends), float(ends)) if abs(left) <= (b - a) / 4 else None
-    middle = left / rest
-    if not a <= middle <= b:
+        if mean.high < (low.low + high.low) / 2 or mean.low > (low.high + high.high) / 2:
+            return None
+        return max(high.low - low.high, Fraction(0)) ** 2 / 2, (high.high - low.low) ** 2 / 2
+    # What the others average, given the two ends and the mean.
+    others = Interval(
+        max((runs * mean.low - low.high - high.high) / rest, low.low),
+        min((runs * mean.high - low.low - high.low) / rest, high.high),
+    )
+    if others.low > others.high:
         return None
-    if a == b:
-        return float(ends), float(ends)
-    at_top = int((left - rest * a) / (b - a))
-    last = left - at_top * b - (rest - 1 - at_top) * a if at_top < rest else None
-    far = at_top * (b - m) ** 2 + ((rest - 1 - at_top) * (a - m) ** 2 + (last - m) ** 2 if last is not None else Fraction(0))
-    return float(ends + rest * (middle - m) ** 2), float(ends + far)
+    a, b = (low.high, high.low) if low.high < high.low else ((low.high + high.low) / 2,) * 2
+    u = min(max((a + b) / 2, others.low), others.high)
+    least = _squares([a, b], u, rest)
+    if rest == 1:
+        ends = [(x, y, z) for x in low for y in high for z in others]
+        return least, max(_squares([x, y], z, 1) for x, y, z in ends)
+    a, b = low.low, high.high
+    m = min(max((a + b) / 2, mean.low), mean.high)
+    return least, max(runs * (b - m) * (m - a), least)
+
+
+def _squares(values: Sequence[Fraction], other: Fraction, times: int) -> Fraction:
+    """The sum of squared deviations of some values and of another one that occurs so many times."""
+    n = len(values) + times
+    total = sum(values, Fraction(0)) + times * other
+    return sum((v * v for v in values), Fraction(0)) + times * other * other - total * total / n
 
 
 def _grimmer(spread: Spread, n: int, runs: int) -> TableFinding:
     """Whether whole numbers of images have the printed mean and deviation over the runs."""
     place = spread.mean
-    mean, deviation = (scaled(possible(figure), place.unit) for figure in (place.figure, spread.sd))
     said = f"{place.label}: {place.figure.text} ± {spread.sd.text} over {runs} runs of {n:,} images"
-    fitting = [kind for kind, sample in zip(_KINDS, (False, True), strict=True) if possible_deviation(mean, deviation, n, runs, sample=sample)]
     places = [spread.sd_place, place] if spread.sd_place != place else [place]
-    if fitting:
-        return holds("GRIMMER", "weak", f"{said} is possible as {' and as '.join(fitting)}", places, printed=spread.sd.text)
-    return against("GRIMMER", "strong", f"{said}: no whole numbers of images have that mean and that deviation", places, printed=spread.sd.text)
+    for read, verdict in ((rounded, holds), (possible, against)):
+        mean, deviation = (scaled(read(figure), place.unit) for figure in (place.figure, spread.sd))
+        kinds = zip(_KINDS, (False, True), strict=True)
+        fitting = [kind for kind, sample in kinds if possible_deviation(mean, deviation, n, runs, sample=sample)]
+        if fitting:
+            end = "" if read is rounded else ", only if something was cut off"
+            return verdict("GRIMMER", "weak", f"{said} is possible as {' and as '.join(fitting)}{end}", places, printed=spread.sd.text)
+    return against("GRIMMER", "strong", f"{said}: no whole numbers of images have that mean and that deviation", places, printed=spread.sd.text)  # fmt: skip
 
 
 def possible_deviation(mean: Interval, deviation: Interval, n: int, runs: int, *, sample: bool) -> bool:

@@ -155,6 +155,8 @@ def _orders(scores: dict[str, Place]) -> Iterator[TableFinding]:
             continue
         if order.smaller == "accuracy" and "top1" in scores:
             continue
+        if (order.smaller, order.larger) == ("min", "max") and "mean" in scores:
+            continue  # follows from the two orders around the mean
         yield _ordered(scores[order.smaller], scores[order.larger], order.why, order.smaller in ("min", "mean", "median"))
 
 
@@ -207,6 +209,7 @@ def _f1(scores: dict[str, Place]) -> Iterator[TableFinding]:
 
 def _ranges(read: ReadTable) -> Iterator[TableFinding]:
     """No share is below 0 or above 100 %; a column mixes no fractions with percentages."""
+    within = 0
     for column in read.columns:
         if column.role not in BOUNDED:
             continue
@@ -221,8 +224,10 @@ def _ranges(read: ReadTable) -> Iterator[TableFinding]:
             for place in places:
                 if place.figure.value > 1 and place not in outside and not place.cell.percent:
                     yield against("range", "weak", f"{_of(place)}{place.figure.text} stands in a column of fractions; a percentage, or a point lost", [place], expected="0 to 1")  # fmt: skip
-        if places and not outside:
-            yield holds("range", "weak", f"{count(len(places), 'figure')} of {column.name!r} lie between 0 and 100 %", places[:1], printed="")
+        within += len(places) - len(outside)
+    if within:
+        place = Place(read, 0, 0)
+        yield holds("range", "weak", f"{count(within, 'score')} of {read.table.label} lie between 0 and 100 %", [place], printed="")
 
 
 def _intervals(read: ReadTable) -> Iterator[TableFinding]:
