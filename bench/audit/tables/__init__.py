@@ -67,7 +67,12 @@ def audit_document(path: str, document: Document, options: Options) -> TableAudi
     ]
     findings.sort(key=lambda f: (_VERDICT_ORDER.index(f.verdict), _STRENGTH_ORDER.index(f.strength), f.line))
     figures, asides, unread = _counted(reads)
-    used = {(id(place.read), place.row, place.column) for f in findings if f.verdict in ("against", "holds") for place in f.places}
+    used = {
+        (id(place.read), place.row, place.column)
+        for f in findings
+        if f.verdict in ("against", "holds")
+        for place in f.places
+    }
     return TableAudit(
         path=path,
         document=document,

@@ -83,15 +83,22 @@ _LINK = re.compile(r"\[([^\[\]]*)\](?:\([^()]*(?:\([^()]*\)[^()]*)*\)|\[[^\[\]]*
 _EMPHASIS = re.compile(r"\*\*|__|~~|`|(?<!\w)\*(?=\S)|(?<=[\w%.)])\*(?=\*|$)|(?<!\w)_(?=\S)|(?<=\S)_(?!\w)")
 _MARKS = "*†‡§¶#↑↓▲▼△▽★☆✓✔"
 _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹ᵃᵇᶜᵈᵉ"
-_TRAILING = re.compile(rf"[\s{re.escape(_MARKS + _SUPERSCRIPTS)}]+$|\s*\^\{{?[\w*,†‡]{{1,3}}\}}?$|\s*\[\d{{1,3}}\]$")
+_TRAILING = re.compile(
+    rf"[\s{re.escape(_MARKS + _SUPERSCRIPTS)}]+$|\s*\^\{{?[\w*,†‡]{{1,3}}\}}?$|\s*\[\d{{1,3}}\]$"
+)
 _LEADING = re.compile(rf"^[\s{re.escape(_MARKS)}]+")
-_NONE = re.compile(r"[-–—−./×?*]*|n\.?/?a\.?|nan|none|null|nil|oom|tbd|tba|inf|missing|not reported|unknown|x|✗|✘|❌", re.I)
+_NONE = re.compile(
+    r"[-–—−./×?*]*|n\.?/?a\.?|nan|none|null|nil|oom|tbd|tba|inf|missing|not reported|unknown|x|✗|✘|❌", re.I
+)
 
 _NUM = r"[+-]?(?:\d{1,3}(?:[,' _]\d{3})+(?:\.\d+)?|\d+(?:[.,]\d+)?|[.,]\d+|\d+\.)"
 _PLAIN = re.compile(r"[+-]?\d{1,15}(?:\.\d{1,20})?")
 _ONE = re.compile(rf"({_NUM})\s*(%)?")
 _SPREAD = re.compile(rf"\$?({_NUM})\s*(%)?\s*(?:±|\+/-|\+-|\\pm)\s*({_NUM})\s*(%)?")
-_BRACKET = re.compile(rf"({_NUM})\s*(%)?\s*\(\s*(?:±|σ\s*=?|sd\s*=?|std\s*=?)?\s*({_NUM})\s*(%)?\s*(?:pp|pts?|points?)?\s*\)", re.I)
+_BRACKET = re.compile(
+    rf"({_NUM})\s*(%)?\s*\(\s*(?:±|σ\s*=?|sd\s*=?|std\s*=?)?\s*({_NUM})\s*(%)?\s*(?:pp|pts?|points?)?\s*\)",
+    re.I,
+)
 _CHANGE = re.compile(rf"({_NUM})\s*(%)?\s*[({{\[]?\s*([↑↓▲▼])\s*({_NUM})\s*(%)?\s*[)}}\]]?")
 _WITHIN = re.compile(rf"({_NUM})\s*(%)?\s*[\[(]\s*({_NUM})\s*%?\s*(?:[,;]|-|to)\s*({_NUM})\s*%?\s*[\])]")
 _PAIR = re.compile(rf"({_NUM})\s*(%)?\s*[/|]\s*({_NUM})\s*(%)?")

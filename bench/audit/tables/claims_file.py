@@ -1,2 +1,4 @@
 """Placeholder until the rest stands."""
+
+
 def write_claims(audit, path, options): ...

@@ -85,7 +85,11 @@ def _columns(read: ReadTable) -> dict[str, int] | None:
     if "n" not in columns or len(read.table.rows) < 2:
         return None
     labels = [normal(label) for label in read.labels]
-    return columns if any(label in _AVERAGES or label in ("macro", "weighted", "micro") for label in labels) else None
+    return (
+        columns
+        if any(label in _AVERAGES or label in ("macro", "weighted", "micro") for label in labels)
+        else None
+    )
 
 
 def _report(read: ReadTable, columns: dict[str, int]) -> Iterator[TableFinding]:
@@ -99,10 +103,23 @@ def _report(read: ReadTable, columns: dict[str, int]) -> Iterator[TableFinding]:
         elif all(cells[columns[role]].kind == "figure" for role in ("precision", "recall", "f1")):
             support = cells[columns["n"]].figure if "n" in columns else None
             whole = support.digits if support and not support.decimals else None
-            classes.append(Class(label, places["precision"], places["recall"], places["f1"], whole, places.get("n") if whole is not None else None))  # fmt: skip
+            classes.append(
+                Class(
+                    label,
+                    places["precision"],
+                    places["recall"],
+                    places["f1"],
+                    whole,
+                    places.get("n") if whole is not None else None,
+                )
+            )
         else:
-            first = next(places[role] for role in ("precision", "recall", "f1") if places[role].cell.kind != "figure")
-            yield not_checked(_CHECK, f"{label}: not checked, as no {first.name} is printed", first.line, [first])
+            first = next(
+                places[role] for role in ("precision", "recall", "f1") if places[role].cell.kind != "figure"
+            )
+            yield not_checked(
+                _CHECK, f"{label}: not checked, as no {first.name} is printed", first.line, [first]
+            )
     if not classes:
         return
     top = "certain" if read.table.as_printed else "strong"
@@ -126,25 +143,78 @@ def _report(read: ReadTable, columns: dict[str, int]) -> Iterator[TableFinding]:
 def _class(one: Class, top: str) -> tuple[Counts | None, Read, TableFinding]:
     """What one class leaves, by the strictest reading that leaves anything."""
     p, r, f = one.precision.figure, one.recall.figure, one.f1.figure
-    printed = f"precision {p.text}, recall {r.text}, F1 {f.text}" + (f" of {one.support:,}" if one.support is not None else "")
+    printed = f"precision {p.text}, recall {r.text}, F1 {f.text}" + (
+        f" of {one.support:,}" if one.support is not None else ""
+    )
     if one.support is None:
         middle = written(harmonic(p.value, r.value), f.decimals + 1)
         for read, strength in ((rounded, top), (either, "weak")):
             a, b, c = read(p), read(r), read(f)
-            if harmonic(max(a.low, Fraction(0)), max(b.low, Fraction(0))) <= c.high and c.low <= harmonic(a.high, b.high):
+            if harmonic(max(a.low, Fraction(0)), max(b.low, Fraction(0))) <= c.high and c.low <= harmonic(
+                a.high, b.high
+            ):
                 make = holds if read is rounded else against
                 end = "" if read is rounded else ", possible only if something was cut off or rounded twice"
-                return None, read, make(_CHECK, strength, f"{one.label}: precision {p.text} and recall {r.text} give an F1 of {middle}, printed {f.text}{end}", one.places)  # fmt: skip
-        return None, rounded, against(_CHECK, top, f"{one.label}: precision {p.text} and recall {r.text} give an F1 of {middle}, not {f.text}", one.places, expected=middle)  # fmt: skip
+                return (
+                    None,
+                    read,
+                    make(
+                        _CHECK,
+                        strength,
+                        f"{one.label}: precision {p.text} and recall {r.text} give an F1 of {middle}, printed {f.text}{end}",
+                        one.places,
+                    ),
+                )
+        return (
+            None,
+            rounded,
+            against(
+                _CHECK,
+                top,
+                f"{one.label}: precision {p.text} and recall {r.text} give an F1 of {middle}, not {f.text}",
+                one.places,
+                expected=middle,
+            ),
+        )
     for read in (rounded, either):
         counts = possible_counts(p, r, f, one.support, read)
         if counts is None:
             continue
         right, predicted = _range(counts.right), _range(counts.predicted)
         if read is rounded:
-            return counts, read, holds(_CHECK, top, f"{one.label}: {printed}: {right} right of {predicted} predicted", one.places, printed=printed)
-        return counts, read, against(_CHECK, "weak", f"{one.label}: {printed} are possible only if something was cut off or rounded twice ({right} right of {predicted} predicted)", one.places, printed=printed)  # fmt: skip
-    return None, rounded, against(_CHECK, top, f"{one.label}: {printed}: no whole numbers of right and predicted images give all of them", one.places, printed=printed)  # fmt: skip
+            return (
+                counts,
+                read,
+                holds(
+                    _CHECK,
+                    top,
+                    f"{one.label}: {printed}: {right} right of {predicted} predicted",
+                    one.places,
+                    printed=printed,
+                ),
+            )
+        return (
+            counts,
+            read,
+            against(
+                _CHECK,
+                "weak",
+                f"{one.label}: {printed} are possible only if something was cut off or rounded twice ({right} right of {predicted} predicted)",
+                one.places,
+                printed=printed,
+            ),
+        )
+    return (
+        None,
+        rounded,
+        against(
+            _CHECK,
+            top,
+            f"{one.label}: {printed}: no whole numbers of right and predicted images give all of them",
+            one.places,
+            printed=printed,
+        ),
+    )
 
 
 def _range(span: tuple[int, int | None]) -> str:
@@ -178,7 +248,10 @@ def possible_counts(precision: Figure, recall: Figure, f1: Figure, support: int,
                 spans_f.append(Interval(Fraction(0), Fraction(0)))
             continue
         low = max(right, math.ceil(right / p.high), math.ceil(2 * right / f.high - n))
-        high = min(math.floor(right / p.low) if p.low > 0 else 10**18, math.floor(2 * right / f.low - n) if f.low > 0 else 10**18)
+        high = min(
+            math.floor(right / p.low) if p.low > 0 else 10**18,
+            math.floor(2 * right / f.low - n) if f.low > 0 else 10**18,
+        )
         if low <= high:
             rights.append(right)
             least, most = min(least, low), max(most, high)
@@ -199,7 +272,9 @@ def _hull(spans: Sequence[Interval]) -> Interval:
     return Interval(min(span.low for span in spans), max(span.high for span in spans))
 
 
-def _supports(averages: dict[str, dict[str, Place]], classes: Sequence[Class], everything: int, top: str) -> Iterator[TableFinding]:
+def _supports(
+    averages: dict[str, dict[str, Place]], classes: Sequence[Class], everything: int, top: str
+) -> Iterator[TableFinding]:
     """The supports add up to the number that stands beside the averages."""
     for name in ("accuracy", "macro avg", "weighted avg", "micro avg"):
         place = averages.get(name, {}).get("n")
@@ -210,7 +285,13 @@ def _supports(averages: dict[str, dict[str, Place]], classes: Sequence[Class], e
         if place.figure.value == everything:
             yield holds("supports", top, f"{said}, printed beside {name}", places, expected=str(everything))
         else:
-            yield against("supports", top, f"{said}, not the {place.figure.text} beside {name}", places, expected=str(everything))
+            yield against(
+                "supports",
+                top,
+                f"{said}, not the {place.figure.text} beside {name}",
+                places,
+                expected=str(everything),
+            )
 
 
 def _together(
@@ -242,7 +323,9 @@ def _together(
             yield _averaged(place, f"{name} of {role}", low, high, places, weak_if_loose)
 
 
-def _averaged(place: Place, name: str, low: Fraction, high: Fraction, places: Sequence[Place], top: str) -> TableFinding:
+def _averaged(
+    place: Place, name: str, low: Fraction, high: Fraction, places: Sequence[Place], top: str
+) -> TableFinding:
     digits = place.figure.decimals + 2
     reach = f"{written(low, digits)} to {written(high, digits)}" if low < high else written(low, digits)
     said = f"the classes leave a {name} of {reach}"
@@ -250,33 +333,76 @@ def _averaged(place: Place, name: str, low: Fraction, high: Fraction, places: Se
         span = read(place.figure)
         if low <= span.high and span.low <= high:
             if read is rounded:
-                return holds("averages", strength, f"{said}, printed {place.figure.text}", places, expected=reach)
-            return against("averages", strength, f"{said}; the printed {place.figure.text} holds only if it was cut off or rounded twice", places, expected=reach)  # fmt: skip
+                return holds(
+                    "averages", strength, f"{said}, printed {place.figure.text}", places, expected=reach
+                )
+            return against(
+                "averages",
+                strength,
+                f"{said}; the printed {place.figure.text} holds only if it was cut off or rounded twice",
+                places,
+                expected=reach,
+            )
     return against("averages", top, f"{said}, not the printed {place.figure.text}", places, expected=reach)
 
 
-def _accuracy(place: Place, classes: Sequence[Class], counts: Sequence[Counts], everything: int, top: str) -> Iterator[TableFinding]:
+def _accuracy(
+    place: Place, classes: Sequence[Class], counts: Sequence[Counts], everything: int, top: str
+) -> Iterator[TableFinding]:
     places = [place, *(p for one in classes for p in (one.recall, one.precision))]
     least, most = sum(c.right[0] for c in counts), sum(c.right[1] for c in counts)
     said = f"the classes leave {_range((least, most))} right of {everything:,}"
     for read, strength in ((rounded, top), (either, "weak")):
         span = read(place.figure)
-        first, last = max(least, math.ceil(span.low * everything)), min(most, math.floor(span.high * everything))
+        first, last = (
+            max(least, math.ceil(span.low * everything)),
+            min(most, math.floor(span.high * everything)),
+        )
         if first <= last:
             make = holds if read is rounded else against
             end = "" if read is rounded else " only if it was cut off or rounded twice"
-            yield make("accuracy", strength, f"{said}; the printed {place.figure.text} holds{end} ({_range((first, last))} right)", places)
+            yield make(
+                "accuracy",
+                strength,
+                f"{said}; the printed {place.figure.text} holds{end} ({_range((first, last))} right)",
+                places,
+            )
             break
     else:
-        expected = " to ".join(dict.fromkeys((written(Fraction(least, everything), place.figure.decimals), written(Fraction(most, everything), place.figure.decimals))))  # fmt: skip
-        yield against("accuracy", top, f"{said}, an accuracy of {expected} and not the printed {place.figure.text}", places, expected=expected)
+        expected = " to ".join(
+            dict.fromkeys(
+                (
+                    written(Fraction(least, everything), place.figure.decimals),
+                    written(Fraction(most, everything), place.figure.decimals),
+                )
+            )
+        )
+        yield against(
+            "accuracy",
+            top,
+            f"{said}, an accuracy of {expected} and not the printed {place.figure.text}",
+            places,
+            expected=expected,
+        )
     low = sum(c.predicted[0] for c in counts)
     high = None if any(c.predicted[1] is None for c in counts) else sum(c.predicted[1] or 0 for c in counts)
     reach = _range((low, high))
     if low <= everything and (high is None or everything <= high):
-        yield holds("predictions", top, f"the classes leave {reach} predictions in all, for {everything:,} images", places, printed="")
+        yield holds(
+            "predictions",
+            top,
+            f"the classes leave {reach} predictions in all, for {everything:,} images",
+            places,
+            printed="",
+        )
     else:
-        yield against("predictions", top, f"the classes leave {reach} predictions in all, but there are {everything:,} images, and each has one", places, printed="")  # fmt: skip
+        yield against(
+            "predictions",
+            top,
+            f"the classes leave {reach} predictions in all, but there are {everything:,} images, and each has one",
+            places,
+            printed="",
+        )
 
 
 # Confusion matrices -----------------------------------------------------------------------------------
@@ -293,7 +419,9 @@ def matrix_order(read: ReadTable) -> list[int] | None:
         return None
     order = [names[label] for label in labels]
     cells = [row.cells[i] for row in read.table.rows for i in order]
-    whole = all(c.kind == "figure" and c.figure and not c.figure.decimals and c.figure.digits >= 0 for c in cells)
+    whole = all(
+        c.kind == "figure" and c.figure and not c.figure.decimals and c.figure.digits >= 0 for c in cells
+    )
     return order if whole and read.columns[0].role == LABEL else None
 
 
@@ -301,7 +429,9 @@ def _matrix(read: ReadTable, order: Sequence[int], reads: Sequence[ReadTable]) -
     """A confusion matrix against the report of the same classes, with the truth in its rows or in its columns."""
     table = [[read.cell(row, column).figure.digits for column in order] for row in range(len(order))]  # type: ignore[union-attr]
     total = sum(map(sum, table))
-    reports = [(other, columns) for other in reads if other is not read and (columns := _columns(other)) is not None]
+    reports = [
+        (other, columns) for other in reads if other is not read and (columns := _columns(other)) is not None
+    ]
     matched = False
     labels = [normal(label) or label for label in read.labels]
     for other, columns in reports:
@@ -310,7 +440,10 @@ def _matrix(read: ReadTable, order: Sequence[int], reads: Sequence[ReadTable]) -
             continue
         matched = True
         ways = {"rows": table, "columns": [list(column) for column in zip(*table, strict=True)]}
-        results = {way: list(_compared(read, other, columns, [rows[label] for label in labels], counts, rows)) for way, counts in ways.items()}
+        results = {
+            way: list(_compared(read, other, columns, [rows[label] for label in labels], counts, rows))
+            for way, counts in ways.items()
+        }
         way = min(results, key=lambda name: sum(f.verdict == "against" for f in results[name]))
         for finding in results[way]:
             yield finding
@@ -318,12 +451,22 @@ def _matrix(read: ReadTable, order: Sequence[int], reads: Sequence[ReadTable]) -
         diagonal = sum(table[i][i] for i in range(len(order)))
         place = Place(read, 0, order[0])
         if total:
-            yield not_checked("confusion matrix", f"{read.table.label}: a confusion matrix of {total:,} images with {diagonal:,} right (accuracy {written(Fraction(diagonal, total), 4)}); no report of its classes is in the file to compare with", read.table.line, [place])  # fmt: skip
+            yield not_checked(
+                "confusion matrix",
+                f"{read.table.label}: a confusion matrix of {total:,} images with {diagonal:,} right (accuracy {written(Fraction(diagonal, total), 4)}); no report of its classes is in the file to compare with",
+                read.table.line,
+                [place],
+            )
 
 
 def _compared(
-    read: ReadTable, other: ReadTable, columns: dict[str, int], rows: Sequence[int], table: Sequence[Sequence[int]], labelled: dict[str, int]
-) -> Iterator[TableFinding]:  # fmt: skip
+    read: ReadTable,
+    other: ReadTable,
+    columns: dict[str, int],
+    rows: Sequence[int],
+    table: Sequence[Sequence[int]],
+    labelled: dict[str, int],
+) -> Iterator[TableFinding]:
     top = "strong"
     for i, row in enumerate(rows):
         right, truth, predicted = table[i][i], sum(table[i]), sum(line[i] for line in table)
@@ -341,7 +484,9 @@ def _compared(
     if total and "accuracy" in labelled:
         place = Place(other, labelled["accuracy"], columns["f1"])
         if place.cell.kind == "figure":
-            yield _equals(place, Fraction(sum(table[i][i] for i in range(len(table))), total), "accuracy", top)
+            yield _equals(
+                place, Fraction(sum(table[i][i] for i in range(len(table))), total), "accuracy", top
+            )
 
 
 def _equals(place: Place, value: Fraction, name: str, top: str) -> TableFinding:
@@ -352,4 +497,10 @@ def _equals(place: Place, value: Fraction, name: str, top: str) -> TableFinding:
         return holds("confusion matrix", top, f"{said}, printed {place.figure.text}", [place], expected=shown)
     strength = "weak" if place.figure.decimals and loose.low <= value <= loose.high else top
     end = " (possible if it was cut off or rounded twice)" if strength == "weak" else ""
-    return against("confusion matrix", strength, f"{said}, not the printed {place.figure.text}{end}", [place], expected=shown)
+    return against(
+        "confusion matrix",
+        strength,
+        f"{said}, not the printed {place.figure.text}{end}",
+        [place],
+        expected=shown,
+    )

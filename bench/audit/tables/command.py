@@ -17,7 +17,12 @@ LIMIT = 20
 
 
 def table_options(
-    *, n: int | None = None, runs: int | None = None, split: str = "", unit: str = "", means: Sequence[str] = ()
+    *,
+    n: int | None = None,
+    runs: int | None = None,
+    split: str = "",
+    unit: str = "",
+    means: Sequence[str] = (),
 ) -> Options:
     """What the options of the command say. Raises: InputError."""
     if unit not in ("", "percent", "fraction"):

@@ -49,7 +49,9 @@ def read_delimited(text: str) -> Document:
         if cells > MOST_CELLS:
             left = text.count("\n") + 1 - reader.line_num
             if left > 1:
-                document.passed_over.append((line + 1, f"{left:,} lines after the first {MOST_CELLS:,} cells"))
+                document.passed_over.append(
+                    (line + 1, f"{left:,} lines after the first {MOST_CELLS:,} cells")
+                )
             break
     if names is not None:
         _add(document, start, names, rows)

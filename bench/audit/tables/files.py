@@ -45,8 +45,10 @@ def read_document(path: Path) -> Document:
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise InputError(f"{path}: no table is read from {path.suffix or 'a file without ending'}; valid endings:"
-                         f" {', '.join(READERS)}")  # fmt: skip
+        raise InputError(
+            f"{path}: no table is read from {path.suffix or 'a file without ending'}; valid endings:"
+            f" {', '.join(READERS)}"
+        )
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)

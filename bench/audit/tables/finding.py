@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import NamedTuple
 
 from bench.audit.finding import STRENGTHS
@@ -29,13 +30,12 @@ class Place(NamedTuple):
 
     @property
     def cell(self) -> Cell:
-        return self.read.cell(self.row, self.column)
+        return self.read.table.rows[self.row].cells[self.column]
 
     @property
     def figure(self) -> Figure:
-        figure = self.cell.figure
-        assert figure is not None
-        return figure
+        """The figure of a cell that is known to have one."""
+        return self.read.table.rows[self.row].cells[self.column].figure  # type: ignore[return-value]
 
     @property
     def line(self) -> int:
@@ -88,17 +88,29 @@ class TableFinding:
 def against(check: str, strength: str, sentence: str, places: Sequence[Place], **more: str) -> TableFinding:
     """What speaks against the first of the cells."""
     return TableFinding(
-        check=check, verdict="against", strength=strength, sentence=sentence, line=places[0].line,
-        places=tuple(places), printed=more.get("printed", places[0].cell.text), expected=more.get("expected", ""),
-    )  # fmt: skip
+        check=check,
+        verdict="against",
+        strength=strength,
+        sentence=sentence,
+        line=places[0].line,
+        places=tuple(places),
+        printed=more.get("printed", places[0].cell.text),
+        expected=more.get("expected", ""),
+    )
 
 
 def holds(check: str, strength: str, sentence: str, places: Sequence[Place], **more: str) -> TableFinding:
     """A check that was made and holds."""
     return TableFinding(
-        check=check, verdict="holds", strength=strength, sentence=sentence, line=places[0].line,
-        places=tuple(places), printed=more.get("printed", places[0].cell.text), expected=more.get("expected", ""),
-    )  # fmt: skip
+        check=check,
+        verdict="holds",
+        strength=strength,
+        sentence=sentence,
+        line=places[0].line,
+        places=tuple(places),
+        printed=more.get("printed", places[0].cell.text),
+        expected=more.get("expected", ""),
+    )
 
 
 def not_checked(check: str, sentence: str, line: int, places: Sequence[Place] = ()) -> TableFinding:
@@ -108,11 +120,13 @@ def not_checked(check: str, sentence: str, line: int, places: Sequence[Place] = 
     )
 
 
+@lru_cache(maxsize=1 << 14)
 def rounded(figure: Figure) -> Interval:
     """What rounds to a printed number, ends included."""
     return Interval(figure.value - figure.half_step, figure.value + figure.half_step)
 
 
+@lru_cache(maxsize=1 << 14)
 def possible(figure: Figure) -> Interval:
     """What can be printed so: rounded, or cut off towards zero."""
     step = 2 * figure.half_step

@@ -57,10 +57,20 @@ def _sizes(read: ReadTable, row: int, column: int) -> tuple[int | None, int | No
     """Images and runs behind a figure, and where that is from."""
     n, runs, why = read.columns[column].n, read.columns[column].runs, read.columns[column].n_why
     counts = [c for c in read.columns if c.role == "n"]
-    if n is None and len(counts) == 1 and (size := read.cell(row, counts[0].index).figure) and not size.decimals:
+    if (
+        n is None
+        and len(counts) == 1
+        and (size := read.cell(row, counts[0].index).figure)
+        and not size.decimals
+    ):
         n, why = size.digits, f"the column {counts[0].name!r}"
     of_runs = [c for c in read.columns if c.role == "runs"]
-    if runs is None and len(of_runs) == 1 and (size := read.cell(row, of_runs[0].index).figure) and not size.decimals:
+    if (
+        runs is None
+        and len(of_runs) == 1
+        and (size := read.cell(row, of_runs[0].index).figure)
+        and not size.decimals
+    ):
         runs = size.digits
     return n, runs, why
 
@@ -90,7 +100,12 @@ def _grim(read: ReadTable) -> Iterator[TableFinding]:
                 yield _whole(place, n, runs or 1, why, share)
     if free:
         place, n = free[0]
-        yield not_checked("GRIM", f"{count(len(free), 'figure')} not checked, as {n:,} images can give any value with so few digits ({place.cell.text} in line {place.line})", place.line, [place])  # fmt: skip
+        yield not_checked(
+            "GRIM",
+            f"{count(len(free), 'figure')} not checked, as {n:,} images can give any value with so few digits ({place.cell.text} in line {place.line})",
+            place.line,
+            [place],
+        )
 
 
 def _whole(place: Place, n: int, runs: int, why: str, share: float) -> TableFinding:
@@ -100,14 +115,30 @@ def _whole(place: Place, n: int, runs: int, why: str, share: float) -> TableFind
     shown = f"{place.label}: {place.figure.text}{' %' if percent else ''} ({place.name})"
     if (counts := grim.counts(value, n * runs, percent=percent)) is not None:
         span = f"{counts.low:,}" if counts.low == counts.high else f"{counts.low:,} to {counts.high:,}"
-        return holds("GRIM", "strong" if share <= FEW else "weak", f"{shown} is {span} of {images}", [place], expected=f"k/{n * runs}")
+        return holds(
+            "GRIM",
+            "strong" if share <= FEW else "weak",
+            f"{shown} is {span} of {images}",
+            [place],
+            expected=f"k/{n * runs}",
+        )
     near = listed(grim.nearest(value, n * runs, percent=percent))
     said = f"{shown} is no whole number of {images}; the nearest are {near}"
     if rounded_twice(place.figure, n * runs, percent=percent):
         return against("GRIM", "weak", f"{said}; it is one if it was rounded twice", [place], expected=near)
-    batches = [b for b in grim.USUAL_BATCHES if b < n and any(grim.batch_mean(value, n, b, percent=percent, cut=cut) for cut in (False, True))]
+    batches = [
+        b
+        for b in grim.USUAL_BATCHES
+        if b < n and any(grim.batch_mean(value, n, b, percent=percent, cut=cut) for cut in (False, True))
+    ]
     if batches and runs == 1:
-        return against("GRIM", "weak", f"{said}; it may be a mean over batches of {listed(batches[:3])}", [place], expected=near)
+        return against(
+            "GRIM",
+            "weak",
+            f"{said}; it may be a mean over batches of {listed(batches[:3])}",
+            [place],
+            expected=near,
+        )
     return against("GRIM", "strong", said, [place], expected=near)
 
 
@@ -135,8 +166,16 @@ def _inferred(read: ReadTable) -> Iterator[TableFinding]:
     for column in read.columns:
         if column.role not in ACCURACIES or not column.unit or column.n is not None:
             continue
-        places = [Place(read, row, column.index) for row in range(len(read.table.rows)) if read.cell(row, column.index).kind == "figure"]
-        long = [p for p in places if p.figure.decimals >= EXACT_DIGITS and 0 < scaled(rounded(p.figure), p.unit).high < 1]
+        places = [
+            Place(read, row, column.index)
+            for row in range(len(read.table.rows))
+            if read.cell(row, column.index).kind == "figure"
+        ]
+        long = [
+            p
+            for p in places
+            if p.figure.decimals >= EXACT_DIGITS and 0 < scaled(rounded(p.figure), p.unit).high < 1
+        ]
         if len(long) < 2 or len(long) > 2000:
             continue
         quotients = [_quotient(place) for place in long]
@@ -144,18 +183,35 @@ def _inferred(read: ReadTable) -> Iterator[TableFinding]:
         fitting = [p for p, q in zip(long, quotients, strict=True) if q is not None]
         if not 1 < n <= MOST_INFERRED or len(fitting) < 2:
             continue
-        yield holds("GRIM", "strong", f"{count(len(fitting), 'figure')} of {column.name!r} are whole numbers of n = {n:,} (or of a multiple) to the last digit", fitting, printed="", expected=f"k/{n}")  # fmt: skip
+        yield holds(
+            "GRIM",
+            "strong",
+            f"{count(len(fitting), 'figure')} of {column.name!r} are whole numbers of n = {n:,} (or of a multiple) to the last digit",
+            fitting,
+            printed="",
+            expected=f"k/{n}",
+        )
         if len(fitting) >= 4:
             for place, quotient in zip(long, quotients, strict=True):
                 if quotient is None:
-                    yield against("GRIM", "strong", f"{place.label}: {place.figure.text} is no whole number of the n = {n:,} that {len(fitting)} figures of its column are of", [place], expected=f"k/{n}")  # fmt: skip
+                    yield against(
+                        "GRIM",
+                        "strong",
+                        f"{place.label}: {place.figure.text} is no whole number of the n = {n:,} that {len(fitting)} figures of its column are of",
+                        [place],
+                        expected=f"k/{n}",
+                    )
 
 
 def _quotient(place: Place) -> Fraction | None:
     """The fraction of a small denominator that is printed so to the last digit."""
     value = place.figure.value / (100 if place.unit == "percent" else 1)
     simple = value.limit_denominator(20_000)
-    return simple if abs(simple - value) <= 4 * max(Fraction(1, 10**place.figure.decimals), Fraction(1, 10**16)) else None
+    return (
+        simple
+        if abs(simple - value) <= 4 * max(Fraction(1, 10**place.figure.decimals), Fraction(1, 10**16))
+        else None
+    )
 
 
 # Standard deviations ----------------------------------------------------------------------------------
@@ -218,7 +274,9 @@ def _deviations(read: ReadTable) -> Iterator[TableFinding]:
 _KINDS = ("population SD", "sample SD")
 
 
-def _between_extremes(spread: Spread, smallest: Place, largest: Place, runs: int, n: int | None) -> TableFinding | None:
+def _between_extremes(
+    spread: Spread, smallest: Place, largest: Place, runs: int, n: int | None
+) -> TableFinding | None:
     """r figures with this mean, smallest and largest value have a deviation between two bounds."""
     name = "standard deviation"
     places = [spread.sd_place, spread.mean, smallest, largest]
@@ -232,24 +290,59 @@ def _between_extremes(spread: Spread, smallest: Place, largest: Place, runs: int
         ends = [read(smallest.figure), read(largest.figure)]
         if n is not None and spread.mean.unit:
             ends = [_whole_images(end, n, spread.mean.unit) for end in ends]
-        squares = square_span(ends[0], ends[1], read(spread.mean.figure), runs)
+        squares = square_span(
+            ends[0],
+            ends[1],
+            read(spread.mean.figure),
+            runs,
+            n if spread.mean.unit == "fraction" else n and Fraction(n, 100),
+        )
         if squares is None:
             continue
-        spans = [tuple(math.sqrt(max(end, Fraction(0)) / divisor) for end in squares) for divisor in (runs, runs - 1)]
+        spans = [
+            tuple(math.sqrt(max(end, Fraction(0)) / divisor) for end in squares)
+            for divisor in (runs, runs - 1)
+        ]
         sd = read(spread.sd)
-        fitting = [kind for kind, span in zip(_KINDS, spans, strict=True) if span[0] <= float(sd.high) and float(sd.low) <= span[1]]
+        fitting = [
+            kind
+            for kind, span in zip(_KINDS, spans, strict=True)
+            if span[0] <= float(sd.high) and float(sd.low) <= span[1]
+        ]
         digits = spread.sd.decimals + 1
-        reach = reach or " or ".join(f"{a:.{digits}f} to {b:.{digits}f} ({kind})" for kind, (a, b) in zip(_KINDS, spans, strict=True))
+        reach = reach or " or ".join(
+            f"{a:.{digits}f} to {b:.{digits}f} ({kind})" for kind, (a, b) in zip(_KINDS, spans, strict=True)
+        )
         if fitting and read is rounded:
-            return holds(name, "strong", f"{said} have a deviation of {reach}; {printed} is possible as {' and as '.join(fitting)}", places, printed=printed)  # fmt: skip
+            return holds(
+                name,
+                "strong",
+                f"{said} have a deviation of {reach}; {printed} is possible as {' and as '.join(fitting)}",
+                places,
+                printed=printed,
+            )
         if fitting:
-            return against(name, "weak", f"{said} have a deviation of {reach}; {printed} is possible only if something was cut off", places, printed=printed, expected=reach)  # fmt: skip
+            return against(
+                name,
+                "weak",
+                f"{said} have a deviation of {reach}; {printed} is possible only if something was cut off",
+                places,
+                printed=printed,
+                expected=reach,
+            )
     if not reach:
         low, high, mean = (possible(place.figure) for place in (smallest, largest, spread.mean))
         if mean.high < low.low or mean.low > high.high:
             return None  # the order of the three says it already
         return against(name, "strong", f"{said}: no {runs} values have all three", places, printed=printed)
-    return against(name, "strong", f"{said} have a deviation of {reach}, not {printed}", places, printed=printed, expected=reach)
+    return against(
+        name,
+        "strong",
+        f"{said} have a deviation of {reach}, not {printed}",
+        places,
+        printed=printed,
+        expected=reach,
+    )
 
 
 def _whole_images(span: Interval, n: int, unit: str) -> Interval:
@@ -259,12 +352,17 @@ def _whole_images(span: Interval, n: int, unit: str) -> Interval:
     return Interval(Fraction(low * whole, n), Fraction(high * whole, n)) if low <= high else span
 
 
-def square_span(low: Interval, high: Interval, mean: Interval, runs: int) -> tuple[Fraction, Fraction] | None:
+def square_span(
+    low: Interval, high: Interval, mean: Interval, runs: int, images: Fraction | int | None = None
+) -> tuple[Fraction, Fraction] | None:
     """Bounds of the sum of squared deviations of ``runs`` ≥ 2 values, given their smallest, largest and mean.
 
     None where no such values exist. The least has the ends as near as they can be and all others equal, as near to
     their middle as the mean allows. The most is attained at the ends for three values, and bounded by
     runs·(high − mean)(mean − low) (Bhatia and Davis 2000) for more.
+
+    Args:
+        images: how many images a unit of the figures is; all figures are whole numbers of them.
     """
     if low.low > high.high:
         return None
@@ -278,6 +376,11 @@ def square_span(low: Interval, high: Interval, mean: Interval, runs: int) -> tup
         max((runs * mean.low - low.high - high.high) / rest, low.low),
         min((runs * mean.high - low.low - high.low) / rest, high.high),
     )
+    if rest == 1 and images:
+        others = Interval(
+            Fraction(math.ceil(others.low * images)) / images,
+            Fraction(math.floor(others.high * images)) / images,
+        )
     if others.low > others.high:
         return None
     a, b = (low.high, high.low) if low.high < high.low else ((low.high + high.low) / 2,) * 2
@@ -306,11 +409,25 @@ def _grimmer(spread: Spread, n: int, runs: int) -> TableFinding:
     for read, verdict in ((rounded, holds), (possible, against)):
         mean, deviation = (scaled(read(figure), place.unit) for figure in (place.figure, spread.sd))
         kinds = zip(_KINDS, (False, True), strict=True)
-        fitting = [kind for kind, sample in kinds if possible_deviation(mean, deviation, n, runs, sample=sample)]
+        fitting = [
+            kind for kind, sample in kinds if possible_deviation(mean, deviation, n, runs, sample=sample)
+        ]
         if fitting:
             end = "" if read is rounded else ", only if something was cut off"
-            return verdict("GRIMMER", "weak", f"{said} is possible as {' and as '.join(fitting)}{end}", places, printed=spread.sd.text)
-    return against("GRIMMER", "strong", f"{said}: no whole numbers of images have that mean and that deviation", places, printed=spread.sd.text)  # fmt: skip
+            return verdict(
+                "GRIMMER",
+                "weak",
+                f"{said} is possible as {' and as '.join(fitting)}{end}",
+                places,
+                printed=spread.sd.text,
+            )
+    return against(
+        "GRIMMER",
+        "strong",
+        f"{said}: no whole numbers of images have that mean and that deviation",
+        places,
+        printed=spread.sd.text,
+    )
 
 
 def possible_deviation(mean: Interval, deviation: Interval, n: int, runs: int, *, sample: bool) -> bool:
@@ -319,18 +436,26 @@ def possible_deviation(mean: Interval, deviation: Interval, n: int, runs: int, *
     Tried are all whole sums of the runs; the sum of squares must be whole, as odd or even as the sum, and no smaller
     than equal runs make it. Two runs are solved exactly.
     """
-    first, last = math.ceil(max(mean.low, Fraction(0)) * n * runs), math.floor(min(mean.high, Fraction(1)) * n * runs)
+    first, last = (
+        math.ceil(max(mean.low, Fraction(0)) * n * runs),
+        math.floor(min(mean.high, Fraction(1)) * n * runs),
+    )
     if last - first >= MOST_SUMS:
         return True
     divisor = runs - 1 if sample else runs
     low, high = (max(end, Fraction(0)) * n for end in deviation)
     for total in range(first, last + 1):
-        least = math.ceil(max(Fraction(total * total, runs) + divisor * low * low, _least_squares(total, runs)))
+        least = math.ceil(
+            max(Fraction(total * total, runs) + divisor * low * low, _least_squares(total, runs))
+        )
         most = math.floor(Fraction(total * total, runs) + divisor * high * high)
         least += (least - total) % 2
         if least > most:
             continue
-        if runs > 2 or any(math.isqrt(2 * q - total * total) ** 2 == 2 * q - total * total for q in range(least, min(most, least + 4000) + 1, 2)):
+        if runs > 2 or any(
+            math.isqrt(2 * q - total * total) ** 2 == 2 * q - total * total
+            for q in range(least, min(most, least + 4000) + 1, 2)
+        ):
             return True
     return False
 

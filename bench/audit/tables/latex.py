@@ -25,16 +25,41 @@ _RULES = re.compile(
     r"(?:\[[^\]]*\])?(?:\{[^{}]*\})*"
 )
 _LEADING = re.compile(rf"(?:\s+|{_RULES.pattern})*")
-_SPAN = re.compile(r"\\(multicolumn|multirow)\s*(?:\[[^\]]*\])?\s*\{\s*(-?\d+)\s*\}\s*(?:\[[^\]]*\])?\s*(?:\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}|\*)")
-_COLOURED = re.compile(r"\\(?:textcolor|cellcolor|colorbox|color|definecolor|fontsize|raisebox|rotatebox)\s*(?:\[[^\]]*\])?\{[^{}]*\}")
-_DROPPED = re.compile(r"\\(?:cite[tp]?|ref|label|footnote|footnotemark|eqref|vspace|hspace)\*?(?:\[[^\]]*\])?\{[^{}]*\}")
+_SPAN = re.compile(
+    r"\\(multicolumn|multirow)\s*(?:\[[^\]]*\])?\s*\{\s*(-?\d+)\s*\}\s*(?:\[[^\]]*\])?\s*(?:\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}|\*)"
+)
+_COLOURED = re.compile(
+    r"\\(?:textcolor|cellcolor|colorbox|color|definecolor|fontsize|raisebox|rotatebox)\s*(?:\[[^\]]*\])?\{[^{}]*\}"
+)
+_DROPPED = re.compile(
+    r"\\(?:cite[tp]?|ref|label|footnote|footnotemark|eqref|vspace|hspace)\*?(?:\[[^\]]*\])?\{[^{}]*\}"
+)
 _COMMAND = re.compile(r"\\[A-Za-z]+\*?")
 _SYMBOLS = {
-    r"\pm": "±", r"\times": "×", r"\approx": "≈", r"\sim": "~", r"\%": "%", r"\uparrow": "↑", r"\downarrow": "↓",
-    r"\checkmark": "✓", r"\dagger": "†", r"\ddagger": "‡", r"\ast": "*", r"\star": "★", r"\le": "≤", r"\ge": "≥",
-    r"\leq": "≤", r"\geq": "≥", r"\textpm": "±", r"\textminus": "-", r"\textasciitilde": "~", r"\cdot": "·",
-}  # fmt: skip
-_SYMBOL = re.compile("|".join(rf"{re.escape(name)}(?![A-Za-z])" for name in sorted(_SYMBOLS, key=len, reverse=True)))
+    r"\pm": "±",
+    r"\times": "×",
+    r"\approx": "≈",
+    r"\sim": "~",
+    r"\%": "%",
+    r"\uparrow": "↑",
+    r"\downarrow": "↓",
+    r"\checkmark": "✓",
+    r"\dagger": "†",
+    r"\ddagger": "‡",
+    r"\ast": "*",
+    r"\star": "★",
+    r"\le": "≤",
+    r"\ge": "≥",
+    r"\leq": "≤",
+    r"\geq": "≥",
+    r"\textpm": "±",
+    r"\textminus": "-",
+    r"\textasciitilde": "~",
+    r"\cdot": "·",
+}
+_SYMBOL = re.compile(
+    "|".join(rf"{re.escape(name)}(?![A-Za-z])" for name in sorted(_SYMBOLS, key=len, reverse=True))
+)
 
 
 def read_latex(text: str) -> Document:
@@ -46,7 +71,9 @@ def read_latex(text: str) -> Document:
     for tag in _BEGIN_OR_END.finditer(text):
         if tag[1] == "begin":
             if open_at is not None:
-                document.passed_over.append((line, f"the outer part of a {open_at[2]} in which another begins"))
+                document.passed_over.append(
+                    (line, f"the outer part of a {open_at[2]} in which another begins")
+                )
             line += text.count("\n", counted, tag.start())
             counted = tag.start()
             if open_at is None:
@@ -185,7 +212,9 @@ def plain_latex(text: str) -> str:
         return " ".join(text.replace("~", " ").split())
     text = _DROPPED.sub("", _COLOURED.sub(" ", _SPAN.sub(" ", text)))
     text = _SYMBOL.sub(lambda found: _SYMBOLS[found[0]], text)
-    text = re.sub(r"(?<!\\)\$|\\[,;:!]|\\\\|(?<!\\)~", " ", text) if "±" not in text else text.replace("$", "")
+    text = (
+        re.sub(r"(?<!\\)\$|\\[,;:!]|\\\\|(?<!\\)~", " ", text) if "±" not in text else text.replace("$", "")
+    )
     text = re.sub(r"\^\s*\{?\s*([*†‡a-z\d])\s*\}?\s*$", r"^\1", text.strip(" {}"))
     text = re.sub(r"[_^]\s*\{\s*(±[^{}]{0,20})\}", r" \1", text)
     text = _COMMAND.sub(" ", text)

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 from bench.audit.finding import listed
 from bench.audit.tables.cells import Figure
@@ -55,7 +56,7 @@ _NUMBERED = re.compile(r"(?:class|iou|acc|ap|c)?\s*#?\s*(\d{1,3})", re.I)
 _RANGE = re.compile(r"(\d{1,3})\s*(?:_|-|–|\.\.|to|:)\s*(\d{1,3})\s*[)\]]?\s*$")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """A printed mean (or sum) and the cells that it may be of.
 
@@ -68,9 +69,14 @@ class Group:
     by: str = ""
     weights: tuple[int, ...] = ()
 
-    @property
+    @cached_property
     def figures(self) -> list[Figure]:
         return [place.figure for place in self.members]
+
+    @cached_property
+    def fit(self) -> str:
+        """How the printed figure follows from its members: ``rounded``, a key of ``INNOCENT``, or empty."""
+        return _fit(self)
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ def check(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
     chosen += _across_tables(reads)
     fits: dict[tuple[object, ...], list[bool]] = defaultdict(list)
     for guess in chosen:
-        fits[guess.key] += [_telling(group) for group in guess.groups if _fit(group)]
+        fits[guess.key] += [_telling(group) for group in guess.groups if group.fit]
     totals: dict[tuple[object, ...], int] = defaultdict(int)
     for guess in chosen:
         totals[guess.key] += len(guess.groups)
@@ -208,7 +214,9 @@ def _runs_of(read: ReadTable, column: Column, roles: Sequence[str]) -> list[tupl
     return [(what, list(members)) for members, what in found.items()]
 
 
-def _row_guess(read: ReadTable, column: Column, members: Sequence[int], what: str, kind: str, by: str = "") -> Guess:
+def _row_guess(
+    read: ReadTable, column: Column, members: Sequence[int], what: str, kind: str, by: str = ""
+) -> Guess:
     groups, unread = [], []
     for row in range(len(read.table.rows)):
         cells = read.table.rows[row].cells
@@ -239,7 +247,10 @@ def _by_columns(read: ReadTable) -> Iterator[list[Guess]]:
     weights_column = next((c.index for c in read.columns if c.role == "n"), None)
     for position, index in enumerate(special):
         columns = [
-            c for c in read.numeric() if read.cell(index, c.index).kind == "figure" and (c.role != "n" or read.row_roles[index] == "total")
+            c
+            for c in read.numeric()
+            if read.cell(index, c.index).kind == "figure"
+            and (c.role != "n" or read.row_roles[index] == "total")
         ]
         if index in given:
             members = columns_named(given[index], read.labels, find)
@@ -277,8 +288,15 @@ def _by_columns(read: ReadTable) -> Iterator[list[Guess]]:
 
 
 def _column_guess(
-    read: ReadTable, index: int, rows: Sequence[int], columns: Sequence[Column], what: str, kind: str, by: str, weighted: int | None
-) -> Guess:  # fmt: skip
+    read: ReadTable,
+    index: int,
+    rows: Sequence[int],
+    columns: Sequence[Column],
+    what: str,
+    kind: str,
+    by: str,
+    weighted: int | None,
+) -> Guess:
     groups, unread = [], []
     for column in columns:
         places = [Place(read, row, column.index) for row in rows]
@@ -287,11 +305,14 @@ def _column_guess(
         if lacking or len(present) < 2:
             unread += lacking[:1]
             continue
-        weights = tuple(read.cell(p.row, weighted).figure.digits for p in present) if weighted is not None else ()  # type: ignore[union-attr]
+        weights = (
+            tuple(read.cell(p.row, weighted).figure.digits for p in present) if weighted is not None else ()
+        )  # type: ignore[union-attr]
         numbered = [_NUMBERED.fullmatch(normal(read.labels[place.row])) for place in present]
         numbers = [int(match[1]) for match in numbered if match]
         listed_by_program = read.table.form in ("class log", "console") and (
-            read.table.form == "console" or (len(numbers) == len(present) and numbers == list(range(numbers[0], numbers[-1] + 1)))
+            read.table.form == "console"
+            or (len(numbers) == len(present) and numbers == list(range(numbers[0], numbers[-1] + 1)))
         )
         generic = read.row_roles[index] == "mean" and what == "the rows above it"
         name = by or ("program" if listed_by_program else "row" if generic and len(present) >= 3 else "")
@@ -333,12 +354,25 @@ def _across_tables(reads: Sequence[ReadTable]) -> list[Guess]:
 def _means_named(read: ReadTable, metric: str) -> list[Place]:
     """Figures whose name says that they are the mean of a metric over classes."""
     short = {"accuracy": "acc"}.get(metric, metric)
-    wanted = {f"m{short}", f"m {short}", f"mean {short}", f"mean {metric}", f"avg {metric}", f"average {metric}", f"{metric} classes", f"mean class {metric}"}
+    wanted = {
+        f"m{short}",
+        f"m {short}",
+        f"mean {short}",
+        f"mean {metric}",
+        f"avg {metric}",
+        f"average {metric}",
+        f"{metric} classes",
+        f"mean class {metric}",
+    }
     places = []
     if len(read.table.rows) == 1:
         places += [Place(read, 0, c.index) for c in read.columns if normal(c.name) in wanted]
     if len(numeric := read.numeric()) == 1:
-        places += [Place(read, row, numeric[0].index) for row, label in enumerate(read.labels) if normal(label) in wanted]
+        places += [
+            Place(read, row, numeric[0].index)
+            for row, label in enumerate(read.labels)
+            if normal(label) in wanted
+        ]
     return [place for place in places if place.cell.kind == "figure"]
 
 
@@ -346,11 +380,15 @@ def _best(guesses: Sequence[Guess]) -> Guess | None:
     """The guess that holds in most rows; of equals the first. One row can be anybody's, so the first is kept for it."""
     usable = [guess for guess in guesses if guess.groups]
     if not usable:
-        return max(guesses, key=lambda guess: len(guess.unread)) if guesses and any(g.unread for g in guesses) else None
+        return (
+            max(guesses, key=lambda guess: len(guess.unread))
+            if guesses and any(g.unread for g in guesses)
+            else None
+        )
 
     def merit(guess: Guess) -> tuple[int, int]:
         sample = guess.groups[:SAMPLED]
-        fits = [_fit(group) for group in sample]
+        fits = [group.fit for group in sample]
         return sum(fit == ROUNDED for fit in fits), sum(bool(fit) for fit in fits)
 
     return max(usable, key=merit)
@@ -369,7 +407,9 @@ def _fit(group: Group) -> str:
     return mean_fit(members, mean, sum_of=group.kind == "sum")
 
 
-def mean_fit(members: Sequence[Figure], mean: Figure, *, sum_of: bool = False, divisor: int | None = None) -> str:
+def mean_fit(
+    members: Sequence[Figure], mean: Figure, *, sum_of: bool = False, divisor: int | None = None
+) -> str:
     """How a printed mean follows from printed members: a key of ``INNOCENT``, ``rounded``, or empty.
 
     All in whole units of half the last digit of the most precise figure, times the number of members.
@@ -430,17 +470,20 @@ def harmonic(a: Fraction, b: Fraction) -> Fraction:
 
 def _telling(group: Group) -> bool:
     """Whether a mean that holds says anything: an arbitrary value between its members would rarely hold."""
-    values = [figure.value for figure in group.figures]
     if group.kind != "mean":
         return True
-    spread = max(values) - min(values)
-    slack = group.mean.figure.half_step + max(figure.half_step for figure in group.figures)
-    return spread > 5 * slack
+    figures = group.figures
+    decimals = max(figure.decimals for figure in figures)
+    values = [figure.at(decimals) for figure in figures]
+    coarsest = min(group.mean.figure.decimals, *(figure.decimals for figure in figures))
+    return max(values) - min(values) > 5 * 10 ** (decimals - coarsest)
 
 
 def _judged(guess: Guess, fits: int, total: int) -> Iterator[TableFinding]:
     """The findings of one mean over all rows, given in how many rows of the file the same guess holds."""
-    check_name = {"mean": "mean", "sum": "sum", "harmonic": "harmonic mean"}[guess.groups[0].kind if guess.groups else "mean"]
+    check_name = {"mean": "mean", "sum": "sum", "harmonic": "harmonic mean"}[
+        guess.groups[0].kind if guess.groups else "mean"
+    ]
     if guess.unread:
         first = guess.unread[0]
         text = first.cell.text
@@ -457,7 +500,7 @@ def _judged(guess: Guess, fits: int, total: int) -> Iterator[TableFinding]:
     by = guess.groups[0].by
     if not confirmed and not by and (total >= 3 or not guess.sure) and not _same_slip(guess):
         mean = guess.groups[0].mean
-        if guess.sure and not any(_fit(group) for group in guess.groups):
+        if guess.sure and not any(group.fit for group in guess.groups):
             yield not_checked(
                 check_name,
                 f"{mean.name!r} is in none of {total} rows the {check_name} of {guess.what}, so that it is of something"
@@ -468,7 +511,7 @@ def _judged(guess: Guess, fits: int, total: int) -> Iterator[TableFinding]:
             return
         if not guess.sure and not confirmed:
             return
-    cut = [_fit(group) for group in guess.groups].count(MEAN_CUT)
+    cut = [group.fit for group in guess.groups].count(MEAN_CUT)
     always_cut = cut >= 3 and 2 * cut >= len(guess.groups)
     for group in guess.groups:
         yield _of_one(group, guess, confirmed, always_cut, total)
@@ -489,23 +532,30 @@ def _divisor(group: Group) -> int | None:
 
 
 def _computed(group: Group) -> Fraction:
+    if group.kind != "harmonic" and not group.weights:
+        figures = group.figures
+        decimals = max(figure.decimals for figure in figures)
+        of = 1 if group.kind == "sum" else len(figures)
+        return Fraction(sum(figure.at(decimals) for figure in figures), of * 10**decimals)
     values = [figure.value for figure in group.figures]
-    if group.kind == "sum":
-        return sum(values, Fraction(0))
-    if group.kind == "harmonic":
-        return harmonic(values[0], values[1])
     if group.weights:
-        return sum((w * v for w, v in zip(group.weights, values, strict=True)), Fraction(0)) / sum(group.weights)
-    return sum(values, Fraction(0)) / len(values)
+        return sum((w * v for w, v in zip(group.weights, values, strict=True)), Fraction(0)) / sum(
+            group.weights
+        )
+    return harmonic(values[0], values[1])
 
 
 def _of_one(group: Group, guess: Guess, confirmed: bool, always_cut: bool, total: int) -> TableFinding:
-    fit, mean = _fit(group), group.mean
+    fit, mean = group.fit, group.mean
     n = len(group.members)
-    decimals = mean.figure.decimals + (0 if group.kind == "sum" and not _computed(group).denominator > 1 else 1 if fit == ROUNDED else 2)
+    whole_sum = group.kind == "sum" and _computed(group).denominator == 1
+    decimals = mean.figure.decimals + (0 if whole_sum else 1 if fit == ROUNDED else 2)
+    decimals = min(decimals, max(figure.decimals for figure in group.figures) + 3)
     computed = written(_computed(group), decimals)
     name = {"mean": "average", "sum": "add up to", "harmonic": "have the harmonic mean"}[group.kind]
-    row = "" if group.by in ("row", "program") or len({p.row for p in group.members}) > 1 else f"{mean.label}: "
+    row = (
+        "" if group.by in ("row", "program") or len({p.row for p in group.members}) > 1 else f"{mean.label}: "
+    )
     if len({p.row for p in group.members}) > 1 and len(mean.read.numeric()) > 1:
         row = f"{mean.name}: "
     said = f"{row}the {n} figures ({guess.what}) {name} {computed}"
@@ -516,14 +566,32 @@ def _of_one(group: Group, guess: Guess, confirmed: bool, always_cut: bool, total
         strength = top if confirmed or group.by or _telling(group) else "weak"
         return holds(check_name, strength, f"{said}, printed {mean.cell.text}", places, expected=computed)
     if fit == MEAN_CUT and always_cut:
-        return holds(check_name, "weak", f"{said}, printed {mean.cell.text}, cut off as in the rows beside it", places, expected=computed)
+        return holds(
+            check_name,
+            "weak",
+            f"{said}, printed {mean.cell.text}, cut off as in the rows beside it",
+            places,
+            expected=computed,
+        )
     if fit:
-        return against(check_name, "weak", f"{said}; the printed {mean.cell.text} holds {INNOCENT[fit]}", places, expected=computed)
+        return against(
+            check_name,
+            "weak",
+            f"{said}; the printed {mean.cell.text} holds {INNOCENT[fit]}",
+            places,
+            expected=computed,
+        )
     why, explained = _explanation(group)
     firm = confirmed or group.by or explained
     strength = top if firm and (guess.sure or confirmed) else "weak"
     doubt = "" if firm else "; it may be of other figures than these"
-    return against(check_name, strength, f"{said}, not the printed {mean.cell.text}{why}{doubt}", places, expected=computed)
+    return against(
+        check_name,
+        strength,
+        f"{said}, not the printed {mean.cell.text}{why}{doubt}",
+        places,
+        expected=computed,
+    )
 
 
 def _explanation(group: Group) -> tuple[str, bool]:
@@ -551,8 +619,18 @@ def _slip(group: Group) -> str:
     text, members = group.mean.figure.text, group.figures
     if len(text) > 8:
         return ""
-    others = [text[:i] + text[i + 1] + text[i] + text[i + 2 :] for i in range(len(text) - 1) if text[i : i + 2].isdigit()]
-    others += [text[:i] + digit + text[i + 1 :] for i, old in enumerate(text) if old.isdigit() for digit in "0123456789" if digit != old]
+    others = [
+        text[:i] + text[i + 1] + text[i] + text[i + 2 :]
+        for i in range(len(text) - 1)
+        if text[i : i + 2].isdigit()
+    ]
+    others += [
+        text[:i] + digit + text[i + 1 :]
+        for i, old in enumerate(text)
+        if old.isdigit()
+        for digit in "0123456789"
+        if digit != old
+    ]
     for other in others:
         figure = Figure(other, int(other.replace(".", "").replace("+", "")), group.mean.figure.decimals)
         if mean_fit(members, figure) == ROUNDED:

@@ -26,7 +26,9 @@ def claim_ids(audit: TableAudit) -> Callable[[Place], str]:
     """A function from a cell to its id, ``paper-t2-resnet18-top-1``; equal names get the row's and column's place."""
     report = report_id(audit.path)
     rows = {id(read): _unique([slug(label, "row") for label in read.labels]) for read in audit.tables}
-    columns = {id(read): _unique([slug(name, "column") for name in read.table.names]) for read in audit.tables}
+    columns = {
+        id(read): _unique([slug(name, "column") for name in read.table.names]) for read in audit.tables
+    }
 
     def name(place: Place) -> str:
         read = id(place.read)

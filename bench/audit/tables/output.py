@@ -71,9 +71,13 @@ def _not_read(audit: TableAudit, limit: int) -> list[str]:
     text += [f"passed over  {audit.path}:{line:<5} {what}" for line, what in over[:limit]]
     text += _and_more(len(over) - limit, "passed over")
     if audit.asides:
-        text.append(f"aside        {count(audit.asides, 'cell')} with a quantity, a pair or an approximate number, which no check uses")
+        text.append(
+            f"aside        {count(audit.asides, 'cell')} with a quantity, a pair or an approximate number, which no check uses"
+        )
     if not audit.tables:
-        text.append("no table     nothing of this file was read as a table; the endings and forms that are read: docs/audit.md")
+        text.append(
+            "no table     nothing of this file was read as a table; the endings and forms that are read: docs/audit.md"
+        )
     return text
 
 
@@ -88,11 +92,19 @@ def explained(audit: TableAudit, limit: int) -> list[str]:
             text.append(f"  {column.name or '(no name)'}: {_meaning(column)}")
         if len(read.columns) > limit:
             text.append(f"  and {len(read.columns) - limit:,} more columns")
-        labelled = [(label, role) for label, role in zip(read.labels, read.row_roles, strict=True) if role not in (VALUE, "aside", "aside_count", "n")]
+        labelled = [
+            (label, role)
+            for label, role in zip(read.labels, read.row_roles, strict=True)
+            if role not in (VALUE, "aside", "aside_count", "n")
+        ]
         if labelled and len(read.numeric()) and table.form != "classification report":
             text += [f"  row {label}: {ROLES[role].title}" for label, role in labelled[:limit]]
     for place, what in list(means.members_of(audit.tables))[:limit]:
-        name = place.name if place.read.columns[place.column].role in (*means.MEANS, "total", "overall", "harmonic") else place.label
+        name = (
+            place.name
+            if place.read.columns[place.column].role in (*means.MEANS, "total", "overall", "harmonic")
+            else place.label
+        )
         text.append(f"{name} in line {place.line}: taken as the mean or sum of {what}; --mean says otherwise")
     return text
 
@@ -127,7 +139,8 @@ def as_dict(audit: TableAudit) -> dict[str, Any]:
                 "title": read.table.title,
                 "rows": len(read.table.rows),
                 "columns": [
-                    {"name": c.name, "role": c.role, "why": c.why, "unit": c.unit, "n": c.n, "runs": c.runs} for c in read.columns
+                    {"name": c.name, "role": c.role, "why": c.why, "unit": c.unit, "n": c.n, "runs": c.runs}
+                    for c in read.columns
                 ],
             }
             for read in audit.tables
@@ -146,7 +159,8 @@ def as_dict(audit: TableAudit) -> dict[str, Any]:
             for found in audit.findings
         ],
         "not_understood": [
-            {"line": line, "row": row, "column": column, "text": cell, "why": why} for line, row, column, cell, why in audit.unread
+            {"line": line, "row": row, "column": column, "text": cell, "why": why}
+            for line, row, column, cell, why in audit.unread
         ],
         "passed_over": [{"line": line, "what": what} for line, what in audit.document.passed_over],
     }
@@ -176,8 +190,15 @@ def markdown(audit: TableAudit, limit: int, explain: bool) -> list[str]:
     for verdict, meaning in VERDICTS.items():
         chosen = [found for found in audit.findings if found.verdict == verdict]
         if chosen:
-            text += [f"**{meaning.capitalize()}**", "", "| strength | check | line | finding |", "|---|---|---|---|"]
-            text += [f"| {f.strength} | {f.check} | {f.line} | {_escaped(f.sentence)} |" for f in chosen[:limit]]
+            text += [
+                f"**{meaning.capitalize()}**",
+                "",
+                "| strength | check | line | finding |",
+                "|---|---|---|---|",
+            ]
+            text += [
+                f"| {f.strength} | {f.check} | {f.line} | {_escaped(f.sentence)} |" for f in chosen[:limit]
+            ]
             text += ["", *([f"and {len(chosen) - limit:,} more", ""] if len(chosen) > limit else [])]
     unread = _not_read(audit, limit)
     if unread:
@@ -199,10 +220,17 @@ def github(audit: TableAudit, fail_on: str | None) -> list[str]:
     for one in found[:MOST_ANNOTATIONS]:
         level = "notice" if one.strength == "weak" else "error" if _fails(one, fail_on) else "warning"
         title = _property(f"{one.check} ({one.strength})")
-        text.append(f"::{level} file={_property(audit.path)},line={one.line},title={title}::{_message(one.sentence)}")
+        text.append(
+            f"::{level} file={_property(audit.path)},line={one.line},title={title}::{_message(one.sentence)}"
+        )
     if len(found) > MOST_ANNOTATIONS:
-        text.append(f"::notice file={_property(audit.path)}::and {len(found) - MOST_ANNOTATIONS:,} more against")
-    text += [f"::notice file={_property(audit.path)},line={line}::not understood%3A {_message(f'{cell!r} ({why})')}" for line, _, _, cell, why in audit.unread[:5]]  # fmt: skip
+        text.append(
+            f"::notice file={_property(audit.path)}::and {len(found) - MOST_ANNOTATIONS:,} more against"
+        )
+    text += [
+        f"::notice file={_property(audit.path)},line={line}::not understood%3A {_message(f'{cell!r} ({why})')}"
+        for line, _, _, cell, why in audit.unread[:5]
+    ]
     return [*text, summary(audit)]
 
 
@@ -241,10 +269,15 @@ def sarif(audits: Sequence[TableAudit]) -> str:
         for text in [summary(audit), *(line for line in _not_read(audit, 100))]
     ]
     if len(findings) > MOST_RESULTS:
-        notes.append({"level": "note", "message": {"text": f"and {len(findings) - MOST_RESULTS:,} more results"}})
+        notes.append(
+            {"level": "note", "message": {"text": f"and {len(findings) - MOST_RESULTS:,} more results"}}
+        )
     driver = {
         "name": "bench audit",
-        "rules": [{"id": _rule(check), "name": check, "shortDescription": {"text": f"{check} of a table"}} for check in checks],
+        "rules": [
+            {"id": _rule(check), "name": check, "shortDescription": {"text": f"{check} of a table"}}
+            for check in checks
+        ],
     }
     run = {
         "tool": {"driver": driver},

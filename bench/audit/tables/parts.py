@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
 from bench.audit.tables.finding import Place, TableFinding, against, holds, written
 from bench.audit.tables.roles import MEANS, VALUE, ReadTable
@@ -34,7 +35,14 @@ def _down(read: ReadTable) -> Iterator[TableFinding]:
             yield holds("parts of a whole", "strong", said, places, printed="", expected=whole)
         else:
             other = "; not all parts may be printed, or one thing may count twice"
-            yield against("parts of a whole", "strong" if any(held) else "weak", f"{said}, not {whole}{'' if any(held) else other}", places, printed="", expected=whole)  # fmt: skip
+            yield against(
+                "parts of a whole",
+                "strong" if any(held) else "weak",
+                f"{said}, not {whole}{'' if any(held) else other}",
+                places,
+                printed="",
+                expected=whole,
+            )
 
 
 def _along(read: ReadTable) -> Iterator[TableFinding]:
@@ -56,17 +64,31 @@ def _along(read: ReadTable) -> Iterator[TableFinding]:
         if good:
             yield holds("parts of a whole", "strong", said, places, printed="", expected=whole)
         else:
-            yield against("parts of a whole", "strong", f"{said}, not {whole} as in the rows beside it", places, printed="", expected=whole)
+            yield against(
+                "parts of a whole",
+                "strong",
+                f"{said}, not {whole} as in the rows beside it",
+                places,
+                printed="",
+                expected=whole,
+            )
 
 
 def _adds_up(places: Sequence[Place]) -> bool:
     """Whether the figures can add up to the whole: each rounded, or each cut off."""
-    whole = 100 if places[0].unit == "percent" else 1
-    total = sum(place.figure.value for place in places)
-    halves = sum(place.figure.half_step for place in places)
-    return bool(-2 * halves < total - whole <= halves)
+    total, decimals, steps = _sum(places)
+    gap = total - (100 if places[0].unit == "percent" else 1) * 10**decimals
+    return -steps < gap and 2 * gap <= steps
+
+
+def _sum(places: Sequence[Place]) -> tuple[int, int, int]:
+    """The sum in units of 10**-decimals, and the sum of the last digits' units."""
+    figures = [place.figure for place in places]
+    decimals = max(figure.decimals for figure in figures)
+    steps: int = sum(10 ** (decimals - figure.decimals) for figure in figures)
+    return sum(figure.at(decimals) for figure in figures), decimals, steps
 
 
 def _total(places: Sequence[Place]) -> tuple[str, str]:
-    decimals = max(place.figure.decimals for place in places)
-    return written(sum(place.figure.value for place in places), decimals), "100" if places[0].unit == "percent" else "1"
+    total, decimals, _ = _sum(places)
+    return written(Fraction(total, 10**decimals), decimals), "100" if places[0].unit == "percent" else "1"

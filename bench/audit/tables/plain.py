@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from bench.audit.tables.layout import Document
 
 _REPORT = re.compile(r"\s*precision\s+recall\s+f1-score(\s+support)?\s*")
-_REPORT_ROW = re.compile(r"\s*(\S.*?)\s{1,}(\d*\.\d+|nan)\s+(\d*\.\d+|nan)\s+(\d*\.\d+|nan)(?:\s+(\d+(?:\.\d+)?))?\s*")
+_REPORT_ROW = re.compile(
+    r"\s*(\S.*?)\s{1,}(\d*\.\d+|nan)\s+(\d*\.\d+|nan)\s+(\d*\.\d+|nan)(?:\s+(\d+(?:\.\d+)?))?\s*"
+)
 _ACCURACY_ROW = re.compile(r"\s*(accuracy)\s+(\d*\.\d+)(?:\s+(\d+(?:\.\d+)?))?\s*")
 _CLASS = re.compile(
     r"\s*(?:IoU|Dice|AP|accuracy|acc)?\s*(?:of\s+|for\s+)?(class\s*#?\s*[\w-]{1,40}(?:\s*\([^()]{0,40}\))?)\s*[:=]\s*"
@@ -46,9 +48,12 @@ def read_lines(document: Document, lines: Sequence[str], first: int, *, prose: b
             end = _classification_report(document, lines, at, first)
         elif line.lstrip().startswith("+") and _DRAWN.fullmatch(line):
             end = _drawn(document, lines, at, first)
-        elif "|" in line and at + 1 < len(lines) and markup.is_rule(lines[at + 1]):
-            end = _piped(document, lines, at, first)
-        elif "|" in line and at + 1 < len(lines) and "+" in lines[at + 1] and _PSQL_RULE.fullmatch(lines[at + 1]):
+        elif ("|" in line and at + 1 < len(lines) and markup.is_rule(lines[at + 1])) or (
+            "|" in line
+            and at + 1 < len(lines)
+            and "+" in lines[at + 1]
+            and _PSQL_RULE.fullmatch(lines[at + 1])
+        ):
             end = _piped(document, lines, at, first)
         elif ":" in line or "=" in line:
             end = _listed_values(document, lines, at, first)

@@ -18,14 +18,21 @@ MOST_LABELS = 400
 
 _N = r"([+-]?\d+(?:\.\d+)?)"
 _POINTS = r"(?:pp|p\.p\.|percentage points?|% ?points?|points?|pts?|mIoU|AP|mAP)"
-_FROM_TO = re.compile(rf"\bfrom\s+{_N}\s*(%?)\s*(?:mIoU|AP|mAP|accuracy)?\s*(?:\([^()]{{0,40}}\)\s*)?\bto\s+{_N}\s*(%?)", re.I)
+_FROM_TO = re.compile(
+    rf"\bfrom\s+{_N}\s*(%?)\s*(?:mIoU|AP|mAP|accuracy)?\s*(?:\([^()]{{0,40}}\)\s*)?\bto\s+{_N}\s*(%?)", re.I
+)
 _BY = re.compile(
     rf"\b(?:by|of|is|a|gain of|improvement of)\s+(?:about |around |approximately |roughly |almost |nearly |over |more than |up to |at least |an? (?:absolute |relative )?)?"
     rf"(?:absolute |relative )?{_N}\s*(?:(%)\s*)?({_POINTS})?(?:\s*\(?(relative(?:ly)?|absolute(?:ly)?)\)?)?",
     re.I,
-)  # fmt: skip
-_ABOUT = re.compile(r"\b(about|around|approximately|roughly|almost|nearly|over|more than|up to|at least|~|≈)\s*$", re.I)
-_CHANGE = re.compile(r"\b(improv\w*|increas\w*|gain\w*|outperform\w*|better|higher|exceed\w*|surpass\w*|boost\w*|drop\w*|decreas\w*|reduc\w*|lower|worse|loss|lose\w*|rais\w*|rises?)\b", re.I)
+)
+_ABOUT = re.compile(
+    r"\b(about|around|approximately|roughly|almost|nearly|over|more than|up to|at least|~|≈)\s*$", re.I
+)
+_CHANGE = re.compile(
+    r"\b(improv\w*|increas\w*|gain\w*|outperform\w*|better|higher|exceed\w*|surpass\w*|boost\w*|drop\w*|decreas\w*|reduc\w*|lower|worse|loss|lose\w*|rais\w*|rises?)\b",
+    re.I,
+)
 _HEDGED = re.compile(r"\b(average|respectively|up to|at least|at most|between|each|both)\b", re.I)
 
 
@@ -59,14 +66,18 @@ def check(document: Document, reads: Sequence[ReadTable]) -> Iterator[TableFindi
                 yield finding
     if len(document.sentences) > MOST_SENTENCES:
         left = document.sentences[MOST_SENTENCES:]
-        yield not_checked("difference in the text", f"{len(left):,} sentences after the first {MOST_SENTENCES:,} not checked", left[0].line)
+        yield not_checked(
+            "difference in the text",
+            f"{len(left):,} sentences after the first {MOST_SENTENCES:,} not checked",
+            left[0].line,
+        )
     if unmatched:
         some = "; ".join(f"line {s.line}: {_short(s.text)}" for s in unmatched[:3])
         yield not_checked(
             "difference in the text",
             f"{len(unmatched)} quoted difference{'s' if len(unmatched) > 1 else ''} not checked, as no two rows of one table are named beside it: {some}",
             unmatched[0].line,
-        )  # fmt: skip
+        )
 
 
 def _short(text: str) -> str:
@@ -82,9 +93,15 @@ def _quoted(text: str) -> Quoted | None:
         if figure is None or not (percent or points) or figure.digits == 0:
             continue
         lead = text[max(0, match.start() - 20) : match.start(1)].lower()
-        relative = kind.startswith("relative") or "relative" in lead or "relative" in text[match.end() : match.end() + 12].lower()
+        relative = (
+            kind.startswith("relative")
+            or "relative" in lead
+            or "relative" in text[match.end() : match.end() + 12].lower()
+        )
         found.append(
-            Quoted(figure, percent, bool(points), relative, bool(_ABOUT.search(text[: match.start(1)])), match[0])
+            Quoted(
+                figure, percent, bool(points), relative, bool(_ABOUT.search(text[: match.start(1)])), match[0]
+            )
         )
     return found[0] if len(found) == 1 else None
 
@@ -104,14 +121,20 @@ def _from_to(sentence: Sentence, ends: re.Match[str], quoted: Quoted) -> TableFi
     if _agrees(quoted, low, high, rising=last.value >= first.value):
         return _in_text(sentence, "holds", "strong", f"{said}, quoted {quoted.text.strip()}", quoted)
     strength = "weak" if quoted.about else "strong"
-    return _in_text(sentence, "against", strength, f"{said}, but the sentence says {quoted.text.strip()!r}", quoted)
+    return _in_text(
+        sentence, "against", strength, f"{said}, but the sentence says {quoted.text.strip()!r}", quoted
+    )
 
 
 def _in_text(sentence: Sentence, verdict: str, strength: str, text: str, quoted: Quoted) -> TableFinding:
     return TableFinding(
-        check="difference in the text", verdict=verdict, strength=strength, sentence=text, line=sentence.line,
+        check="difference in the text",
+        verdict=verdict,
+        strength=strength,
+        sentence=text,
+        line=sentence.line,
         printed=quoted.figure.text,
-    )  # fmt: skip
+    )
 
 
 def _differences(low: Figure, high: Figure) -> str:
@@ -181,11 +204,17 @@ def _against_tables(
         if label.name in text and label.pattern.search(text):
             by_table.setdefault(id(label.read), []).append(label)
     for matches in by_table.values():
-        rows = [m for m in matches if not any(m.name != other.name and m.name in other.name for other in matches)]
+        rows = [
+            m for m in matches if not any(m.name != other.name and m.name in other.name for other in matches)
+        ]
         if len(rows) != 2:
             continue
         read = rows[0].read
-        columns = [c for c in read.numeric() if c.role not in ("n", "runs", "sd", "min", "max", "share", "total", "delta")]
+        columns = [
+            c
+            for c in read.numeric()
+            if c.role not in ("n", "runs", "sd", "min", "max", "share", "total", "delta")
+        ]
         named = [c for c in columns if _named(c.name, c.role, text)]
         pairs = []
         for column in named or columns:
@@ -199,13 +228,21 @@ def _against_tables(
         if agreeing:
             a, b = agreeing[0]
             return holds(
-                "difference in the text", "strong" if len(pairs) == 1 else "weak",
+                "difference in the text",
+                "strong" if len(pairs) == 1 else "weak",
                 f"{names} differ in {a.name!r} by {_differences(a.figure, b.figure)}; line {sentence.line} says {quoted.text.strip()!r}",
-                [b, a], printed=quoted.figure.text,
-            )  # fmt: skip
+                [b, a],
+                printed=quoted.figure.text,
+            )
         firm = len(pairs) == 1 and not quoted.about and not _HEDGED.search(sentence.text)
         differences = "; ".join(f"{a.name!r}: {_differences(a.figure, b.figure)}" for a, b in pairs[:4])
-        finding = against("difference in the text", "strong" if firm else "weak", f"line {sentence.line} says {quoted.text.strip()!r} of {names}, but they differ by {differences}", [pairs[0][1], pairs[0][0]], printed=quoted.figure.text)  # fmt: skip
+        finding = against(
+            "difference in the text",
+            "strong" if firm else "weak",
+            f"line {sentence.line} says {quoted.text.strip()!r} of {names}, but they differ by {differences}",
+            [pairs[0][1], pairs[0][0]],
+            printed=quoted.figure.text,
+        )
         return TableFinding(**{**finding.__dict__, "line": sentence.line})
     return None
 
@@ -216,5 +253,3 @@ def _named(name: str, role: str, text: str) -> bool:
         return True
     words = {"miou": "miou", "top1": "top 1", "accuracy": "accuracy", "ap": "map", "f1": "f1"}
     return role != VALUE and role in words and words[role] in text and role_of_name(name) == role
-
-

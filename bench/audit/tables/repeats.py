@@ -15,7 +15,7 @@ LEAST_FIGURES = 3
 MOST_CHANCE = 1e-3
 """Pairs of equal rows that chance may make in a table in which equality is called strong."""
 
-MOST_WORK = 5_000_000
+MOST_WORK = 1_000_000
 """Figures that are compared when one figure of a row is left out in turn."""
 
 _ENDS = {"0", "1", "100", "0.0", "1.0", "100.0", "0.00", "1.00", "100.00", "1.000", "0.000"}
@@ -32,7 +32,9 @@ def check(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
 
 
 def _rows(read: ReadTable) -> Iterator[TableFinding]:
-    columns = [c for c in read.numeric() if c.role not in ("n", "runs", "share", "total", "sd") and c.figures >= 2]
+    columns = [
+        c for c in read.numeric() if c.role not in ("n", "runs", "share", "total", "sd") and c.figures >= 2
+    ]
     if len(columns) < LEAST_FIGURES or len(read.table.rows) < 2:
         return
     texts = [[_text(read, row, c.index) for c in columns] for row in range(len(read.table.rows))]
@@ -46,13 +48,21 @@ def _rows(read: ReadTable) -> Iterator[TableFinding]:
         yield _equal(read, rows, columns, likely)
     compared = sum(map(len, whole.values()))
     near, why = _near(texts, {row for rows in pairs for row in rows[1:]})
+    if likely * len(columns) > MOST_CHANCE:
+        near = []  # as chance makes them
     for one, other, differing in near:
         yield _nearly_equal(read, one, other, columns, differing, likely)
     if why:
         yield not_checked("duplicate row", why, read.table.line)
     if compared >= 2 and not pairs and not near:
         place = Place(read, 0, columns[0].index)
-        yield holds("duplicate row", "weak", f"no two of {compared:,} rows print the same {count(len(columns), 'figure')}", [place], printed="")
+        yield holds(
+            "duplicate row",
+            "weak",
+            f"no two of {compared:,} rows print the same {count(len(columns), 'figure')}",
+            [place],
+            printed="",
+        )
 
 
 def _text(read: ReadTable, row: int, column: int) -> str:
@@ -60,11 +70,11 @@ def _text(read: ReadTable, row: int, column: int) -> str:
     return cell.figure.text if cell.kind == "figure" and cell.figure else ""
 
 
-def _telling(values: Sequence[str]) -> bool:
+def _telling(values: Sequence[str], least: int = LEAST_FIGURES) -> bool:
     """Enough different figures of enough digits that equality means something."""
     seen = {value for value in values if value and value not in _ENDS}
     digits = sum(len(value.replace(".", "").strip("-0")) for value in seen)
-    return len(seen) >= LEAST_FIGURES and digits >= 6
+    return len(seen) >= least and digits >= 2 * least
 
 
 def _chance(texts: Sequence[Sequence[str]]) -> float:
@@ -82,12 +92,20 @@ def _chance(texts: Sequence[Sequence[str]]) -> float:
 
 
 def _equal(read: ReadTable, rows: Sequence[int], columns: Sequence[Column], likely: float) -> TableFinding:
-    places = [Place(read, row, c.index) for row in reversed(rows[:2]) for c in columns if _text(read, row, c.index)]
+    places = [
+        Place(read, row, c.index) for row in reversed(rows[:2]) for c in columns if _text(read, row, c.index)
+    ]
     names = {read.labels[row] for row in rows}
     lines = listed(read.table.rows[row].line for row in rows[:10]) + (" …" if len(rows) > 10 else "")
     said = f"{listed(dict.fromkeys(read.labels[row] for row in rows[:10]))} (lines {lines}) print the same {len(places) // 2} figures"
     if len(names) == 1:
-        return against("duplicate row", "weak", f"{said} under one name; a row printed twice, or a baseline repeated", places, printed="")
+        return against(
+            "duplicate row",
+            "weak",
+            f"{said} under one name; a row printed twice, or a baseline repeated",
+            places,
+            printed="",
+        )
     rare = likely < MOST_CHANCE and len(places) // 2 > LEAST_FIGURES
     tail = "" if rare else "; chance, or one run under two names, may do that"
     return against("duplicate row", "strong" if rare else "weak", f"{said}{tail}", places, printed="")
@@ -99,16 +117,18 @@ def _near(texts: Sequence[Sequence[str]], done: set[int]) -> tuple[list[tuple[in
     if width < 6:
         return [], ""
     if len(texts) * width * width > MOST_WORK:
-        return [], f"{len(texts):,} rows of {width} figures are compared as a whole, not with one figure left out in turn"
+        return (
+            [],
+            f"{len(texts):,} rows of {width} figures are compared as a whole, not with one figure left out in turn",
+        )
+    telling = {row for row, values in enumerate(texts) if row not in done and _telling(values, least=5)}
     found = {}
     for left_out in range(width):
         seen: dict[Hashable, int] = {}
         for row, values in enumerate(texts):
-            if row in done:
+            if row not in telling:
                 continue
             rest = (*values[:left_out], *values[left_out + 1 :])
-            if not _telling(rest) or sum(bool(value) for value in rest) < 5:
-                continue
             if (first := seen.setdefault(rest, row)) != row and (first, row) not in found:
                 found[first, row] = left_out
     return [(one, other, column) for (one, other), column in found.items()], ""
@@ -118,7 +138,10 @@ def _nearly_equal(
     read: ReadTable, one: int, other: int, columns: Sequence[Column], differing: int, likely: float
 ) -> TableFinding:
     same = [c for i, c in enumerate(columns) if i != differing and _text(read, other, c.index)]
-    places = [Place(read, other, columns[differing].index), *(Place(read, row, c.index) for row in (other, one) for c in same)]
+    places = [
+        Place(read, other, columns[differing].index),
+        *(Place(read, row, c.index) for row in (other, one) for c in same),
+    ]
     text = (
         f"{read.labels[one]} and {read.labels[other]} (lines {read.table.rows[one].line} and {read.table.rows[other].line})"
         f" print the same {len(same)} figures and differ in {columns[differing].name!r} alone"
@@ -143,10 +166,24 @@ def _columns(read: ReadTable) -> Iterator[TableFinding]:
     for twins in by_values.values():
         if len(twins) < 2:
             continue
-        places = [Place(read, row, c.index) for c in twins[1::-1] for row in rows if _text(read, row, c.index)]
+        places = [
+            Place(read, row, c.index) for c in twins[1::-1] for row in rows if _text(read, row, c.index)
+        ]
         names = listed(repr(c.name) for c in twins)
         innocent = all(c.role in kin for c in twins)
         end = "; averages weighted by support are equal by their nature" if innocent else ""
-        yield against("duplicate column", "weak" if innocent or len({c.name for c in twins}) == 1 else "strong", f"the columns {names} print the same {len(places) // 2} figures{end}", places, printed="")  # fmt: skip
+        yield against(
+            "duplicate column",
+            "weak" if innocent or len({c.name for c in twins}) == 1 else "strong",
+            f"the columns {names} print the same {len(places) // 2} figures{end}",
+            places,
+            printed="",
+        )
     if compared >= 2 and all(len(twins) < 2 for twins in by_values.values()):
-        yield holds("duplicate column", "weak", f"no two of {compared} columns print the same figures", [Place(read, 0, columns[0].index)], printed="")
+        yield holds(
+            "duplicate column",
+            "weak",
+            f"no two of {compared} columns print the same figures",
+            [Place(read, 0, columns[0].index)],
+            printed="",
+        )

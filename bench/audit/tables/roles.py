@@ -73,13 +73,16 @@ ACCURACIES = ("top1", "accuracy", "top5", "error", "top1_error", "top5_error")
 
 VALUE, LABEL = "value", "label"
 
-_WORDS = [(role, re.compile(entry.names)) for role, entry in ROLES.items()]
+_WORDS = re.compile("|".join(f"(?P<{role}>{entry.names})" for role, entry in ROLES.items()))
 _COUNTED = re.compile(
     r"(?<![\w.])(\d{1,3}(?:[, ]\d{3})+|\d+)\s*(?:(?:test|val|validation|evaluation|held-out)\s+)?"
     r"(images|samples|examples|instances|subjects|patients|items|sentences|questions|clips|videos)\b"
     r"|\b[nN]\s*=\s*(\d{1,3}(?:,\d{3})+|\d+)(?![\d.])"
 )
-_RUNS = re.compile(r"(?<![\w.])(\d{1,3})[ -]*(?:runs?|seeds?|trials?|repetitions|repeats|restarts)\b|\bover (\d{1,2}) (?:random )?\w*\s?(?:runs|seeds)", re.I)
+_RUNS = re.compile(
+    r"(?<![\w.])(\d{1,3})[ -]*(?:runs?|seeds?|trials?|repetitions|repeats|restarts)\b|\bover (\d{1,2}) (?:random )?\w*\s?(?:runs|seeds)",
+    re.I,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +142,7 @@ class ReadTable:
         return self.table.rows[row].cells[column]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1 << 15)
 def normal(name: str) -> str:
     """A name in lower case, without arrows, brackets' content and percent signs, words split by spaces."""
     name = re.sub(r"(?<=[a-z])(?=IoU|Acc|Dice)", " ", name) if len(name) > 5 else name
@@ -148,15 +151,14 @@ def normal(name: str) -> str:
     return " ".join(re.sub(r"[_\-–/|:;,{}\\]+|(?<!\d)\.(?!\d)", " ", name).split())
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1 << 15)
 def role_of_name(name: str) -> str:
     """The role that a name stands for, ``value`` where it is nobody's."""
     plain = normal(name)
     if not plain:
         return VALUE
-    for role, pattern in _WORDS:
-        if len(plain) <= 80 and pattern.fullmatch(plain):
-            return role
+    if len(plain) <= 80 and (found := _WORDS.fullmatch(plain)):
+        return str(found.lastgroup)  # the role's own group, which closes last
     if ranged := re.fullmatch(r"(.*\D) ?\d{1,3} (?:to )?\d{1,3}", plain):
         return role_of_name(ranged[1])
     # A name of several header levels, "Office-31 / Avg", or of metric and data set, "Top-1 (ImageNet)".
@@ -212,7 +214,9 @@ def _column(table: Table, index: int, options: Options) -> Column:
     numbers = sum(cell.kind in ("figure", "quantity", "about", "pair", "count") for cell in cells)
     texts = sum(cell.kind == "text" for cell in cells)
     if texts > numbers or (not numbers and index == 0):
-        return Column(index=index, name=name, role=LABEL, why="most of its cells are words", figures=len(figures))
+        return Column(
+            index=index, name=name, role=LABEL, why="most of its cells are words", figures=len(figures)
+        )
     if not numbers:
         return Column(index=index, name=name, role="aside", why="no figure in it")
     role = role_of_name(name)
@@ -235,7 +239,9 @@ def _column(table: Table, index: int, options: Options) -> Column:
 
 
 def _is_numbering(cells: Sequence[Cell], name: str) -> bool:
-    if not normal(name) or re.fullmatch(r"#|id|idx|index|no|rank|epoch|step|iteration|iter|seed|run|fold|class|k|year", normal(name)):
+    if not normal(name) or re.fullmatch(
+        r"#|id|idx|index|no|rank|epoch|step|iteration|iter|seed|run|fold|class|k|year", normal(name)
+    ):
         return all(cell.figure is None or not cell.figure.decimals for cell in cells)
     return False
 
