@@ -1,7 +1,7 @@
 """What stands in one cell of a table: a printed figure, an empty mark, a label, or something not understood.
 
-A figure is kept as an integer and its number of decimals, so that the checks are exact; its text is the printed
-one. Nothing here guesses a figure: a cell that has two readings is *not understood* and says why.
+A figure is kept as an integer and its number of decimals, so that the checks are exact; its text is the
+printed one. Nothing here guesses a figure: a cell that has two readings is *not understood* and says why.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ _WITHIN = re.compile(rf"({_NUM})\s*(%)?\s*[\[(]\s*({_NUM})\s*%?\s*(?:[,;]|-|to)\
 _PAIR = re.compile(rf"({_NUM})\s*(%)?\s*[/|]\s*({_NUM})\s*(%)?")
 _ABOUT = re.compile(rf"(?:~|≈|∼|<|>|≤|≥|<=|>=|about |ca\.? ?|approx\.? ?)\s*({_NUM})\s*(%)?", re.I)
 _QUANTITY = re.compile(
-    rf"({_NUM})\s*(?:[eE×x]\s?(?:10)?\^?\{{?[+-]?\d+\}}?|[kKMGTB]i?B?|[munµ]?s|ms|min|h|hrs?|days?|px|Hz|fps|FPS"
+    rf"({_NUM})\s*(?:[eE×x]\s?(?:10)?\^?\{{?[+-]?\d+\}}?|[kKMGTB]i?B?|[munµ]?s|ms|min|h|hrs?|days?|px|Hz"
+    rf"|fps|FPS"
     r"|GFLOPs?|MFLOPs?|FLOPs?|GF|MB|GB|KB|[MB] ?params?|epochs?|ep|steps?|iters?|x|×|K iters?|bit|bits|°)"
 )
 

@@ -1,9 +1,9 @@
 """Precision, recall, F1, support and accuracy of one classification together, and confusion matrices.
 
-Of a class with n images, t of them right and m predicted: recall t/n, precision t/m, F1 2t/(n + m). The printed
-figures leave a few pairs (t, m) of whole numbers; over all classes the m add up to all images, the t to the
-accuracy's share of them, and the averages follow. Everything is decided on those whole numbers, or, where a class is
-too large to try them all, on the intervals of the printed figures.
+Of a class with n images, t of them right and m predicted: recall t/n, precision t/m, F1 2t/(n + m). The
+printed figures leave a few pairs (t, m) of whole numbers; over all classes the m add up to all images, the t to
+the accuracy's share of them, and the averages follow. Everything is decided on those whole numbers, or, where a
+class is too large to try them all, on the intervals of the printed figures.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Counts:
 
 
 def check(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
-    """Classification reports, tables of classes with precision, recall, F1 and support, confusion matrices."""
+    """Classification reports, tables of classes with precision, recall, F1 and support, and matrices."""
     for read in reads:
         columns = _columns(read)
         if columns is not None:
@@ -161,7 +161,8 @@ def _class(one: Class, top: str) -> tuple[Counts | None, Read, TableFinding]:
                     make(
                         _CHECK,
                         strength,
-                        f"{one.label}: precision {p.text} and recall {r.text} give an F1 of {middle}, printed {f.text}{end}",
+                        f"{one.label}: precision {p.text} and recall {r.text} give an F1 of {middle}, "
+                        f"printed {f.text}{end}",
                         one.places,
                     ),
                 )
@@ -199,7 +200,8 @@ def _class(one: Class, top: str) -> tuple[Counts | None, Read, TableFinding]:
             against(
                 _CHECK,
                 "weak",
-                f"{one.label}: {printed} are possible only if something was cut off or rounded twice ({right} right of {predicted} predicted)",
+                f"{one.label}: {printed} are possible only if something was cut off or rounded twice "
+                f"({right} right of {predicted} predicted)",
                 one.places,
                 printed=printed,
             ),
@@ -224,7 +226,7 @@ def _range(span: tuple[int, int | None]) -> str:
 
 
 def possible_counts(precision: Figure, recall: Figure, f1: Figure, support: int, read: Read) -> Counts | None:
-    """The pairs (right, predicted) of whole numbers that print as these three figures; None where there is none."""
+    """The pairs (right, predicted) of whole numbers that print so; None where there is none."""
     p, r, f = read(precision), read(recall), read(f1)
     n = support
     first, last = max(0, math.ceil(r.low * n)), min(n, math.floor(r.high * n))
@@ -399,7 +401,8 @@ def _accuracy(
         yield against(
             "predictions",
             top,
-            f"the classes leave {reach} predictions in all, but there are {everything:,} images, and each has one",
+            f"the classes leave {reach} predictions in all, but there are {everything:,} images, and each "
+            f"has one",
             places,
             printed="",
         )
@@ -445,15 +448,16 @@ def _matrix(read: ReadTable, order: Sequence[int], reads: Sequence[ReadTable]) -
             for way, counts in ways.items()
         }
         way = min(results, key=lambda name: sum(f.verdict == "against" for f in results[name]))
-        for finding in results[way]:
-            yield finding
+        yield from results[way]
     if not matched:
         diagonal = sum(table[i][i] for i in range(len(order)))
         place = Place(read, 0, order[0])
         if total:
             yield not_checked(
                 "confusion matrix",
-                f"{read.table.label}: a confusion matrix of {total:,} images with {diagonal:,} right (accuracy {written(Fraction(diagonal, total), 4)}); no report of its classes is in the file to compare with",
+                f"{read.table.label}: a confusion matrix of {total:,} images with {diagonal:,} right "
+                f"(accuracy {written(Fraction(diagonal, total), 4)}); no report of its classes is in the "
+                f"file to compare with",
                 read.table.line,
                 [place],
             )

@@ -1,4 +1,4 @@
-"""From a file to its tables: which reader takes which file, and what is done with files that are too large."""
+"""From a file to its tables: which reader takes which file, and what happens to files that are too large."""
 
 from __future__ import annotations
 

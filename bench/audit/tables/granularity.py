@@ -1,8 +1,8 @@
 """GRIM and GRIMMER: means of whole numbers, and their standard deviations, take few values.
 
-An accuracy on n images is k/n (``bench.audit.grim``); a mean of r runs on n images is k/(r·n). A standard deviation
-of r whole numbers has a sum of squares that is whole and as odd or even as their sum (Anaya 2016, "The GRIMMER test").
-With the smallest and the largest run printed too, it lies between two bounds whatever n is.
+An accuracy on n images is k/n (``bench.audit.grim``); a mean of r runs on n images is k/(r·n). The standard
+deviation of r whole numbers has a sum of squares that is whole, and as odd or even as their sum (Anaya 2016,
+"The GRIMMER test"). With the smallest and the largest run printed too, it lies between two bounds whatever n is.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ MOST_SUMS = 400
 FEW = 0.05
 """A check that more than one arbitrary value in twenty passes holds weakly."""
 
+MOST_SHARES = 20
+"""Numbers of images of a table for which shares are counted."""
+
 EXACT_DIGITS = 10
 """Digits from which a quotient gives away its denominator."""
 
@@ -46,7 +49,7 @@ MOST_INFERRED = 100_000
 
 
 def check(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
-    """GRIM for accuracies whose number of images is printed or given, GRIMMER where runs and deviations are."""
+    """GRIM where the number of images is printed or given, GRIMMER where runs and deviations are too."""
     for read in reads:
         yield from _grim(read)
         yield from _inferred(read)
@@ -82,6 +85,7 @@ def _grim(read: ReadTable) -> Iterator[TableFinding]:
     if read.table.form == "classification report":
         return  # its recalls are judged together with all the rest
     free = []
+    exact: dict[tuple[int, int, bool], float] = {}
     for row in range(len(read.table.rows)):
         for column in read.columns:
             place = Place(read, row, column.index)
@@ -93,7 +97,7 @@ def _grim(read: ReadTable) -> Iterator[TableFinding]:
             percent = place.unit == "percent"
             if place.figure.value > (100 if percent else 1) or place.figure.decimals > 18:
                 continue
-            share = min(1.0, 2.0 * n * (runs or 1) / 10 ** (place.figure.decimals + (2 if percent else 0)))
+            share = _share(n * (runs or 1), place.figure.decimals, percent, exact)
             if share >= 1:
                 free.append((place, n * (runs or 1)))
             else:
@@ -102,10 +106,23 @@ def _grim(read: ReadTable) -> Iterator[TableFinding]:
         place, n = free[0]
         yield not_checked(
             "GRIM",
-            f"{count(len(free), 'figure')} not checked, as {n:,} images can give any value with so few digits ({place.cell.text} in line {place.line})",
+            f"{count(len(free), 'figure')} not checked, as {n:,} images can give any value with so few "
+            f"digits ({place.cell.text} in line {place.line})",
             place.line,
             [place],
         )
+
+
+def _share(n: int, decimals: int, percent: bool, exact: dict[tuple[int, int, bool], float]) -> float:
+    """How many of all values with so many digits some k/n is printed as, at most; exactly for the first few n."""
+    loose = min(1.0, 2.0 * n / 10.0 ** (decimals + (2 if percent else 0)))
+    if loose <= FEW or n > grim.MANY or decimals > 6:
+        return loose
+    if (n, decimals, percent) not in exact:
+        if len(exact) >= MOST_SHARES:
+            return loose
+        exact[n, decimals, percent] = grim.share_of_counts(decimals, n, percent=percent)
+    return exact[n, decimals, percent]
 
 
 def _whole(place: Place, n: int, runs: int, why: str, share: float) -> TableFinding:
@@ -186,7 +203,8 @@ def _inferred(read: ReadTable) -> Iterator[TableFinding]:
         yield holds(
             "GRIM",
             "strong",
-            f"{count(len(fitting), 'figure')} of {column.name!r} are whole numbers of n = {n:,} (or of a multiple) to the last digit",
+            f"{count(len(fitting), 'figure')} of {column.name!r} are whole numbers of n = {n:,} (or of a "
+            f"multiple) to the last digit",
             fitting,
             printed="",
             expected=f"k/{n}",
@@ -197,7 +215,8 @@ def _inferred(read: ReadTable) -> Iterator[TableFinding]:
                     yield against(
                         "GRIM",
                         "strong",
-                        f"{place.label}: {place.figure.text} is no whole number of the n = {n:,} that {len(fitting)} figures of its column are of",
+                        f"{place.label}: {place.figure.text} is no whole number of the n = {n:,} that "
+                        f"{len(fitting)} figures of its column are of",
                         [place],
                         expected=f"k/{n}",
                     )
@@ -264,7 +283,8 @@ def _deviations(read: ReadTable) -> Iterator[TableFinding]:
         first = without[0]
         yield not_checked(
             "GRIMMER",
-            f"{count(len(without), 'standard deviation')} not checked, as the number of runs or of images is not"
+            f"{count(len(without), 'standard deviation')} not checked, as the number of runs or of images "
+            f"is not"
             f" printed (--runs, --n); the first is {first.sd.text} in line {first.mean.line}",
             first.mean.line,
             [first.mean],
@@ -433,8 +453,8 @@ def _grimmer(spread: Spread, n: int, runs: int) -> TableFinding:
 def possible_deviation(mean: Interval, deviation: Interval, n: int, runs: int, *, sample: bool) -> bool:
     """Whether ``runs`` whole numbers from 0 to n can have this mean and deviation (both as shares of n).
 
-    Tried are all whole sums of the runs; the sum of squares must be whole, as odd or even as the sum, and no smaller
-    than equal runs make it. Two runs are solved exactly.
+    Tried are all whole sums of the runs; the sum of squares must be whole, as odd or even as the sum, and no
+    smaller than equal runs make it. Two runs are solved exactly.
     """
     first, last = (
         math.ceil(max(mean.low, Fraction(0)) * n * runs),

@@ -20,8 +20,10 @@ _COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%[^\n]*")
 _CAPTION = re.compile(r"\\caption(?:\[[^\]]{0,500}\])?\s*\{")
 _SECTION = re.compile(r"\\(?:sub){0,2}section\*?\s*\{")
 _RULES = re.compile(
-    r"\\(?:hline|toprule|midrule|bottomrule|hdashline|firsthline|lasthline|endhead|endfoot|endfirsthead|centering)\b"
-    r"|\\(?:cmidrule|cline|addlinespace|specialrule|rowcolor|arrayrulecolor|noalign|vspace\*?)\s*(?:\([^)]*\))?"
+    r"\\(?:hline|toprule|midrule|bottomrule|hdashline|firsthline|lasthline|endhead|endfoot|endfirsthead"
+    r"|centering)\b"
+    r"|\\(?:cmidrule|cline|addlinespace|specialrule|rowcolor|arrayrulecolor|noalign"
+    r"|vspace\*?)\s*(?:\([^)]*\))?"
     r"(?:\[[^\]]*\])?(?:\{[^{}]*\})*"
 )
 _LEADING = re.compile(rf"(?:\s+|{_RULES.pattern})*")
@@ -29,7 +31,8 @@ _SPAN = re.compile(
     r"\\(multicolumn|multirow)\s*(?:\[[^\]]*\])?\s*\{\s*(-?\d+)\s*\}\s*(?:\[[^\]]*\])?\s*(?:\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}|\*)"
 )
 _COLOURED = re.compile(
-    r"\\(?:textcolor|cellcolor|colorbox|color|definecolor|fontsize|raisebox|rotatebox)\s*(?:\[[^\]]*\])?\{[^{}]*\}"
+    r"\\(?:textcolor|cellcolor|colorbox|color|definecolor|fontsize|raisebox"
+    r"|rotatebox)\s*(?:\[[^\]]*\])?\{[^{}]*\}"
 )
 _DROPPED = re.compile(
     r"\\(?:cite[tp]?|ref|label|footnote|footnotemark|eqref|vspace|hspace)\*?(?:\[[^\]]*\])?\{[^{}]*\}"

@@ -179,7 +179,8 @@ def _runs_of(read: ReadTable, column: Column, roles: Sequence[str]) -> list[tupl
             return False
         return not column.unit or not other.unit or other.unit == column.unit
 
-    left, right = [], []
+    left: list[int] = []
+    right = []
     for other in reversed(read.columns[: column.index]):
         if not eligible(other):
             break
@@ -503,7 +504,8 @@ def _judged(guess: Guess, fits: int, total: int) -> Iterator[TableFinding]:
         if guess.sure and not any(group.fit for group in guess.groups):
             yield not_checked(
                 check_name,
-                f"{mean.name!r} is in none of {total} rows the {check_name} of {guess.what}, so that it is of something"
+                f"{mean.name!r} is in none of {total} rows the {check_name} of {guess.what}, so that it "
+                f"is of something"
                 f' else; say of what with --mean "{mean.name}=FIRST..LAST"',
                 mean.line,
                 [mean],

@@ -23,7 +23,7 @@ def report_id(path: str) -> str:
 
 
 def claim_ids(audit: TableAudit) -> Callable[[Place], str]:
-    """A function from a cell to its id, ``paper-t2-resnet18-top-1``; equal names get the row's and column's place."""
+    """A function from a cell to its id, ``paper-t2-resnet18-top-1``; equal names get their place too."""
     report = report_id(audit.path)
     rows = {id(read): _unique([slug(label, "row") for label in read.labels]) for read in audit.tables}
     columns = {

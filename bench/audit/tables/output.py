@@ -12,7 +12,7 @@ from bench.audit.tables import TableAudit, means
 from bench.audit.tables.finding import VERDICTS, Place, TableFinding, count
 from bench.audit.tables.layout import FORMS
 from bench.audit.tables.names import claim_ids
-from bench.audit.tables.roles import LABEL, ROLES, VALUE, Column
+from bench.audit.tables.roles import LABEL, MEANS, ROLES, VALUE, Column
 
 MOST_ANNOTATIONS = 50
 """Annotations of one call; GitHub itself shows ten errors and ten warnings of a step."""
@@ -32,7 +32,8 @@ def lines(audit: TableAudit, limit: int, explain: bool) -> list[str]:
     for verdict in VERDICTS:
         chosen = [found for found in audit.findings if found.verdict == verdict]
         text += [
-            f"{found.verdict:11}  {found.strength:7}  {audit.path}:{found.line:<5} {found.check}: {found.sentence}"
+            f"{found.verdict:11}  {found.strength:7}  {audit.path}:{found.line:<5} {found.check}: "
+            f"{found.sentence}"
             for found in chosen[:limit]
         ]
         text += _and_more(len(chosen) - limit, verdict)
@@ -72,11 +73,13 @@ def _not_read(audit: TableAudit, limit: int) -> list[str]:
     text += _and_more(len(over) - limit, "passed over")
     if audit.asides:
         text.append(
-            f"aside        {count(audit.asides, 'cell')} with a quantity, a pair or an approximate number, which no check uses"
+            f"aside        {count(audit.asides, 'cell')} with a quantity, a pair or an approximate "
+            f"number, which no check uses"
         )
     if not audit.tables:
         text.append(
-            "no table     nothing of this file was read as a table; the endings and forms that are read: docs/audit.md"
+            "no table     nothing of this file was read as a table; the endings and forms that are read: "
+            "docs/audit.md"
         )
     return text
 
@@ -102,7 +105,7 @@ def explained(audit: TableAudit, limit: int) -> list[str]:
     for place, what in list(means.members_of(audit.tables))[:limit]:
         name = (
             place.name
-            if place.read.columns[place.column].role in (*means.MEANS, "total", "overall", "harmonic")
+            if place.read.columns[place.column].role in (*MEANS, "total", "overall", "harmonic")
             else place.label
         )
         text.append(f"{name} in line {place.line}: taken as the mean or sum of {what}; --mean says otherwise")
@@ -228,7 +231,8 @@ def github(audit: TableAudit, fail_on: str | None) -> list[str]:
             f"::notice file={_property(audit.path)}::and {len(found) - MOST_ANNOTATIONS:,} more against"
         )
     text += [
-        f"::notice file={_property(audit.path)},line={line}::not understood%3A {_message(f'{cell!r} ({why})')}"
+        f"::notice file={_property(audit.path)},line={line}::not understood%3A "
+        f"{_message(f'{cell!r} ({why})')}"
         for line, _, _, cell, why in audit.unread[:5]
     ]
     return [*text, summary(audit)]

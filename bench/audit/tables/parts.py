@@ -53,7 +53,9 @@ def _along(read: ReadTable) -> Iterator[TableFinding]:
     rows = []
     for row in range(len(read.table.rows)):
         places = [Place(read, row, c.index) for c in columns]
-        if all(place.cell.kind == "figure" for place in places):
+        if all(place.cell.kind == "figure" for place in places) and any(
+            place.figure.decimals or place.cell.percent for place in places
+        ):
             rows.append(places)
     held = [_adds_up(places) for places in rows]
     if sum(held) < 3 or 3 * sum(held) < 2 * len(held):
@@ -78,7 +80,7 @@ def _adds_up(places: Sequence[Place]) -> bool:
     """Whether the figures can add up to the whole: each rounded, or each cut off."""
     total, decimals, steps = _sum(places)
     gap = total - (100 if places[0].unit == "percent" else 1) * 10**decimals
-    return -steps < gap and 2 * gap <= steps
+    return bool(-steps < gap and 2 * gap <= steps)
 
 
 def _sum(places: Sequence[Place]) -> tuple[int, int, int]:

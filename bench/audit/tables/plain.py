@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bench.audit.tables.layout import Document
+from bench.audit.tables.layout import Document, Sentence
 
 _REPORT = re.compile(r"\s*precision\s+recall\s+f1-score(\s+support)?\s*")
 _REPORT_ROW = re.compile(
@@ -13,12 +13,14 @@ _REPORT_ROW = re.compile(
 )
 _ACCURACY_ROW = re.compile(r"\s*(accuracy)\s+(\d*\.\d+)(?:\s+(\d+(?:\.\d+)?))?\s*")
 _CLASS = re.compile(
-    r"\s*(?:IoU|Dice|AP|accuracy|acc)?\s*(?:of\s+|for\s+)?(class\s*#?\s*[\w-]{1,40}(?:\s*\([^()]{0,40}\))?)\s*[:=]\s*"
+    r"\s*(?:IoU|Dice|AP|accuracy|acc)?\s*(?:of\s+"
+    r"|for\s+)?(class\s*#?\s*[\w-]{1,40}(?:\s*\([^()]{0,40}\))?)\s*[:=]\s*"
     r"([+-]?(?:\d+\.?\d*|\.\d+)\s*%?)\s*",
     re.IGNORECASE,
 )
 _VALUE = re.compile(
-    r"\s*(?P<name>[A-Za-z][\w@.#%/() -]{0,60}?)\s*[:=]\s*(?P<value>[+-]?(?:\d+\.?\d*|\.\d+)(?:\s*%)?(?:\s*±\s*\d*\.?\d+)?)\s*"
+    r"\s*(?P<name>[A-Za-z][\w@.#%/() -]{0,60}?)\s*[:=]\s*(?P<value>[+-]?(?:\d+\.?\d*"
+    r"|\.\d+)(?:\s*%)?(?:\s*±\s*\d*\.?\d+)?)\s*"
 )
 _DRAWN = re.compile(r"\s*\+[-=+]+\+?\s*")
 _PSQL_RULE = re.compile(r"\s*-[-+|]*-\s*")
@@ -65,10 +67,10 @@ def read_lines(document: Document, lines: Sequence[str], first: int, *, prose: b
     flush(len(lines))
 
 
-def _sentences(lines: Sequence[str], first: int, section: int) -> list:  # type: ignore[type-arg]
+def _sentences(lines: Sequence[str], first: int, section: int) -> list[Sentence]:
     from bench.audit.tables import markup
 
-    found = []
+    found: list[Sentence] = []
     start = 0
     for at in range(len(lines) + 1):
         if at == len(lines) or not lines[at].strip():

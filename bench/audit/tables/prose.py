@@ -22,7 +22,8 @@ _FROM_TO = re.compile(
     rf"\bfrom\s+{_N}\s*(%?)\s*(?:mIoU|AP|mAP|accuracy)?\s*(?:\([^()]{{0,40}}\)\s*)?\bto\s+{_N}\s*(%?)", re.I
 )
 _BY = re.compile(
-    rf"\b(?:by|of|is|a|gain of|improvement of)\s+(?:about |around |approximately |roughly |almost |nearly |over |more than |up to |at least |an? (?:absolute |relative )?)?"
+    rf"\b(?:by|of|is|a|gain of|improvement of)\s+(?:about |around |approximately |roughly |almost "
+    rf"|nearly |over |more than |up to |at least |an? (?:absolute |relative )?)?"
     rf"(?:absolute |relative )?{_N}\s*(?:(%)\s*)?({_POINTS})?(?:\s*\(?(relative(?:ly)?|absolute(?:ly)?)\)?)?",
     re.I,
 )
@@ -30,7 +31,8 @@ _ABOUT = re.compile(
     r"\b(about|around|approximately|roughly|almost|nearly|over|more than|up to|at least|~|≈)\s*$", re.I
 )
 _CHANGE = re.compile(
-    r"\b(improv\w*|increas\w*|gain\w*|outperform\w*|better|higher|exceed\w*|surpass\w*|boost\w*|drop\w*|decreas\w*|reduc\w*|lower|worse|loss|lose\w*|rais\w*|rises?)\b",
+    r"\b(improv\w*|increas\w*|gain\w*|outperform\w*|better|higher|exceed\w*|surpass\w*|boost\w*|drop\w*"
+    r"|decreas\w*|reduc\w*|lower|worse|loss|lose\w*|rais\w*|rises?)\b",
     re.I,
 )
 _HEDGED = re.compile(r"\b(average|respectively|up to|at least|at most|between|each|both)\b", re.I)
@@ -75,7 +77,8 @@ def check(document: Document, reads: Sequence[ReadTable]) -> Iterator[TableFindi
         some = "; ".join(f"line {s.line}: {_short(s.text)}" for s in unmatched[:3])
         yield not_checked(
             "difference in the text",
-            f"{len(unmatched)} quoted difference{'s' if len(unmatched) > 1 else ''} not checked, as no two rows of one table are named beside it: {some}",
+            f"{len(unmatched)} quoted difference{'s' if len(unmatched) > 1 else ''} not checked, as no "
+            f"two rows of one table are named beside it: {some}",
             unmatched[0].line,
         )
 
@@ -230,7 +233,8 @@ def _against_tables(
             return holds(
                 "difference in the text",
                 "strong" if len(pairs) == 1 else "weak",
-                f"{names} differ in {a.name!r} by {_differences(a.figure, b.figure)}; line {sentence.line} says {quoted.text.strip()!r}",
+                f"{names} differ in {a.name!r} by {_differences(a.figure, b.figure)}; line "
+                f"{sentence.line} says {quoted.text.strip()!r}",
                 [b, a],
                 printed=quoted.figure.text,
             )

@@ -97,7 +97,10 @@ def _equal(read: ReadTable, rows: Sequence[int], columns: Sequence[Column], like
     ]
     names = {read.labels[row] for row in rows}
     lines = listed(read.table.rows[row].line for row in rows[:10]) + (" …" if len(rows) > 10 else "")
-    said = f"{listed(dict.fromkeys(read.labels[row] for row in rows[:10]))} (lines {lines}) print the same {len(places) // 2} figures"
+    said = (
+        f"{listed(dict.fromkeys(read.labels[row] for row in rows[:10]))} (lines {lines}) print the same "
+        f"{len(places) // 2} figures"
+    )
     if len(names) == 1:
         return against(
             "duplicate row",
@@ -119,7 +122,8 @@ def _near(texts: Sequence[Sequence[str]], done: set[int]) -> tuple[list[tuple[in
     if len(texts) * width * width > MOST_WORK:
         return (
             [],
-            f"{len(texts):,} rows of {width} figures are compared as a whole, not with one figure left out in turn",
+            f"{len(texts):,} rows of {width} figures are compared as a whole, not with one figure left "
+            f"out in turn",
         )
     telling = {row for row, values in enumerate(texts) if row not in done and _telling(values, least=5)}
     found = {}
@@ -143,9 +147,11 @@ def _nearly_equal(
         *(Place(read, row, c.index) for row in (other, one) for c in same),
     ]
     text = (
-        f"{read.labels[one]} and {read.labels[other]} (lines {read.table.rows[one].line} and {read.table.rows[other].line})"
+        f"{read.labels[one]} and {read.labels[other]} (lines {read.table.rows[one].line} and "
+        f"{read.table.rows[other].line})"
         f" print the same {len(same)} figures and differ in {columns[differing].name!r} alone"
-        f" ({_text(read, one, columns[differing].index) or 'none'} and {_text(read, other, columns[differing].index) or 'none'})"
+        f" ({_text(read, one, columns[differing].index) or 'none'} and "
+        f"{_text(read, other, columns[differing].index) or 'none'})"
     )
     strength = "strong" if likely < MOST_CHANCE and read.labels[one] != read.labels[other] else "weak"
     return against("duplicate row", strength, text, places, printed="")

@@ -1,6 +1,7 @@
-"""What each column of a table is: read off its name, its values, and what the user says. All of it is a guess.
+"""What each column of a table is, read off its name, its values and what the user says.
 
-A guess is kept with its reason, so that ``--explain`` can show it and nothing that rests on it is called *certain*.
+All of it is a guess, kept with its reason, so that ``--explain`` can show it. Nothing that rests on a guess is
+called *certain*.
 """
 
 from __future__ import annotations
@@ -24,44 +25,74 @@ class Role(NamedTuple):
 
 
 ROLES: dict[str, Role] = {
-    "n": Role("number of images or items", r"n|n (test|val|images?|samples?|items?)|support|#|(# |no |num |number of |test |val )?(images|samples|items|examples|instances|subjects|patients)|count|test size"),
+    "n": Role("number of images or items",
+        r"n|n (test|val|images?|samples?|items?)|support|#|(# |no |num |number of |test |val )?(images"
+        r"|samples|items|examples|instances|subjects|patients)|count|test size"),
     "runs": Role("number of runs", r"(# |no |num |number of )?(runs|seeds|trials|repeats|repetitions)"),
-    "top1_error": Role("top-1 error", r"top ?1 (val |test )?(err|error)( rate)?|(val |test )?(err|error) ?@ ?1"),
-    "top5_error": Role("top-5 error", r"top ?5 (val |test )?(err|error)( rate)?|(val |test )?(err|error) ?@ ?5"),
+    "top1_error": Role("top-1 error",
+        r"top ?1 (val |test )?(err|error)( rate)?|(val |test )?(err|error) ?@ ?1"),
+    "top5_error": Role("top-5 error",
+        r"top ?5 (val |test )?(err|error)( rate)?|(val |test )?(err|error) ?@ ?5"),
     "error": Role("error", r"(test |val |validation |classification )?(err|error)( rate)?"),
-    "top1": Role("top-1 accuracy", r"(imagenet |val |test )?(top ?1|acc ?@ ?1|accuracy ?@ ?1|acc1)( (acc|accuracy|val|test|score))*"),
-    "top5": Role("top-5 accuracy", r"(imagenet |val |test )?(top ?5|acc ?@ ?5|accuracy ?@ ?5|acc5)( (acc|accuracy|val|test|score))*"),
-    "pixel_accuracy": Role("pixel accuracy", r"pixel ?(wise )?(acc|accuracy)|pix ?acc|pa|aacc|pacc|global (acc|accuracy)"),
+    "top1": Role("top-1 accuracy",
+        r"(imagenet |val |test )?(top ?1|acc ?@ ?1|accuracy ?@ ?1|acc1)( (acc|accuracy|val|test|score))*"),
+    "top5": Role("top-5 accuracy",
+        r"(imagenet |val |test )?(top ?5|acc ?@ ?5|accuracy ?@ ?5|acc5)( (acc|accuracy|val|test|score))*"),
+    "pixel_accuracy": Role("pixel accuracy",
+        r"pixel ?(wise )?(acc|accuracy)|pix ?acc|pa|aacc|pacc|global (acc|accuracy)"),
     "mean_accuracy": Role("mean class accuracy", r"mean (class |pixel )?(acc|accuracy)|macc|mpa|m acc"),
-    "accuracy": Role("accuracy", r"(test |val |overall |validation |clean |classification |avg |average )?(acc|accuracy)( test| val| score)?|oa"),
-    "miou": Role("mean IoU", r"m ?iou|(mean|avg|average) (iou|iu|jaccard|jaccard index|intersection over union)( classes?)?|miu|(val|test) miou|miou (val|test|ss|ms)"),
+    "accuracy": Role("accuracy",
+        r"(test |val |overall |validation |clean |classification |avg |average )?(acc|accuracy)( test"
+        r"| val| score)?|oa"),
+    "miou": Role("mean IoU",
+        r"m ?iou|(mean|avg|average) (iou|iu|jaccard|jaccard index|intersection over union)( classes?)?"
+        r"|miu|(val|test) miou|miou (val|test|ss|ms)"),
     "fwiou": Role("frequency-weighted IoU", r"f ?w ?iou|f ?w ?iu|(frequency|freq) weighted (iou|iu)"),
     "mdice": Role("mean Dice", r"m ?dice|(mean|avg|average) (dice|dsc)( score| coefficient)?|m ?dsc"),
-    "ap50": Role("AP at IoU 0.5", r"(box |bbox |mask )?m?ap ?(@ ?)?(50|0?\.5|@ ?iou ?= ?0?\.50?)( box| mask| val)?"),
+    "ap50": Role("AP at IoU 0.5",
+        r"(box |bbox |mask )?m?ap ?(@ ?)?(50|0?\.5|@ ?iou ?= ?0?\.50?)( box| mask| val)?"),
     "ap75": Role("AP at IoU 0.75", r"(box |bbox |mask )?m?ap ?(@ ?)?(75|0?\.75)( box| mask| val)?"),
-    "ap": Role("average precision", r"(box |bbox |mask )?m?ap( box| bbox| mask| val| test)?|m?ap ?(@ ?)?\[?(0?\.50?|50) ?[: ] ?(0?\.95|95)\]?( val)?|(mean )?average precision"),
+    "ap": Role("average precision",
+        r"(box |bbox |mask )?m?ap( box| bbox| mask| val| test)?|m?ap ?(@ ?)?\[?(0?\.50?"
+        r"|50) ?[: ] ?(0?\.95|95)\]?( val)?|(mean )?average precision"),
     "precision": Role("precision", r"(macro |micro |weighted |mean |avg )?(precision|prec|ppv)"),
     "recall": Role("recall", r"(macro |micro |weighted |mean |avg )?(recall|rec|sensitivity|tpr)"),
-    "f1": Role("F1", r"(macro |micro |weighted |mean |avg )?(f ?1|f ?score|f ?measure|f 1)( score| measure| macro| micro)?"),
+    "f1": Role("F1",
+        r"(macro |micro |weighted |mean |avg )?(f ?1|f ?score|f ?measure|f 1)( score| measure| macro"
+        r"| micro)?"),
     "min": Role("smallest", r"min|minimum|lowest"),
     "max": Role("largest", r"max|maximum|highest"),
     "median": Role("median", r"median|med"),
-    "mean": Role("mean of other columns or of runs", r"mean|avg|average|ave|(mean|avg|average|overall|macro) (avg|average|mean)|(avg|average|mean|macro) (of |over |across )?(all|all tasks|acc|accuracy|accuracies|score|scores|iou|iu|ap|dice|dsc|f ?1|auc|auroc|recall|precision|performance|error|classes|tasks)|(all|task|tasks|class|classes|overall|total|acc|accuracy|iou|ap|f ?1|score) (avg|average|mean)|m (recall|precision|f ?score|f ?1|pq|auc)|m(recall|precision|fscore|f1|pq|rec|prec)"),
+    "mean": Role("mean of other columns or of runs",
+        r"mean|avg|average|ave|(mean|avg|average|overall|macro) (avg|average|mean)|(avg|average|mean"
+        r"|macro) (of |over |across )?(all|all tasks|acc|accuracy|accuracies|score|scores|iou|iu|ap|dice"
+        r"|dsc|f ?1|auc|auroc|recall|precision|performance|error|classes|tasks)|(all|task|tasks|class"
+        r"|classes|overall|total|acc|accuracy|iou|ap|f ?1|score) (avg|average|mean)|m (recall|precision"
+        r"|f ?score|f ?1|pq|auc)|m(recall|precision|fscore|f1|pq|rec|prec)"),
     "harmonic": Role("harmonic mean", r"h|hm|h mean|hmean|harmonic( mean)?|h score"),
     "sd": Role("standard deviation", r"std|sd|stdev|std dev|std\. ?dev\.?|standard deviation|σ|±|\+ ?/? ?"),
-    "delta": Role("difference", r"δ.*|delta.*|diff|difference|gain|improvement|impr|change|.* (gain|improvement|diff|difference)|rel .*"),
-    "share": Role("share of the whole", r"share|percentage|percent|proportion|portion|fraction|pct|% of (total|all|images|pixels|samples)"),
+    "delta": Role("difference",
+        r"δ.*|delta.*|diff|difference|gain|improvement|impr|change|.* (gain|improvement|diff|difference)"
+        r"|rel .*"),
+    "share": Role("share of the whole",
+        r"share|percentage|percent|proportion|portion|fraction|pct|% of (total|all|images|pixels|samples)"),
     "total": Role("sum of other columns", r"total|sum|σ total|grand total|in total"),
     "overall": Role("all together, in a way not said", r"all|overall|final|score|combined"),
     "aside": Role(
         "no result, or one that no check knows",
-        r"(#? ?|number of |num )?(params?|parameters|flops?|macs?|gflops?|mflops?|gmacs?|fps|latency|time|runtime|epochs?|ep|lr|learning rate"
-        r"|batch( size)?|bs|input( size)?|image( size)?|img ?size|size|resolution|res|crop( size)?|memory|mem|gpu mem.*|year|rank|seed|speed"
-        r"|throughput|iters?|iterations|steps?|layers|depth|width|dim|dims|id|index|idx|fold|lr schd|schd|schedule|temperature|weights?|loss|.* loss"
-        r"|perplexity|ppl|stride|os|gts|dets|download|model size|inf time.*|mem gb|#|gpus?|shots?|k|patch|heads|version|date"
-        r"|train(ing)? time.*|test time.*|hours|.* time|.* memory|ece|nll|fid|threshold|score thr|seq len.*|length)( [mgk]b?| s| ms| h| im s| px| m| g| b| mb| gb| gflops)?",
+        r"(#? ?|number of |num )?(params?|parameters|flops?|macs?|gflops?|mflops?|gmacs?|fps|latency|time"
+        r"|runtime|epochs?|ep|lr|learning rate"
+        r"|batch( size)?|bs|input( size)?|image( size)?|img ?size|size|resolution|res|crop( size)?|memory"
+        r"|mem|gpu mem.*|year|rank|seed|speed"
+        r"|throughput|iters?|iterations|steps?|layers|depth|width|dim|dims|id|index|idx|fold|lr schd|schd"
+        r"|schedule|temperature|weights?|loss|.* loss"
+        r"|perplexity|ppl|stride|os|gts|dets|download|model size|inf time.*|mem gb|#|gpus?|shots?|k|patch"
+        r"|heads|version|date"
+        r"|train(ing)? time.*|test time.*|hours|.* time|.* memory|ece|nll|fid|threshold|score thr"
+        r"|seq len.*|length)( [mgk]b?| s| ms| h| im s| px| m| g| b| mb| gb| gflops)?",
     ),
-    "aside_count": Role("sizes of parts", r"train|val|test|training|validation|train (set|images|size)|val (set|images)|test (set|images)"),
+    "aside_count": Role("sizes of parts",
+        r"train|val|test|training|validation|train (set|images|size)|val (set|images)|test (set|images)"),
 }  # fmt: skip
 """In the order in which they are tried; a column of none of these names holds values of its own name."""
 
@@ -80,7 +111,8 @@ _COUNTED = re.compile(
     r"|\b[nN]\s*=\s*(\d{1,3}(?:,\d{3})+|\d+)(?![\d.])"
 )
 _RUNS = re.compile(
-    r"(?<![\w.])(\d{1,3})[ -]*(?:runs?|seeds?|trials?|repetitions|repeats|restarts)\b|\bover (\d{1,2}) (?:random )?\w*\s?(?:runs|seeds)",
+    r"(?<![\w.])(\d{1,3})[ -]*(?:runs?|seeds?|trials?|repetitions|repeats|restarts)\b"
+    r"|\bover (\d{1,2}) (?:random )?\w*\s?(?:runs|seeds)",
     re.I,
 )
 
@@ -221,8 +253,10 @@ def _column(table: Table, index: int, options: Options) -> Column:
         return Column(index=index, name=name, role="aside", why="no figure in it")
     role = role_of_name(name)
     why = "its name" if role != VALUE else "a name of its own"
-    if index == 0 and _is_numbering([cell for cell in cells], name):
+    if index == 0 and _is_numbering(cells, name):
         role, why = LABEL, "the first column counts or names the rows"
+    elif index == 0 and len(cells) > 1 and {cell.text for cell in cells} <= {*table.names[1:]}:
+        role, why = LABEL, "its cells are the names of the columns"
     if role == "aside_count":
         whole = all(cell.figure and not cell.figure.decimals for cell in figures)
         role, why = ("n", "a size: whole numbers") if whole else (VALUE, "a name of its own")

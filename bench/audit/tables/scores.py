@@ -271,7 +271,10 @@ def _complements(scores: dict[str, Place]) -> Iterator[TableFinding]:
         a, b = scores[right], scores[wrong]
         whole = 100 if a.unit == "percent" else 1
         total = possible(a.figure) + possible(b.figure)
-        said = f"{_of(a)}{a.figure.text} ({_called(a)}) and {b.figure.text} ({_called(b)}) add up to {written(a.figure.value + b.figure.value, max(a.figure.decimals, b.figure.decimals))}"
+        said = (
+            f"{_of(a)}{a.figure.text} ({_called(a)}) and {b.figure.text} ({_called(b)}) add up to "
+            f"{written(a.figure.value + b.figure.value, max(a.figure.decimals, b.figure.decimals))}"
+        )
         if total.low <= whole <= total.high:
             yield holds("complement", "strong", said, [a, b], expected=str(whole))
         else:
@@ -286,7 +289,10 @@ def _f1(scores: dict[str, Place]) -> list[TableFinding]:
     if len({p.unit, r.unit, f.unit}) > 1:
         return []
     middle = harmonic(p.figure.value, r.figure.value)
-    said = f"{_of(f)}precision {p.figure.text} and recall {r.figure.text} have the harmonic mean {written(middle, f.figure.decimals + 1)}"
+    said = (
+        f"{_of(f)}precision {p.figure.text} and recall {r.figure.text} have the harmonic mean "
+        f"{written(middle, f.figure.decimals + 1)}"
+    )
     places = [f, p, r]
     if f.figure.value > middle and not _reaches(p, r, f, rounded):
         strength = "weak" if _reaches(p, r, f, possible) else "strong"
@@ -337,7 +343,8 @@ def _ranges(read: ReadTable) -> Iterator[TableFinding]:
             yield against(
                 "range",
                 "strong",
-                f"{_of(place)}{place.figure.text} is no {ROLES[column.role].title}: it lies outside 0 to 100 %",
+                f"{_of(place)}{place.figure.text} is no {ROLES[column.role].title}: it lies outside 0 to "
+                f"100 %",
                 [place],
                 expected="0 to 100 %",
             )
@@ -352,7 +359,8 @@ def _ranges(read: ReadTable) -> Iterator[TableFinding]:
                     yield against(
                         "range",
                         "weak",
-                        f"{_of(place)}{place.figure.text} stands in a column of fractions; a percentage, or a point lost",
+                        f"{_of(place)}{place.figure.text} stands in a column of fractions; a percentage, "
+                        f"or a point lost",
                         [place],
                         expected="0 to 1",
                     )
