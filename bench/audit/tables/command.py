@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def table_options(
     n: int | None = None,
     runs: int | None = None,
     split: str = "",
+    data: str = "",
     unit: str = "",
     means: Sequence[str] = (),
 ) -> Options:
@@ -30,7 +32,7 @@ def table_options(
     for name, value in (("--n", n), ("--runs", runs)):
         if value is not None and value < 1:
             raise InputError(f"{name} {value}: give a whole number from 1")
-    return Options(n=n, runs=runs, split=split, unit=unit, means=tuple(map(means_given, means)))
+    return Options(n=n, runs=runs, split=split, data=data, unit=unit, means=tuple(map(means_given, means)))
 
 
 def audit_tables(
@@ -69,5 +71,5 @@ def audit_tables(
                 text = ([""] if position else []) + output.lines(audit, limit, explain)
             print("\n".join(text))
     if to_claims is not None:
-        write_claims(audits[0], to_claims, options)
+        print(write_claims(audits[0], to_claims, options), file=sys.stderr)
     return 1 if output.fails(audits, fail_on) else 0

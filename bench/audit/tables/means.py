@@ -45,11 +45,19 @@ MANY_CLASSES = 8
 """So many columns beside a mean are rarely a selection."""
 
 ROUNDED, MEAN_CUT, MEMBERS_CUT, TWICE = "rounded", "mean cut off", "members cut off", "rounded twice"
+UNLIKELY = "unlikely"
+Z_UNLIKELY = 3.9
+"""Standard deviations beyond which roundings add up in less than one row of 1,000."""
+
 INNOCENT = {
     MEAN_CUT: "only if the mean was cut off, not rounded",
     MEMBERS_CUT: "only if its members were cut off, not rounded",
     TWICE: "only if the mean was rounded twice",
+    UNLIKELY: "only if nearly all roundings went the same way, which chance does in less than 1 of 1,000 rows",
 }
+
+_BY_VALUES = ("no value", "most values", "values up to", "values above")
+"""How the reasons begin for which a unit is guessed from values alone."""
 
 _BACKGROUND = re.compile(r"background|bg|void|other|others|unlabell?ed|ignore|unknown|clutter", re.I)
 _NUMBERED = re.compile(r"(?:class|iou|acc|ap|c)?\s*#?\s*(\d{1,3})", re.I)
@@ -92,14 +100,7 @@ class Guess:
 
 def check(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
     """Every mean and sum of the tables of a file."""
-    chosen = []
-    for read in reads:
-        if read.table.form == "classification report":
-            continue
-        for guesses in (*_by_rows(read), *_by_columns(read)):
-            if best := _best(guesses):
-                chosen.append(best)
-    chosen += _across_tables(reads)
+    chosen = _chosen(reads)
     fits: dict[tuple[object, ...], list[bool]] = defaultdict(list)
     for guess in chosen:
         fits[guess.key] += [_telling(group) for group in guess.groups if group.fit]
@@ -113,15 +114,29 @@ def check(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
             raise InputError(f'--mean "{given}={members}": no table has these columns or rows')
 
 
+def groups(reads: Sequence[ReadTable]) -> Iterator[Group]:
+    """Every printed mean or sum with the cells that it was taken to be of."""
+    for guess in _chosen(reads):
+        yield from guess.groups
+
+
 def members_of(reads: Sequence[ReadTable]) -> Iterator[tuple[Place, str]]:
     """Of each mean, the first cell and what it was taken to be the mean of; for ``--explain``."""
-    for read in reads:
-        if read.table.form != "classification report":
-            for guesses in (*_by_rows(read), *_by_columns(read)):
-                if best := _best(guesses):
-                    yield best.groups[0].mean, best.what
-    for guess in _across_tables(reads):
-        yield guess.groups[0].mean, guess.what
+    for guess in _chosen(reads):
+        if guess.groups:
+            yield guess.groups[0].mean, guess.what
+
+
+def _chosen(reads: Sequence[ReadTable]) -> list[Guess]:
+    """For each mean of each table, the guess of its members that fits best."""
+    guesses = [
+        best
+        for read in reads
+        if read.table.form != "classification report"
+        for options in (*_by_rows(read), *_by_columns(read))
+        if (best := _best(options))
+    ]
+    return guesses + _across_tables(reads)
 
 
 # Which figures a mean is of ---------------------------------------------------------------------------
@@ -177,7 +192,8 @@ def _runs_of(read: ReadTable, column: Column, roles: Sequence[str]) -> list[tupl
     def eligible(other: Column) -> bool:
         if other.index == column.index or other.role not in roles or not other.figures:
             return False
-        return not column.unit or not other.unit or other.unit == column.unit
+        guessed = column.unit_why.startswith(_BY_VALUES) or other.unit_why.startswith(_BY_VALUES)
+        return not column.unit or not other.unit or other.unit == column.unit or guessed
 
     left: list[int] = []
     right = []
@@ -405,7 +421,14 @@ def _fit(group: Group) -> str:
     members, mean = group.figures, group.mean.figure
     if group.weights:
         return _weighted_fit(group)
-    return mean_fit(members, mean, sum_of=group.kind == "sum")
+    if fit := mean_fit(members, mean, sum_of=group.kind == "sum"):
+        return fit
+    units = group.mean.unit, group.members[0].unit
+    if units == ("percent", "fraction"):
+        return mean_fit(members, mean._replace(decimals=mean.decimals + 2))
+    if units == ("fraction", "percent"):
+        return mean_fit([figure._replace(decimals=figure.decimals + 2) for figure in members], mean)
+    return ""
 
 
 def mean_fit(
@@ -417,22 +440,27 @@ def mean_fit(
     """
     decimals = max(mean.decimals, *(figure.decimals for figure in members))
     of = 1 if sum_of else divisor or len(members)
-    total = half = 0
+    total = half = squares = 0
     for figure in members:
         unit = 10 ** (decimals - figure.decimals)
         total += 2 * figure.digits * unit
         half += unit
+        squares += unit * unit
     if sum_of and decimals == 0:
         half = 0  # whole numbers are counted, not rounded
     mean_half = of * 10 ** (decimals - mean.decimals) if not (sum_of and decimals == 0) else 0
     gap = 2 * of * mean.at(decimals) - total
-    return _how(gap, half, mean_half, negative=min(figure.digits for figure in (*members, mean)) < 0)
+    return _how(gap, half, mean_half, squares, negative=min(figure.digits for figure in (*members, mean)) < 0)
 
 
-def _how(gap: int, half: int, mean_half: int, *, negative: bool) -> str:
-    """``gap``: the printed mean less the computed one; ``half``, ``mean_half``: what rounding leaves of each."""
+def _how(gap: int, half: int, mean_half: int, squares: int, *, negative: bool) -> str:
+    """``gap``: the printed mean less the computed one; ``half``, ``mean_half``: what rounding leaves of each.
+
+    ``squares``: the sum of the squares of what rounding leaves of the members.
+    """
     if abs(gap) <= half + mean_half:
-        return ROUNDED
+        # Errors of rounding are uniform, so that P(|gap| > z·σ) < 2·exp(−z²/2), with 3σ² the sum of the halves' squares.
+        return UNLIKELY if 3 * gap * gap > Z_UNLIKELY**2 * (squares + mean_half**2) else ROUNDED
     if -(half + 2 * mean_half) < gap < 0 or (negative and 0 < gap < half + 2 * mean_half):
         return MEAN_CUT
     if 0 < gap < 2 * half + mean_half or (negative and -(2 * half + mean_half) < gap < 0):

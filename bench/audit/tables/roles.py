@@ -151,6 +151,7 @@ class Options:
     n: int | None = None
     runs: int | None = None
     split: str = ""
+    data: str = ""
     unit: str = ""
     means: tuple[tuple[str, str], ...] = ()
 
@@ -290,10 +291,16 @@ def _unit(name: str, role: str, figures: Sequence[Cell], options: Options) -> tu
     values = [abs(cell.figure.digits) / 10**cell.figure.decimals for cell in figures if cell.figure]
     if not values:
         return "", ""
-    largest = max(values)
-    if largest <= 1 and any(cell.figure and cell.figure.decimals for cell in figures):
+    small = sum(value <= 1 for value in values)
+    if small == len(values) and any(cell.figure and cell.figure.decimals for cell in figures):
         return "fraction", "no value above 1"
-    if largest <= 100:
+    if (
+        small > 2
+        and 3 * small >= 2 * len(values)
+        and all(cell.figure.decimals >= 2 for cell in figures if cell.figure)
+    ):
+        return "fraction", "most values not above 1"
+    if max(values) <= 100:
         return "percent", "values up to 100"
     return "", "values above 100"
 
