@@ -8,7 +8,7 @@ import re
 
 from bench.audit.tables.layout import Document
 
-MOST_CELLS = 1_000_000
+MOST_CELLS = 400_000
 """Cells of a file that are read; the rows that follow are counted and said."""
 
 _NUMBER = re.compile(r"\s*[+-]?[\d.,]+\s*%?\s*")
@@ -47,8 +47,8 @@ def read_delimited(text: str) -> Document:
         rows.append((line, raw))
         cells += len(raw)
         if cells > MOST_CELLS:
-            left = text.count("\n") + 1 - reader.line_num
-            if left > 1:
+            left = text.count("\n") + (not text.endswith("\n")) - reader.line_num
+            if left > 0:
                 document.passed_over.append(
                     (line + 1, f"{left:,} lines after the first {MOST_CELLS:,} cells")
                 )

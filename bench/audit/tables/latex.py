@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from bench.audit.tables.cells import read_cell
 from bench.audit.tables.layout import Document
 from bench.audit.tables.markup import joined_names, sentences
 
 MOST_SPANNED = 200
 """Columns that one ``\\multicolumn`` may span."""
+
+MOST_HEADER_ROWS = 4
 
 _BEGIN_OR_END = re.compile(r"\\(begin|end)\s*\{(tabular[*xy]?|longtable|tabu|array|NiceTabular|tblr)\}")
 _COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%[^\n]*")
@@ -114,34 +117,30 @@ def _group(text: str, start: int) -> str:
 
 
 def _tabular(document: Document, body: str, line: int, title: str) -> None:
-    """Split a tabular's body; rows above the first rule that follows text are its header."""
+    """Split a tabular's body; the first row is its header, and those below it that hold no figures."""
     line += body.count("\n", 0, skip := _after_arguments(body))
     header: list[list[str]] = []
     rows: list[tuple[int, list[str]]] = []
-    ruled = False
     for at, raw in _rows(body[skip:], line):
-        rule = bool(_RULES.search(raw))
         cells = _cells(_RULES.sub(" ", raw))
-        if rule and (header or rows):
-            ruled = ruled or bool(header)
         if not any(cells):
             continue
-        if ruled or (header and _has_figures(cells)):
-            ruled = True
+        if rows or (header and (_has_figures(cells) or len(header) >= MOST_HEADER_ROWS)):
             rows.append((at, cells))
         else:
             header.append(cells)
     if not header:
         document.passed_over.append((line, "a tabular without text"))
     elif not rows:
-        document.passed_over.append((line, "a tabular without rows below its header"))
+        document.passed_over.append((line, "a tabular without figures below its header"))
     else:
         document.add("latex", line, joined_names(header), rows, title=title)
 
 
 def _has_figures(cells: list[str]) -> bool:
-    filled = [cell for cell in cells[1:] if cell]
-    return bool(filled) and sum(any(c.isdigit() for c in cell) for cell in filled) * 2 > len(filled)
+    """Whether most cells but the first are numbers, as in no header."""
+    filled = [read_cell(cell).kind for cell in cells[1:] if cell]
+    return bool(filled) and 2 * sum(kind not in ("none", "text") for kind in filled) > len(filled)
 
 
 def _after_arguments(body: str) -> int:

@@ -541,10 +541,16 @@ def _judged(guess: Guess, fits: int, total: int) -> Iterator[TableFinding]:
             return
         if not guess.sure and not confirmed:
             return
-    cut = [group.fit for group in guess.groups].count(MEAN_CUT)
-    always_cut = cut >= 3 and 2 * cut >= len(guess.groups)
+    cut = sum(group.fit == MEAN_CUT for group in guess.groups)
+    always_cut = cut >= 3 and all(map(_may_be_cut, guess.groups))
     for group in guess.groups:
         yield _of_one(group, guess, confirmed, always_cut, total)
+
+
+def _may_be_cut(group: Group) -> bool:
+    """Whether the printed mean may be cut off: no rounding of the members makes the true one less than it."""
+    halves = sum((figure.half_step for figure in group.figures), Fraction(0))
+    return group.mean.figure.value - _computed(group) <= halves / len(group.members)
 
 
 def _same_slip(guess: Guess) -> bool:
