@@ -453,8 +453,8 @@ def _grimmer(spread: Spread, n: int, runs: int) -> TableFinding:
 def possible_deviation(mean: Interval, deviation: Interval, n: int, runs: int, *, sample: bool) -> bool:
     """Whether ``runs`` whole numbers from 0 to n can have this mean and deviation (both as shares of n).
 
-    Tried are all whole sums of the runs; the sum of squares must be whole, as odd or even as the sum, and no
-    smaller than equal runs make it. Two runs are solved exactly.
+    Tried are all whole sums of the runs; the sum of squares must be whole, as odd or even as the sum, and between
+    those of equal runs and of runs that have all images right or none. Two runs are solved exactly.
     """
     first, last = (
         math.ceil(max(mean.low, Fraction(0)) * n * runs),
@@ -469,6 +469,7 @@ def possible_deviation(mean: Interval, deviation: Interval, n: int, runs: int, *
             max(Fraction(total * total, runs) + divisor * low * low, _least_squares(total, runs))
         )
         most = math.floor(Fraction(total * total, runs) + divisor * high * high)
+        most = min(most, _most_squares(total, n))
         least += (least - total) % 2
         if least > most:
             continue
@@ -478,6 +479,12 @@ def possible_deviation(mean: Interval, deviation: Interval, n: int, runs: int, *
         ):
             return True
     return False
+
+
+def _most_squares(total: int, n: int) -> int:
+    """The sum of squares of whole numbers up to n that are as unequal as they can be."""
+    full, rest = divmod(total, n)
+    return full * n * n + rest * rest
 
 
 def _least_squares(total: int, runs: int) -> int:

@@ -93,7 +93,9 @@ class Document:
         read = []
         for at, raw in unfolded:
             if len(raw) > width and any(cell.strip() for cell in raw[width:]):
-                self.passed_over.append((at, f"{len(raw) - width} cells more than the header has columns"))
+                self.passed_over.append(
+                    (at, f"cells beyond the {width} columns of the header: {len(raw) - width}")
+                )
             cells = [read_cell(cell.strip()) for cell in raw[:width]]
             read.append(Row(at, tuple(cells + [_EMPTY] * (width - len(cells)))))
         self.tables.append(

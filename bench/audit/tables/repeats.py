@@ -44,8 +44,9 @@ def _rows(read: ReadTable) -> Iterator[TableFinding]:
         if _telling(values):
             whole[tuple(values)].append(row)
     pairs = [rows for rows in whole.values() if len(rows) > 1]
+    repeated = sum(map(len, pairs))
     for rows in pairs:
-        yield _equal(read, rows, columns, likely)
+        yield _equal(read, rows, columns, likely, alone=repeated <= 2 or 10 * repeated <= len(texts))
     compared = sum(map(len, whole.values()))
     near, why = _near(texts, {row for rows in pairs for row in rows[1:]})
     if likely * len(columns) > MOST_CHANCE:
@@ -91,7 +92,9 @@ def _chance(texts: Sequence[Sequence[str]]) -> float:
     return pairs
 
 
-def _equal(read: ReadTable, rows: Sequence[int], columns: Sequence[Column], likely: float) -> TableFinding:
+def _equal(
+    read: ReadTable, rows: Sequence[int], columns: Sequence[Column], likely: float, *, alone: bool
+) -> TableFinding:
     places = [
         Place(read, row, c.index) for row in reversed(rows[:2]) for c in columns if _text(read, row, c.index)
     ]
@@ -109,8 +112,12 @@ def _equal(read: ReadTable, rows: Sequence[int], columns: Sequence[Column], like
             places,
             printed="",
         )
-    rare = likely < MOST_CHANCE and len(places) // 2 > LEAST_FIGURES
-    tail = "" if rare else "; chance, or one run under two names, may do that"
+    rare = alone and likely < MOST_CHANCE and len(places) // 2 > LEAST_FIGURES
+    tail = (
+        ""
+        if rare
+        else "; chance, one run under two names, or values that follow from few settings may do that"
+    )
     return against("duplicate row", "strong" if rare else "weak", f"{said}{tail}", places, printed="")
 
 

@@ -340,7 +340,7 @@ def _labels(table: Table, columns: Sequence[Column]) -> tuple[str, ...]:
     texts = [column.index for column in columns if column.role == LABEL]
     labels = []
     for position, row in enumerate(table.rows, start=1):
-        words = [row.cells[i].text for i in texts[:3] if row.cells[i].kind != "none" and row.cells[i].text]
+        words = [row.cells[i].text for i in texts[:3] if any(map(str.isalnum, row.cells[i].text))]
         labels.append(" ".join(words) or f"row {position}")
     return tuple(labels)
 

@@ -81,14 +81,16 @@ def test_a_confusion_matrix_gives_its_report(audited: Audited, found: Found, dat
 
 
 def pipe_matrix(names: list[str], matrix: np.ndarray) -> str:
-    rows = [["true", *names], ["---"] * (len(names) + 1), *([name, *map(str, row)] for name, row in zip(names, matrix, strict=True))]
+    rows = [
+        ["true", *names],
+        ["---"] * (len(names) + 1),
+        *([name, *map(str, row)] for name, row in zip(names, matrix, strict=True)),
+    ]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 
 @settings(max_examples=60)
-@given(
-    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=120), st.integers(2, 4)
-)
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=120), st.integers(2, 4))
 def test_any_prediction_is_possible(pairs: list[tuple[int, int]], digits: int) -> None:
     """The counts of every class lie among those that its printed figures leave."""
     truth, predicted = np.array(pairs).T
@@ -156,7 +158,9 @@ def test_the_report_that_is_broken_below_holds(audited: Audited, against: Agains
         ("accuracy                           0.84        25", "accuracy                           0.84        26", "supports"),
     ],
 )  # fmt: skip
-def test_a_changed_figure_is_certain(audited: Audited, against: Against, old: str, new: str, check: str) -> None:
+def test_a_changed_figure_is_certain(
+    audited: Audited, against: Against, old: str, new: str, check: str
+) -> None:
     assert old in REPORT
     assert (check, "certain") in [(c, s) for c, s, _ in against(audited(REPORT.replace(old, new), ".txt"))]
 
@@ -188,7 +192,11 @@ def test_planted_typos_of_reports_are_found(audited: Audited) -> None:
     draw = random.Random(0)
     names, truth, predicted = next(predictions("digits"))
     report = classification_report(truth, predicted, digits=3, target_names=names)
-    places = [i for i, sign in enumerate(report) if sign.isdigit() and report[max(0, i - 2) : i].strip() and "." in report[max(0, i - 3) : i]]
+    places = [
+        i
+        for i, sign in enumerate(report)
+        if sign.isdigit() and report[max(0, i - 2) : i].strip() and "." in report[max(0, i - 3) : i]
+    ]
     caught = 0
     chosen = draw.sample(places, 60)
     for place in chosen:

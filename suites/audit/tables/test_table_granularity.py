@@ -103,7 +103,9 @@ def test_grimmer_needs_runs_and_images(audited: Audited, found: Found, against: 
     ("value", "verdict", "strength"),
     [("0.785600", "holds", "strong"), ("0.785700", "against", "strong"), ("78.56", "holds", "weak")],
 )
-def test_grim_of_a_column_of_counts(audited: Audited, found: Found, value: str, verdict: str, strength: str) -> None:
+def test_grim_of_a_column_of_counts(
+    audited: Audited, found: Found, value: str, verdict: str, strength: str
+) -> None:
     (finding,) = found(audited(f"| net | top-1 | n |\n|---|---|---|\n| a | {value} | 2,500 |\n"), "GRIM")
     assert (finding.verdict, finding.strength) == (verdict, strength)
 

@@ -29,7 +29,15 @@ CELLS = (
     "mean", "Avg", "mIoU", "total", "accuracy", "macro avg", "precision", "recall", "f1-score", "support", "n", "min", "max",
     "std", "top-1", "top-5", "h", "share (%)", "class #1", "5 ± 0", "0 ± 0", "100", "101", "-100", "1.0", "0", "00", "±", "(", "5 (",
 )  # fmt: skip
-SEPARATORS = {".md": " | ", ".csv": ",", ".tsv": "\t", ".tex": " & ", ".txt": "   ", ".log": " : ", ".html": "</td><td>"}
+SEPARATORS = {
+    ".md": " | ",
+    ".csv": ",",
+    ".tsv": "\t",
+    ".tex": " & ",
+    ".txt": "   ",
+    ".log": " : ",
+    ".html": "</td><td>",
+}
 LINES = (
     "|---|---|---|", "+----+----+", "\\hline", "\\begin{tabular}{lcc}", "\\end{tabular}", "precision recall f1-score support",
     "class #0 : 0.5", "mean_iou: 0.5", "```", "<table><tr>", "</tr></table>", "# 5000 images, 3 runs", "A improves over B by 5 points.",
@@ -65,7 +73,9 @@ def hostile(draw: random.Random) -> tuple[str, str]:
     lines = []
     for row in range(draw.randrange(1, 9)):
         cells = [
-            f"{draw.uniform(0, 100):.{draw.randrange(4)}f}" if numbers and row and draw.random() < 0.8 else draw.choice(pool)
+            f"{draw.uniform(0, 100):.{draw.randrange(4)}f}"
+            if numbers and row and draw.random() < 0.8
+            else draw.choice(pool)
             for _ in range(max(1, width + (draw.randrange(-1, 2) if draw.random() < 0.1 else 0)))
         ]
         line = separator.join(cells)
@@ -87,7 +97,11 @@ def hostile(draw: random.Random) -> tuple[str, str]:
     text = "\n".join(lines)
     for _ in range(draw.choice((0, 0, 2, 10))):
         at = draw.randrange(len(text) + 1)
-        text = text[:at] + draw.choice(("", "|", "&", "{", "}", "\\", "\n", '"', "%", "<", "\t", "é", "\ud7ff")) + text[at + draw.randrange(3) :]
+        text = (
+            text[:at]
+            + draw.choice(("", "|", "&", "{", "}", "\\", "\n", '"', "%", "<", "\t", "é", "\ud7ff"))
+            + text[at + draw.randrange(3) :]
+        )
     return text, ending
 
 
@@ -105,11 +119,17 @@ def run_hostile(seed: int, tables: int) -> None:
     draw = random.Random(seed)
     for number in range(tables):
         text, ending = hostile(draw)
-        options = Options(n=draw.choice((None, 1, 7, 100)), runs=draw.choice((None, 1, 3)), unit=draw.choice(("", "percent", "fraction")))
+        options = Options(
+            n=draw.choice((None, 1, 7, 100)),
+            runs=draw.choice((None, 1, 3)),
+            unit=draw.choice(("", "percent", "fraction")),
+        )
         try:
             survives(text, ending, options)
         except Exception as error:
-            raise AssertionError(f"seed {seed}, table {number} ({ending}): {error!r}\n{text!r}\n{options}") from error
+            raise AssertionError(
+                f"seed {seed}, table {number} ({ending}): {error!r}\n{text!r}\n{options}"
+            ) from error
 
 
 def test_random_hostile_tables_raise_nothing() -> None:
@@ -124,7 +144,9 @@ def test_a_hundred_thousand_hostile_tables_raise_nothing(seed: int) -> None:
         run_hostile(seed, tables=1000)
 
 
-MACROS = "\\def\\a{5}" + "".join("\\def\\%s{%s}" % (one, ("\\" + other) * 10) for other, one in pairwise("abcdefghijklmnopqrst"))
+MACROS = "\\def\\a{5}" + "".join(
+    "\\def\\%s{%s}" % (one, ("\\" + other) * 10) for other, one in pairwise("abcdefghijklmnopqrst")
+)
 """Nineteen macros, each ten times the one before it."""
 
 BOMBS = {
@@ -169,19 +191,23 @@ def test_a_bomb_is_read_or_passed_over(name: str) -> None:
 def test_a_csv_of_fifty_megabytes_is_read_in_part_and_says_so(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     row = "image_{},0.123,0.456,0.789,cat\n"
-    path.write_text("file,p1,p2,p3,label\n" + "".join(row.format(i) for i in range(1_500_000)), encoding="utf-8")
+    path.write_text(
+        "file,p1,p2,p3,label\n" + "".join(row.format(i) for i in range(1_500_000)), encoding="utf-8"
+    )
     assert path.stat().st_size > 50_000_000
     with no_hang(300):
         audit = audit_file(path)
     rows = len(audit.tables[0].table.rows)
     assert rows == MOST_CELLS // 5 + 1
-    (line, why), = audit.document.passed_over
+    ((line, why),) = audit.document.passed_over
     assert line == rows + 2
     assert f"{1_500_000 - rows:,} lines" in why
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 6_000_000, "kilobytes"
 
 
-def test_rows_behind_the_limit_of_cells_are_counted(audited: Audited, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_behind_the_limit_of_cells_are_counted(
+    audited: Audited, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(delimited, "MOST_CELLS", 30)
     audit = audited("a,b,c\n" + "x,0.5,0.6\n" * 100, ".csv")
     assert len(audit.tables[0].table.rows) == 11
@@ -195,13 +221,17 @@ def test_what_lies_behind_the_limit_of_bytes_is_said(tmp_path: Path) -> None:
         file.truncate(MOST_BYTES + 10)
     with pytest.raises(InputError, match="is no text"):
         audit_file(path)
-    path.write_text("class #0 : 0.5\nclass #1 : 0.7\nmean_iou: 0.6\n" + "# nothing\n" * 900_000, encoding="utf-8")
+    path.write_text(
+        "class #0 : 0.5\nclass #1 : 0.7\nmean_iou: 0.6\n" + "# nothing\n" * 900_000, encoding="utf-8"
+    )
     audit = audit_file(path)
     assert any("what follows the first 8 Mi characters" in why for _, why in audit.document.passed_over)
     assert [f.verdict for f in audit.findings if f.check == "mean"] == ["holds"]
 
 
-@pytest.mark.parametrize("content", [b"%PDF-1.7\n", b"PK\x03\x04", b"\x89PNG\r\n", b"\0" * 100], ids=["pdf", "zip", "png", "zeros"])
+@pytest.mark.parametrize(
+    "content", [b"%PDF-1.7\n", b"PK\x03\x04", b"\x89PNG\r\n", b"\0" * 100], ids=["pdf", "zip", "png", "zeros"]
+)
 def test_what_is_no_text_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "paper.md"
     path.write_bytes(content)

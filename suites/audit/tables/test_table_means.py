@@ -102,7 +102,11 @@ def test_the_members_are_found_on_either_side(audited: Audited, found: Found, wh
         members = [f"{draw.uniform(20, 90):.1f}" for _ in range(5)]
         rows.append([f"net {row}", *members, of(members, 1)])
     names = ["method", *CLASSES[:5], name]
-    order = {"after": [0, 1, 2, 3, 4, 5, 6], "before": [0, 6, 1, 2, 3, 4, 5], "between": [0, 1, 2, 6, 3, 4, 5]}[where]
+    order = {
+        "after": [0, 1, 2, 3, 4, 5, 6],
+        "before": [0, 6, 1, 2, 3, 4, 5],
+        "between": [0, 1, 2, 6, 3, 4, 5],
+    }[where]
     text = pipe([names[i] for i in order], *([row[i] for i in order] for row in rows))
     assert [f.verdict for f in found(audited(text), "mean")] == ["holds"] * 4
 
@@ -117,7 +121,12 @@ def test_other_columns_are_no_members(audited: Audited, found: Found) -> None:
 
 
 def test_metrics_beside_each_other_are_no_mean_of_each_other(audited: Audited) -> None:
-    text = pipe(["net", "AP50", "AP75", "mAP"], ["a", "58.0", "41.0", "37.9"], ["b", "60.1", "43.0", "39.4"], ["c", "61.0", "44.0", "40.3"])
+    text = pipe(
+        ["net", "AP50", "AP75", "mAP"],
+        ["a", "58.0", "41.0", "37.9"],
+        ["b", "60.1", "43.0", "39.4"],
+        ["c", "61.0", "44.0", "40.3"],
+    )
     audit = audited(text)
     assert not [f for f in audit.findings if f.verdict == "against"]
     assert not [f for f in audit.findings if f.check == "mean"]
@@ -125,7 +134,12 @@ def test_metrics_beside_each_other_are_no_mean_of_each_other(audited: Audited) -
 
 def test_where_no_row_holds_the_guess_is_doubted(audited: Audited, found: Found) -> None:
     """A mean over classes of which a few are shown: three rows, none holds, nothing is accused."""
-    text = pipe(["net", "car", "bus", "sky", "mIoU"], ["a", "80.0", "70.0", "90.0", "55.3"], ["b", "81.0", "72.0", "91.0", "56.9"], ["c", "82.0", "75.0", "92.0", "58.8"])
+    text = pipe(
+        ["net", "car", "bus", "sky", "mIoU"],
+        ["a", "80.0", "70.0", "90.0", "55.3"],
+        ["b", "81.0", "72.0", "91.0", "56.9"],
+        ["c", "82.0", "75.0", "92.0", "58.8"],
+    )
     audit = audited(text)
     assert not [f for f in audit.findings if f.verdict == "against"]
     (doubt,) = found(audit, "mean")
@@ -142,14 +156,20 @@ def test_one_row_alone_is_weak_unless_its_slip_explains_itself(audited: Audited,
         "77.77": ("weak", "other figures"),
     }
     for mean, (strength, word) in cases.items():
-        (finding,) = found(audited(pipe(["data", *CLASSES[:9], "mIoU"], ["x", *members, mean])), "mean", "against")
+        (finding,) = found(
+            audited(pipe(["data", *CLASSES[:9], "mIoU"], ["x", *members, mean])), "mean", "against"
+        )
         assert finding.strength == strength
         assert word in finding.sentence
 
 
 def test_cut_off_and_left_out(audited: Audited, found: Found) -> None:
     members = ["10.19", "20.19", "30.19"]
-    rows = [["a", *members, "20.1"], ["b", "1.00", "2.00", "3.00", "2.0"], ["c", "4.00", "5.00", "6.00", "5.0"]]
+    rows = [
+        ["a", *members, "20.1"],
+        ["b", "1.00", "2.00", "3.00", "2.0"],
+        ["c", "4.00", "5.00", "6.00", "5.0"],
+    ]
     (finding,) = found(audited(pipe(["net", *CLASSES[:3], "Avg"], *rows)), "mean", "against")
     assert (finding.strength, finding.line) == ("weak", 3)
     assert "cut off" in finding.sentence
@@ -192,10 +212,28 @@ def test_groups_under_one_heading_and_the_mean_of_means(audited: Audited, found:
 
 
 def test_sums_and_harmonic_means(audited: Audited, found: Found) -> None:
-    text = pipe(["set", "train", "val", "test", "total"], ["a", "1,000", "100", "100", "1,200"], ["b", "2,000", "50", "50", "2,150"], ["c", "10", "5", "5", "20"])
-    assert [(f.verdict, f.line) for f in found(audited(text), "sum")] == [("against", 4), ("holds", 3), ("holds", 5)]
-    text = pipe(["m", "seen", "novel", "H"], ["a", "60.0", "40.0", "48.0"], ["b", "70.0", "30.0", "42.0"], ["c", "70.0", "30.0", "50.0"])
-    assert [(f.verdict, f.line) for f in found(audited(text), "harmonic mean")] == [("against", 5), ("holds", 3), ("holds", 4)]
+    text = pipe(
+        ["set", "train", "val", "test", "total"],
+        ["a", "1,000", "100", "100", "1,200"],
+        ["b", "2,000", "50", "50", "2,150"],
+        ["c", "10", "5", "5", "20"],
+    )
+    assert [(f.verdict, f.line) for f in found(audited(text), "sum")] == [
+        ("against", 4),
+        ("holds", 3),
+        ("holds", 5),
+    ]
+    text = pipe(
+        ["m", "seen", "novel", "H"],
+        ["a", "60.0", "40.0", "48.0"],
+        ["b", "70.0", "30.0", "42.0"],
+        ["c", "70.0", "30.0", "50.0"],
+    )
+    assert [(f.verdict, f.line) for f in found(audited(text), "harmonic mean")] == [
+        ("against", 5),
+        ("holds", 3),
+        ("holds", 4),
+    ]
 
 
 def test_the_user_says_what_the_mean_is_of(audited: Audited, found: Found) -> None:
@@ -277,14 +315,18 @@ def generated(shape: str, draw: random.Random) -> tuple[str, str]:
         for row in range(3):
             members = [f"{draw.uniform(0.3, 0.9):.3f}" for _ in CLASSES]
             rows.append(f"net{row} & {' & '.join(members)} & \\textbf{{{of(members, 3)}}} \\\\\n")
-        return "\\begin{tabular}{l" + "c" * 13 + "}\nnet & " + " & ".join(CLASSES) + " & mAP \\\\ \\hline\n" + "".join(rows) + "\\end{tabular}\n", ".tex"
+        return "\\begin{tabular}{l" + "c" * 13 + "}\nnet & " + " & ".join(
+            CLASSES
+        ) + " & mAP \\\\ \\hline\n" + "".join(rows) + "\\end{tabular}\n", ".tex"
     if shape == "down a column":
         members = [f"{draw.uniform(0.1, 0.99):.2f}" for _ in CLASSES]
         rows_ = "".join(f"{name},{value}\n" for name, value in zip(CLASSES, members, strict=True))
         return f"scene,accuracy\n{rows_}mean,{of(members, 3)}\n", ".csv"
     assert shape == "log"
     members = [f"{draw.uniform(0.2, 0.95):.5f}" for _ in range(6)]
-    return "".join(f"class #{i} : {value}\n" for i, value in enumerate(members)) + f"\nmean_iou: {of(members, 6)}\n", ".log"
+    return "".join(
+        f"class #{i} : {value}\n" for i, value in enumerate(members)
+    ) + f"\nmean_iou: {of(members, 6)}\n", ".log"
 
 
 SHAPES = ("classes in columns", "one row", "five long fractions", "latex", "down a column", "log")

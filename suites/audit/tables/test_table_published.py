@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -20,9 +21,9 @@ def accuracies() -> list[tuple[str, str, float, float]]:
     for name in list_models():
         for weights in get_model_weights(name):
             for data, metrics in weights.meta["_metrics"].items():
-                if "acc@1" in metrics and "acc@5" in metrics:
+                if not math.isnan(metrics.get("acc@1", math.nan)):  # features of VGG16 have none
                     rows.append((f"{name} {weights.name}", data, metrics["acc@1"], metrics["acc@5"]))
-    assert len(rows) >= 128
+    assert sum(data == "ImageNet-1K" for _, data, _, _ in rows) >= 128
     return rows
 
 
@@ -44,5 +45,5 @@ def test_they_are_whole_numbers_of_imagenets_images(
     audit = audited("weights,acc@1,acc@5\n" + "".join(rows), ".csv", n=50_000)
     assert not against(audit)
     assert sum(f.check == "GRIM" and f.verdict == "holds" for f in audit.findings) == 2 * len(rows)
-    odd = audited("weights,acc@1,acc@5\n" + rows[0].replace("\n", "").rstrip("02468") + "1\n", ".csv", n=50_000)
+    odd = audited("weights,acc@1,acc@5\nx,56.523,79.066\n", ".csv", n=50_000)
     assert any(check == "GRIM" for check, _, _ in against(odd))

@@ -52,7 +52,11 @@ def test_a_printed_figure_is_read(raw: str) -> None:
 )  # fmt: skip
 def test_two_figures_of_a_cell_are_told_apart(raw: str, notation: str, first: str, second: str) -> None:
     cell = read_cell(raw)
-    assert (cell.notation, cell.figure and cell.figure.text, cell.second and cell.second.text) == (notation, first, second)
+    assert (cell.notation, cell.figure and cell.figure.text, cell.second and cell.second.text) == (
+        notation,
+        first,
+        second,
+    )
 
 
 @pytest.mark.parametrize(
@@ -140,20 +144,35 @@ def test_a_console_table_and_its_summary(audited: Audited) -> None:
     rule = "+-------+-------+-------+\n"
     text = "2026-01-01 - mmseg - INFO - per class results:\n" + rule + "| Class |  IoU  |  Acc  |\n" + rule
     text += "".join(f"| {name} | {iou} | {acc} |\n" for name, (iou, acc) in classes.items()) + rule
-    text += "2026-01-01 - mmseg - INFO - Summary:\n" + rule + "|  aAcc |  mIoU |  mAcc |\n" + rule + "| 96.03 | 79.47 | {} |\n" + rule
+    text += (
+        "2026-01-01 - mmseg - INFO - Summary:\n"
+        + rule
+        + "|  aAcc |  mIoU |  mAcc |\n"
+        + rule
+        + "| 96.03 | 79.47 | {} |\n"
+        + rule
+    )
     held = [f for f in audited(text.format("85.43"), ".log").findings if f.check == "mean"]
     assert [f.verdict for f in held] == ["holds", "holds"]
-    wrong = [f for f in audited(text.format("84.43"), ".log").findings if f.check == "mean" and f.verdict == "against"]
+    wrong = [
+        f
+        for f in audited(text.format("84.43"), ".log").findings
+        if f.check == "mean" and f.verdict == "against"
+    ]
     assert [(f.strength, f.printed) for f in wrong] == [("strong", "84.43")]
 
 
 def test_what_is_not_read_is_counted_and_named(audited: Audited) -> None:
     text = PIPE + "| y | 1.0 | 2.0 or so | 1.5 |\n| z | 1.0 | 2.0 | 1.5 | 7.0 |\n| w | 3 MB | ~2 | 1.5 |\n"
     audit = audited(text)
-    assert [(line, row, column, cell) for line, row, column, cell, _ in audit.unread] == [(4, "y", "b", "2.0 or so")]
-    assert audit.document.passed_over == [(5, "1 cells more than the header has columns")]
+    assert [(line, row, column, cell) for line, row, column, cell, _ in audit.unread] == [
+        (4, "y", "b", "2.0 or so")
+    ]
+    assert audit.document.passed_over == [(5, "cells beyond the 4 columns of the header: 1")]
     assert audit.asides == 2
-    assert any(f.verdict == "not checked" and f.check == "mean" and "2 rows" in f.sentence for f in audit.findings)
+    assert any(
+        f.verdict == "not checked" and f.check == "mean" and "2 rows" in f.sentence for f in audit.findings
+    )
 
 
 def test_a_file_without_tables_says_so(audited: Audited) -> None:
