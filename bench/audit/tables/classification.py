@@ -22,6 +22,8 @@ from bench.audit.tables.roles import LABEL, ReadTable, normal
 MOST_RIGHT = 3000
 """Counts of right images that are tried one by one."""
 
+ENDLESS = 10**18
+
 _AVERAGES = ("accuracy", "macro avg", "micro avg", "weighted avg", "samples avg")
 _CHECK = "precision, recall, F1, support"
 Read = Callable[[Figure], Interval]
@@ -125,8 +127,11 @@ def _report(read: ReadTable, columns: dict[str, int]) -> Iterator[TableFinding]:
     top = "certain" if read.table.as_printed else "strong"
     left: list[Counts | None] = []
     reading: list[Read] = []
+    single = "accuracy" in averages  # scikit-learn prints one only where each image has one label
+    total = sum(one.support or 0 for one in classes)
     for one in classes:
-        counts, read_so, finding = _class(one, top)
+        others = total - one.support if single and one.support is not None else None
+        counts, read_so, finding = _class(one, top, others)
         yield finding
         left.append(counts)
         reading.append(read_so)
@@ -140,7 +145,7 @@ def _report(read: ReadTable, columns: dict[str, int]) -> Iterator[TableFinding]:
         yield from _together(averages, classes, kept, everything, top, loose)
 
 
-def _class(one: Class, top: str) -> tuple[Counts | None, Read, TableFinding]:
+def _class(one: Class, top: str, others: int | None) -> tuple[Counts | None, Read, TableFinding]:
     """What one class leaves, by the strictest reading that leaves anything."""
     p, r, f = one.precision.figure, one.recall.figure, one.f1.figure
     printed = f"precision {p.text}, recall {r.text}, F1 {f.text}" + (
@@ -178,7 +183,7 @@ def _class(one: Class, top: str) -> tuple[Counts | None, Read, TableFinding]:
             ),
         )
     for read in (rounded, either):
-        counts = possible_counts(p, r, f, one.support, read)
+        counts = possible_counts(p, r, f, one.support, read, others)
         if counts is None:
             continue
         right, predicted = _range(counts.right), _range(counts.predicted)
@@ -225,8 +230,14 @@ def _range(span: tuple[int, int | None]) -> str:
     return f"{span[0]:,}" if span[0] == span[1] else f"{span[0]:,} to {span[1]:,}"
 
 
-def possible_counts(precision: Figure, recall: Figure, f1: Figure, support: int, read: Read) -> Counts | None:
-    """The pairs (right, predicted) of whole numbers that print so; None where there is none."""
+def possible_counts(
+    precision: Figure, recall: Figure, f1: Figure, support: int, read: Read, others: int | None = None
+) -> Counts | None:
+    """The pairs (right, predicted) of whole numbers that print so; None where there is none.
+
+    Args:
+        others: images of other classes, where each image has one prediction.
+    """
     p, r, f = read(precision), read(recall), read(f1)
     n = support
     first, last = max(0, math.ceil(r.low * n)), min(n, math.floor(r.high * n))
@@ -251,8 +262,9 @@ def possible_counts(precision: Figure, recall: Figure, f1: Figure, support: int,
             continue
         low = max(right, math.ceil(right / p.high), math.ceil(2 * right / f.high - n))
         high = min(
-            math.floor(right / p.low) if p.low > 0 else 10**18,
-            math.floor(2 * right / f.low - n) if f.low > 0 else 10**18,
+            ENDLESS if others is None else right + others,
+            math.floor(right / p.low) if p.low > 0 else ENDLESS,
+            math.floor(2 * right / f.low - n) if f.low > 0 else ENDLESS,
         )
         if low <= high:
             rights.append(right)

@@ -183,8 +183,10 @@ def _columns(read: ReadTable) -> Iterator[TableFinding]:
             Place(read, row, c.index) for c in twins[1::-1] for row in rows if _text(read, row, c.index)
         ]
         names = listed(repr(c.name) for c in twins)
-        innocent = all(c.role in kin for c in twins)
-        end = "; averages weighted by support are equal by their nature" if innocent else ""
+        counted = all(place.figure.decimals == 0 for place in places)
+        innocent = counted or all(c.role in kin for c in twins)
+        nature = "counts may be equal" if counted else "averages weighted by support are equal by their nature"
+        end = f"; {nature}" if innocent else ""
         yield against(
             "duplicate column",
             "weak" if innocent or len({c.name for c in twins}) == 1 else "strong",
