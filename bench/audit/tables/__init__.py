@@ -1,7 +1,7 @@
 """Any table of any file, audited without a claims file: what is printed against itself, by arithmetic.
 
-``audit_file`` reads a file, guesses what its columns are, makes every check that it can and says what it could
-not. Nothing is trained, and neither torch nor numpy is imported.
+``audit_file`` reads a file, guesses what its columns are, makes every check that it can and says what it
+could not. Nothing is trained, and neither torch nor numpy is imported.
 """
 
 from __future__ import annotations

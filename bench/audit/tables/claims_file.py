@@ -1,4 +1,4 @@
-"""A claims file made of the figures of tables, to go on with: ``bench audit paper.md --to-claims paper.toml``."""
+"""Writes a claims file from the figures of tables: ``bench audit paper.md --to-claims paper.toml``."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def write_claims(audit: TableAudit, path: Path, options: Options) -> str:
         One line: how many claims, how many comments, where.
 
     Raises:
-        InputError: the file exists; the data set's or the split's name is none that a claims file knows; no figure
-            can be a claim.
+        InputError: the file exists; a claims file does not know the data set or the split; no figure can be a
+            claim.
     """
     if path.exists():
         raise InputError(f"{path}: exists; name another file, or move it away")
@@ -52,7 +52,8 @@ def write_claims(audit: TableAudit, path: Path, options: Options) -> str:
             metric = _metric(place, classes)
             if metric is None or not place.unit or place.figure.digits < 0:
                 comments.append(
-                    f"# line {place.line}: {_one_line(place.label)}, {_one_line(place.name)}: {place.cell.text}"
+                    f"# line {place.line}: {_one_line(place.label)}, {_one_line(place.name)}: "
+                    f"{place.cell.text}"
                 )
             else:
                 class_index = classes.get((id(read), place.row, place.column)) if metric == "iou" else None

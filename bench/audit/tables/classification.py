@@ -1,9 +1,9 @@
 """Precision, recall, F1, support and accuracy of one classification together, and confusion matrices.
 
-Of a class with n images, t of them right and m predicted: recall t/n, precision t/m, F1 2t/(n + m). The
-printed figures leave a few pairs (t, m) of whole numbers; over all classes the m add up to all images, the t to
-the accuracy's share of them, and the averages follow. Everything is decided on those whole numbers, or, where a
-class is too large to try them all, on the intervals of the printed figures.
+A class has n images; t of them are right, and m images are predicted as this class: recall is t/n, precision
+t/m, F1 2t/(n + m). The printed figures leave a few pairs (t, m) of whole numbers. Over all classes the m add
+up to all images and the t to the accuracy's share of them, and the averages follow. Everything is decided on
+those whole numbers; where a class is too large to try them all, on the intervals of the printed figures.
 """
 
 from __future__ import annotations
@@ -441,7 +441,7 @@ def matrix_order(read: ReadTable) -> list[int] | None:
 
 
 def _matrix(read: ReadTable, order: Sequence[int], reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
-    """A confusion matrix against the report of the same classes, with the truth in its rows or in its columns."""
+    """A confusion matrix against the report of its classes, with the truth in its rows or its columns."""
     table = [[read.cell(row, column).figure.digits for column in order] for row in range(len(order))]  # type: ignore[union-attr]
     total = sum(map(sum, table))
     reports = [

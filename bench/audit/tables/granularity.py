@@ -2,7 +2,7 @@
 
 An accuracy on n images is k/n (``bench.audit.grim``); a mean of r runs on n images is k/(r·n). The standard
 deviation of r whole numbers has a sum of squares that is whole, and as odd or even as their sum (Anaya 2016,
-"The GRIMMER test"). With the smallest and the largest run printed too, it lies between two bounds whatever n is.
+"The GRIMMER test"). Where the smallest and the largest run are printed, it lies between two bounds for any n.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _grim(read: ReadTable) -> Iterator[TableFinding]:
 
 
 def _share(n: int, decimals: int, percent: bool, exact: dict[tuple[int, int, bool], float]) -> float:
-    """How many of all values with so many digits some k/n is printed as, at most; exactly for the first few n."""
+    """The share of values with so many digits that some k/n prints as, at most; exact for the first few n."""
     loose = min(1.0, 2.0 * n / 10.0 ** (decimals + (2 if percent else 0)))
     if loose <= FEW or n > grim.MANY or decimals > 6:
         return loose
@@ -166,11 +166,11 @@ def _digits(figure: Figure) -> str:
 
 
 def rounded_twice(figure: Figure, n: int, *, percent: bool) -> bool:
-    """Whether some k/n, rounded to one or two digits more and then to the printed ones, is the printed value."""
+    """Whether some k/n prints so if it is rounded to one or two digits more, and then to the printed ones."""
     whole = 100 if percent else 1
     for more in (1, 2):
         fine = 10 ** (figure.decimals + more)
-        # Printed to the coarse digits from any fine value within half a coarse step, itself half a fine step wide.
+        # A fine value within half a coarse step prints so, and stands for half a fine step on either side.
         slack = figure.half_step + Fraction(1, 2 * fine)
         low, high = (figure.value - slack) / whole, (figure.value + slack) / whole
         if math.ceil(low * n) <= math.floor(high * n):
@@ -366,7 +366,7 @@ def _between_extremes(
 
 
 def _whole_images(span: Interval, n: int, unit: str) -> Interval:
-    """From the smallest to the largest whole number of n images in an interval; the interval where there is none."""
+    """The interval shrunk to whole numbers of n images; as it is where it contains none."""
     whole = 100 if unit == "percent" else 1
     low, high = math.ceil(span.low / whole * n), math.floor(span.high / whole * n)
     return Interval(Fraction(low * whole, n), Fraction(high * whole, n)) if low <= high else span
@@ -377,8 +377,8 @@ def square_span(
 ) -> tuple[Fraction, Fraction] | None:
     """Bounds of the sum of squared deviations of ``runs`` ≥ 2 values, given their smallest, largest and mean.
 
-    None where no such values exist. The least has the ends as near as they can be and all others equal, as near to
-    their middle as the mean allows. The most is attained at the ends for three values, and bounded by
+    None where no such values exist. The least has the ends as near as they can be and all others equal, as
+    near to their middle as the mean allows. The most is attained at the ends for three values, and bounded by
     runs·(high − mean)(mean − low) (Bhatia and Davis 2000) for more.
 
     Args:
@@ -453,8 +453,8 @@ def _grimmer(spread: Spread, n: int, runs: int) -> TableFinding:
 def possible_deviation(mean: Interval, deviation: Interval, n: int, runs: int, *, sample: bool) -> bool:
     """Whether ``runs`` whole numbers from 0 to n can have this mean and deviation (both as shares of n).
 
-    Tried are all whole sums of the runs; the sum of squares must be whole, as odd or even as the sum, and between
-    those of equal runs and of runs that have all images right or none. Two runs are solved exactly.
+    All whole sums of the runs are tried. The sum of squares must be whole, as odd or even as the sum, no less
+    than that of equal runs, and no more than that of runs with all images right or none. Two runs are exact.
     """
     first, last = (
         math.ceil(max(mean.low, Fraction(0)) * n * runs),
@@ -463,10 +463,10 @@ def possible_deviation(mean: Interval, deviation: Interval, n: int, runs: int, *
     if last - first >= MOST_SUMS:
         return True
     divisor = runs - 1 if sample else runs
-    low, high = (max(end, Fraction(0)) * n for end in deviation)
+    low, high = (max(end, Fraction(0)) * n for end in (deviation.low, deviation.high))
     for total in range(first, last + 1):
         least = math.ceil(
-            max(Fraction(total * total, runs) + divisor * low * low, _least_squares(total, runs))
+            max(Fraction(total * total, runs) + divisor * low * low, Fraction(_least_squares(total, runs)))
         )
         most = math.floor(Fraction(total * total, runs) + divisor * high * high)
         most = min(most, _most_squares(total, n))

@@ -69,7 +69,7 @@ _SYMBOL = re.compile(
 
 
 def read_latex(text: str) -> Document:
-    """The tabulars of a LaTeX file, the innermost where one stands in another, and the sentences around them."""
+    """The tabulars of a LaTeX file, the innermost of nested ones, and the sentences around them."""
     document = Document()
     text = _COMMENT.sub(r"\1", text)
     position, line, counted = 0, 1, 0
@@ -188,7 +188,7 @@ def _rows(body: str, line: int) -> Iterator[tuple[int, str]]:
 
 
 def _cells(raw: str) -> list[str]:
-    """Split at ``&`` outside braces; a cell that spans columns is repeated, as its figure is of none alone."""
+    """Split at ``&`` outside braces; a cell that spans columns is repeated in each of them."""
     depth, start = 0, 0
     parts = []
     for match in re.finditer(r"\\&|\\[{}]|[{}&]", raw):

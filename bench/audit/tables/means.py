@@ -53,7 +53,7 @@ INNOCENT = {
     MEAN_CUT: "only if the mean was cut off, not rounded",
     MEMBERS_CUT: "only if its members were cut off, not rounded",
     TWICE: "only if the mean was rounded twice",
-    UNLIKELY: "only if nearly all roundings went the same way, which chance does in less than 1 of 1,000 rows",
+    UNLIKELY: "only if nearly all roundings went the same way, as in less than 1 of 1,000 rows by chance",
 }
 
 _BY_VALUES = ("no value", "most values", "values up to", "values above")
@@ -186,7 +186,7 @@ def _range_in_name(read: ReadTable, column: Column) -> list[int] | None:
 
 
 def _runs_of(read: ReadTable, column: Column, roles: Sequence[str]) -> list[tuple[str, list[int]]]:
-    """Columns that may be the members: runs beside the mean, all on one side, all; other means; without background."""
+    """Columns that may be the members: beside the mean, on one side, all, other means; without background."""
     metric = MEANS.get(column.role, "")
 
     def eligible(other: Column) -> bool:
@@ -323,8 +323,8 @@ def _column_guess(
             unread += lacking[:1]
             continue
         weights = (
-            tuple(read.cell(p.row, weighted).figure.digits for p in present) if weighted is not None else ()
-        )  # type: ignore[union-attr]
+            () if weighted is None else tuple(Place(read, p.row, weighted).figure.digits for p in present)
+        )
         numbered = [_NUMBERED.fullmatch(normal(read.labels[place.row])) for place in present]
         numbers = [int(match[1]) for match in numbered if match]
         listed_by_program = read.table.form in ("class log", "console") and (
@@ -394,7 +394,7 @@ def _means_named(read: ReadTable, metric: str) -> list[Place]:
 
 
 def _best(guesses: Sequence[Guess]) -> Guess | None:
-    """The guess that holds in most rows; of equals the first. One row can be anybody's, so the first is kept for it."""
+    """The guess that holds in most rows; of equals the first."""
     usable = [guess for guess in guesses if guess.groups]
     if not usable:
         return (
@@ -459,7 +459,7 @@ def _how(gap: int, half: int, mean_half: int, squares: int, *, negative: bool) -
     ``squares``: the sum of the squares of what rounding leaves of the members.
     """
     if abs(gap) <= half + mean_half:
-        # Errors of rounding are uniform, so that P(|gap| > z·σ) < 2·exp(−z²/2), with 3σ² the sum of the halves' squares.
+        # Rounding errors are uniform: P(|gap| > z·σ) < 2·exp(−z²/2); 3σ² is the sum of the halves' squares.
         return UNLIKELY if 3 * gap * gap > Z_UNLIKELY**2 * (squares + mean_half**2) else ROUNDED
     if -(half + 2 * mean_half) < gap < 0 or (negative and 0 < gap < half + 2 * mean_half):
         return MEAN_CUT
@@ -505,7 +505,7 @@ def _telling(group: Group) -> bool:
     decimals = max(figure.decimals for figure in figures)
     values = [figure.at(decimals) for figure in figures]
     coarsest = min(group.mean.figure.decimals, *(figure.decimals for figure in figures))
-    return max(values) - min(values) > 5 * 10 ** (decimals - coarsest)
+    return max(values) - min(values) > 5 * int(10 ** (decimals - coarsest))
 
 
 def _judged(guess: Guess, fits: int, total: int) -> Iterator[TableFinding]:

@@ -91,8 +91,7 @@ def explained(audit: TableAudit, limit: int) -> list[str]:
         table = read.table
         title = f", {table.title!r}" if table.title else ""
         text.append(f"{table.label}: {FORMS[table.form]}{title}, {count(len(table.rows), 'row')}")
-        for column in read.columns[:limit]:
-            text.append(f"  {column.name or '(no name)'}: {_meaning(column)}")
+        text += [f"  {column.name or '(no name)'}: {_meaning(column)}" for column in read.columns[:limit]]
         if len(read.columns) > limit:
             text.append(f"  and {len(read.columns) - limit:,} more columns")
         labelled = [

@@ -164,9 +164,8 @@ def _agrees(quoted: Quoted, low: Figure, high: Figure, *, rising: bool) -> bool:
         if high.value <= 1:  # fractions whose difference is quoted in points or percent
             candidates.append(Interval(100 * gap.low, 100 * gap.high))
     if quoted.relative or (quoted.percent and not quoted.points):
-        for base in (one, other):
-            if base.low > 0:
-                candidates.append(Interval(100 * gap.low / base.high, 100 * gap.high / base.low))
+        bases = (base for base in (one, other) if base.low > 0)
+        candidates += [Interval(100 * gap.low / base.high, 100 * gap.high / base.low) for base in bases]
     if quoted.relative and one.low < 100 and one.high <= 100:  # relative to the error
         errors = Interval(100 - one.high, 100 - one.low)
         if errors.low > 0:

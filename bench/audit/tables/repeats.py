@@ -165,7 +165,7 @@ def _nearly_equal(
 
 
 def _columns(read: ReadTable) -> Iterator[TableFinding]:
-    """Equal columns of at least five different figures; recall, precision, F1 and accuracy may be equal by their nature."""
+    """Equal columns of at least five different figures; counts, and weighted averages, may be equal."""
     rows = range(len(read.table.rows))
     by_values: dict[Hashable, list[Column]] = defaultdict(list)
     columns = [c for c in read.columns if c.role not in (LABEL, "aside", "n", "runs", "sd")]
@@ -185,7 +185,9 @@ def _columns(read: ReadTable) -> Iterator[TableFinding]:
         names = listed(repr(c.name) for c in twins)
         counted = all(place.figure.decimals == 0 for place in places)
         innocent = counted or all(c.role in kin for c in twins)
-        nature = "counts may be equal" if counted else "averages weighted by support are equal by their nature"
+        nature = (
+            "counts may be equal" if counted else "averages weighted by support are equal by their nature"
+        )
         end = f"; {nature}" if innocent else ""
         yield against(
             "duplicate column",

@@ -1,7 +1,7 @@
 """What each column of a table is, read off its name, its values and what the user says.
 
-All of it is a guess, kept with its reason, so that ``--explain`` can show it. Nothing that rests on a guess is
-called *certain*.
+All of it is a guess, kept with its reason, so that ``--explain`` can show it. Nothing that rests on a guess
+is called *certain*.
 """
 
 from __future__ import annotations
@@ -367,7 +367,7 @@ def columns_named(spec: str, names: Sequence[str], find: Callable[[str], int | N
 
 
 def finder(names: Sequence[str]) -> Callable[[str], int | None]:
-    """A function from a printed name to the place of the one that it means, without regard to case and marks."""
+    """A function from a printed name to the index of the column or row that it means; case is ignored."""
     exact = {name: index for index, name in reversed(list(enumerate(names)))}
     loose = {normal(name) or name.lower(): index for index, name in reversed(list(enumerate(names)))}
 

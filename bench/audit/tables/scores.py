@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from bench.audit import bounds
@@ -320,7 +321,7 @@ def _f1(scores: dict[str, Place]) -> list[TableFinding]:
 
 
 def _reaches(p: Place, r: Place, f: Place, read: Callable[[Figure], Interval]) -> bool:
-    """Whether the largest precision and recall that print so have a harmonic mean as large as the least F1."""
+    """Whether the largest precision and recall that print so reach the least F1."""
     return harmonic(read(p.figure).high, read(r.figure).high) >= read(f.figure).low
 
 
@@ -413,7 +414,7 @@ def _growing(read: ReadTable) -> Iterator[TableFinding]:
             by_metric.setdefault((found[1], _scope(column.name)), {})[int(found[2])] = column.index
     for columns in by_metric.values():
         ks = sorted(columns)
-        for k, larger in zip(ks, ks[1:], strict=False):
+        for k, larger in pairwise(ks):
             for row in range(len(read.table.rows)):
                 one, other = Place(read, row, columns[k]), Place(read, row, columns[larger])
                 if one.cell.kind == other.cell.kind == "figure":

@@ -54,7 +54,8 @@ def bench(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_command_answers_without_torch_and_without_a_claims_file(paper: Path) -> None:
     code = (
-        "import sys\nfrom bench.__main__ import main\nsys.argv = ['bench', 'audit', 'paper.md', '--fail-on', 'strong']\n"
+        "import sys\nfrom bench.__main__ import main\nsys.argv = ['bench', 'audit', 'paper.md', "
+        "'--fail-on', 'strong']\n"
         "try:\n    main()\nfinally:\n"
         "    print('loaded:', *sorted({'torch', 'numpy', 'scipy', 'pandas', 'sklearn'} & set(sys.modules)))\n"
     )
@@ -124,8 +125,13 @@ def test_json_holds_cells_claims_and_all_that_was_not_read(
     (document,) = json.loads(capsys.readouterr().out)
     wrong = next(f for f in document["findings"] if f["verdict"] == "against")
     assert wrong["cells"][0] == {
-        "table": 1, "line": 7, "row": "c", "column": "mIoU", "text": "92.0", "claim": "paper-t1-c-miou",
-    }  # fmt: skip
+        "table": 1,
+        "line": 7,
+        "row": "c",
+        "column": "mIoU",
+        "text": "92.0",
+        "claim": "paper-t1-c-miou",
+    }
     assert [cell["column"] for cell in wrong["cells"][1:]] == ["road, wet", "wall", "sky"]
     assert document["not_understood"][0]["text"] == "23.0 or so"
     assert document["tables"][0]["columns"][4]["role"] == "miou"
@@ -206,7 +212,8 @@ def test_markdown_is_one_table_a_verdict(paper: Path, capsys: pytest.CaptureFixt
 def test_explain_says_how_each_column_was_read(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = Path("seeds.md")
     path.write_text(
-        "| net | accuracy (3 runs, 1000 test images) | params | a_1 | a_2 | Avg |\n|---|---|---|---|---|---|\n| x | 93.1% | 25M | 1.0 | 2.0 | 1.5 |\n",
+        "| net | accuracy (3 runs, 1000 test images) | params | a_1 | a_2 | Avg "
+        "|\n|---|---|---|---|---|---|\n| x | 93.1% | 25M | 1.0 | 2.0 | 1.5 |\n",
         encoding="utf-8",
     )
     audit_tables([path], table_options(split="test"), explain=True)
@@ -214,7 +221,8 @@ def test_explain_says_how_each_column_was_read(folder: Path, capsys: pytest.Capt
     for words in (
         "table 1 (line 1): pipe table, 1 row",
         "net: names the rows (most of its cells are words)",
-        "accuracy (3 runs, 1000 test images): accuracy (its name), percent (a percent sign), n = 1,000 (its name), 3 runs",
+        "accuracy (3 runs, 1000 test images): accuracy (its name), percent (a percent sign), n = 1,000 "
+        "(its name), 3 runs",
         "params: no result, or one that no check knows",
         "Avg in line 3: taken as the mean or sum of the columns before it",
     ):

@@ -73,7 +73,7 @@ SEEDS = """| model | accuracy (3 runs, 1000 test images) | min | max |
 
 
 def test_deviations_of_runs_with_their_extremes(audited: Audited, found: Found, against: Against) -> None:
-    """40.8, 41.1, 41.7 deviate by 0.374 (population) or 0.458 (sample); 87.7, 88.3, 88.3 by 0.283 or 0.346."""
+    """40.8 41.1 41.7 deviate by 0.374 (population) or 0.458 (sample), 87.7 88.3 88.3 by 0.283 or 0.346."""
     audit = audited(SEEDS)
     assert not against(audit)
     one, other = found(audit, "standard deviation")
@@ -124,7 +124,7 @@ def test_what_was_rounded_twice_is_weak_at_most(k: int, more: int) -> None:
 
 
 def test_rounded_twice_in_a_table(audited: Audited, against: Against) -> None:
-    """42,610 of 46,837 is 90.97508…, 42,593 is 90.93878…: the first two are rounded right, the last one twice."""
+    """Correct accuracies of 46,837 images, rounded to four digits and then the wrong way to three."""
     n, texts = 46837, []
     for k in range(40000, 41000):
         once = f"{100 * k / n:.4f}"

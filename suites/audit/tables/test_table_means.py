@@ -1,4 +1,4 @@
-"""Means, sums and harmonic means against their members: which are found, what holds, how surely what does not."""
+"""Means, sums and harmonic means against their members: which are found, what holds and what does not."""
 
 from __future__ import annotations
 
@@ -205,7 +205,8 @@ def test_groups_under_one_heading_and_the_mean_of_means(audited: Audited, found:
     text = (
         "\\begin{tabular}{lccccccc}\n & \\multicolumn{3}{c}{A} & \\multicolumn{3}{c}{B} & \\\\\n"
         "net & x & y & Avg & x & y & Avg & Avg \\\\ \\hline\n"
-        "p & 1.0 & 3.0 & 2.0 & 5.0 & 8.0 & 6.5 & 4.25 \\\\\nq & 2.0 & 3.0 & 2.5 & 4.0 & 8.0 & 6.0 & 4.25 \\\\\n\\end{tabular}\n"
+        "p & 1.0 & 3.0 & 2.0 & 5.0 & 8.0 & 6.5 & 4.25 \\\\\nq & 2.0 & 3.0 & 2.5 & 4.0 & 8.0 & 6.0 & 4.25 "
+        "\\\\\n\\end{tabular}\n"
     )
     held = found(audited(text, ".tex"), "mean")
     assert [f.verdict for f in held] == ["holds"] * 6
@@ -260,7 +261,10 @@ def test_a_mean_in_another_table_of_the_section(audited: Audited, found: Found) 
 
 
 def test_the_class_log_of_a_script(audited: Audited, found: Found) -> None:
-    text = "epoch 1\nclass #0 : 0.75000\nclass #1 : 0.85000\nclass #2 : 0.35000\n\nmean_iou: 0.650000\n\nclass #0 : 0.5\nclass #1 : 0.7\n\nmean_iou: 0.9\n"
+    text = (
+        "epoch 1\nclass #0 : 0.75000\nclass #1 : 0.85000\nclass #2 : 0.35000\n\nmean_iou: "
+        "0.650000\n\nclass #0 : 0.5\nclass #1 : 0.7\n\nmean_iou: 0.9\n"
+    )
     assert [(f.verdict, f.strength, f.line) for f in found(audited(text, ".log"), "mean")] == [
         ("against", "strong", 11),
         ("holds", "strong", 6),
@@ -336,7 +340,7 @@ SHAPES = ("classes in columns", "one row", "five long fractions", "latex", "down
 def test_typos_are_found_and_clean_tables_are_not_accused(shape: str) -> None:
     """Every single-digit typo of every printed mean, and of the first figure below it.
 
-    A typo is missed only where the printed digits cannot show it: the changed row then still holds by rounding.
+    A typo is missed only where the printed digits cannot show it: the changed row still holds by rounding.
     """
     draw = random.Random(shape)
     planted = seen = 0

@@ -15,13 +15,40 @@ from bench.audit.tables.files import READERS
 Audited = Callable[..., TableAudit]
 
 FIGURES = {
-    ".703": "0.703", "98.1%": "98.1", "98.1 %": "98.1", "98.1*": "98.1", "98.1†": "98.1", "−0.3": "-0.3", "–0.3": "-0.3",
-    "1,014": "1014", "1 014": "1014", "1,234,567": "1234567", "46'837": "46837", "98,1": "98.1", "0,785": "0.785",
-    "**63.36%**": "63.36", "__63.36__": "63.36", "*0.5*": "0.5", "_0.5_": "0.5", "`0.5`": "0.5", "~~0.5~~": "0.5",
-    "[98.1](https://example.org/a_b(c))": "98.1", "98.1[^1]": "98.1", "98.1<sup>2</sup>": "98.1", "98.1²": "98.1",
-    "98.1 [12]": "98.1", "<b>98.1</b>": "98.1", "98.1&nbsp;%": "98.1", "$98.1$": "98.1", "98.1 ↑": "98.1", "+1.2": "1.2",
-    "98.1 \\%": "98.1", "98．1": "98.1", "٩٨": "98", "5.": "5",
-}  # fmt: skip
+    ".703": "0.703",
+    "98.1%": "98.1",
+    "98.1 %": "98.1",
+    "98.1*": "98.1",
+    "98.1†": "98.1",
+    "−0.3": "-0.3",
+    "–0.3": "-0.3",
+    "1,014": "1014",
+    "1 014": "1014",
+    "1,234,567": "1234567",
+    "46'837": "46837",
+    "98,1": "98.1",
+    "0,785": "0.785",
+    "**63.36%**": "63.36",
+    "__63.36__": "63.36",
+    "*0.5*": "0.5",
+    "_0.5_": "0.5",
+    "`0.5`": "0.5",
+    "~~0.5~~": "0.5",
+    "[98.1](https://example.org/a_b(c))": "98.1",
+    "98.1[^1]": "98.1",
+    "98.1<sup>2</sup>": "98.1",
+    "98.1²": "98.1",
+    "98.1 [12]": "98.1",
+    "<b>98.1</b>": "98.1",
+    "98.1&nbsp;%": "98.1",
+    "$98.1$": "98.1",
+    "98.1 ↑": "98.1",
+    "+1.2": "1.2",
+    "98.1 \\%": "98.1",
+    "98．1": "98.1",
+    "٩٨": "98",
+    "5.": "5",
+}
 
 
 @pytest.mark.parametrize("raw", FIGURES)
@@ -49,7 +76,7 @@ def test_a_printed_figure_is_read(raw: str) -> None:
         ("88.9/84.8", "/", "88.9", "84.8"),
         ("175/200", "/", "175", "200"),
     ],
-)  # fmt: skip
+)
 def test_two_figures_of_a_cell_are_told_apart(raw: str, notation: str, first: str, second: str) -> None:
     cell = read_cell(raw)
     assert (cell.notation, cell.figure and cell.figure.text, cell.second and cell.second.text) == (
@@ -97,21 +124,40 @@ def test_a_comma_with_two_readings_is_not_understood(audited: Audited) -> None:
 PIPE = "| model | a | b | Avg |\n|:--|--:|:-:|---|\n| x | 1.0 | 2.0 | 1.5 |\n"
 FORMS = {
     "markdown": (".md", PIPE),
-    "markdown without outer bars": (".md", "model | a | b | Avg\n--- | --- | --- | ---\nx | 1.0 | 2.0 | 1.5\n"),
+    "markdown without outer bars": (
+        ".md",
+        "model | a | b | Avg\n--- | --- | --- | ---\nx | 1.0 | 2.0 | 1.5\n",
+    ),
     "after prose": (".md", "# Title\n\nSome words:\n" + PIPE + "\nMore words.\n"),
     "in a quote": (".md", "".join(f"> {line}\n" for line in PIPE.splitlines())),
     "in a list": (".md", "- item\n\n" + "".join(f"  {line}\n" for line in PIPE.splitlines())),
     "in a fence": (".md", "```\n" + PIPE + "```\n"),
-    "html": (".md", "<table><thead><tr><th>model<th>a<th>b<th>Avg</tr></thead><tr><td>x</td><td>1.0</td><td>2.0</td><td>1.5</td></tr></table>\n"),
+    "html": (
+        ".md",
+        "<table><thead><tr><th>model<th>a<th>b<th>Avg</tr></thead><tr><td>x</td><td>1.0</td><td>2.0</td><td>1.5</td></tr></table>\n",
+    ),
     "csv": (".csv", "model,a,b,Avg\nx,1.0,2.0,1.5\n"),
     "semicolons": (".csv", "model;a;b;Avg\nx;1.0;2.0;1.5\n"),
     "csv with quotes": (".csv", '# made by hand\nmodel,a,b,Avg\n"x","1.0","2.0","1.5"\n'),
     "tsv": (".tsv", "model\ta\tb\tAvg\nx\t1.0\t2.0\t1.5\n"),
-    "latex": (".tex", "\\begin{table}\\caption{T}\\begin{tabular}{l|ccc}\n\\toprule\nmodel & a & b & Avg \\\\ \\midrule\nx & 1.0 & 2.0 & \\textbf{1.5} \\\\\n\\bottomrule\n\\end{tabular}\\end{table}\n"),
-    "latex with two levels": (".tex", "\\begin{tabular*}{\\textwidth}{@{}lccc@{}}\n & \\multicolumn{3}{c}{G} \\\\ \\cmidrule(lr){2-4}\nmodel & a & b & Avg \\\\ \\hline\n\\multirow{1}{*}{x} & $1.0$ & \\underline{2.0} & {\\bf 1.5} \\\\[2pt]\n\\end{tabular*}\n"),
-    "drawn": (".log", "+-------+-----+-----+-----+\n| model |  a  |  b  | Avg |\n+-------+-----+-----+-----+\n|   x   | 1.0 | 2.0 | 1.5 |\n+-------+-----+-----+-----+\n"),
+    "latex": (
+        ".tex",
+        "\\begin{table}\\caption{T}\\begin{tabular}{l|ccc}\n\\toprule\nmodel & a & b & Avg "
+        "\\\\ \\midrule\nx & 1.0 & 2.0 & \\textbf{1.5} \\\\\n\\bottomrule\n\\end{tabular}\\end{table}\n",
+    ),
+    "latex with two levels": (
+        ".tex",
+        "\\begin{tabular*}{\\textwidth}{@{}lccc@{}}\n & \\multicolumn{3}{c}{G} "
+        "\\\\ \\cmidrule(lr){2-4}\nmodel & a & b & Avg \\\\ \\hline\n\\multirow{1}{*}{x} & $1.0$ & "
+        "\\underline{2.0} & {\\bf 1.5} \\\\[2pt]\n\\end{tabular*}\n",
+    ),
+    "drawn": (
+        ".log",
+        "+-------+-----+-----+-----+\n| model |  a  |  b  | Avg |\n+-------+-----+-----+-----+\n|   x   | "
+        "1.0 | 2.0 | 1.5 |\n+-------+-----+-----+-----+\n",
+    ),
     "psql": (".txt", " model |  a  |  b  | Avg \n-------+-----+-----+-----\n x     | 1.0 | 2.0 | 1.5 \n"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -131,8 +177,10 @@ def test_every_form_of_table_is_read_alike(audited: Audited, form: str) -> None:
 
 def test_columns_in_blocks_are_put_below_each_other(audited: Audited) -> None:
     text = (
-        "+----------+-----+----------+-----+\n| category | AP  | category | AP  |\n+----------+-----+----------+-----+\n"
-        "| cat      | 0.1 | dog      | 0.3 |\n| cow      | 0.2 |          |     |\n+----------+-----+----------+-----+\n"
+        "+----------+-----+----------+-----+\n| category | AP  | category | AP  "
+        "|\n+----------+-----+----------+-----+\n"
+        "| cat      | 0.1 | dog      | 0.3 |\n| cow      | 0.2 |          |     "
+        "|\n+----------+-----+----------+-----+\n"
     )
     (read,) = audited(text, ".txt").tables
     assert [row.cells[0].text for row in read.table.rows] == ["cat", "cow", "dog"]

@@ -1,4 +1,4 @@
-"""Scores of one prediction against each other, repeated rows and columns, parts of a whole, and what the text says."""
+"""Scores of one prediction against each other, repeats, parts of a whole, and what the text says."""
 
 from __future__ import annotations
 
