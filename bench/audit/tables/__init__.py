@@ -12,9 +12,9 @@ from pathlib import Path
 
 from bench.audit.tables import classification, granularity, means, parts, prose, repeats, scores
 from bench.audit.tables.files import is_table_file, read_document
-from bench.audit.tables.finding import TableFinding
 from bench.audit.tables.layout import Document
 from bench.audit.tables.roles import LABEL, Options, ReadTable, read_roles
+from bench.audit.tables.table_finding import TableFinding
 
 __all__ = ["Options", "TableAudit", "audit_document", "audit_file", "is_table_file"]
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.audit.tables import TableAudit, means
-from bench.audit.tables.finding import Place
 from bench.audit.tables.names import claim_ids, report_id, slug
 from bench.audit.tables.roles import LABEL, VALUE, Options, ReadTable
+from bench.audit.tables.table_finding import Place
 from bench.claims.claim import CHOICES, METRICS
 from reference.errors import InputError
 from reference.files import write_atomically

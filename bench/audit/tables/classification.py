@@ -15,9 +15,17 @@ from fractions import Fraction
 
 from bench.audit.stated import Interval
 from bench.audit.tables.cells import Figure
-from bench.audit.tables.finding import Place, TableFinding, against, holds, not_checked, rounded, written
 from bench.audit.tables.means import harmonic
 from bench.audit.tables.roles import LABEL, ReadTable, normal
+from bench.audit.tables.table_finding import (
+    Place,
+    TableFinding,
+    against,
+    holds,
+    not_checked,
+    rounded,
+    written,
+)
 
 MOST_RIGHT = 3000
 """Counts of right images that are tried one by one."""

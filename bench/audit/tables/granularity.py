@@ -16,7 +16,9 @@ from bench.audit import grim
 from bench.audit.finding import listed
 from bench.audit.stated import Interval
 from bench.audit.tables.cells import Figure
-from bench.audit.tables.finding import (
+from bench.audit.tables.roles import ACCURACIES, ReadTable
+from bench.audit.tables.scores import predictions
+from bench.audit.tables.table_finding import (
     Place,
     TableFinding,
     against,
@@ -27,8 +29,6 @@ from bench.audit.tables.finding import (
     rounded,
     scaled,
 )
-from bench.audit.tables.roles import ACCURACIES, ReadTable
-from bench.audit.tables.scores import predictions
 
 MOST_N = 10**7
 """Images beyond which no printed accuracy is tried."""

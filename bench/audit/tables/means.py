@@ -15,17 +15,6 @@ from functools import cached_property
 
 from bench.audit.finding import listed
 from bench.audit.tables.cells import Figure
-from bench.audit.tables.finding import (
-    Place,
-    TableFinding,
-    against,
-    count,
-    holds,
-    not_checked,
-    possible,
-    rounded,
-    written,
-)
 from bench.audit.tables.roles import (
     LABEL,
     MEANS,
@@ -35,6 +24,17 @@ from bench.audit.tables.roles import (
     columns_named,
     finder,
     normal,
+)
+from bench.audit.tables.table_finding import (
+    Place,
+    TableFinding,
+    against,
+    count,
+    holds,
+    not_checked,
+    possible,
+    rounded,
+    written,
 )
 from reference.errors import InputError
 

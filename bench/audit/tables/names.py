@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.audit.tables import TableAudit
-from bench.audit.tables.finding import Place
+from bench.audit.tables.table_finding import Place
 
 
 def slug(text: str, fallback: str = "x") -> str:

@@ -9,10 +9,10 @@ from typing import Any
 
 from bench.audit.finding import STRENGTHS
 from bench.audit.tables import TableAudit, means
-from bench.audit.tables.finding import VERDICTS, Place, TableFinding, count
 from bench.audit.tables.layout import FORMS
 from bench.audit.tables.names import claim_ids
 from bench.audit.tables.roles import LABEL, MEANS, ROLES, VALUE, Column
+from bench.audit.tables.table_finding import VERDICTS, Place, TableFinding, count
 
 MOST_ANNOTATIONS = 50
 """Annotations of one call; GitHub itself shows ten errors and ten warnings of a step."""

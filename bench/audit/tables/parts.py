@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from bench.audit.tables.finding import Place, TableFinding, against, holds, written
 from bench.audit.tables.roles import MEANS, VALUE, ReadTable
+from bench.audit.tables.table_finding import Place, TableFinding, against, holds, written
 
 
 def check(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:

@@ -8,9 +8,17 @@ from typing import NamedTuple
 
 from bench.audit.stated import Interval
 from bench.audit.tables.cells import Figure, read_cell
-from bench.audit.tables.finding import Place, TableFinding, against, holds, not_checked, possible, written
 from bench.audit.tables.layout import Document, Sentence
 from bench.audit.tables.roles import VALUE, ReadTable, normal, role_of_name
+from bench.audit.tables.table_finding import (
+    Place,
+    TableFinding,
+    against,
+    holds,
+    not_checked,
+    possible,
+    written,
+)
 
 MOST_SENTENCES = 20_000
 MOST_LABELS = 400

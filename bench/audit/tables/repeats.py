@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 
 from bench.audit.finding import listed
-from bench.audit.tables.finding import Place, TableFinding, against, count, holds, not_checked
 from bench.audit.tables.roles import LABEL, Column, ReadTable
+from bench.audit.tables.table_finding import Place, TableFinding, against, count, holds, not_checked
 
 LEAST_FIGURES = 3
 """Figures that two rows must share to be called equal."""

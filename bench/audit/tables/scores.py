@@ -15,7 +15,9 @@ from typing import NamedTuple
 from bench.audit import bounds
 from bench.audit.stated import Interval
 from bench.audit.tables.cells import Figure
-from bench.audit.tables.finding import (
+from bench.audit.tables.means import harmonic
+from bench.audit.tables.roles import LABEL, ROLES, VALUE, ReadTable, normal, role_of_name
+from bench.audit.tables.table_finding import (
     Place,
     TableFinding,
     against,
@@ -26,8 +28,6 @@ from bench.audit.tables.finding import (
     scaled,
     written,
 )
-from bench.audit.tables.means import harmonic
-from bench.audit.tables.roles import LABEL, ROLES, VALUE, ReadTable, normal, role_of_name
 
 BOUNDED = (
     "accuracy",

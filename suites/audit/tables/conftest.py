@@ -9,7 +9,7 @@ import pytest
 
 from bench.audit.tables import Options, TableAudit, audit_document
 from bench.audit.tables.files import READERS
-from bench.audit.tables.finding import TableFinding
+from bench.audit.tables.table_finding import TableFinding
 
 Audited = Callable[..., TableAudit]
 Against = Callable[[TableAudit], list[tuple[str, str, int]]]

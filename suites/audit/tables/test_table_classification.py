@@ -21,7 +21,7 @@ from sklearn.tree import DecisionTreeClassifier
 from bench.audit.tables import TableAudit
 from bench.audit.tables.cells import read_cell
 from bench.audit.tables.classification import possible_counts
-from bench.audit.tables.finding import TableFinding, rounded
+from bench.audit.tables.table_finding import TableFinding, rounded
 
 Audited = Callable[..., TableAudit]
 Against = Callable[[TableAudit], list[tuple[str, str, int]]]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.audit.tables import TableAudit
-from bench.audit.tables.finding import TableFinding
+from bench.audit.tables.table_finding import TableFinding
 
 Audited = Callable[..., TableAudit]
 Against = Callable[[TableAudit], list[tuple[str, str, int]]]
