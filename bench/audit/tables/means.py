@@ -89,13 +89,19 @@ class Group:
 
 @dataclass(frozen=True)
 class Guess:
-    """One way to choose the members of a mean, over all rows or columns of a table."""
+    """One way to choose the members of a mean, over all rows or columns of a table.
+
+    Attributes:
+        sure: the name says that it is a mean.
+        alike: all members are of one unit, as far as their values tell.
+    """
 
     what: str
     groups: tuple[Group, ...]
     sure: bool
     key: tuple[object, ...]
     unread: tuple[Place, ...] = ()
+    alike: bool = True
 
 
 def check(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
@@ -219,6 +225,7 @@ def _runs_of(read: ReadTable, column: Column, roles: Sequence[str]) -> list[tupl
         ("all columns before it", before),
         ("all columns after it", after),
         ("all columns beside it", before + after),
+        ("the columns at some k", [i for i in before if "@" in read.columns[i].name]),
         ("the other means", means if column.role == "mean" else []),
     ]
     found: dict[tuple[int, ...], str] = {}
@@ -246,8 +253,9 @@ def _row_guess(
             places = tuple(Place(read, row, i) for i in members)
             groups.append(Group(Place(read, row, column.index), places, kind, by))
     names = tuple(normal(read.table.names[i]) for i in members)
-    sure = column.role != "overall"
-    return Guess(what, tuple(groups), sure, (kind, normal(column.name), names), tuple(unread))
+    sure = column.role != "overall" and (column.role != "ap" or "m" in normal(column.name))
+    alike = len({read.columns[i].unit for i in members} - {""}) <= 1
+    return Guess(what, tuple(groups), sure, (kind, normal(column.name), names), tuple(unread), alike)
 
 
 def _by_columns(read: ReadTable) -> Iterator[list[Guess]]:
@@ -527,19 +535,22 @@ def _judged(guess: Guess, fits: int, total: int) -> Iterator[TableFinding]:
     if not guess.groups:
         return
     by = guess.groups[0].by
-    if not confirmed and not by and (total >= 3 or not guess.sure) and not _same_slip(guess):
-        mean = guess.groups[0].mean
-        if guess.sure and not any(group.fit for group in guess.groups):
+    counted = guess.groups[0].kind == "sum" and not any(f.decimals for f in guess.groups[0].figures)
+    accusing = guess.sure and guess.alike and (counted or guess.groups[0].kind == "mean")
+    if not confirmed and not by and (total >= 3 or not accusing) and not _same_slip(guess):
+        if not guess.sure:
+            return  # a name such as "overall" promises no mean
+        if not any(group.fit for group in guess.groups):
+            mean = guess.groups[0].mean
+            name = mean.name if guess.groups[0].members[0].row == mean.row else mean.label
+            rows = "not" if total == 1 else f"in none of {total} rows"
             yield not_checked(
                 check_name,
-                f"{mean.name!r} is in none of {total} rows the {check_name} of {guess.what}, so that it "
-                f"is of something"
-                f' else; say of what with --mean "{mean.name}=FIRST..LAST"',
+                f"{name!r} is {rows} the {check_name} of {guess.what}, so that it is of something else; say"
+                f' of what with --mean "{name}=FIRST..LAST"',
                 mean.line,
                 [mean],
             )
-            return
-        if not guess.sure and not confirmed:
             return
     cut = sum(group.fit == MEAN_CUT for group in guess.groups)
     always_cut = cut >= 3 and all(map(_may_be_cut, guess.groups))
@@ -638,7 +649,8 @@ def _explanation(group: Group) -> tuple[str, bool]:
     if divisor := _divisor(group):
         return f", which is their sum divided by {divisor}", True
     if slip := _slip(group):
-        return f"; {slip} would hold, one digit off", len(mean.text.replace(".", "").strip("-")) >= 3
+        # A last digit that differs says little: most means near the right one differ in it alone.
+        return f"; {slip} would hold, one digit off", len(group.members) >= 5 and slip[:-1] != mean.text[:-1]
     without = [
         place
         for i, place in enumerate(group.members)

@@ -52,6 +52,10 @@ ROLES: dict[str, Role] = {
     "ap50": Role("AP at IoU 0.5",
         r"(box |bbox |mask )?m?ap ?(@ ?)?(50|0?\.5|@ ?iou ?= ?0?\.50?)( box| mask| val)?"),
     "ap75": Role("AP at IoU 0.75", r"(box |bbox |mask )?m?ap ?(@ ?)?(75|0?\.75)( box| mask| val)?"),
+    "ap_part": Role(
+        "average precision or recall of some objects, or at another limit",
+        r"(box |bbox |mask )?m?a[pr] ?(s|m|l|small|medium|large)( box| mask)?|m?ar( ?@? ?\d{1,3})?",
+    ),
     "ap": Role("average precision",
         r"(box |bbox |mask )?m?ap( box| bbox| mask| val| test)?|m?ap ?(@ ?)?\[?(0?\.50?"
         r"|50) ?[: ] ?(0?\.95|95)\]?( val)?|(mean )?average precision"),
