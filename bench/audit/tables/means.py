@@ -93,7 +93,7 @@ class Guess:
 
     Attributes:
         sure: the name says that it is a mean.
-        alike: all members are of one unit, as far as their values tell.
+        alike: all members are of one unit, as far as values tell, and no cell holds a pair that may belong.
     """
 
     what: str
@@ -254,7 +254,8 @@ def _row_guess(
             groups.append(Group(Place(read, row, column.index), places, kind, by))
     names = tuple(normal(read.table.names[i]) for i in members)
     sure = column.role != "overall" and (column.role != "ap" or "m" in normal(column.name))
-    alike = len({read.columns[i].unit for i in members} - {""}) <= 1
+    pairs = any(cell.kind == "pair" for row in read.table.rows[:SAMPLED] for cell in row.cells)
+    alike = len({read.columns[i].unit for i in members} - {""}) <= 1 and not pairs
     return Guess(what, tuple(groups), sure, (kind, normal(column.name), names), tuple(unread), alike)
 
 
