@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,19 @@ from bench.cli.options import (
 )
 from bench.cli.printing import print_rows, warn_of_refused
 from reference.errors import InputError
+
+
+class AuditFormat(StrEnum):
+    table = "table"
+    json = "json"
+    markdown = "markdown"
+    sarif = "sarif"
+    github = "github"
+
+
+class FailOn(StrEnum):
+    certain = "certain"
+    strong = "strong"
 
 
 @app.command("list")
@@ -99,37 +113,83 @@ def grade(
 @app.command()
 def audit(
     reports: Annotated[
-        list[str] | None, typer.Argument(help="r1 … r5, or claims files of your own.", metavar="REPORT…")
+        list[str] | None,
+        typer.Argument(
+            help="r1 … r5, claims files of your own, or any files with tables: .md, .csv, .tex, .txt, .log …",
+            metavar="REPORT… | FILE…",
+        ),
     ] = None,
-    output: FormatOption = Format.table,
+    output: Annotated[AuditFormat, typer.Option("--format", help="How to print it.")] = AuditFormat.table,
     own: ClaimsOption = None,
+    fail_on: Annotated[
+        FailOn | None,
+        typer.Option("--fail-on", help="Exit with 1 if anything so strong speaks against a figure."),
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Tables: show how each column was read.")
+    ] = False,
+    n: Annotated[int | None, typer.Option("--n", help="Tables: images that each accuracy is of.")] = None,
+    runs: Annotated[
+        int | None, typer.Option("--runs", help="Tables: runs that each figure is a mean of.")
+    ] = None,
+    unit: Annotated[str, typer.Option("--unit", help="Tables: percent or fraction.")] = "",
+    mean: Annotated[
+        list[str] | None,
+        typer.Option("--mean", metavar="MEAN=FIRST..LAST", help="Tables: what a mean is of; repeatable."),
+    ] = None,
+    to_claims: Annotated[
+        Path | None, typer.Option("--to-claims", metavar="FILE", help="Tables: also write a claims file.")
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="The split that --to-claims writes.")] = "",
+    data: Annotated[str, typer.Option("--data", help="The data set that --to-claims writes.")] = "",
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, help="Tables: most findings shown of a verdict.")
+    ] = 20,
 ) -> None:
-    """Check reports against themselves and each other; trains nothing."""
+    """Check reports, or the tables of any file, against themselves; trains nothing."""
     from bench import audit as auditing
     from bench.claims.ledger import load_ledger, load_ledgers
 
     names = reports or []
-    files = [name for name in names if name.endswith(".toml")]
+    files = [Path(name) for name in names if Path(name).suffix not in ("", ".toml")]
+    if files:
+        from bench.audit.tables.command import audit_tables, table_options
+
+        if len(files) < len(names):
+            raise InputError(
+                f"{files[0]}: files with tables are audited alone, without reports and claims files"
+            )
+        options = table_options(n=n, runs=runs, split=split, data=data, unit=unit, means=mean or ())
+        status = audit_tables(
+            files, options, form=output, explain=explain, to_claims=to_claims, fail_on=fail_on, limit=limit
+        )
+        raise typer.Exit(status)
+    if output in (AuditFormat.sarif, AuditFormat.github) or explain or n or runs or unit or mean or to_claims:
+        raise InputError("sarif, github and the options of tables need a file with tables, such as paper.md")
+    claims_files = [name for name in names if name.endswith(".toml")]
     # a claims file's recipes are not run for this: trains nothing, executes nothing
-    ledgers = {ledger.report: ledger for ledger in load_ledgers([*files, *(own or ())])}
-    wanted = [load_ledger(file).report for file in files]
+    ledgers = {ledger.report: ledger for ledger in load_ledgers([*claims_files, *(own or ())])}
+    wanted = [load_ledger(file).report for file in claims_files]
     for name in names:
-        if name not in ledgers and name not in files:
+        if name not in ledgers and name not in claims_files:
             refuse_name("report", name, ledgers)
     wanted += [name for name in names if name in ledgers]
     chosen = [ledgers[name] for name in dict.fromkeys(wanted)] or list(ledgers.values())
     findings = auditing.audit(chosen)
-    if output is Format.markdown:
-        print(auditing.page(chosen, findings))
-        return
     rows = auditing.rows(findings)
-    if output is Format.json:
-        print_rows(rows, output)
+    if output is AuditFormat.markdown:
+        print(auditing.page(chosen, findings))
+    elif output is AuditFormat.json:
+        print_rows(rows, Format.json)
     else:
         shown = ("verdict", "strength", "check", "flag", "finding", "where")
-        print_rows([{name: row[name] for name in shown} for row in rows], output)
+        print_rows([{name: row[name] for name in shown} for row in rows], Format.table)
         for ledger in chosen:
             print(f"\n{auditing.paragraph(ledger, findings)}")
+    if fail_on is not None and any(
+        found.verdict == "against" and found.strength in ("certain", fail_on) for found in findings
+    ):
+        raise typer.Exit(1)
 
 
 @app.command()
