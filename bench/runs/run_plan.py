@@ -148,8 +148,9 @@ def plan(
             why = "asked for by --micro-batch; BatchNorm sees each part by itself"
             deviations += tiers.deviations(scaled, chosen, why)
             scaled = chosen
-        if data is not None and not is_folder(data / ROOTS[scaled.data]):
-            return NotRun(printed.slug, "data", f"{data / ROOTS[scaled.data]}: no such folder")
+        root = ROOTS.get(scaled.data)  # none where code draws the official data
+        if data is not None and root is not None and not is_folder(data / root):
+            return NotRun(printed.slug, "data", f"{data / root}: no such folder")
         if data is not None and scaled.task == "classify" and _unlabelled(scaled, data):
             return NotRun(printed.slug, "data", f"{data / _LABELS}: no such file; it trains on labels")
         start, file = None, None

@@ -27,6 +27,7 @@ from reference.models.byol import BYOL
 from reference.models.weights import load_pretrained
 from reference.recipes.recipe import Phase, Recipe
 from reference.training import TASKS, byol, checkpoint, classify, distributed, segment
+from reference.training.batching import batches_of_epoch, steps_before
 from reference.training.evaluation import Batches, Evaluation, Metric
 from reference.training.randomness import generator, key
 
@@ -189,6 +190,9 @@ def train(
                 )
                 state.epoch += 1
                 evaluation = task.evaluate(model, val_batches, dataset, recipe, loss)
+                if recipe.score_train:
+                    scored = task.evaluate(model, train_batches, dataset, recipe, loss)
+                    trained |= {f"train_{name}": metric.value for name, metric in scored.metrics.items()}
                 state.note(
                     evaluation, trained, _clusters(model, dataset, recipe, state.epoch, folder, device)
                 )
@@ -198,7 +202,7 @@ def train(
                 if recipe.task == "segment" and state.epoch in recipe.mask_epochs:
                     _keep_masks(model, dataset, recipe, state.epoch, folder / "masks", device)
                 scores = {name: v[-1] for name, v in state.curves.items() if not math.isnan(v[-1])}
-                steps = _steps(len(train_batches), recipe.batch_size)
+                steps = _steps_of_epoch(recipe, len(train_batches), state.epoch - 1)
                 state.segment(first_epoch, time.perf_counter() - started)
                 if distributed.world().main:
                     writer.keep(state.payload(model), last=state.epoch == recipe.epochs)
@@ -243,11 +247,12 @@ def _train_epoch(
     """One pass over the training split; mean loss over its samples, mean gradient norm over its steps."""
     assert state.optimizer is not None
     task = TASKS[recipe.task]
-    epoch, steps = state.epoch, _steps(len(batches), recipe.batch_size)
-    order = torch.randperm(len(batches), generator=generator(seed, "order", epoch))
+    epoch = state.epoch
+    wholes = batches_of_epoch(recipe, len(batches), epoch, seed)
+    steps, before = len(wholes), steps_before(recipe, len(batches), epoch)
+    all_steps = steps_before(recipe, len(batches), recipe.epochs)
     total, norms = torch.zeros(2, dtype=torch.float64, device=batches.device)
     started = time.perf_counter()
-    wholes = torch.split(order, recipe.batch_size)[:steps]
     held = [distributed.rows(len(whole), mirrored=bool(recipe.mixup)) for whole in wholes]
     parts = [whole[rows.at] for whole, rows in zip(wholes, held, strict=True)]
     gathered = batches.ahead(parts) if batches.streamed else map(batches.gather, parts)
@@ -258,7 +263,7 @@ def _train_epoch(
             rate = schedules.learning_rate(phase, epoch - phase_start + step / steps)
             group["lr"] = rate * group["lr_factor"]
         torch.manual_seed(key(seed, distributed.stream("forward"), epoch, step))  # dropout
-        decay = byol.decay(recipe, epoch * steps + step, recipe.epochs * steps)
+        decay = byol.decay(recipe, before + step, all_steps)
         step_of = partial(
             train_step,
             model,
@@ -284,7 +289,7 @@ def _train_epoch(
         state.samples += len(indices)
         state.rows_here += len(rows)
         progress(Progress(epoch, recipe.epochs, step + 1, steps))
-    counted = min(len(batches), steps * recipe.batch_size)
+    counted = sum(map(len, wholes))
     mean = float(distributed.total(total)) / counted  # waits for the device
     state.seconds += time.perf_counter() - started
     state.seconds_here += time.perf_counter() - started
@@ -583,10 +588,8 @@ def _fused(parameter: Tensor) -> bool:
     return parameter.device.type in ("cuda", "cpu")
 
 
-def _steps(samples: int, batch_size: int) -> int:
-    """Batches an epoch; a last batch of one image is left out, since batch statistics need two."""
-    steps = math.ceil(samples / batch_size)
-    return steps - 1 if samples % batch_size == 1 and steps > 1 else steps
+def _steps_of_epoch(recipe: Recipe, samples: int, epoch: int) -> int:
+    return steps_before(recipe, samples, epoch + 1) - steps_before(recipe, samples, epoch)
 
 
 def shown_images(dataset: Dataset, recipe: Recipe) -> list[int]:
