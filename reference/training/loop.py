@@ -29,7 +29,7 @@ from reference.recipes.recipe import Phase, Recipe
 from reference.training import TASKS, byol, checkpoint, classify, distributed, segment
 from reference.training.batching import batches_of_epoch, steps_before
 from reference.training.evaluation import Batches, Evaluation, Metric
-from reference.training.randomness import generator, key
+from reference.training.randomness import generator, key, seed_device
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -262,7 +262,7 @@ def _train_epoch(
         for group in state.optimizer.param_groups:
             rate = schedules.learning_rate(phase, epoch - phase_start + step / steps)
             group["lr"] = rate * group["lr_factor"]
-        torch.manual_seed(key(seed, distributed.stream("forward"), epoch, step))  # dropout
+        seed_device(batches.device, key(seed, distributed.stream("forward"), epoch, step))  # dropout
         decay = byol.decay(recipe, before + step, all_steps)
         step_of = partial(
             train_step,
