@@ -40,10 +40,12 @@ KINDS: dict[str, str] = {
     "explanation": "why something is so, and what would test it",
     "figure": "a picture that the report shows",
     "protocol": "settings and code as printed",
+    "timing": "how long one training takes beside another",
 }
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "data": ("classification50", "miniimagenet", "officehome", "landcover"),
+    "bound": ("at least", "at most"),
+    "data": ("classification50", "miniimagenet", "officehome", "landcover", "mnist1d", "mnist1d-shuffled"),
     "known": ("outside",),
     "metric": tuple(METRICS),
     "n_from": ("printed", "derived", "outside"),
@@ -61,9 +63,10 @@ class Claim:
     Attributes:
         lines: lines of the report's text. The first is where it is stated, further ones repeat or
             qualify it; an architecture and a listed ``code`` give their first and last line.
+        place: where it stands in a report without line numbers: the table's row and column, or the cell.
         text: the statement in our words.
         recipe: slug of the recipe whose runs settle it.
-        source: the data it is about; the five reports used the official sets.
+        source: the data it is about; the packaged reports used the official sets.
         unstated: what the report leaves out, as recipe fields where there is one.
         illegible: the text is damaged beyond use, for the reason ``illegible_why``.
         conflicts_with: claims that cannot hold together with this one, of any report.
@@ -74,6 +77,7 @@ class Claim:
         epoch: the epoch the figure is printed for, in the report's own counting.
         approx: printed with "about" or "almost".
         difference_of: recipes (a, b) of a gain a - b.
+        ratio_of, bound: recipes (a, b), and how a's training time compares with ``value`` times b's.
         order: number claims, best first; or, where nothing is printed, recipes (``order_recipes``).
         tie: the ordering claims that its members are about equal.
         model: key of ``reference.models.MODELS`` that the listing is compared with.
@@ -139,10 +143,15 @@ class Claim:
     stated: Mapping[str, str] = field(default_factory=dict, hash=False)
     code: str | None = None
 
+    ratio_of: tuple[str, ...] = ()
+    bound: str | None = None
+
+    place: str | None = None
+
     @property
     def locator(self) -> str:
-        """Where it stands: ``r3:141``, or ``r3:141,186`` for several lines."""
-        return f"{self.report}:{','.join(map(str, self.lines))}"
+        """Where it stands: ``r3:141``, ``r3:141,186`` for several lines, or ``mnist1d:README table, CNN``."""
+        return f"{self.report}:{self.place or ','.join(map(str, self.lines))}"
 
     @property
     def metric_name(self) -> str | None:

@@ -85,7 +85,8 @@ KEYS: dict[str, Type] = {
     "tie": _FLAG, "model": TEXT, "facts": Type("a list of at least one text", list_of(_is_text, 1)),
     "damage": TEXTS, "formula": TEXT, "implements": TEXT, "predicate": TEXT, "args": _TABLE,
     "tested_by": _SLUGS, "shows": TEXT, "epochs": INDICES, "images": TEXTS, "stages": TEXTS,
-    "stated": _STATED, "code": TEXT,
+    "stated": _STATED, "code": TEXT, "place": TEXT, "bound": TEXT,
+    "ratio_of": Type("two recipe slugs", list_of(is_slug, 2, 2)),
 }  # fmt: skip
 
 _EPOCH = Type(
@@ -99,9 +100,9 @@ ARGS: dict[str, Type] = {
 }  # fmt: skip
 """What a predicate's argument may be, by its annotation."""
 
-REQUIRED = ("id", "kind", "line", "text")
+REQUIRED = ("id", "kind", "text")
 _COMMON = (
-    *REQUIRED, "recipe", "source", "unstated", "illegible", "illegible_why", "conflicts_with", "note",
+    *REQUIRED, "line", "place", "recipe", "source", "unstated", "illegible", "illegible_why", "conflicts_with", "note",
 )  # fmt: skip
 
 KIND_KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -119,6 +120,7 @@ KIND_KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "explanation": (("tested_by",), ()),
     "figure": (("shows",), ("epochs", "images", "stages")),
     "protocol": (("stated",), ("code", "damage")),
+    "timing": (("ratio_of", "bound", "value"), ()),
 }  # fmt: skip
 """Kind: the keys it must have besides the common ones, and those it may have."""
 

@@ -1,27 +1,13 @@
-"""Which samples each optimiser step trains on, and how many steps lie between two evaluations."""
+"""Which samples each optimiser step trains on."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor
 
 from reference.recipes.recipe import Recipe
+from reference.schedules import steps_before, steps_of_pass
 from reference.training.randomness import generator
-
-
-def steps_of_pass(recipe: Recipe, samples: int) -> int:
-    """Batches of one pass over the split. A last batch of one sample is dropped: batch statistics need two."""
-    steps = math.ceil(samples / recipe.batch_size)
-    return steps - 1 if samples % recipe.batch_size == 1 and steps > 1 else steps
-
-
-def steps_before(recipe: Recipe, samples: int, epoch: int) -> int:
-    """Optimiser steps made before an epoch (0-based) begins; of ``recipe.epochs``, all steps of the run."""
-    if recipe.eval_steps == 0:
-        return epoch * steps_of_pass(recipe, samples)
-    return 0 if epoch == 0 else 1 + recipe.eval_steps * (epoch - 1)
 
 
 def batches_of_epoch(recipe: Recipe, samples: int, epoch: int, seed: int) -> list[Tensor]:

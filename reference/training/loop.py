@@ -27,7 +27,7 @@ from reference.models.byol import BYOL
 from reference.models.weights import load_pretrained
 from reference.recipes.recipe import Phase, Recipe
 from reference.training import TASKS, byol, checkpoint, classify, distributed, segment
-from reference.training.batching import batches_of_epoch, steps_before
+from reference.training.batching import batches_of_epoch
 from reference.training.evaluation import Batches, Evaluation, Metric
 from reference.training.randomness import generator, key, seed_device
 
@@ -249,8 +249,8 @@ def _train_epoch(
     task = TASKS[recipe.task]
     epoch = state.epoch
     wholes = batches_of_epoch(recipe, len(batches), epoch, seed)
-    steps, before = len(wholes), steps_before(recipe, len(batches), epoch)
-    all_steps = steps_before(recipe, len(batches), recipe.epochs)
+    steps, before = len(wholes), schedules.steps_before(recipe, len(batches), epoch)
+    all_steps = schedules.steps_before(recipe, len(batches), recipe.epochs)
     total, norms = torch.zeros(2, dtype=torch.float64, device=batches.device)
     started = time.perf_counter()
     held = [distributed.rows(len(whole), mirrored=bool(recipe.mixup)) for whole in wholes]
@@ -589,7 +589,7 @@ def _fused(parameter: Tensor) -> bool:
 
 
 def _steps_of_epoch(recipe: Recipe, samples: int, epoch: int) -> int:
-    return steps_before(recipe, samples, epoch + 1) - steps_before(recipe, samples, epoch)
+    return schedules.steps_before(recipe, samples, epoch + 1) - schedules.steps_before(recipe, samples, epoch)
 
 
 def shown_images(dataset: Dataset, recipe: Recipe) -> list[int]:
