@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from reference.errors import InputError
-from reference.recipes.recipe import Phase
+from reference.recipes.recipe import Phase, Recipe
 
 POLY_POWER = 0.9
 """Exponent of the "poly" schedule (Chen et al. 2017, DeepLab, section 4.1)."""

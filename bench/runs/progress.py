@@ -18,15 +18,19 @@ PLAIN_SECONDS = 10.0
 
 
 class RunProgress:
-    """Shows the progress of one run: called by the loop after every step and every epoch."""
+    """Shows the progress of one run: called by the loop after every step and every epoch.
 
-    def __init__(self, label: str) -> None:
+    Args:
+        plain: lines even on a terminal, where several runs share it.
+    """
+
+    def __init__(self, label: str, *, plain: bool = False) -> None:
         console = Console()
         self._label = label
         self._printed_at = time.monotonic()
         self._scores = ""
         self._bar: Bar | None = None
-        if console.is_terminal:
+        if console.is_terminal and not plain:
             self._bar = Bar(
                 TextColumn("{task.description}"),
                 BarColumn(),

@@ -102,9 +102,9 @@ class NotRun:
 def plan(
     recipes: Sequence[Recipe],
     *,
-    tier: str,
+    tier: str | None,
     data: Path | None,
-    seeds: int,
+    seeds: int | None,
     init: str | None,
     weights: Path | None,
     numerics: Numerics,
@@ -119,6 +119,7 @@ def plan(
     A run that starts from another's weights holds that one, of the same tier, data and seed.
 
     Args:
+        tier, seeds: None leaves them to each recipe (``tiers.default``, ``tiers.default_seeds``).
         backbone: file of a ResNet-50 that takes the place of the recipe ``supervised``.
         micro_batch: most images to train on at once; a deviation, since batch statistics are each part's.
         mask_values: what the values in masks mean, as ``reference.data.mask_values.stated`` takes it.
@@ -133,7 +134,8 @@ def plan(
     def one(printed: Recipe, seed: int) -> Run | NotRun:
         if (printed.slug, seed) in planned:
             return planned[printed.slug, seed]
-        scaled, deviations = tiers.apply(printed, tier)
+        chosen_tier = tier or tiers.default(printed)
+        scaled, deviations = tiers.apply(printed, chosen_tier)
         if scaled.task == "automask" and distributed.world().size > 1:
             return NotRun(printed.slug, "hardware", "one process finds the masks: run it without torchrun")
         comes_from = RECIPES.get(scaled.init.removeprefix("run:"))
@@ -178,7 +180,7 @@ def plan(
             recipe=fitted,
             printed=printed,
             deviations=deviations,
-            tier=tier,
+            tier=chosen_tier,
             dataset=dataset,
             seed=seed,
             numerics=mask_run.usable(numerics) if scaled.task == "automask" else numerics,
@@ -189,7 +191,8 @@ def plan(
         return run
 
     # nothing is drawn for automatic masks: one seed says all
-    found = [[one(r, seed) for seed in range(1 if r.task == "automask" else seeds)] for r in recipes]
+    counts = {r.slug: 1 if r.task == "automask" else seeds or tiers.default_seeds(r) for r in recipes}
+    found = [[one(r, seed) for seed in range(counts[r.slug])] for r in recipes]
     if backbone is not None:
         _check_backbone(backbone, [run for some in found for run in some if isinstance(run, Run)], notice)
     runs = [run for some in found for run in some if isinstance(run, Run)]

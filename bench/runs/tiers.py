@@ -9,18 +9,17 @@ from reference.outside import is_import_path, source_hash
 from reference.recipes.recipe import Deviation, Phase, Recipe, Role
 
 SMOKE_WIDTH = 8
+
 DRAWN: tuple[Role, ...] = ("mnist1d", "mnist1d-shuffled")
 """Data whose official form code draws: nothing needs to be scaled down, so full is the tier by default."""
+
 # The most that is used of each, by the data's role; of land cover all classes.
 SMOKE: dict[Role, dict[str, int]] = {
     "classification50": {"epochs": 24, "image_size": 64, "batch_size": 32, "num_classes": 10},
     "miniimagenet": {"epochs": 20, "image_size": 64, "batch_size": 32, "num_classes": 10},
     "officehome": {"epochs": 20, "image_size": 64, "batch_size": 8, "num_classes": 10},
     "landcover": {"epochs": 20, "image_size": 128, "batch_size": 8, "num_classes": 7},
-    **dict.fromkeys(
-        DRAWN,
-        {"epochs": 5, "image_size": 40, "batch_size": 100, "num_classes": 10},
-    ),
+    **dict.fromkeys(DRAWN, {"epochs": 5, "image_size": 40, "batch_size": 100, "num_classes": 10}),
 }
 # Two networks as printed fit few image sizes. At width 8 the first does not learn, for all its dropout. An
 # image of 464 pixels costs as much as ten of 128, so the second is as narrow and trains as briefly as that.
@@ -30,8 +29,8 @@ SMOKE_NETWORKS: dict[str, dict[str, int]] = {
 }
 SMOKE_ARGS = {"leaky_vgg16": {"map_size": 2}}  # 60 to 91 pixels
 GPU_EPOCHS = 10
-DEFAULT_SEEDS = 3
-"""Seeds of a recipe on drawn official data: fewer decide no verdict."""
+SEEDS_FOR_A_VERDICT = 3
+"""Fewer seeds decide no verdict."""
 
 
 def full(recipe: Recipe) -> Recipe:
@@ -78,6 +77,11 @@ WHY = {"smoke": "smoke tier: minutes on two cores", "gpu": "gpu tier: a shorter 
 def default(recipe: Recipe) -> str:
     """The tier of a recipe where none is asked for: smoke, or full where that takes no data and little time."""
     return "full" if recipe.data in DRAWN else "smoke"
+
+
+def default_seeds(recipe: Recipe) -> int:
+    """Seeds of a recipe where no number is asked for: one, or enough for a verdict where that takes seconds."""
+    return SEEDS_FOR_A_VERDICT if recipe.data in DRAWN else 1
 
 
 def apply(recipe: Recipe, tier: str) -> tuple[Recipe, tuple[Deviation, ...]]:
