@@ -113,6 +113,7 @@ def plan(
     micro_batch: int | None = None,
     mask_values: Sequence[str] = (),
     notice: Callable[[str], None] = lambda line: None,
+    epochs: int | None = None,
 ) -> tuple[list[Run], list[NotRun]]:
     """Every run of ``recipes``, its data opened and checked, and what cannot run here.
 
@@ -121,6 +122,7 @@ def plan(
     Args:
         tier, seeds: None leaves them to each recipe (``tiers.default``, ``tiers.default_seeds``).
         backbone: file of a ResNet-50 that takes the place of the recipe ``supervised``.
+        epochs: a shorter schedule than the tier's; a deviation.
         micro_batch: most images to train on at once; a deviation, since batch statistics are each part's.
         mask_values: what the values in masks mean, as ``reference.data.mask_values.stated`` takes it.
         notice: called with a line on how ``backbone`` was read, and for each warning about the data.
@@ -149,6 +151,10 @@ def plan(
             chosen = replace(scaled, micro_batch=micro_batch)
             why = "asked for by --micro-batch; BatchNorm sees each part by itself"
             deviations += tiers.deviations(scaled, chosen, why)
+            scaled = chosen
+        if epochs is not None and epochs < scaled.epochs:
+            chosen = tiers.shortened(scaled, epochs)
+            deviations += tiers.deviations(scaled, chosen, "asked for by --epochs")
             scaled = chosen
         root = ROOTS.get(scaled.data)  # none where code draws the official data
         if data is not None and root is not None and not is_folder(data / root):

@@ -42,7 +42,7 @@ def gpu(recipe: Recipe) -> Recipe:
     """The network and image size as printed, a shorter schedule; a training of seconds stays as printed."""
     if recipe.data in DRAWN:
         return recipe
-    return _shortened(recipe, GPU_EPOCHS)
+    return shortened(recipe, GPU_EPOCHS)
 
 
 def smoke(recipe: Recipe) -> Recipe:
@@ -65,7 +65,7 @@ def smoke(recipe: Recipe) -> Recipe:
         model_args=args + tuple(SMOKE_ARGS.get(recipe.model, {}).items()),
         init=recipe.init if recipe.init.startswith("run:") else "scratch",
     )
-    return _shortened(smaller, most["epochs"])
+    return shortened(smaller, most["epochs"])
 
 
 TIERS: dict[str, Callable[[Recipe], Recipe]] = {"smoke": smoke, "gpu": gpu, "full": full}
@@ -112,8 +112,8 @@ def _said(value: object) -> str:
     return str(value)
 
 
-def _shortened(recipe: Recipe, epochs: int) -> Recipe:
-    """The same phases in ``epochs`` epochs together; shown epochs keep their share of the schedule."""
+def shortened(recipe: Recipe, epochs: int) -> Recipe:
+    """The same phases in about ``epochs`` epochs together, each of at least one; shown epochs keep their share of the schedule."""
     if recipe.epochs <= epochs:
         return recipe
     ratio = epochs / recipe.epochs
