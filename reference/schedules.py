@@ -109,7 +109,7 @@ def byol_tau(step: int, total_steps: int, base: float = 0.99) -> float:
 
 
 def steps_of_pass(recipe: Recipe, samples: int) -> int:
-    """Batches of one pass over the split. A last batch of one sample is dropped: batch statistics need two."""
+    """Batches of one pass over the split. A last batch of one sample is dropped: BatchNorm needs two."""
     steps = math.ceil(samples / recipe.batch_size)
     return steps - 1 if samples % recipe.batch_size == 1 and steps > 1 else steps
 

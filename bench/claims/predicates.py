@@ -171,7 +171,8 @@ def reaches(curves: Curves, *, least: float, curve: str = "train_top1") -> Judge
     if isinstance(highest, Judgement):
         return highest
     return Judgement(
-        highest[1] >= least, f"{curve} comes up to {highest[1]:.4f}, at epoch {highest[0]}; claimed: {least:g}"
+        highest[1] >= least,
+        f"{curve} comes up to {highest[1]:.4f}, at epoch {highest[0]}; claimed: {least:g}",
     )
 
 
@@ -181,7 +182,8 @@ def stays_below(curves: Curves, *, most: float, curve: str = "train_top1") -> Ju
     if isinstance(highest, Judgement):
         return highest
     return Judgement(
-        highest[1] < most, f"{curve} is highest, {highest[1]:.4f}, at epoch {highest[0]}; claimed: below {most:g}"
+        highest[1] < most,
+        f"{curve} is highest, {highest[1]:.4f}, at epoch {highest[0]}; claimed: below {most:g}",
     )
 
 

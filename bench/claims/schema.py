@@ -102,7 +102,8 @@ ARGS: dict[str, Type] = {
 
 REQUIRED = ("id", "kind", "text")
 _COMMON = (
-    *REQUIRED, "line", "place", "recipe", "source", "unstated", "illegible", "illegible_why", "conflicts_with", "note",
+    *REQUIRED, "line", "place", "recipe", "source", "unstated", "illegible", "illegible_why",
+    "conflicts_with", "note",
 )  # fmt: skip
 
 KIND_KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

@@ -54,8 +54,10 @@ def lines_of(slug: str, out: Path) -> list[str]:
         if row.claim.recipe == slug and row.claim.kind == "number" and row.measured is not None:
             figure, interval = row.measured.mean, row.measured.interval
             scale, unit = (100, " %") if row.claim.unit == "percent" else (1, "")
-            span = "" if interval is None else " ({:.{d}f} to {:.{d}f})".format(
-                *(end * scale for end in interval), d=1 if unit else 3
+            span = (
+                ""
+                if interval is None
+                else " ({:.{d}f} to {:.{d}f})".format(*(end * scale for end in interval), d=1 if unit else 3)
             )
             ours = f"{figure * scale:.{1 if unit else 3}f}{unit}{span} from {seed_count(row.measured.k)}"
             lines.append(f"  {row.claim.id}: printed {wording.printed(row.claim)}, ours {ours}: {row.label}")

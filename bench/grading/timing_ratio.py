@@ -40,9 +40,11 @@ def grade_timing(longer: Sequence[float], shorter: Sequence[float], factor: floa
     centre = fmean(logs[0]) - fmean(logs[1])
     parts = [variance(runs) / len(runs) for runs in logs]
     error = math.sqrt(sum(parts))
-    freedom = sum(parts) ** 2 / sum(p**2 / (len(runs) - 1) for p, runs in zip(parts, logs, strict=True)) if (
-        error
-    ) else 1.0
+    freedom = (
+        sum(parts) ** 2 / sum(p**2 / (len(runs) - 1) for p, runs in zip(parts, logs, strict=True))
+        if (error)
+        else 1.0
+    )
     half = float(student.ppf((1 + CONFIDENCE) / 2, freedom)) * error
     low, high = math.exp(centre - half), math.exp(centre + half)
     claimed = (low >= factor, high < factor) if bound == "at least" else (high <= factor, low > factor)

@@ -68,8 +68,9 @@ def run_all(
     threads = max(1, cores() // workers)
     with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(threads,)) as pool:
         pending: dict[Future[Record], int] = {
-            pool.submit(_execute, run, out, weights, resume, f"[{position}/{len(todo)}] {run.label}"): position
-            - 1
+            pool.submit(
+                _execute, run, out, weights, resume, f"[{position}/{len(todo)}] {run.label}"
+            ): position - 1
             for position, run in enumerate(todo, start=1)
         }
         try:

@@ -130,7 +130,8 @@ def _signal(template: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
 
 def _resampled(signal: np.ndarray, count: int) -> np.ndarray:
     """``count`` values at equal steps along a signal, by linear interpolation."""
-    return np.interp(np.linspace(0, 1, count), np.linspace(0, 1, len(signal)), signal)
+    values: np.ndarray = np.interp(np.linspace(0, 1, count), np.linspace(0, 1, len(signal)), signal)
+    return values
 
 
 _RADIUS = 4 * SMOOTH_SIGMA
@@ -149,7 +150,7 @@ def _smoothed(noise: np.ndarray) -> np.ndarray:
     """Gaussian filter with mirrored ends, adding in the order of scipy's, outermost weights first."""
     padded = np.pad(noise, _RADIUS, mode="symmetric")
     weights, count = _kernel(), len(noise)
-    total = weights[0] * noise
+    total: np.ndarray = weights[0] * noise
     for offset in range(_RADIUS, 0, -1):
         before = padded[_RADIUS - offset : _RADIUS - offset + count]
         after = padded[_RADIUS + offset : _RADIUS + offset + count]

@@ -61,7 +61,7 @@ class Recipe:
             of ``reference.models.automask.BUILDERS``, and settings of the mask generator.
         num_classes: outputs; of BYOL, which has none, the classes that its probe tells apart; 0 for automatic
             masks, which have no class.
-        width: channels of the first stage; 64 is the printed network. Of MNIST-1D's networks, the hidden size.
+        width: channels of the first stage; 64 is the printed network. For signals, the hidden size.
         image_size: side of the square images, in pixels; of signals, their number of values.
         loss: key of the task's losses, with ``loss_args``.
         augment: names of ``reference.augment`` operations, applied in this order to training batches

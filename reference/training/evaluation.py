@@ -83,7 +83,7 @@ class Batches:
             yield self.gather(torch.arange(start, min(start + batch_size, len(self))))
 
     def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (B, H, W, 3) uint8 (or signals, or features) and int64 targets of those indices, on the device."""
+        """Images (B, H, W, 3) uint8 (signals, features) and int64 targets of those indices, on the device."""
         at = indices.to(self.images.device)
         images, targets = self.images[at], self.targets[at]
         if self.streamed:

@@ -1,4 +1,4 @@
-"""MNIST-1D's networks: printed parameter counts, and the same function as independent code from their equations."""
+"""MNIST-1D's networks: printed parameter counts, and the same function as code from their equations."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_cnn_is_torchs_sequence_of_layers(signals: Tensor, randomised) -> None:
 
 
 def test_gru_is_the_cells_equations_in_both_directions(signals: Tensor, randomised) -> None:
-    """Cho et al. 2014 in numpy, as torch's documentation writes them; its outputs flattened position by position."""
+    """Cho et al. 2014 in numpy, as torch's documentation writes them; outputs flattened by position."""
     model = randomised(Gru1d())
     state = {key: tensor.numpy() for key, tensor in model.state_dict().items()}
 
@@ -97,7 +97,8 @@ def test_gru_is_the_cells_equations_in_both_directions(signals: Tensor, randomis
         for position in range(40):
             of_input, of_state = x[:, position : position + 1] @ w.T + b, hidden @ u.T + c
             reset, update = (
-                1 / (1 + np.exp(-(of_input[:, part] + of_state[:, part]))) for part in (np.s_[:6], np.s_[6:12])
+                1 / (1 + np.exp(-(of_input[:, part] + of_state[:, part])))
+                for part in (np.s_[:6], np.s_[6:12])
             )
             new = np.tanh(of_input[:, 12:] + reset * of_state[:, 12:])
             hidden = (1 - update) * new + update * hidden

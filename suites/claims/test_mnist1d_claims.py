@@ -9,8 +9,19 @@ from bench.claims.ledger import load_ledgers
 from bench.claims.predicates import PREDICATES
 from reference.recipes import RECIPES
 
-TABLE = {"logistic": ("32", "32"), "mlp": ("68", "68"), "cnn": ("94", "56"), "gru": ("91", "57"), "human": ("96", "30")}
-NOTEBOOK = {"logistic": ("31.5", "31.5"), "mlp": ("65.1", "66.0"), "cnn": ("92.3", "58.7"), "gru": ("89.1", "53.3")}
+TABLE = {
+    "logistic": ("32", "32"),
+    "mlp": ("68", "68"),
+    "cnn": ("94", "56"),
+    "gru": ("91", "57"),
+    "human": ("96", "30"),
+}
+NOTEBOOK = {
+    "logistic": ("31.5", "31.5"),
+    "mlp": ("65.1", "66.0"),
+    "cnn": ("92.3", "58.7"),
+    "gru": ("89.1", "53.3"),
+}
 WITHOUT_TRAINING = {"mnist1d-knn": "59.6", "mnist1d-linear": "32.8"}
 PARAMETERS = {"logistic": "410", "mlp": "15,210", "cnn": "5,210", "gru": "5,134"}
 PER_KIND = {
@@ -64,7 +75,9 @@ def test_a_place_names_the_tables_row_and_column(ledger: Ledger) -> None:
     assert ledger.claim("mnist1d-cnn").locator == "mnist1d:README table: MNIST-1D × CNN"
     places = [claim.place for claim in numbers(ledger).values()]
     assert len(set(places)) == len(places)
-    assert all(("shuffled" in (claim.place or "")) == ("shuffled" in claim.id) for claim in numbers(ledger).values())
+    assert all(
+        ("shuffled" in (claim.place or "")) == ("shuffled" in claim.id) for claim in numbers(ledger).values()
+    )
 
 
 def test_parameter_counts_are_as_printed(ledger: Ledger) -> None:

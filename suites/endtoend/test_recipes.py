@@ -1,7 +1,7 @@
 """The main job: MNIST-1D graded from its official data, then recipes through ``bench run``.
 
-MNIST-1D's data are drawn by code, so its verdicts are decided on any machine; its means must lie where those of
-earlier runs lay. The other recipes run at the tier, on the data and with the seeds asked for.
+MNIST-1D's data are drawn by code, so its verdicts are decided on any machine; its means must lie where those
+of earlier runs lay. The other recipes run at the tier, on the data and with the seeds asked for.
 
 A figure of a whole network must beat chance and the majority class by a margin, and a pre-training must not
 collapse; what a frozen backbone or another's pre-training is worth is a result, not asserted. As printed and
@@ -92,7 +92,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _only_mnist1d(config: pytest.Config) -> bool:
-    """Whether a full run was asked for without data or hours: only drawn official data can be run as printed."""
+    """Whether a full run was asked for without data or hours: then drawn official data alone can be run."""
     option = config.getoption
     asked = "fullrun" in config.option.markexpr
     return asked and option("--data") == "synthetic" and option("--gpu-hours") is None
@@ -172,7 +172,9 @@ def _graded(out: Path, expected: dict[str, tuple[float, float]]) -> None:
 
 def _what_data_would_add() -> list[str]:
     """By data set, how many claims its official data would settle."""
-    lines = ["MNIST-1D alone: its data are drawn by code. Official data, with --data DIR --gpu-hours H, would add:"]
+    lines = [
+        "MNIST-1D alone: its data are drawn by code. Official data, with --data DIR --gpu-hours H, would add:"
+    ]
     for role in READERS:
         slugs = {slug for slug, recipe in RECIPES.items() if recipe.data == role}
         settled = [claim for claim in CLAIMS.values() if slugs.intersection(needs(claim, CLAIMS))]

@@ -1,4 +1,4 @@
-"""Recipes that count steps: fixed order across passes, evaluations after steps 0, n, 2n …, the last step reported.
+"""Recipes that count steps: a fixed order across passes, evaluations after steps 0, n, 2n …, the last reported.
 
 A plain loop of torch that shares nothing but the data and the initial weights is the oracle.
 """
@@ -53,7 +53,9 @@ def test_the_published_protocol() -> None:
             assert not recipe.assumptions
 
 
-def plain_loop(name: str, dataset: Dataset, seed: int, steps: int, every: int) -> Iterator[tuple[float, float]]:
+def plain_loop(
+    name: str, dataset: Dataset, seed: int, steps: int, every: int
+) -> Iterator[tuple[float, float]]:
     """Accuracy on the training and test signals after steps 0, ``every``, …, as the published code has it."""
     recipe = RECIPES[f"mnist1d-{name}"]
     torch.manual_seed(key(seed, "init"))
@@ -80,7 +82,9 @@ def test_the_loop_equals_a_plain_one(name: str, dataset: Dataset, tmp_path: Path
     with torch.random.fork_rng():
         expected = list(plain_loop(name, dataset, 3, steps=22, every=7))
     # Kernels may differ in a last bit (fused Adam), which turns over a signal or two at most.
-    np.testing.assert_allclose(outcome.curves["train_top1"], [on_train for on_train, _ in expected], atol=0.0051)
+    np.testing.assert_allclose(
+        outcome.curves["train_top1"], [on_train for on_train, _ in expected], atol=0.0051
+    )
     np.testing.assert_allclose(outcome.curves["val_top1"], [on_test for _, on_test in expected], atol=0.0101)
     assert outcome.train_samples == 2200
     assert outcome.final.metrics["top1"].denominator == 100
@@ -130,7 +134,9 @@ def test_a_resumed_run_ends_with_the_same_weights(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, dataset, seed=1, numerics=CPU, folder=tmp_path / "b", checkpoint_seconds=0, progress=stop)
+        train(
+            recipe, dataset, seed=1, numerics=CPU, folder=tmp_path / "b", checkpoint_seconds=0, progress=stop
+        )
     resumed = train(recipe, dataset, seed=1, numerics=CPU, folder=tmp_path / "b")
     assert resumed.weights_hash == unbroken.weights_hash
     assert resumed.curves == unbroken.curves
