@@ -1,4 +1,4 @@
-"""Recipes that count steps: a fixed order across passes, evaluations after steps 0, n, 2n …, the last reported.
+"""Recipes that count steps: a fixed order across passes, evaluations after steps 0, n, 2n …, the last one's.
 
 A plain loop of torch that shares nothing but the data and the initial weights is the oracle.
 """
