@@ -16,7 +16,7 @@ LENGTH = 40
 class Logistic1d(nn.Module):
     """Logistic regression: one linear layer. 410 parameters for 10 classes; ``width`` changes nothing."""
 
-    def __init__(self, num_classes: int = 10, width: int = 64) -> None:
+    def __init__(self, *, num_classes: int = 10, width: int = 64) -> None:
         super().__init__()
         self.classifier = nn.Linear(LENGTH, num_classes)
 
@@ -29,7 +29,7 @@ class Logistic1d(nn.Module):
 class Mlp1d(nn.Module):
     """Two hidden layers, the second with a residual connection. 15,210 parameters at width 100."""
 
-    def __init__(self, num_classes: int = 10, width: int = 100) -> None:
+    def __init__(self, *, num_classes: int = 10, width: int = 100) -> None:
         super().__init__()
         self.hidden1 = nn.Linear(LENGTH, width)
         self.hidden2 = nn.Linear(width, width)
@@ -46,7 +46,7 @@ class Mlp1d(nn.Module):
 class Cnn1d(nn.Module):
     """Three convolutions of stride 2, then a linear layer. 5,210 parameters at width 25."""
 
-    def __init__(self, num_classes: int = 10, width: int = 25) -> None:
+    def __init__(self, *, num_classes: int = 10, width: int = 25) -> None:
         super().__init__()
         self.conv1 = nn.Conv1d(1, width, kernel_size=5, stride=2, padding=1)
         self.conv2 = nn.Conv1d(width, width, kernel_size=3, stride=2, padding=1)
@@ -65,7 +65,7 @@ class Cnn1d(nn.Module):
 class Gru1d(nn.Module):
     """A bidirectional GRU whose 40 outputs feed a linear layer. 5,134 parameters at width 6."""
 
-    def __init__(self, num_classes: int = 10, width: int = 6) -> None:
+    def __init__(self, *, num_classes: int = 10, width: int = 6) -> None:
         super().__init__()
         self.gru = nn.GRU(input_size=1, hidden_size=width, batch_first=True, bidirectional=True)
         self.classifier = nn.Linear(2 * width * LENGTH, num_classes)

@@ -15,9 +15,8 @@ PRINTED = {"logistic": 410, "mlp": 15_210, "cnn": 5_210, "gru": 5_134}
 
 
 def test_every_network_of_signals_is_here() -> None:
-    assert set(SIGNALS) == {f"{name}_1d" for name in PRINTED}
+    assert dict.fromkeys(("logistic_1d", "mlp_1d", "cnn_1d", "gru_1d"), 40) == SIGNALS
     assert set(SIGNALS) <= set(MODELS)
-    assert set(SIGNALS.values()) == {40}
 
 
 @pytest.mark.parametrize(("name", "count"), PRINTED.items())

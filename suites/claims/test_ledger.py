@@ -749,7 +749,7 @@ def test_a_users_own_file_loads(tmp_path: Path) -> None:
 
 def test_a_users_file_joins_the_packaged_ones(tmp_path: Path) -> None:
     joined = load_ledgers([_write(tmp_path / "mine.toml", NUMBER)])
-    assert [ledger.report for ledger in joined] == ["r1", "r2", "r3", "r4", "r5", "mine"]
+    assert [ledger.report for ledger in joined] == ["mnist1d", "r1", "r2", "r3", "r4", "r5", "mine"]
 
 
 @pytest.mark.parametrize(
