@@ -37,14 +37,13 @@ KINDS: dict[str, str] = {
     "architecture": "a network as printed or described",
     "formula": "a formula as printed or described",
     "process": "something that happens during training",
+    "timing": "how many times as long one training takes as another",
     "explanation": "why something is so, and what would test it",
     "figure": "a picture that the report shows",
     "protocol": "settings and code as printed",
-    "timing": "how long one training takes beside another",
 }
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "bound": ("at least", "at most"),
     "data": ("classification50", "miniimagenet", "officehome", "landcover", "mnist1d", "mnist1d-shuffled"),
     "known": ("outside",),
     "metric": tuple(METRICS),
@@ -77,7 +76,7 @@ class Claim:
         epoch: the epoch the figure is printed for, in the report's own counting.
         approx: printed with "about" or "almost".
         difference_of: recipes (a, b) of a gain a - b.
-        ratio_of, bound: recipes (a, b), and how a's training time compares with ``value`` times b's.
+        ratio_of, least: recipes (a, b) of a timing, and how many times as long a takes at least.
         order: number claims, best first; or, where nothing is printed, recipes (``order_recipes``).
         tie: the ordering claims that its members are about equal.
         model: key of ``reference.models.MODELS`` that the listing is compared with.
@@ -144,7 +143,7 @@ class Claim:
     code: str | None = None
 
     ratio_of: tuple[str, ...] = ()
-    bound: str | None = None
+    least: str | None = None
 
     place: str | None = None
 

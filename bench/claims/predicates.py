@@ -165,26 +165,21 @@ def clusters_clear_with_overlap(
     return _purity_within(curves, epoch, least, most, prefix)
 
 
-def reaches(curves: Curves, *, least: float, curve: str = "train_top1") -> Judgement:
-    """A curve comes up to a value at one of its epochs, at the last or before."""
-    highest = _highest(curves, curve)
-    if isinstance(highest, Judgement):
-        return highest
-    return Judgement(
-        highest[1] >= least,
-        f"{curve} comes up to {highest[1]:.4f}, at epoch {highest[0]}; claimed: {least:g}",
-    )
+def reaches(curves: Curves, *, curve: str, epoch: Epoch, least: float) -> Judgement:
+    """A curve has reached a value at an epoch, such as all of the training set classified correctly."""
+    measured = _at(curves, curve, epoch)
+    if measured is None:
+        return Judgement(None, f"{curve} was not measured at epoch {epoch}")
+    at, value = measured
+    return Judgement(value >= least, f"{curve} is {value:.4g} at epoch {at}; at least {least:g} is claimed")
 
 
-def stays_below(curves: Curves, *, most: float, curve: str = "train_top1") -> Judgement:
-    """A curve does not come up to a value at any epoch: ``reaches``, denied."""
-    highest = _highest(curves, curve)
-    if isinstance(highest, Judgement):
-        return highest
-    return Judgement(
-        highest[1] < most,
-        f"{curve} is highest, {highest[1]:.4f}, at epoch {highest[0]}; claimed: below {most:g}",
-    )
+def stays_below(curves: Curves, *, curve: str, epoch: Epoch, most: float) -> Judgement:
+    """A curve is still below a value at an epoch: ``reaches`` upside down."""
+    reached = reaches(curves, curve=curve, epoch=epoch, least=most)
+    if reached.holds is None:
+        return reached
+    return Judgement(not reached.holds, reached.why.replace("at least", "less than"))
 
 
 PREDICATES: dict[str, Callable[..., Judgement]] = {
@@ -223,14 +218,6 @@ def _points(curves: Curves, name: str) -> list[tuple[int, float]] | None:
         pairs = [(index + 1, value) for index, value in enumerate(curve) if value is not None]
     points = [(epoch, float(value)) for epoch, value in pairs if not math.isnan(value)]
     return None if any(math.isinf(value) for _, value in points) else points
-
-
-def _highest(curves: Curves, name: str) -> tuple[int, float] | Judgement:
-    """The first epoch of a curve's highest value, and that value; else why there is none."""
-    points = _points(curves, name)
-    if not points:
-        return _missing(curves, name) if points is None else Judgement(None, f"{name} has no measured epoch")
-    return max(points, key=lambda point: point[1])
 
 
 def _split(

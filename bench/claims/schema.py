@@ -85,7 +85,7 @@ KEYS: dict[str, Type] = {
     "tie": _FLAG, "model": TEXT, "facts": Type("a list of at least one text", list_of(_is_text, 1)),
     "damage": TEXTS, "formula": TEXT, "implements": TEXT, "predicate": TEXT, "args": _TABLE,
     "tested_by": _SLUGS, "shows": TEXT, "epochs": INDICES, "images": TEXTS, "stages": TEXTS,
-    "stated": _STATED, "code": TEXT, "place": TEXT, "bound": TEXT,
+    "stated": _STATED, "code": TEXT, "place": TEXT, "least": _NUMBER,
     "ratio_of": Type("two recipe slugs", list_of(is_slug, 2, 2)),
 }  # fmt: skip
 
@@ -118,10 +118,10 @@ KIND_KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "architecture": (("model", "facts"), ("damage",)),
     "formula": (("formula", "implements"), ()),
     "process": (("predicate",), ("args",)),
+    "timing": (("ratio_of", "least"), ("data",)),
     "explanation": (("tested_by",), ()),
     "figure": (("shows",), ("epochs", "images", "stages")),
     "protocol": (("stated",), ("code", "damage")),
-    "timing": (("ratio_of", "bound", "value"), ()),
 }  # fmt: skip
 """Kind: the keys it must have besides the common ones, and those it may have."""
 

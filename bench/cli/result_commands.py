@@ -93,7 +93,8 @@ def grade(
 @app.command()
 def audit(
     reports: Annotated[
-        list[str] | None, typer.Argument(help="mnist1d, r1 … r5, or claims files of your own.", metavar="REPORT…")
+        list[str] | None,
+        typer.Argument(help="mnist1d, r1 … r5, or claims files of your own.", metavar="REPORT…"),
     ] = None,
     output: FormatOption = Format.table,
     own: ClaimsOption = None,

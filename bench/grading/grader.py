@@ -431,8 +431,7 @@ class _Grader:
 
     def _timing(self, claim: Claim, row: Callable[..., Row]) -> Row:
         """From runs as printed on the claim's data that one kind of machine made with so many threads."""
-        assert claim.value is not None
-        assert claim.bound is not None
+        assert claim.least is not None
         by_machine: dict[tuple[str, int], list[list[Record]]] = defaultdict(lambda: [[], []])
         for side, slug in enumerate(claim.ratio_of):
             for group in self.runs.groups[slug]:
@@ -444,7 +443,7 @@ class _Grader:
             return _not_run(row, "data", "no runs of both on one kind of machine")
         (device, threads), sides = max(both.items(), key=lambda item: min(map(len, item[1])))
         seconds = [[sum(part["seconds"] for part in r.segments) for r in runs] for runs in sides]
-        verdict = timing_ratio.grade_timing(seconds[0], seconds[1], float(claim.value), claim.bound)
+        verdict = timing_ratio.grade_timing(seconds[0], seconds[1], float(claim.least))
         where = f"; on {device}, {threads} thread{'s' if threads > 1 else ''}"
         return _judged(partial(row, runs=tuple(sides[0] + sides[1])), verdict, where)
 

@@ -14,21 +14,18 @@ from reference.errors import InputError
 CONFIDENCE = 0.95
 
 
-def grade_timing(longer: Sequence[float], shorter: Sequence[float], factor: float, bound: str) -> Verdict:
-    """Grade "a takes at least (at most) ``factor`` times as long as b" from seconds a run.
+def grade_timing(longer: Sequence[float], shorter: Sequence[float], least: float) -> Verdict:
+    """Grade "a takes at least ``least`` times as long as b" from seconds a run.
 
     The ratio of the geometric means has a two-sided 95 % interval by Welch's t on the logarithms. It decides
-    when all of it lies on one side of the factor. Fewer than three runs of either decide nothing.
+    when all of it lies on one side of ``least``. Fewer than three runs of either decide nothing.
 
     Args:
         longer, shorter: training seconds of a's and of b's runs, all on one kind of machine.
-        bound: ``"at least"`` or ``"at most"``.
 
     Raises:
-        InputError: another bound, or a time that is not positive.
+        InputError: a time that is not positive.
     """
-    if bound not in ("at least", "at most"):
-        raise InputError(f"bound {bound!r}: expected 'at least' or 'at most'")
     if any(not seconds > 0 for seconds in (*longer, *shorter)):
         raise InputError(f"training seconds: {[*longer, *shorter]}; expected positive ones")
     counts = f"{len(longer)} and {len(shorter)} runs"
@@ -47,10 +44,9 @@ def grade_timing(longer: Sequence[float], shorter: Sequence[float], factor: floa
     )
     half = float(student.ppf((1 + CONFIDENCE) / 2, freedom)) * error
     low, high = math.exp(centre - half), math.exp(centre + half)
-    claimed = (low >= factor, high < factor) if bound == "at least" else (high <= factor, low > factor)
-    grade = "directional" if claimed[0] else "reversed" if claimed[1] else "inconclusive"
+    grade = "directional" if low >= least else "reversed" if high < least else "inconclusive"
     sentence = (
         f"takes {math.exp(centre):.3g} times as long (95 % interval {low:.3g} to {high:.3g}, {counts});"
-        f" claimed: {bound} {factor:g}"
+        f" claimed: at least {least:g}"
     )
     return Verdict(grade=grade, sentence=sentence, k=min(len(longer), len(shorter)))

@@ -22,7 +22,7 @@ SMOKE: dict[Role, dict[str, int]] = {
     "mnist1d": {"epochs": 5, "image_size": 40, "batch_size": 100, "num_classes": 10},
     "mnist1d-shuffled": {"epochs": 5, "image_size": 40, "batch_size": 100, "num_classes": 10},
 }
-# Two networks of images as printed fit few sizes. At width 8 the first does not learn, for all its dropout. An
+# Two networks of images as printed fit few sizes. At width 8 the first does not learn: it has dropout. An
 # image of 464 pixels costs as much as ten of 128, so the second is as narrow and trains as briefly as that.
 SMOKE_NETWORKS: dict[str, dict[str, int]] = {
     "leaky_vgg16": {"width": 16, "epochs": 12},

@@ -700,8 +700,7 @@ TIMING = {
     "place": "table 1: note",
     "text": "One takes ten times as long as the other.",
     "ratio_of": ["a", "b"],
-    "bound": "at least",
-    "value": "10",
+    "least": "10",
 }
 
 
@@ -768,9 +767,9 @@ def test_a_users_file_joins_the_packaged_ones(tmp_path: Path) -> None:
         ([_without(NUMBER, "line")], "mine-number: missing key 'line'"),
         ([_without(NUMBER, "line") | {"place": " "}], "mine-number: place is ' '; expected a text"),
         ([NUMBER | {"place": "table 1"}], "mine-number: 'line' and 'place' both say where it stands"),
-        ([TIMING | {"bound": "about"}], "mine-timing: unknown bound 'about' (valid: at least, at most)"),
+        ([TIMING | {"least": 10}], "mine-timing: least is 10; expected a number as printed"),
         ([TIMING | {"ratio_of": ["a"]}], "mine-timing: ratio_of is ['a']; expected two recipe slugs"),
-        ([_without(TIMING, "value")], "mine-timing: missing key 'value'"),
+        ([_without(TIMING, "least")], "mine-timing: missing key 'least'"),
         ([NUMBER | {"line": "3"}], "mine-number: line is '3'; expected a line number or a list of them"),
         ([NUMBER | {"line": 0}], "mine-number: line is 0"),
         ([NUMBER | {"line": []}], "mine-number: line is []"),

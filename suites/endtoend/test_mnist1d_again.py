@@ -1,7 +1,7 @@
 """MNIST-1D once more, by a plain loop that shares nothing with ours but the data: the same means.
 
-Networks, initial weights, batches and evaluation are written anew below; seeds are others, so that the two means
-agree within the scatter of seeds alone.
+Networks, initial weights, batches and evaluation are written anew below, and the seeds are others, so the two
+means agree within the scatter of seeds alone.
 """
 
 from __future__ import annotations
