@@ -436,7 +436,7 @@ class _Grader:
         for side, slug in enumerate(claim.ratio_of):
             for group in self.runs.groups[slug]:
                 for record in group.runs if group.counts_for(claim) else ():
-                    machine = (str(record.provenance["device"]), int(record.provenance["threads"]))
+                    machine = (str(record.provenance["device"]), int(record.provenance.get("threads", 0)))
                     by_machine[machine][side].append(record)
         both = {machine: sides for machine, sides in by_machine.items() if all(sides)}
         if not both:
