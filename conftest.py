@@ -29,6 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--data", default="synthetic", help="'synthetic' or a folder in the official layout")
     group.addoption("--seeds", default=1, type=int, help="seeds 0…k−1 of every recipe")
+    group.addoption("--epochs", default=None, type=int, help="shorten the rehearsals to so many epochs")
     group.addoption("--init", default=None, choices=("scratch",), help="instead of pretrained weights")
     group.addoption("--weights", default=None, type=Path, help="folder with pretrained weights")
     group.addoption("--device", default="auto", help="auto, cpu, cuda or mps")

@@ -410,6 +410,13 @@ def byol_r5(claim: Claim) -> list[str]:
 # Checks ------------------------------------------------------------------------------------------------
 
 
+def parameters(claim: Claim) -> list[str]:
+    """How many parameters the recipe's network has, at the recipe's width."""
+    recipe = RECIPES[claim.recipe or ""]
+    model = built(recipe.model, recipe.num_classes, (("width", recipe.width), *recipe.model_args))
+    return [f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters"]
+
+
 FACTS: dict[str, Callable[[Claim], list[str]]] = {
     "r1-byol-network": byol_r1,
     "r1-seg-a-network": fully_convolutional,
@@ -425,6 +432,9 @@ FACTS: dict[str, Callable[[Claim], list[str]]] = {
     "r4-depth": depth,
     "r5-finetune-network": finetune_mlp,
     "r5-byol-network": byol_r5,
+    **dict.fromkeys(
+        (f"mnist1d-{network}-parameters" for network in ("logistic", "mlp", "cnn", "gru")), parameters
+    ),
 }
 """Claim → its facts as we find them."""
 

@@ -40,13 +40,14 @@ KINDS: dict[str, str] = {
     "architecture": "a network as printed or described",
     "formula": "a formula as printed or described",
     "process": "something that happens during training",
+    "timing": "how many times as long one training takes as another",
     "explanation": "why something is so, and what would test it",
     "figure": "a picture that the report shows",
     "protocol": "settings and code as printed",
 }
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "data": ("classification50", "miniimagenet", "officehome", "landcover"),
+    "data": ("classification50", "miniimagenet", "officehome", "landcover", "mnist1d", "mnist1d-shuffled"),
     "known": ("outside",),
     "metric": tuple(METRICS),
     "n_from": ("printed", "derived", "outside"),
@@ -81,9 +82,10 @@ class Claim:
     Attributes:
         lines: lines of the report's text. The first is where it is stated, further ones repeat or
             qualify it; an architecture and a listed ``code`` give their first and last line.
+        place: where it stands in a report without line numbers: the table's row and column, or the cell.
         text: the statement in our words.
         recipe: slug of the recipe whose runs settle it.
-        source: the data it is about; the five reports used the official sets.
+        source: the data it is about; the packaged reports used the official sets.
         unstated: what the report leaves out, as recipe fields where there is one.
         illegible: the text is damaged beyond use, for the reason ``illegible_why``.
         conflicts_with: claims that cannot hold together with this one, of any report.
@@ -96,6 +98,7 @@ class Claim:
         difference_of: recipes (a, b) of a gain a - b.
         reference_class: the figures of other reports to compare it with; several where the report leaves
             open which of them it belongs to.
+        ratio_of, least: recipes (a, b) of a timing, and how many times as long a takes at least.
         order: number claims, best first; or, where nothing is printed, recipes (``order_recipes``).
         tie: the ordering claims that its members are about equal.
         model: key of ``reference.models.MODELS`` that the listing is compared with.
@@ -162,10 +165,15 @@ class Claim:
     stated: Mapping[str, str] = field(default_factory=dict, hash=False)
     code: str | None = None
 
+    ratio_of: tuple[str, ...] = ()
+    least: str | None = None
+
+    place: str | None = None
+
     @property
     def locator(self) -> str:
-        """Where it stands: ``r3:141``, or ``r3:141,186`` for several lines."""
-        return f"{self.report}:{','.join(map(str, self.lines))}"
+        """Where it stands: ``r3:141``, ``r3:141,186`` for several lines, or ``mnist1d:README table, CNN``."""
+        return f"{self.report}:{self.place or ','.join(map(str, self.lines))}"
 
     @property
     def metric_name(self) -> str | None:

@@ -107,6 +107,12 @@ def _claim(table: dict[str, Any], report: str, file: str, position: int) -> Clai
     check_types(table, types, (*REQUIRED, *required), where)
     if not table["id"].startswith(f"{report}-"):
         raise InputError(f"{where}: id does not start with the report's, {report + '-'!r}; rename it")
+    if ("line" in table) == ("place" in table):
+        if "line" in table:
+            raise InputError(f"{where}: 'line' and 'place' both say where it stands; give one of them")
+        raise InputError(
+            f"{where}: missing key 'line'; add {KEYS['line'].said}, or 'place' where the report has no lines"
+        )
     if table.get("illegible", False) != ("illegible_why" in table):
         raise InputError(f"{where}: 'illegible = true' and 'illegible_why' go together; give both or none")
     if kind in _CHECKS:
@@ -114,7 +120,8 @@ def _claim(table: dict[str, Any], report: str, file: str, position: int) -> Clai
     values = {key: frozen(value) for key, value in table.items() if key != "line"}
     if "reference_class" in table:
         values["reference_class"] = _reference_classes(table, where)
-    lines = table["line"] if isinstance(table["line"], list) else [table["line"]]
+    lines = table.get("line", [])
+    lines = lines if isinstance(lines, list) else [lines]
     return Claim(report=report, lines=tuple(lines), **values)
 
 

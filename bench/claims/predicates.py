@@ -165,6 +165,23 @@ def clusters_clear_with_overlap(
     return _purity_within(curves, epoch, least, most, prefix)
 
 
+def reaches(curves: Curves, *, curve: str, epoch: Epoch, least: float) -> Judgement:
+    """A curve has reached a value at an epoch, such as all of the training set classified correctly."""
+    measured = _at(curves, curve, epoch)
+    if measured is None:
+        return Judgement(None, f"{curve} was not measured at epoch {epoch}")
+    at, value = measured
+    return Judgement(value >= least, f"{curve} is {value:.4g} at epoch {at}; at least {least:g} is claimed")
+
+
+def stays_below(curves: Curves, *, curve: str, epoch: Epoch, most: float) -> Judgement:
+    """A curve is still below a value at an epoch: ``reaches`` upside down."""
+    reached = reaches(curves, curve=curve, epoch=epoch, least=most)
+    if reached.holds is None:
+        return reached
+    return Judgement(not reached.holds, reached.why.replace("at least", "less than"))
+
+
 PREDICATES: dict[str, Callable[..., Judgement]] = {
     "gap_opens_after": gap_opens_after,
     "no_clear_fall_after": no_clear_fall_after,
@@ -175,6 +192,8 @@ PREDICATES: dict[str, Callable[..., Judgement]] = {
     "clusters_clear": clusters_clear,
     "clusters_overlap": clusters_overlap,
     "clusters_clear_with_overlap": clusters_clear_with_overlap,
+    "reaches": reaches,
+    "stays_below": stays_below,
 }
 
 

@@ -96,7 +96,8 @@ KEYS: dict[str, Type] = {
     "tie": _FLAG, "model": TEXT, "facts": Type("a list of at least one text", list_of(_is_text, 1)),
     "damage": TEXTS, "formula": TEXT, "implements": TEXT, "predicate": TEXT, "args": _TABLE,
     "tested_by": _SLUGS, "shows": TEXT, "epochs": INDICES, "images": TEXTS, "stages": TEXTS,
-    "stated": _STATED, "code": TEXT, "reference_class": _REFERENCES,
+    "stated": _STATED, "code": TEXT, "reference_class": _REFERENCES, "place": TEXT, "least": _NUMBER,
+    "ratio_of": Type("two recipe slugs", list_of(is_slug, 2, 2)),
 }  # fmt: skip
 
 _EPOCH = Type(
@@ -110,9 +111,10 @@ ARGS: dict[str, Type] = {
 }  # fmt: skip
 """What a predicate's argument may be, by its annotation."""
 
-REQUIRED = ("id", "kind", "line", "text")
+REQUIRED = ("id", "kind", "text")
 _COMMON = (
-    *REQUIRED, "recipe", "source", "unstated", "illegible", "illegible_why", "conflicts_with", "note",
+    *REQUIRED, "line", "place", "recipe", "source", "unstated", "illegible", "illegible_why",
+    "conflicts_with", "note",
 )  # fmt: skip
 
 KIND_KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -127,6 +129,7 @@ KIND_KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "architecture": (("model", "facts"), ("damage",)),
     "formula": (("formula", "implements"), ()),
     "process": (("predicate",), ("args",)),
+    "timing": (("ratio_of", "least"), ("data",)),
     "explanation": (("tested_by",), ()),
     "figure": (("shows",), ("epochs", "images", "stages")),
     "protocol": (("stated",), ("code", "damage")),

@@ -8,6 +8,7 @@ seeds of one recipe, tier, data set, set of deviations and numerics, and nothing
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +19,7 @@ from typing import Any
 from bench import checks
 from bench.claims.claim import METRICS, Claim, Ledger
 from bench.claims.predicates import PREDICATES
-from bench.grading import deterministic, numbers, orderings
+from bench.grading import deterministic, numbers, orderings, timing_ratio
 from bench.grading import statistics as statistics_module
 from bench.grading import verdict as verdict_module
 from bench.grading.groups import Group, Runs, comparable, preference
@@ -171,6 +172,7 @@ class _Grader:
             "ordering": self._ordering,
             "figure": self._figure,
             "process": self._process,
+            "timing": self._timing,
             "number": self._difference if claim.difference_of else self._number,
         }
         return by_kind[claim.kind](claim, row)
@@ -206,8 +208,8 @@ class _Grader:
         """The recipes whose runs settle the claim; an ordered claim without one stands for itself."""
         if claim.order:
             return [self.claims[name].recipe or name for name in claim.order]
-        if claim.order_recipes or claim.difference_of:
-            return list(claim.order_recipes or claim.difference_of)
+        if several := claim.order_recipes or claim.difference_of or claim.ratio_of:
+            return list(several)
         return [claim.recipe] if claim.recipe else []
 
     # numbers
@@ -426,6 +428,24 @@ class _Grader:
             return _failed(row, broken)
         deviates = any(group.source == claim.source for group in groups)
         return _not_run(row, "deviation" if deviates else "data", why)
+
+    def _timing(self, claim: Claim, row: Callable[..., Row]) -> Row:
+        """From runs as printed on the claim's data that one kind of machine made with so many threads."""
+        assert claim.least is not None
+        by_machine: dict[tuple[str, int], list[list[Record]]] = defaultdict(lambda: [[], []])
+        for side, slug in enumerate(claim.ratio_of):
+            for group in self.runs.groups[slug]:
+                for record in group.runs if group.counts_for(claim) else ():
+                    machine = (str(record.provenance["device"]), int(record.provenance.get("threads", 0)))
+                    by_machine[machine][side].append(record)
+        both = {machine: sides for machine, sides in by_machine.items() if all(sides)}
+        if not both:
+            return _not_run(row, "data", "no runs of both on one kind of machine")
+        (device, threads), sides = max(both.items(), key=lambda item: min(map(len, item[1])))
+        seconds = [[sum(part["seconds"] for part in r.segments) for r in runs] for runs in sides]
+        verdict = timing_ratio.grade_timing(seconds[0], seconds[1], float(claim.least))
+        where = f"; on {device}, {threads} thread{'s' if threads > 1 else ''}"
+        return _judged(partial(row, runs=tuple(sides[0] + sides[1])), verdict, where)
 
 
 def _of_recipe(slug: str, metric: str) -> _Member:

@@ -55,7 +55,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 MOST_RUNS = 60
 """Runs that a claim lists; the report's own page lists all."""
 
-_RUN_KINDS = ("number", "ordering", "process", "figure")
+_RUN_KINDS = ("number", "ordering", "process", "timing", "figure")
 """Kinds of claims that runs decide; others point at the claim that has them."""
 
 

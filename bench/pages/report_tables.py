@@ -17,6 +17,7 @@ from bench.grading.grader import Row
 from bench.grading.groups import Group, Runs, Starts
 from bench.grading.others_survey import Others
 from bench.pages import summary, wording
+from bench.pages.last_or_best import last_or_best
 from bench.pages.layouts import FORMATS, in_markdown
 from bench.pages.markdown import pipe_table, plain
 from bench.pages.wording import elsewhere, figure_text, named
@@ -68,6 +69,7 @@ def report_page(
             OWN_FORMAT,
             in_markdown(own_format(own)),
         ]
+    parts += [selection] if (selection := last_or_best(own)) else []
     parts += _pictures(runs)
     parts += ["## Every claim"]
     for kind, heading in wording.HEADINGS.items():

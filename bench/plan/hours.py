@@ -22,6 +22,7 @@ from bench.runs.records import Record
 from bench.throughput.results import Result, Row
 from reference.outside import is_import_path
 from reference.recipes.recipe import Recipe
+from reference.schedules import steps_before
 
 NIGHT_HOURS, THREE_SEEDS_HOURS = 8.0, 24.0
 
@@ -208,11 +209,20 @@ def image_counts(recipe: Recipe, tier: str, *, drawn: bool = False) -> tuple[int
 
     Smoke tier is run on drawn data; ``drawn``: so is this recipe, whose claims are about such data.
     """
-    from reference.data import OFFICIAL_COUNTS, synthetic
+    from reference.data import DRAWN, OFFICIAL_COUNTS, mnist1d, synthetic
 
+    if recipe.data in DRAWN:
+        return mnist1d.TRAIN, mnist1d.SIGNALS - mnist1d.TRAIN
     official = OFFICIAL_COUNTS[recipe.data]
     own = tier == "smoke" or drawn
     return synthetic.COUNTS[recipe.data] if own else (official["train"], official["val"])
+
+
+def _trained(recipe: Recipe, train: int) -> int:
+    """Training samples over all steps."""
+    if recipe.eval_steps:
+        return steps_before(recipe, train, recipe.epochs) * recipe.batch_size
+    return recipe.epochs * train
 
 
 # ---------------------------------------------------------------- in which order
@@ -220,12 +230,12 @@ def image_counts(recipe: Recipe, tier: str, *, drawn: bool = False) -> tuple[int
 
 def needs(claim: Claim, claims: Mapping[str, Claim]) -> tuple[str, ...]:
     """Recipes whose runs settle a claim; none where no run does."""
-    if claim.kind not in ("number", "ordering", "process", "figure") or claim.illegible:
+    if claim.kind not in ("number", "ordering", "process", "figure", "timing") or claim.illegible:
         return ()
     if claim.order:
         return tuple(claims[name].recipe or name if name in claims else name for name in claim.order)
-    if claim.order_recipes or claim.difference_of:
-        return claim.order_recipes or claim.difference_of
+    if several := claim.order_recipes or claim.difference_of or claim.ratio_of:
+        return several
     return (claim.recipe,) if claim.recipe else ()
 
 
@@ -262,7 +272,8 @@ def plan(
     for slug, recipe in scaled.items():
         own = None if counts is None else counts[slug]
         train, val = own or image_counts(recipe, tier, drawn=slug in drawn)
-        images[slug] = recipe.epochs * train, recipe.epochs * val
+        scored = val + train if recipe.score_train else val
+        images[slug] = _trained(recipe, train), recipe.epochs * scored
     hours = {slug: _hours(images[slug], prices[slug]) for slug in recipes}
     wanted = {claim.id: _with_starts(needs(claim, by_id), recipes) for claim in by_id.values()}
     wanted = {name: slugs for name, slugs in wanted.items() if slugs}

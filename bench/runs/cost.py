@@ -72,7 +72,8 @@ def _count(
     """FLOPs and moved elements of a forward pass, then of a training step."""
     with models.counting(name), torch.random.fork_rng(devices=[]):
         model = models.build(name, num_classes=num_classes, width=width, **dict(args))
-        images = torch.zeros(batch, 3, image_size, image_size)
+        signal = models.SIGNALS.get(name)
+        images = torch.zeros(batch, signal) if signal else torch.zeros(batch, 3, image_size, image_size)
     views = (images, images) if isinstance(model, BYOL) else (images,)
     with FlopCounterMode(display=False) as forward, _Traffic() as forward_moved:
         output = model(*views)

@@ -24,15 +24,19 @@ SMALLEST_BAR, ETA, GAPS = 10, 8, 3
 
 
 class RunProgress:
-    """Shows the progress of one run: called by the loop after every step and every epoch."""
+    """Shows the progress of one run: called by the loop after every step and every epoch.
 
-    def __init__(self, label: str) -> None:
+    Args:
+        plain: lines even on a terminal, where several runs share it.
+    """
+
+    def __init__(self, label: str, *, plain: bool = False) -> None:
         console = Console()
         self._label = label
         self._printed_at = time.monotonic()
         self._scores: dict[str, float] = {}
         self._bar: Bar | None = None
-        if console.is_terminal:
+        if console.is_terminal and not plain:
             self._width = console.width
             self._bar_width = max(SMALLEST_BAR, min(40, console.width // 6))
             self._bar = Bar(

@@ -46,7 +46,7 @@ LANGUAGES = {"bash", "text", "json", "toml", "python", "ini", "yaml"}
 
 def tiny(recipe: Recipe, width: int) -> Recipe:
     """One epoch of a narrow network on small images, whatever tier was asked for."""
-    short = tiers._shortened(tiers.smoke(recipe), 1)
+    short = tiers.shortened(tiers.smoke(recipe), 1)
     size = 64 if recipe.data == "landcover" else 32
     if recipe.model not in tiers.SMOKE_NETWORKS:  # those fit few sizes, and no page trains them
         short = replace(short, width=width, image_size=size)
