@@ -115,7 +115,7 @@ def audit(
     reports: Annotated[
         list[str] | None,
         typer.Argument(
-            help="mnist1d, r1 … r5, claims files of your own, or files with tables: .md, .csv, .tex, .txt, .log …",
+            help="mnist1d, r1 … r5, claims files, or files with tables (.md .csv .tex .txt .log …)",
             metavar="REPORT… | FILE…",
         ),
     ] = None,
