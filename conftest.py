@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--data", default="synthetic", help="'synthetic' or a folder in the official layout")
     group.addoption("--seeds", default=1, type=int, help="seeds 0…k−1 of every recipe")
+    group.addoption("--epochs", default=None, type=int, help="shorten the rehearsals to so many epochs")
     group.addoption("--init", default=None, choices=("scratch",), help="instead of pretrained weights")
     group.addoption("--weights", default=None, type=Path, help="folder with pretrained weights")
     group.addoption("--device", default="auto", help="auto, cpu, cuda or mps")
@@ -42,6 +44,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Side by side (``-n 2``) each worker has one core; a timing needs the machine to itself."""
+    if hasattr(config, "workerinput"):
+        os.environ["OMP_NUM_THREADS"] = "1"
+    if config.option.measure and getattr(config.option, "numprocesses", None):
+        raise pytest.UsageError("--measure times one thing at a time: give it without -n")
+
+
 def _asked(config: pytest.Config, marker: str) -> bool:
     """Whether ``-m`` names the marker, other than to leave it out."""
     words = str(config.option.markexpr).replace("(", " ").replace(")", " ").split()
@@ -53,7 +63,7 @@ def _asked(config: pytest.Config, marker: str) -> bool:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     reasons = {}
-    if not _has_cuda():
+    if any(item.get_closest_marker("gpu") for item in items) and not _has_cuda():
         reasons["gpu"] = "needs a CUDA device, none is here"
     if not _asked(config, "fullrun"):
         reasons["fullrun"] = "trains recipes as printed; ask for it with -m fullrun"

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from bench.cli.options import app
+from bench.cli.options import app, readable
 from reference.errors import InputError
 
 
@@ -14,12 +14,12 @@ def main() -> None:
     """Run the command line; the process exits with its code."""
     words = sys.argv[1:] or ["--help"]
     try:
-        code = app(words, standalone_mode=False)
+        code = app(words, prog_name="bench", standalone_mode=False)
     except InputError as error:
         print(f"bench: {error}", file=sys.stderr)
         code = 2
     except typer.TyperException as error:
-        print(f"bench: {error.format_message()}", file=sys.stderr)
+        print(f"bench: {readable(error.format_message())}", file=sys.stderr)
         code = 2
     except (typer.Abort, KeyboardInterrupt):
         print("bench: interrupted", file=sys.stderr)

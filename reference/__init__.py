@@ -1,1 +1,1 @@
-"""What the five reports describe, readable alone: networks, losses, metrics, data, recipes, training."""
+"""What the six reports describe, readable alone: networks, losses, metrics, data, recipes, training."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
-from sklearn.metrics import silhouette_score
 from torch import Tensor
+
+# scikit-learn is imported where it is called: its import takes seconds, and few runs need it.
 
 SMALLEST_SPREAD = 1e-15
 """Features that differ by less are the same: in float32, which t-SNE squares them in, 1e-46 is 0."""
@@ -81,6 +80,8 @@ def silhouette(embedding: Tensor, labels: Tensor) -> float:
         embedding: (N, d) floating point.
         labels: (N,) int64, at least two classes and fewer than N.
     """
+    from sklearn.metrics import silhouette_score
+
     return float(silhouette_score(embedding.double().cpu().numpy(), np.asarray(labels.cpu())))
 
 
@@ -132,6 +133,9 @@ def project(features: Tensor, method: str) -> Tensor:
     # scikit-learn's t-SNE divides by the spread of the first component in float32, and at 0 it crashes
     if len(values) < 2 or np.ptp(values, axis=0).max() < SMALLEST_SPREAD:
         return torch.zeros(len(values), 2)
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
     plane = method == "pca" or len(values) < 4
     points = PCA(min(2 if plane else 50, *values.shape), random_state=0).fit_transform(values)
     points = np.pad(points, ((0, 0), (0, max(0, 2 - points.shape[1]))))  # of one feature: a line

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from reference.errors import InputError
-from reference.recipes.recipe import Phase
+from reference.recipes.recipe import Phase, Recipe
 
 POLY_POWER = 0.9
 """Exponent of the "poly" schedule (Chen et al. 2017, DeepLab, section 4.1)."""
@@ -111,3 +111,16 @@ def byol_tau(step: int, total_steps: int, base: float = 0.99) -> float:
     if not 0.0 <= base <= 1.0:
         raise ValueError(f"base is {base}, expected 0…1")
     return 1.0 - (1.0 - base) * cosine(step / total_steps)
+
+
+def steps_of_pass(recipe: Recipe, samples: int) -> int:
+    """Batches of one pass over the split. A last batch of one sample is dropped: BatchNorm needs two."""
+    steps = math.ceil(samples / recipe.batch_size)
+    return steps - 1 if samples % recipe.batch_size == 1 and steps > 1 else steps
+
+
+def steps_before(recipe: Recipe, samples: int, epoch: int) -> int:
+    """Optimiser steps made before an epoch (0-based) begins; of ``recipe.epochs``, all steps of the run."""
+    if recipe.eval_steps == 0:
+        return epoch * steps_of_pass(recipe, samples)
+    return 0 if epoch == 0 else 1 + recipe.eval_steps * (epoch - 1)

@@ -100,11 +100,16 @@ def finding(
 
 
 def places(claims: Iterable[Claim]) -> str:
-    """Lines where claims stand, by report: ``"r1:318; r3:141-143,186"``."""
+    """Where claims stand, by report: ``"r1:318; r3:141-143,186"``; places without lines as they are."""
     lines: dict[str, set[int]] = {}
+    named: dict[str, dict[str, None]] = {}
     for claim in claims:
-        lines.setdefault(claim.report, set()).update(claim.lines)
-    return "; ".join(f"{report}:{','.join(_runs(sorted(at)))}" for report, at in lines.items())
+        if claim.place is None:
+            lines.setdefault(claim.report, set()).update(claim.lines)
+        else:
+            named.setdefault(claim.report, {})[claim.place] = None
+    by_line = [f"{report}:{','.join(_runs(sorted(numbers)))}" for report, numbers in lines.items()]
+    return "; ".join([*by_line, *(f"{report}:{' | '.join(at)}" for report, at in named.items())])
 
 
 def _runs(numbers: Sequence[int]) -> list[str]:

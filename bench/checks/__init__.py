@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
+from bench.checks.baselines import BASELINES
 from bench.checks.formulas import FORMULAS
 from bench.checks.network_checks import FACTS, facts
 from bench.checks.protocols import PROTOCOLS
@@ -22,6 +23,7 @@ from reference.recipes import RECIPES
 from reference.recipes.recipe import Recipe
 
 BY_CLAIM: dict[str, Callable[[Claim], tuple[Any, Any]]] = {
+    **BASELINES,
     **FORMULAS,
     **dict.fromkeys(FACTS, facts),
     **PROTOCOLS,

@@ -36,11 +36,10 @@ _WEIGHTED = ("Conv2d", "Linear")
 @cache
 def built(model: str, num_classes: int, args: tuple[tuple[str, Any], ...] = ()) -> nn.Module:
     """One of our networks, in evaluation mode, of shapes alone."""
-    import torch
-
     from reference.models import build
+    from reference.models.shapes import shapes_only
 
-    with torch.device("meta"):
+    with shapes_only():
         return build(model, num_classes=num_classes, **dict(args)).eval()
 
 
@@ -59,11 +58,12 @@ def network(claim: Claim) -> nn.Module:
 @cache
 def torchvisions(name: str, num_classes: int) -> nn.Module:
     """torchvision's network of that name, of shapes alone."""
-    import torch
     import torchvision
 
+    from reference.models.shapes import shapes_only
+
     segments = {"aux_loss": True, "weights_backbone": None} if name.startswith("deeplabv3") else {}
-    with torch.device("meta"):
+    with shapes_only():
         found: nn.Module = torchvision.models.get_model(
             name, weights=None, num_classes=num_classes, **segments
         )
@@ -406,6 +406,13 @@ def byol_r5(claim: Claim) -> list[str]:
 # Checks ------------------------------------------------------------------------------------------------
 
 
+def parameters(claim: Claim) -> list[str]:
+    """How many parameters the recipe's network has, at the recipe's width."""
+    recipe = RECIPES[claim.recipe or ""]
+    model = built(recipe.model, recipe.num_classes, (("width", recipe.width), *recipe.model_args))
+    return [f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters"]
+
+
 FACTS: dict[str, Callable[[Claim], list[str]]] = {
     "r1-byol-network": byol_r1,
     "r1-seg-a-network": fully_convolutional,
@@ -421,6 +428,9 @@ FACTS: dict[str, Callable[[Claim], list[str]]] = {
     "r4-depth": depth,
     "r5-finetune-network": finetune_mlp,
     "r5-byol-network": byol_r5,
+    **dict.fromkeys(
+        (f"mnist1d-{network}-parameters" for network in ("logistic", "mlp", "cnn", "gru")), parameters
+    ),
 }
 """Claim → its facts as we find them."""
 

@@ -40,12 +40,12 @@ def byol(args: Args) -> BYOL:
 
 @cache
 def _byol(args: Args) -> BYOL:
-    import torch
     from torch import nn
 
     from reference.models.byol import BYOL
+    from reference.models.shapes import shapes_only
 
-    with torch.device("meta"):
+    with shapes_only():
         encoder: Any = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, 5))
         encoder.embedding_size = 5
         model = BYOL(encoder, hidden=8, projection=4, **dict(args))
@@ -54,11 +54,10 @@ def _byol(args: Args) -> BYOL:
 
 def network(model: str, num_classes: int) -> nn.Module:
     """One of our networks at width 1; to look at its weights, it is deep all the same."""
-    import torch
-
     from reference.models import build
+    from reference.models.shapes import shapes_only
 
-    with torch.device("meta"):
+    with shapes_only():
         empty = build(model, num_classes=num_classes, width=1)
     return filled(empty)
 

@@ -31,6 +31,9 @@ METRICS: dict[str, Metric] = {
     "knn_purity": Metric("10-NN purity of an embedding", True, 0.0, 1.0),
 }
 
+SURVEYED = ("top1", "miou", "iou")
+"""Metrics whose figures of other reports are collected."""
+
 KINDS: dict[str, str] = {
     "number": "a printed figure",
     "ordering": "one thing is better than another",
@@ -44,7 +47,7 @@ KINDS: dict[str, str] = {
 }
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "data": ("classification50", "miniimagenet", "officehome", "landcover"),
+    "data": ("classification50", "miniimagenet", "officehome", "landcover", "mnist1d", "mnist1d-shuffled"),
     "known": ("outside",),
     "metric": tuple(METRICS),
     "n_from": ("printed", "derived", "outside"),
@@ -56,15 +59,33 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReferenceClass:
+    """Which figures of other reports a printed result is compared with. Declared, never chosen by outcome.
+
+    Attributes:
+        task: the data set, as in the survey's column ``task``; the claim's own.
+        model: names of networks, or of families in ``bench.claims.survey.FAMILIES``; empty for any.
+        pretrained: initial weights, any of these; empty for any.
+        setting: setting of the task, such as ``"A"``; None for any.
+    """
+
+    task: str
+    model: tuple[str, ...] = ()
+    pretrained: tuple[str, ...] = ()
+    setting: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """One checkable statement of a report. Keys that its kind does not have are ``None`` or empty.
 
     Attributes:
         lines: lines of the report's text. The first is where it is stated, further ones repeat or
             qualify it; an architecture and a listed ``code`` give their first and last line.
+        place: where it stands in a report without line numbers: the table's row and column, or the cell.
         text: the statement in our words.
         recipe: slug of the recipe whose runs settle it.
-        source: the data it is about; the five reports used the official sets.
+        source: the data it is about; the packaged reports used the official sets.
         unstated: what the report leaves out, as recipe fields where there is one.
         illegible: the text is damaged beyond use, for the reason ``illegible_why``.
         conflicts_with: claims that cannot hold together with this one, of any report.
@@ -77,8 +98,10 @@ class Claim:
         approx: printed with "about" or "almost".
         difference_of: recipes (a, b) of a gain a - b.
         margin: what still counts as the same figure, as a fraction, where it is not the metric's usual one.
-        ratio_of, least: recipes (a, b) of a timing, and how many times as long a takes at least.
         also_differs: in what an ordering's members differ too, without credit by the report.
+        reference_class: the figures of other reports to compare it with; several where the report leaves
+            open which of them it belongs to.
+        ratio_of, least: recipes (a, b) of a timing, and how many times as long a takes at least.
         order: number claims, best first; or, where nothing is printed, recipes (``order_recipes``).
         tie: the ordering claims that its members are about equal.
         model: key of ``reference.models.MODELS`` that the listing is compared with.
@@ -121,8 +144,7 @@ class Claim:
     approx: bool = False
     difference_of: tuple[str, ...] = ()
     margin: str | None = None
-    ratio_of: tuple[str, ...] = ()
-    least: str | None = None
+    reference_class: tuple[ReferenceClass, ...] = ()
 
     order: tuple[str, ...] = ()
     order_recipes: tuple[str, ...] = ()
@@ -149,10 +171,15 @@ class Claim:
     stated: Mapping[str, str] = field(default_factory=dict, hash=False)
     code: str | None = None
 
+    ratio_of: tuple[str, ...] = ()
+    least: str | None = None
+
+    place: str | None = None
+
     @property
     def locator(self) -> str:
-        """Where it stands: ``r3:141``, or ``r3:141,186`` for several lines."""
-        return f"{self.report}:{','.join(map(str, self.lines))}"
+        """Where it stands: ``r3:141``, ``r3:141,186`` for several lines, or ``mnist1d:README table, CNN``."""
+        return f"{self.report}:{self.place or ','.join(map(str, self.lines))}"
 
     @property
     def metric_name(self) -> str | None:

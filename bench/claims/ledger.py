@@ -20,7 +20,7 @@ from reference.errors import InputError
 if TYPE_CHECKING:
     pass
 
-from bench.claims.claim import KINDS, METRICS, Claim, Ledger
+from bench.claims.claim import KINDS, METRICS, SURVEYED, Claim, Ledger, ReferenceClass
 from bench.claims.schema import (
     ARGS,
     CLAIMS,
@@ -30,6 +30,7 @@ from bench.claims.schema import (
     KEYS,
     KIND_KEYS,
     KIND_TYPES,
+    REFERENCE_KEYS,
     REQUIRED,
     SLUG,
     TEXT,
@@ -108,13 +109,47 @@ def _claim(table: dict[str, Any], head: dict[str, Any], file: str, position: int
     check_types(table, types, (*REQUIRED, *required), where)
     if not table["id"].startswith(f"{report}-"):
         raise InputError(f"{where}: id does not start with the report's, {report + '-'!r}; rename it")
+    if ("line" in table) == ("place" in table):
+        if "line" in table:
+            raise InputError(f"{where}: 'line' and 'place' both say where it stands; give one of them")
+        raise InputError(
+            f"{where}: missing key 'line'; add {KEYS['line'].said}, or 'place' where the report has no lines"
+        )
     if table.get("illegible", False) != ("illegible_why" in table):
         raise InputError(f"{where}: 'illegible = true' and 'illegible_why' go together; give both or none")
     if kind in _CHECKS:
         _CHECKS[kind](table, where)
     values = {key: frozen(value) for key, value in table.items() if key != "line"}
-    lines = table["line"] if isinstance(table["line"], list) else [table["line"]]
+    if "reference_class" in table:
+        values["reference_class"] = _reference_classes(table, where)
+    lines = table.get("line", [])
+    lines = lines if isinstance(lines, list) else [lines]
     return Claim(report=report, lines=tuple(lines), epochs_from=head.get("epochs_from", 1), **values)
+
+
+def _reference_classes(table: dict[str, Any], where: str) -> tuple[ReferenceClass, ...]:
+    """The declared classes, checked: known keys, of the claim's own data, of a metric that others print."""
+    declared = table["reference_class"]
+    classes = []
+    for reference in [declared] if isinstance(declared, dict) else declared:
+        check_types(reference, REFERENCE_KEYS, ("task",), f"{where}: reference_class")
+        if reference["task"] != table["data"]:
+            raise InputError(
+                f"{where}: reference_class: task is {reference['task']!r}; expected the claim's data,"
+                f" {table['data']!r}"
+            )
+        values = {
+            key: (value,) if isinstance(value, str) else tuple(value) for key, value in reference.items()
+        }
+        classes.append(
+            ReferenceClass(**(values | {k: reference[k] for k in ("task", "setting") if k in reference}))
+        )
+    if table["metric"] not in SURVEYED:
+        raise InputError(
+            f"{where}: reference_class: other reports are compared by {', '.join(SURVEYED)}; metric is"
+            f" {table['metric']!r}"
+        )
+    return tuple(classes)
 
 
 def _check_number(table: dict[str, Any], where: str) -> None:

@@ -74,6 +74,17 @@ _STATED = Type(
     lambda value: isinstance(value, dict) and bool(value) and all(map(_is_text, value.values())),
 )
 
+_TEXT_OR_TEXTS = Type(
+    "a text or a list of texts", lambda value: _is_text(value) or list_of(_is_text, 1)(value)
+)
+REFERENCE_KEYS: dict[str, Type] = {
+    "task": TEXT, "model": _TEXT_OR_TEXTS, "pretrained": _TEXT_OR_TEXTS, "setting": TEXT,
+}  # fmt: skip
+_REFERENCES = Type(
+    'a table such as { task = "landcover", model = "vgg16_fcn32s" }, or a list of such tables',
+    lambda value: isinstance(value, dict) or list_of(_TABLE.holds, 1)(value),
+)
+
 KEYS: dict[str, Type] = {
     "id": SLUG, "kind": TEXT, "line": _LINES, "text": TEXT, "recipe": SLUG, "source": TEXT,
     "unstated": TEXTS, "illegible": _FLAG, "illegible_why": TEXT, "conflicts_with": _SLUGS, "note": TEXT,
@@ -83,12 +94,12 @@ KEYS: dict[str, Type] = {
     "difference_of": Type("two recipe slugs", list_of(is_slug, 2, 2)),
     "order": Type("a list of at least two claim ids", list_of(is_slug, 2)),
     "order_recipes": Type("a list of at least two recipe slugs", list_of(is_slug, 2)),
-    "also_differs": TEXTS, "margin": _NUMBER, "least": _NUMBER,
+    "also_differs": TEXTS, "margin": _NUMBER,
     "ratio_of": Type("two recipe slugs", list_of(is_slug, 2, 2)),
     "tie": _FLAG, "model": TEXT, "facts": Type("a list of at least one text", list_of(_is_text, 1)),
     "damage": TEXTS, "formula": TEXT, "implements": TEXT, "predicate": TEXT, "args": _TABLE,
     "tested_by": _SLUGS, "shows": TEXT, "epochs": INDICES, "images": TEXTS, "stages": TEXTS,
-    "stated": _STATED, "code": TEXT,
+    "stated": _STATED, "code": TEXT, "reference_class": _REFERENCES, "place": TEXT, "least": _NUMBER,
 }  # fmt: skip
 
 _EPOCH = Type(
@@ -102,9 +113,10 @@ ARGS: dict[str, Type] = {
 }  # fmt: skip
 """What a predicate's argument may be, by its annotation."""
 
-REQUIRED = ("id", "kind", "line", "text")
+REQUIRED = ("id", "kind", "text")
 _COMMON = (
-    *REQUIRED, "recipe", "source", "unstated", "illegible", "illegible_why", "conflicts_with", "note",
+    *REQUIRED, "line", "place", "recipe", "source", "unstated", "illegible", "illegible_why",
+    "conflicts_with", "note",
 )  # fmt: skip
 
 KIND_KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -112,7 +124,7 @@ KIND_KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("metric", "value", "unit", "data", "split"),
         (
             "class_index", "derived_from", "n", "n_from", "runs", "epoch", "selection", "approx",
-            "difference_of", "margin",
+            "difference_of", "margin", "reference_class",
         ),
     ),
     "ordering": (

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from reference.data.listing import is_folder
 from reference.errors import InputError
@@ -30,12 +33,11 @@ class Finding:
 
 def examine(out: Path, cache: Path, data: Path | None, weights: Path | None) -> list[Finding]:
     """All checks, in the order in which one depends on another."""
-    pair = _torch_and_torchvision()
-    usable = pair.verdict != BROKEN
-    findings = [_python(), pair, *([_gpu()] if usable else [])]
+    pair, seen = _torch_and_torchvision(weights)
+    findings = [_python(), pair, *([_gpu(seen)] if seen else [])]
     findings += [_writable("results", out), _writable("cache", cache), _disk(out), _data(data)]
-    if usable:
-        findings.append(_weights(weights))
+    if seen:
+        findings.append(Finding(**seen["weights"]))
     return [*findings, _closing(findings)]
 
 
@@ -44,19 +46,48 @@ def _python() -> Finding:
     return Finding("python", OK if sys.version_info >= (3, 11) else BROKEN, said)
 
 
-def _torch_and_torchvision() -> Finding:
-    """Imports both in a process of its own: a mismatch may end it, and half an import stays half."""
+def _torch_and_torchvision(weights: Path | None) -> tuple[Finding, dict[str, Any] | None]:
+    """Loads both in a process of its own, since a mismatch may end it; and what ``probe`` saw there."""
     try:
         have = {name: version(name) for name in ("torch", "torchvision")}
     except PackageNotFoundError as error:
-        return Finding("torch", BROKEN, f"{error.name} is not installed; pip install -e .")
-    program = "import torch, torchvision; torchvision.ops.nms(torch.rand(1, 4), torch.rand(1), 0.5)"
+        return Finding("torch", BROKEN, f"{error.name} is not installed; pip install -e ."), None
+    program = f"from bench.cli import doctor; doctor.probe({str(weights or '')!r})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     both = f"torch {have['torch']}, torchvision {have['torchvision']}"
     if done.returncode == 0:
-        return Finding("torch", OK, both)
+        return Finding("torch", OK, both), json.loads(done.stdout.splitlines()[-1])
     cause = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
-    return Finding("torch", BROKEN, f"{both} do not work together ({cause}); {_advice(have)}")
+    return Finding("torch", BROKEN, f"{both} do not work together ({cause}); {_advice(have)}"), None
+
+
+def probe(weights: str) -> None:
+    """Print what a process with torch sees, as JSON: its GPUs, and the weights in a folder ("": the default).
+
+    torchvision's compiled operators show whether it fits torch. Its Python code takes longer to import than
+    torch itself, so it is imported only where the operators cannot be loaded: its error says why.
+    """
+    import torch
+
+    boxes, scores = torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.ones(1)
+    place = find_spec("torchvision")
+    assert place is not None
+    assert place.origin is not None
+    try:
+        for library in Path(place.origin).parent.glob("_C*.so"):
+            torch.ops.load_library(library)  # type: ignore[no-untyped-call]
+        torch.ops.torchvision.nms(boxes, scores, 0.5)
+    except (OSError, RuntimeError, AttributeError):
+        import torchvision
+
+        torchvision.ops.nms(boxes, scores, 0.5)
+    gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    seen = {
+        "built": torch.version.cuda,
+        "gpus": [(gpu.name, gpu.total_memory) for gpu in gpus],
+        "weights": asdict(_weights(Path(weights) if weights else None)),
+    }
+    print(json.dumps(seen))
 
 
 def _advice(have: dict[str, str]) -> str:
@@ -70,14 +101,11 @@ def _advice(have: dict[str, str]) -> str:
     return "take a pair that was released together: pip install --force-reinstall torch torchvision"
 
 
-def _gpu() -> Finding:
-    import torch
-
-    if torch.cuda.is_available():
-        memory = torch.cuda.get_device_properties(0).total_memory / 1e9
-        said = f"{torch.cuda.device_count()} × {torch.cuda.get_device_name()}, {memory:.0f} GB"
-        return Finding("gpu", OK, said)
-    built = "torch is built without CUDA" if torch.version.cuda is None else "torch finds no CUDA device"
+def _gpu(seen: dict[str, Any]) -> Finding:
+    if seen["gpus"]:
+        name, memory = seen["gpus"][0]
+        return Finding("gpu", OK, f"{len(seen['gpus'])} × {name}, {memory / 1e9:.0f} GB")
+    built = "torch is built without CUDA" if seen["built"] is None else "torch finds no CUDA device"
     return Finding("gpu", NOTE, f"none: {built}; everything runs on the CPU")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,14 @@ def claims() -> Rows:
     ]
 
 
+def others() -> Rows:
+    """One row a figure of another report; a value is the printed string."""
+    from bench.claims.survey import COLUMNS, load_others
+
+    shown = [column for column in COLUMNS if column not in ("class_iou", "note", "where", "checked")]
+    return [{column: getattr(figure, column) for column in shown} for figure in load_others()]
+
+
 def models() -> Rows:
     """One row a network, read from the source of the registry."""
     folder = Path(reference.__file__).parent / "models"
@@ -95,24 +103,32 @@ def runs(found: Sequence[Record]) -> Rows:
     ]
 
 
-def grades(out: Path, found: Sequence[Record], only: Collection[str] | None = None) -> Rows:
-    """One row a claim: its verdict from the records found in a folder, and what the audit flags beside it.
+def grades(out: Path, found: Sequence[Record], asked: Sequence[str]) -> Rows:
+    """One row a claim: its grade from the records in a folder, what the audit flags, what others got.
 
     Args:
-        only: ids of the claims that are asked for; None for all.
+        asked: ids of claims and reports; all claims if none.
     """
     from bench import audit
-    from bench.grading import alignment, grader
+    from bench.grading import alignment, grader, kept_checks, others_survey
 
     ledgers = load_ledgers()
-    rows = grader.grade_all(
-        ledgers,
-        found,
-        alignment_green=alignment.is_green(out),
-        folder=out,
-        flags=audit.flags(audit.audit(ledgers)),
-        only=only,
-    )
+    compared = others_survey.gather(ledgers)
+    wanted = {
+        claim.id
+        for ledger in ledgers
+        for claim in ledger.claims
+        if not asked or ledger.report in asked or claim.id in asked
+    }
+    with kept_checks.kept():
+        rows = grader.grade_all(
+            ledgers,
+            found,
+            alignment_green=alignment.is_green(out),
+            folder=out,
+            flags=audit.flags(audit.audit(ledgers)),
+            only=wanted,
+        )
     return [
         {
             "claim": row.claim.id,
@@ -122,8 +138,10 @@ def grades(out: Path, found: Sequence[Record], only: Collection[str] | None = No
             "measured": _said(row.measured) if row.measured else None,
             "why": row.sentence,
             "rehearsal": row.rehearsal or None,
+            "others": compared.sentences(row.claim),
         }
         for row in rows
+        if row.claim.id in wanted
     ]
 
 

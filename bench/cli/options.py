@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterable
 from enum import StrEnum
@@ -21,12 +22,29 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="bench",
     help="Does this number hold? Runs reference recipes and grades the claims of reports.",
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
 Options = TypeVar("Options")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(version("reproducibility-bench"))
+        raise typer.Exit
+
+
+@app.callback()
+def _bench(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Does this number hold? Runs reference recipes and grades the claims of reports."""
+
 
 RUNS = Path("runs")
 RESULTS = Path("results")
@@ -37,6 +55,7 @@ class What(StrEnum):
     claims = "claims"
     models = "models"
     runs = "runs"
+    others = "others"
 
 
 class Format(StrEnum):
@@ -57,6 +76,22 @@ ClaimsOption = Annotated[
     list[Path] | None,
     typer.Option("--claims", envvar="BENCH_CLAIMS", help="Claims file of a report of your own; repeatable."),
 ]
+OthersOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--others", envvar="BENCH_OTHERS", help="CSV of what other reports print, of your own; repeatable."
+    ),
+]
+
+
+def add_surveys(own: list[Path] | None) -> None:
+    """Make surveys of one's own known to this process, checked."""
+    if own:
+        from bench.claims import survey
+
+        survey.ADDED_SURVEYS += own
+        survey.load_others()
+
 
 MaskValuesOption = Annotated[
     str | None,
@@ -100,8 +135,12 @@ def add_recipes(own: list[Path] | None, recipe_files: list[Path] | None) -> None
         run_recipe_files(recipe_files or (), say=lambda line: print(line, file=sys.stderr))
 
 
+BY_NAME_ONLY = ("mnist1d-gru", "mnist1d-shuffled-gru")
+"""Left out where a report's name stands for its recipes: a minute or more a seed, the others seconds."""
+
+
 def chosen_recipes(slugs: list[str] | None, every: bool) -> list[Recipe]:
-    """The recipes of those names, each once; a report's name stands for all of its recipes."""
+    """The recipes of those names, each once; a report's name stands for its recipes but ``BY_NAME_ONLY``."""
     from reference.recipes import RECIPES
 
     if every:
@@ -112,11 +151,21 @@ def chosen_recipes(slugs: list[str] | None, every: bool) -> list[Recipe]:
         raise InputError("no recipe named; name some (bench list recipes) or say --all")
     of: dict[str, list[str]] = {slug: [slug] for slug in RECIPES}
     for slug, recipe in RECIPES.items():
+        if slug in BY_NAME_ONLY:
+            continue
         of.setdefault(recipe.report, []).append(slug)
     for slug in slugs:
         if slug not in of:
             refuse_name("recipe", slug, of)
     return [RECIPES[slug] for slug in dict.fromkeys(one for name in slugs for one in of[name])]
+
+
+def left_out(slugs: Iterable[str], chosen: Iterable[Recipe]) -> list[str]:
+    """Recipes of ``BY_NAME_ONLY`` whose report was named, and which are not among those chosen."""
+    from reference.recipes import RECIPES
+
+    names, taken = set(slugs), {recipe.slug for recipe in chosen}
+    return [slug for slug in BY_NAME_ONLY if RECIPES[slug].report in names and slug not in taken]
 
 
 def data_folder(data: str) -> Path | None:
@@ -129,6 +178,35 @@ def data_folder(data: str) -> Path | None:
             f"--data {data}: no such folder; give 'synthetic' or a folder that holds p1_data or p2_data"
         )
     return Path(data)
+
+
+def records_folder(out: Path) -> Path:
+    """The folder to read records from: ``runs`` where it has some, else the published ``results``.
+
+    Says on standard error which one it is where that is not the folder that was asked for.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    if out != RUNS:
+        if not out.is_dir():
+            raise InputError(f"--out {out}: no such folder; give one that holds records")
+        return out
+    if (RUNS / "records").is_dir() or not (RESULTS / "records").is_dir():
+        return out
+    print(f"{RUNS}/ holds no records: these are the published ones, of {RESULTS}/", file=sys.stderr)
+    return RESULTS
+
+
+def readable(message: str) -> str:
+    """A refusal of the command line in our words: no name of a library's error, and the nearest choice."""
+    message = message.replace("Value error, ", "")
+    refusal = re.search(r"'([^']*)' is not one of ('.*')\.$", message)
+    if refusal is None:
+        return message
+    choices = re.findall(r"'([^']*)'", refusal[2])
+    near = difflib.get_close_matches(refusal[1], choices, n=1, cutoff=0.5)
+    return f"{message[:-1]}; did you mean {near[0]!r}?" if near else message
 
 
 def refuse_name(kind: str, name: str, known: Iterable[str]) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -48,9 +49,11 @@ def plan_(
     if dtype not in ("float32", "bfloat16"):
         refuse_name("--dtype", dtype, ["float32", "bfloat16"])
     result = results.read(throughput) if throughput else hours.of_a_gpu(results.read_all(out))
-    basis = hours.Basis.of(result, dtype, records.read_all(out))
+    counted = hours.counted_before()
+    basis = replace(hours.Basis.of(result, dtype, records.read_all(out)), counted=counted)
     claims = [claim for ledger in load_ledgers() for claim in ledger.claims]
     jobs = hours.plan(RECIPES, claims, basis, tier=tier.value)
+    counted.save()
     lines = hours.closing(jobs, claims, basis, tier=tier.value)
     if gpus is not None:
         from bench.plan import makespan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,17 +16,34 @@ from bench.cli.options import (
     ClaimsOption,
     Format,
     FormatOption,
+    OthersOption,
     OutOption,
     RecipesOption,
     Tier,
     What,
     add_recipes,
     add_reports,
+    add_surveys,
     app,
     chosen_recipes,
+    records_folder,
     refuse_name,
 )
 from bench.cli.printing import print_rows, warn_of_refused
+from reference.errors import InputError
+
+
+class AuditFormat(StrEnum):
+    table = "table"
+    json = "json"
+    markdown = "markdown"
+    sarif = "sarif"
+    github = "github"
+
+
+class FailOn(StrEnum):
+    certain = "certain"
+    strong = "strong"
 
 
 @app.command("list")
@@ -35,20 +53,23 @@ def list_(
     out: OutOption = RUNS,
     own: ClaimsOption = None,
     recipe_files: RecipesOption = None,
+    surveys: OthersOption = None,
 ) -> None:
-    """List what there is: recipes, claims, models or runs."""
+    """List what there is: recipes, claims, models, runs, or what others got."""
     if what in (What.recipes, What.models):
         add_recipes(own, recipe_files)
     else:
         add_reports(own)
+    add_surveys(surveys)
     from bench.cli import list_rows
     from bench.runs import records
 
-    found = records.find(out) if what is What.runs else records.Found([], [])
+    found = records.find(records_folder(out)) if what is What.runs else records.Found([], [])
     listings: dict[What, Callable[[], list_rows.Rows]] = {
         What.recipes: list_rows.recipes,
         What.claims: list_rows.claims,
         What.models: list_rows.models,
+        What.others: list_rows.others,
         What.runs: lambda: list_rows.runs(found.readable),
     }
     print_rows(listings[what](), output)
@@ -64,64 +85,111 @@ def grade(
     out: OutOption = RUNS,
     own: ClaimsOption = None,
     recipe_files: RecipesOption = None,
+    surveys: OthersOption = None,
 ) -> None:
     """Grade claims from the records of a folder."""
     add_recipes(own, recipe_files)
+    add_surveys(surveys)
     from bench.claims.ledger import load_ledgers
     from bench.cli import left_out, list_rows
     from bench.grading import alignment
     from bench.runs import records
 
-    found = records.find(out)
-    of = {ledger.report: [claim.id for claim in ledger.claims] for ledger in load_ledgers()}
-    known = {*of, *(claim for own_claims in of.values() for claim in own_claims)}
+    known = {name for ledger in load_ledgers() for name in (ledger.report, *(c.id for c in ledger.claims))}
     for claim in claims or ():
         if claim not in known:
             refuse_name("claim", claim, known)
-    wanted = {name for claim in claims or () for name in (claim, *of.get(claim, ()))}
-    rows = list_rows.grades(out, found.readable, wanted if claims else None)
+    folder = records_folder(out)
+    found = records.find(folder)
+    rows = list_rows.grades(folder, found.readable, claims or ())
     print_rows(rows, output)
     if any(alignment.WANTED in str(row["why"]) for row in rows):
-        print(alignment.how_to(out), file=sys.stderr)
+        print(alignment.how_to(folder), file=sys.stderr)
     warn_of_refused(found.refused)
-    for line in left_out.lines(out, found.readable, {str(row["claim"]) for row in rows}):
+    for line in left_out.lines(folder, found.readable, {str(row["claim"]) for row in rows}):
         print(f"note: {line}", file=sys.stderr)
 
 
 @app.command()
 def audit(
     reports: Annotated[
-        list[str] | None, typer.Argument(help="r1 … r5, or claims files of your own.", metavar="REPORT…")
+        list[str] | None,
+        typer.Argument(
+            help="mnist1d, r1 … r5, claims files, or files with tables (.md .csv .tex .txt .log …)",
+            metavar="REPORT… | FILE…",
+        ),
     ] = None,
-    output: FormatOption = Format.table,
+    output: Annotated[AuditFormat, typer.Option("--format", help="How to print it.")] = AuditFormat.table,
     own: ClaimsOption = None,
+    fail_on: Annotated[
+        FailOn | None,
+        typer.Option("--fail-on", help="Exit with 1 if anything so strong speaks against a figure."),
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Tables: show how each column was read.")
+    ] = False,
+    n: Annotated[int | None, typer.Option("--n", help="Tables: images that each accuracy is of.")] = None,
+    runs: Annotated[
+        int | None, typer.Option("--runs", help="Tables: runs that each figure is a mean of.")
+    ] = None,
+    unit: Annotated[str, typer.Option("--unit", help="Tables: percent or fraction.")] = "",
+    mean: Annotated[
+        list[str] | None,
+        typer.Option("--mean", metavar="MEAN=FIRST..LAST", help="Tables: what a mean is of; repeatable."),
+    ] = None,
+    to_claims: Annotated[
+        Path | None, typer.Option("--to-claims", metavar="FILE", help="Tables: also write a claims file.")
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="The split that --to-claims writes.")] = "",
+    data: Annotated[str, typer.Option("--data", help="The data set that --to-claims writes.")] = "",
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, help="Tables: most findings shown of a verdict.")
+    ] = 20,
 ) -> None:
-    """Check reports against themselves and each other; trains nothing."""
+    """Check reports, or the tables of any file, against themselves; trains nothing."""
     from bench import audit as auditing
     from bench.claims.ledger import load_ledger, load_ledgers
 
     names = reports or []
-    files = [name for name in names if name.endswith(".toml")]
+    files = [Path(name) for name in names if Path(name).suffix not in ("", ".toml")]
+    if files:
+        from bench.audit.tables.command import audit_tables, table_options
+
+        if len(files) < len(names):
+            raise InputError(
+                f"{files[0]}: files with tables are audited alone, without reports and claims files"
+            )
+        options = table_options(n=n, runs=runs, split=split, data=data, unit=unit, means=mean or ())
+        status = audit_tables(
+            files, options, form=output, explain=explain, to_claims=to_claims, fail_on=fail_on, limit=limit
+        )
+        raise typer.Exit(status)
+    if output in (AuditFormat.sarif, AuditFormat.github) or explain or n or runs or unit or mean or to_claims:
+        raise InputError("sarif, github and the options of tables need a file with tables, such as paper.md")
+    claims_files = [name for name in names if name.endswith(".toml")]
     # a claims file's recipes are not run for this: trains nothing, executes nothing
-    ledgers = {ledger.report: ledger for ledger in load_ledgers([*files, *(own or ())])}
-    wanted = [load_ledger(file).report for file in files]
+    ledgers = {ledger.report: ledger for ledger in load_ledgers([*claims_files, *(own or ())])}
+    wanted = [load_ledger(file).report for file in claims_files]
     for name in names:
-        if name not in ledgers and name not in files:
+        if name not in ledgers and name not in claims_files:
             refuse_name("report", name, ledgers)
     wanted += [name for name in names if name in ledgers]
     chosen = [ledgers[name] for name in dict.fromkeys(wanted)] or list(ledgers.values())
     findings = auditing.audit(chosen)
-    if output is Format.markdown:
-        print(auditing.page(chosen, findings))
-        return
     rows = auditing.rows(findings)
-    if output is Format.json:
-        print_rows(rows, output)
+    if output is AuditFormat.markdown:
+        print(auditing.page(chosen, findings))
+    elif output is AuditFormat.json:
+        print_rows(rows, Format.json)
     else:
         shown = ("verdict", "strength", "check", "flag", "finding", "where")
-        print_rows([{name: row[name] for name in shown} for row in rows], output)
+        print_rows([{name: row[name] for name in shown} for row in rows], Format.table)
         for ledger in chosen:
             print(f"\n{auditing.paragraph(ledger, findings)}")
+    if fail_on is not None and any(
+        found.verdict == "against" and found.strength in ("certain", fail_on) for found in findings
+    ):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -130,15 +198,21 @@ def report(
     check: Annotated[bool, typer.Option("--check", help="Only say whether the tables are stale.")] = False,
     own: ClaimsOption = None,
     recipe_files: RecipesOption = None,
+    surveys: OthersOption = None,
 ) -> None:
     """Write tables and pages from the records of a folder."""
     add_recipes(own, recipe_files)
+    add_surveys(surveys)
     from bench.claims.ledger import load_ledgers
+    from bench.grading import kept_checks
     from bench.pages import build
     from bench.runs import records
 
+    if not any(records.paths(out)):
+        raise InputError(f"--out {out}: holds no records to report on; bench run --out {out} makes some")
     if check:
-        stale = build.check(out, load_ledgers())
+        with kept_checks.kept():
+            stale = build.check(out, load_ledgers())
         for line in stale:
             print(line, file=sys.stderr)
         if stale:
@@ -147,7 +221,9 @@ def report(
         print(f"{out}: tables are those of the records")
         return
     found = records.find(out)
-    for path in build.write_all(out, load_ledgers(), found):
+    with kept_checks.kept():
+        written = build.write_all(out, load_ledgers(), found)
+    for path in written:
         print(path)
     warn_of_refused(found.refused)
 
@@ -161,11 +237,16 @@ def publish(
     dirty: Annotated[bool, typer.Option("--dirty", help="Also runs of uncommitted or unknown code.")] = False,
     own: ClaimsOption = None,
     recipe_files: RecipesOption = None,
+    surveys: OthersOption = None,
 ) -> None:
     """Copy chosen records and figures into the tracked results and write its tables anew."""
     add_recipes(own, recipe_files)
+    add_surveys(surveys)
+    from bench.grading import kept_checks
     from bench.pages.publish import publish as copy
 
     chosen = [recipe.slug for recipe in chosen_recipes(slugs, every=False)] if slugs else None
-    for path in copy(source, out, slugs=chosen, tier=tier and tier.value, allow_dirty=dirty):
+    with kept_checks.kept():
+        written = copy(source, out, slugs=chosen, tier=tier and tier.value, allow_dirty=dirty)
+    for path in written:
         print(path)

@@ -20,6 +20,7 @@ from bench.runs import interruption
 from reference.errors import InputError
 
 if TYPE_CHECKING:
+    from bench.cli.verdict_lines import VerdictLines
     from bench.runs.records import Record
     from bench.runs.run_plan import Run
     from reference.recipes.recipe import Recipe
@@ -36,6 +37,7 @@ from bench.cli.options import (
     app,
     chosen_recipes,
     data_folder,
+    left_out,
     mask_values_of,
     refuse_name,
     taken_as,
@@ -48,9 +50,17 @@ class RunOptions:
 
     slugs: Annotated[list[str] | None, typer.Argument(help="Recipes to run.", metavar="SLUG…")] = None
     every: Annotated[bool, typer.Option("--all", help="Every recipe that can run here.")] = False
-    tier: Annotated[Tier, typer.Option(help="How far to scale the runs down.")] = Tier.smoke
+    tier: Annotated[
+        Tier | None, typer.Option(help="How far to scale the runs down; default smoke, of MNIST-1D full.")
+    ] = None
     data: Annotated[str, typer.Option(help="'synthetic', or a folder in the official layout.")] = "synthetic"
-    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds; runs seeds 0 to N−1.")] = 1
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of seeds; runs seeds 0 to N−1. Default 1, of MNIST-1D 3."),
+    ] = None
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Runs at a time; default 1, of MNIST-1D one a core.")
+    ] = None
     init: Annotated[str | None, typer.Option(help="'scratch' instead of the recipe's weights.")] = None
     weights: Annotated[Path | None, typer.Option(help="Folder with pretrained weights.")] = None
     backbone: Annotated[
@@ -60,6 +70,9 @@ class RunOptions:
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16 (autocast).")] = "float32"
     micro_batch: Annotated[
         int | None, typer.Option(min=2, help="Most images to train on at once; a deviation.")
+    ] = None
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Shorten the schedule to so many epochs; a deviation.")
     ] = None
     channels_last: Annotated[bool, typer.Option("--channels-last", help="Memory layout NHWC.")] = False
     compiled: Annotated[bool, typer.Option("--compile", help="torch.compile, eager where it fails.")] = False
@@ -92,8 +105,10 @@ def run(options: RunOptions) -> None:
     _check(options)
     add_recipes(options.own, options.recipe_files)
     recipes = chosen_recipes(options.slugs, options.every)
+    for slug in left_out(options.slugs or (), recipes):
+        print(f"{slug}: left out, since it takes a minute or more a seed; name it to run it", flush=True)
     if options.own:
-        _check_runnable(recipes, options.tier.value)
+        _check_runnable(recipes, options.tier and options.tier.value)
     statuses = local(options, recipes) if options.address is None else on_cluster(options, recipes)
     if any(status != "ok" for status in statuses):
         raise typer.Exit(1)
@@ -114,6 +129,9 @@ def _check(options: RunOptions) -> None:
         from bench.runs import tensorboard_events
 
         tensorboard_events.check_installed()
+    alone = options.address is None and "WORLD_SIZE" not in os.environ
+    if (options.jobs or 1) > 1 and (not alone or options.own or options.tensorboard):
+        raise InputError(f"--jobs {options.jobs}: for packaged recipes on one machine, without --tensorboard")
     if options.address is None:
         if options.shared is not None:
             raise InputError("--shared: a folder for the nodes of a cluster; name that with --cluster")
@@ -131,19 +149,29 @@ def _check(options: RunOptions) -> None:
 
 
 def local(options: RunOptions, recipes: Sequence[Recipe]) -> list[str]:
-    """Run what is missing one after another in this process; the status of each."""
-    from bench.runs import run_plan
+    """Run what is missing, in this process or, where runs are small, side by side; the status of each."""
+    from bench.cli.verdict_lines import VerdictLines
+    from bench.runs import run_plan, side_by_side
     from reference.training import distributed
 
     device = run_plan.choose_device(options.device)
     _join(device)
     todo = _missing(options, recipes, device)
+    workers = 1
+    if distributed.world().size == 1 and not (options.own or options.tensorboard):
+        workers = side_by_side.workers_for(todo, options.jobs)
+    resume, verdicts = options.resume and not options.again, VerdictLines(todo, options.out)
+    if workers > 1:
+        return _run_side_by_side(
+            todo, options.out, options.weights, workers=workers, resume=resume, verdicts=verdicts
+        )
     statuses = _run_all(
         todo,
         options.out,
         options.weights,
-        resume=options.resume and options.again is None,
+        resume=resume and options.again is None,
         tensorboard=options.tensorboard,
+        verdicts=verdicts,
     )
     distributed.leave()
     return statuses
@@ -186,7 +214,7 @@ def _missing(options: RunOptions, recipes: Sequence[Recipe], device: str) -> lis
     runs, absent = distributed.rank0_first(
         lambda: run_plan.plan(
             recipes,
-            tier=options.tier.value,
+            tier=options.tier and options.tier.value,
             data=data_folder(options.data),
             seeds=options.seeds,
             init=options.init,
@@ -195,6 +223,7 @@ def _missing(options: RunOptions, recipes: Sequence[Recipe], device: str) -> lis
             cache=options.cache or options.out / "cache",
             backbone=options.backbone,
             micro_batch=options.micro_batch,
+            epochs=options.epochs,
             mask_values=mask_values_of(options.mask_values),
             notice=lambda line: print(line, file=sys.stderr),
             again=options.again or "",
@@ -231,7 +260,7 @@ def _join(kind: str) -> None:
         print(f"{world.size} processes divide each batch; if one is lost, go on with: {command}", flush=True)
 
 
-def _check_runnable(chosen: Iterable[Recipe], tier: str) -> None:
+def _check_runnable(chosen: Iterable[Recipe], tier: str | None) -> None:
     """Recipes of one's own, and those that they start from, before anything is trained."""
     from dataclasses import replace
 
@@ -245,28 +274,31 @@ def _check_runnable(chosen: Iterable[Recipe], tier: str) -> None:
         recipes |= {start: RECIPES[start]} if start in RECIPES else {}
     for slug, recipe in recipes.items():
         if slug in added.SLUGS:
-            scaled, _ = tiers.apply(recipe, tier)
-            added.check_runnable(
-                replace(scaled, init=recipe.init)
-            )  # as printed, though a tier may do without
+            scaled, _ = tiers.apply(recipe, tier or tiers.default(recipe))
+            # as printed, though a tier may do without
+            added.check_runnable(replace(scaled, init=recipe.init))
 
 
 def _run_all(
-    todo: Sequence[Run], out: Path, weights: Path | None, *, resume: bool, tensorboard: bool = False
+    todo: Sequence[Run],
+    out: Path,
+    weights: Path | None,
+    *,
+    resume: bool,
+    tensorboard: bool,
+    verdicts: VerdictLines,
 ) -> list[str]:
     """Run one after another, showing progress; the status of each."""
-    from bench.runs import execute
+    from bench.runs import execute, records
     from bench.runs.progress import RunProgress
     from reference.training import distributed
 
-    statuses = []
+    statuses: list[str] = []
+    written: Path | None = None
     for position, one in enumerate(todo, start=1):
         interruption.check()
         label = f"[{position}/{len(todo)}] {one.label}"
-        data = one.dataset
-        kind = data.source if data.source == "synthetic" else f"{data.source} data {data.name}"
-        counts = f"{len(data.train.ids)} train + {len(data.val.ids)} val images"
-        print(f"{label}: {one.tier} tier on {kind}, {counts}, {one.numerics.device}", flush=True)
+        print(f"{label}: {_described(one)}", flush=True)
         if one.start is not None and not one.start.weights(out).exists():
             print(f"{label}: not started: {one.start.printed.slug} left no weights", file=sys.stderr)
             statuses.append("not started")
@@ -285,8 +317,44 @@ def _run_all(
                 one, out, weights=weights, resume=resume, progress=partial(_tell, shown), notice=notice
             )
         print(f"{label}: {_summary(record)}", flush=True)
+        written = records.path_of(out, record)
         statuses.append(record.status)
+        verdicts.finished(one)
+    if written is not None:
+        print(f"record: {written}; next: bench grade --out {out}, bench report --out {out}", flush=True)
     return statuses
+
+
+def _described(run: Run) -> str:
+    """Tier, data and device of a run, in words."""
+    data = run.dataset
+    kind = data.source if data.source == "synthetic" else f"{data.source} data {data.name}"
+    things = "signals" if data.train.images.ndim == 2 else "images"
+    counts = f"{len(data.train.ids)} train + {len(data.val.ids)} val {things}"
+    return f"{run.tier} tier on {kind}, {counts}, {run.numerics.device}"
+
+
+def _run_side_by_side(
+    todo: Sequence[Run],
+    out: Path,
+    weights: Path | None,
+    *,
+    workers: int,
+    resume: bool,
+    verdicts: VerdictLines,
+) -> list[str]:
+    """Run several at a time, a line as each ends; the status of each."""
+    from bench.runs import side_by_side
+
+    kinds = "; ".join(dict.fromkeys(map(_described, todo)))
+    print(f"{len(todo)} runs, {workers} at a time: {kinds}", flush=True)
+
+    def told(position: int, record: Record) -> None:
+        one = todo[position]
+        print(f"[{position + 1}/{len(todo)}] {one.label}: {_summary(record)}", flush=True)
+        verdicts.finished(one)
+
+    return side_by_side.run_all(todo, out, workers=workers, weights=weights, resume=resume, told=told)
 
 
 def _tell(listeners: Sequence[Callable[[Progress], None]], progress: Progress) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -33,7 +33,8 @@ from reference.recipes import RECIPES
 from reference.recipes.recipe import Assumption, Recipe
 
 
-def checks() -> Mapping[str, Callable[[], tuple[Any, Any]]]:
+@cache
+def checks() -> dict[str, Callable[[], tuple[Any, Any]]]:
     """Deterministic claims that code settles: claim id → (what is printed, what we compute)."""
     # Imported here: a claim that runs decide needs none of them.
     from bench import checks as claim_checks

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench import audit
 from bench.claims.claim import Ledger
-from bench.grading import alignment
+from bench.grading import alignment, others_survey
 from bench.grading.grader import grade_all
 from bench.grading.groups import Runs
 from bench.pages import (
@@ -15,6 +15,7 @@ from bench.pages import (
     finetuning_settings,
     html_page,
     leaderboard,
+    others_page,
     published_pictures,
     reliability,
     throughput_page,
@@ -47,14 +48,19 @@ def render(folder: Path, ledgers: Iterable[Ledger], found: Found | None = None) 
     boards = leaderboard.boards(rows, runs, folder)
     across, apart = finetuning_settings.page(known, runs, folder), ablation_tables.page(known, runs)
     comparisons = {"Settings A to E across reports": across, "Ablations": apart}
-    pages = {f"reports/{ledger.report}.md": report_page(ledger, rows, readable, findings) for ledger in known}
+    others = others_survey.gather(known)
+    pages = {
+        f"reports/{ledger.report}.md": report_page(ledger, rows, readable, findings, others)
+        for ledger in known
+    }
     pages |= {
         "claims.md": claims_page(rows, known) + _refused(refused),
         "audit.md": audit.page(known, findings),
         "settings.md": across,
         "ablations.md": apart,
-        "index.html": html_page.page(known, rows, runs, findings, boards, comparisons, folder),
+        "index.html": html_page.page(known, rows, runs, findings, boards, comparisons, others, folder),
         "LEADERBOARD.md": leaderboard.page(boards),
+        others_page.PAGE: others_page.page(others, folder),
     }
     if (folder / reliability.FILE).exists():
         pages[reliability.PAGE] = reliability.page(folder)
@@ -74,8 +80,11 @@ def write_all(folder: Path, ledgers: Iterable[Ledger], found: Found | None = Non
     """Write every page into ``folder``; the files written. Pages of reports that are gone are removed."""
     for place in (folder, folder / "reports"):
         remove_leftovers(place, older_than=STALE_SECONDS)
-    drawn = throughput_page.draw(results.read_all(folder), folder)  # first: its page names their hashes
-    pages = render(folder, ledgers, found)
+    known = tuple(ledgers)
+    # first: their pages name the pictures' hashes
+    drawn = throughput_page.draw(results.read_all(folder), folder)
+    drawn += others_page.draw(others_survey.gather(known), folder)
+    pages = render(folder, known, found)
     for name, text in pages.items():
         write_atomically(folder / name, text.encode())
     for name in _surplus_pages(folder, pages):
@@ -85,8 +94,8 @@ def write_all(folder: Path, ledgers: Iterable[Ledger], found: Found | None = Non
 
 def check(folder: Path, ledgers: Iterable[Ledger]) -> list[str]:
     """One line for every generated file that is stale, missing or surplus; none if all is as it should be."""
-    found = records.find(folder)
-    pages = render(folder, ledgers, found)
+    found, known = records.find(folder), tuple(ledgers)
+    pages = render(folder, known, found)
     wrong = []
     for name, text in pages.items():
         path = folder / name
@@ -96,7 +105,11 @@ def check(folder: Path, ledgers: Iterable[Ledger]) -> list[str]:
             wrong.append(f"{name}: stale: differs from what the records give")
     wrong += [f"{name}: surplus: nothing to write it from" for name in _surplus_pages(folder, pages)]
     wrong += [f"unreadable: {line}" for line in found.refused]
-    return wrong + _check_figures(folder, pages, found.readable)
+    drawn = [
+        *throughput_page.pictures(results.read_all(folder)),
+        *others_page.pictures(others_survey.gather(known)),
+    ]
+    return wrong + _check_figures(folder, pages, found.readable, drawn)
 
 
 def _surplus_pages(folder: Path, pages: Mapping[str, str]) -> list[str]:
@@ -109,14 +122,18 @@ def _surplus_pages(folder: Path, pages: Mapping[str, str]) -> list[str]:
     return sorted(name for name in there if name not in pages)
 
 
-def _check_figures(folder: Path, pages: Mapping[str, str], readable: Iterable[Record]) -> list[str]:
+def _check_figures(
+    folder: Path, pages: Mapping[str, str], readable: Iterable[Record], drawn: Iterable[str]
+) -> list[str]:
     """Pictures against the hashes in the records; in a published folder, those that no page shows as well.
+
+    Pages name the hashes of the pictures that are ``drawn`` for them.
 
     A folder of runs holds every picture that was drawn, a published one only those that a page shows.
     """
     wrong, shown = [], published_pictures.shown(pages)
     index = published_pictures.read_index(folder)
-    named = set(throughput_page.pictures(results.read_all(folder)))
+    named = set(drawn)
     for record in readable:
         for figure in record.figures:
             file = figure["file"]

@@ -41,6 +41,8 @@ Below the diagonal stands what **our runs** on the report's data give: the proba
 setting of the row beats a new run of that of the column, with a 95 % interval from a stratified bootstrap
 over the seeds. Runs on other data, or scaled down, are rehearsals; what they show is one line under the
 matrix.
+
+[What others got](others.md) counts how many other reports print each order.
 """
 
 

@@ -34,6 +34,7 @@ from bench.grading.measured import (
     measure,
     per_image,
 )
+from bench.grading.others_survey import Others
 from bench.pages import leaderboard, summary, throughput_page, wording
 from bench.pages.layouts import FORMATS, Filled, Printout
 from bench.pages.markdown import in_html
@@ -47,7 +48,7 @@ from reference.recipes.recipe import Recipe
 if TYPE_CHECKING:
     from reference.visualize import StripGrid
 
-from bench.pages.plots import Plot, Point, placed, point_of
+from bench.pages.plots import Plot, Point, placed, point_of, strip
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -65,6 +66,7 @@ def page(
     findings: Sequence[Finding],
     boards: Sequence[leaderboard.Board],
     comparisons: Mapping[str, str],
+    others: Others,
     folder: Path,
 ) -> str:
     """The page as HTML, the same bytes for the same ledgers and records.
@@ -74,6 +76,7 @@ def page(
         findings: the audit's.
         boards: the leaderboard.
         comparisons: Markdown of the pages that compare runs with each other, by title.
+        others: what other reports print of the same tasks.
         folder: where the records lie; only pictures that lie there too are shown.
     """
     environment = Environment(
@@ -105,6 +108,8 @@ def page(
         noise=[summary.noise(n, value) for n, value in summary.accuracies(claims)],
         machines=results_module.read_all(folder),
         site=site,
+        others=others,
+        strip=strip,
         audit=audit,
         summary=summary,
         throughput_tables=throughput_tables,

@@ -1,7 +1,7 @@
 """Each report's results in its own layout, line for line as printed, with ours beside them.
 
-R1, R2, R3 and R5 print tables, whose headings and cells are repeated here (translated where they are not in
-English); R4 prints the output of its validation.
+MNIST-1D, R1, R2, R3 and R5 print tables, whose headings and cells are repeated here (translated where they
+are not in English); R4 prints the output of its validation.
 """
 
 from __future__ import annotations
@@ -41,6 +41,17 @@ _FULL, _HEAD = "Train full model (backbone + classifier)", "Fix the backbone. Tr
 _WITH, _WITHOUT = "w/ label (TAs have provided this backbone)", "w/o label (Your SSL pre-trained backbone)"
 
 TABLES: dict[str, tuple[_Table, ...]] = {
+    "mnist1d": tuple(
+        _Table(
+            f"{row}, accuracy in % (README table)",
+            ("Dataset", "Logistic regression", "MLP", "CNN", "GRU", "Human expert"),
+            tuple(
+                ((row,), f"mnist1d-{prefix}{model}") for model in ("logistic", "mlp", "cnn", "gru", "human")
+            ),
+            across=True,
+        )
+        for row, prefix in (("MNIST-1D", ""), ("MNIST-1D (shuffle)", "shuffled-"))
+    ),
     "r1": (
         _Table(
             "Office-Home (r1:315)",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bench.grading.measured import (
     Measured,
 )
+from bench.grading.others import Place, short
 from bench.pages.wording import figure_text
 
 if TYPE_CHECKING:
@@ -90,10 +91,12 @@ def placed(points: Sequence[Point], metric: str) -> Plot:
         )
         for p in points
     )
-    return Plot(metric=metric, marks=marks, ticks=tuple((at(tick), said) for tick, said in _ticks(low, high)))
+    return Plot(
+        metric=metric, marks=marks, ticks=tuple((at(tick), said) for tick, said in round_numbers(low, high))
+    )
 
 
-def _ticks(low: float, high: float) -> list[tuple[float, str]]:
+def round_numbers(low: float, high: float) -> list[tuple[float, str]]:
     """Three to eight round numbers between two others."""
     most = (high - low) / 3
     power = math.pow(10, math.floor(math.log10(most)))
@@ -101,3 +104,40 @@ def _ticks(low: float, high: float) -> list[tuple[float, str]]:
     places = max(0, -math.floor(math.log10(step) + 1e-9))
     first = math.ceil(low / step)
     return [(i * step, f"{i * step:.{places}f}") for i in range(first, math.floor(high / step) + 1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strip:
+    """Others' figures as one line of dots; places are thousandths of the strip's width.
+
+    Attributes:
+        dots: an SVG path that draws a dot a report.
+        low, high: ends of the interval for one more report.
+        printed: where the claim lies.
+        ends: the fractions at the strip's ends, as text.
+    """
+
+    dots: str
+    low: int
+    high: int
+    printed: int
+    ends: tuple[str, str]
+
+
+def strip(place: Place) -> Strip | None:
+    """The strip of a printed result among its reference class; None where the class is too small."""
+    if place.interval is None:
+        return None
+    values = (*place.dots, place.value, *place.interval)
+    low, high = min(values), max(values)
+
+    def at(value: float) -> int:
+        return round(20 + 960 * (value - low) / (high - low))
+
+    return Strip(
+        dots="".join(f"M{at(value)} 10h0" for value in place.dots),
+        low=at(place.interval.low),
+        high=at(place.interval.high),
+        printed=at(place.value),
+        ends=(short(low), short(high)),
+    )

@@ -15,7 +15,9 @@ from bench.claims.claim import Ledger
 from bench.grading import verdict as verdict_module
 from bench.grading.grader import Row
 from bench.grading.groups import Group, Runs, Starts
+from bench.grading.others_survey import Others
 from bench.pages import summary, wording
+from bench.pages.last_or_best import last_or_best
 from bench.pages.layouts import FORMATS, in_markdown
 from bench.pages.markdown import pipe_table, plain
 from bench.pages.wording import figure_text, named
@@ -39,7 +41,11 @@ count for the printed figures alone.
 
 
 def report_page(
-    ledger: Ledger, rows: Sequence[Row], found: Sequence[Record], findings: Sequence[Finding] = ()
+    ledger: Ledger,
+    rows: Sequence[Row],
+    found: Sequence[Record],
+    findings: Sequence[Finding] = (),
+    others: Others | None = None,
 ) -> str:
     """The page of one report: its verdict, its figures beside ours, every claim with its grade, its runs.
 
@@ -47,6 +53,7 @@ def report_page(
         rows: graded claims, of this report and perhaps others.
         found: records, of this report's recipes and perhaps others.
         findings: the audit's, of this report and perhaps others.
+        others: what other reports print; None says nothing of them.
     """
     own = [row for row in rows if row.claim.report == ledger.report]
     slugs = wording.recipes_of(own)
@@ -62,13 +69,14 @@ def report_page(
             OWN_FORMAT,
             in_markdown(own_format(own)),
         ]
+    parts += [selection] if (selection := last_or_best(own)) else []
     parts += _pictures(runs)
     parts += ["## Every claim"]
     for kind, heading in wording.HEADINGS.items():
         of_kind = [row for row in own if row.claim.kind == kind]
         if of_kind:
             parts += [f"### {heading}", _claim_table(kind, of_kind)]
-    parts += _assumptions(slugs) + _deviations(runs) + _runs(runs)
+    parts += _others(own, others) + _assumptions(slugs) + _deviations(runs) + _runs(runs)
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
@@ -128,6 +136,22 @@ def _grade(row: Row) -> str:
 def _measured(row: Row) -> str:
     """Our figure that counts; a rehearsal's stands nowhere beside a printed one."""
     return figure_text(row.measured) if row.measured else "–"
+
+
+def _others(rows: Sequence[Row], others: Others | None) -> list[str]:
+    """What other reports print of the same tasks, a line a claim; nothing where no claim is compared."""
+    said = {row.claim.id: others.sentences(row.claim) for row in rows} if others else {}
+    table = [
+        [f"`{name}`", "<br>".join(map(plain, sentences))] for name, sentences in said.items() if sentences
+    ]
+    if not table:
+        return []
+    return [
+        "## What others got",
+        "Other people's reports on the same official data, never merged with our runs. An interval is for one"
+        " more of them. [The whole comparison](../others.md)",
+        pipe_table(["compared", "what others print"], table),
+    ]
 
 
 _FOLDED = {

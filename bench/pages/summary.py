@@ -46,7 +46,7 @@ _PLURAL: dict[str, tuple[str, str]] = {
     "number": ("printed figure", "printed figures"),
     "ordering": ("ordering", "orderings"),
     "process": ("statement about training", "statements about training"),
-    "timing": ("ratio of times", "ratios of times"),
+    "timing": ("statement about time", "statements about time"),
     "figure": ("picture", "pictures"),
     "architecture": ("network", "networks"),
     "formula": ("formula", "formulas"),

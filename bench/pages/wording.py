@@ -58,7 +58,7 @@ HEADINGS: dict[str, str] = {
     "number": "Figures",
     "ordering": "Orderings",
     "process": "Processes",
-    "timing": "Times",
+    "timing": "Timings",
     "figure": "Pictures",
     "architecture": "Networks",
     "formula": "Formulas",
@@ -97,7 +97,8 @@ def printed(claim: Claim) -> str:
 
 
 def where(row: Row) -> str:
-    return f"{row.claim.report}:{', '.join(map(str, row.claim.lines))}"
+    claim = row.claim
+    return claim.locator if claim.place else f"{claim.report}:{', '.join(map(str, claim.lines))}"
 
 
 def meaning(grade: str, reason: str) -> str:

@@ -11,14 +11,18 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from bench.claims.claim import Claim
-from bench.runs import tiers
+from bench.runs import provenance, tiers
+from bench.runs.answer_cache import AnswerCache
 from bench.runs.records import Record
 from bench.throughput.results import Result, Row
 from reference.outside import is_import_path
 from reference.recipes.recipe import Recipe
+from reference.schedules import steps_before
 
 NIGHT_HOURS, THREE_SEEDS_HOURS = 8.0, 24.0
 
@@ -42,18 +46,27 @@ class Basis:
         gpu: the machine's GPU, or its processor where it has none.
         result: its measured throughput, if any.
         records: runs from anywhere; those of this device count.
+        counted: FLOPs of networks that were counted before, if they are kept.
     """
 
     gpu: str
     dtype: str
     result: Result | None = None
     records: Sequence[Record] = field(default=())
+    counted: AnswerCache | None = None
 
     @classmethod
     def of(cls, result: Result | None, dtype: str, records: Sequence[Record]) -> Basis:
         if result is None:
             return cls(STATED_GPU, dtype, None, records)
         return cls(result.machine["gpu"] or result.machine["cpu"], dtype, result, records)
+
+
+def counted_before(folder: Path | None = None) -> AnswerCache:
+    """FLOPs of our networks, kept on disk for the code of the networks and of the counter as it is now."""
+    counter = provenance.bench_hash(("runs/cost.py",))
+    code = {"reference": provenance.reference_hash(), "counter": counter, "torch": version("torch")}
+    return AnswerCache("flops", code, folder)
 
 
 def of_a_gpu(results: Iterable[Result]) -> Result | None:
@@ -101,7 +114,7 @@ def price(recipe: Recipe, basis: Basis) -> Price:
     if exact:
         best = max(exact, key=lambda row: row.median)
         return Price(best.median, f"measured: {best.work}")
-    flops = _training_flops(recipe, basis.records)
+    flops = _training_flops(recipe, basis)
     if flops is None:
         return Price(None, "no estimate: not a network whose products can be counted")
     family = [row for row in rows if row.settings["model"] == recipe.model and row.flops]
@@ -144,9 +157,9 @@ def _training_rows(basis: Basis) -> list[Row]:
     ]
 
 
-def _training_flops(recipe: Recipe, records: Iterable[Record]) -> float | None:
+def _training_flops(recipe: Recipe, basis: Basis) -> float | None:
     """FLOPs of training on one image: from a record of the network, else counted."""
-    for record in records:
+    for record in basis.records:
         counted = record.throughput.get("training_flops_per_sample")
         if counted and _network_of(record.recipe) == _network_of(vars(recipe)):
             return counted
@@ -154,6 +167,14 @@ def _training_flops(recipe: Recipe, records: Iterable[Record]) -> float | None:
 
     if recipe.model not in model_builders() and not is_import_path(recipe.model):
         return None
+    if basis.counted is None or is_import_path(recipe.model):  # the code of such a network is not ours
+        return _counted_flops(recipe)
+    question = repr((recipe.model, recipe.num_classes, recipe.image_size, recipe.width, recipe.model_args))
+    flops: float = basis.counted.answer(question, partial(_counted_flops, recipe))
+    return flops
+
+
+def _counted_flops(recipe: Recipe) -> float:
     from bench.runs import cost
 
     return cost.of_network(
@@ -188,11 +209,20 @@ def image_counts(recipe: Recipe, tier: str, *, drawn: bool = False) -> tuple[int
 
     Smoke tier is run on drawn data; ``drawn``: so is this recipe, whose claims are about such data.
     """
-    from reference.data import OFFICIAL_COUNTS, synthetic
+    from reference.data import DRAWN, OFFICIAL_COUNTS, mnist1d, synthetic
 
+    if recipe.data in DRAWN:
+        return mnist1d.TRAIN, mnist1d.SIGNALS - mnist1d.TRAIN
     official = OFFICIAL_COUNTS[recipe.data]
     own = tier == "smoke" or drawn
     return synthetic.COUNTS[recipe.data] if own else (official["train"], official["val"])
+
+
+def _trained(recipe: Recipe, train: int) -> int:
+    """Training samples over all steps."""
+    if recipe.eval_steps:
+        return steps_before(recipe, train, recipe.epochs) * recipe.batch_size
+    return recipe.epochs * train
 
 
 # ---------------------------------------------------------------- in which order
@@ -200,7 +230,7 @@ def image_counts(recipe: Recipe, tier: str, *, drawn: bool = False) -> tuple[int
 
 def needs(claim: Claim, claims: Mapping[str, Claim]) -> tuple[str, ...]:
     """Recipes whose runs settle a claim; none where no run does."""
-    if claim.kind not in ("number", "ordering", "process", "timing", "figure") or claim.illegible:
+    if claim.kind not in ("number", "ordering", "process", "figure", "timing") or claim.illegible:
         return ()
     if claim.order:
         return tuple(claims[name].recipe or name if name in claims else name for name in claim.order)
@@ -242,7 +272,8 @@ def plan(
     for slug, recipe in scaled.items():
         own = None if counts is None else counts[slug]
         train, val = own or image_counts(recipe, tier, drawn=slug in drawn)
-        images[slug] = recipe.epochs * train, recipe.epochs * val
+        scored = val + train if recipe.score_train else val
+        images[slug] = _trained(recipe, train), recipe.epochs * scored
     hours = {slug: _hours(images[slug], prices[slug]) for slug in recipes}
     wanted = {claim.id: _with_starts(needs(claim, by_id), recipes) for claim in by_id.values()}
     wanted = {name: slugs for name, slugs in wanted.items() if slugs}

@@ -70,9 +70,10 @@ def _count(
     name: str, num_classes: int, image_size: int, width: int, args: tuple[tuple[str, Any], ...], batch: int
 ) -> tuple[int, int, int, int]:
     """FLOPs and moved elements of a forward pass, then of a training step."""
-    with torch.device(models.counting_device(name)), torch.random.fork_rng(devices=[]):
+    with models.counting(name), torch.random.fork_rng(devices=[]):
         model = models.build(name, num_classes=num_classes, width=width, **dict(args))
-        images = torch.zeros(batch, 3, image_size, image_size)
+        signal = models.SIGNALS.get(name)
+        images = torch.zeros(batch, signal) if signal else torch.zeros(batch, 3, image_size, image_size)
     views = (images, images) if isinstance(model, BYOL) else (images,)
     with FlopCounterMode(display=False) as forward, _Traffic() as forward_moved:
         output = model(*views)

@@ -60,8 +60,11 @@ def command() -> str:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible(*, told: bool = True) -> Iterator[None]:
     """Let signals end what is done inside, and print the command that goes on with it: this process's own.
+
+    Args:
+        told: whether to print that command; a worker leaves it to its parent.
 
     A signal that the process was started to ignore, as by ``nohup``, stays ignored.
     """
@@ -85,7 +88,8 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
         yield
     except (KeyboardInterrupt, SystemExit):
-        print(f"interrupted; go on with: {command()}", file=sys.stderr, flush=True)
+        if told:
+            print(f"interrupted; go on with: {command()}", file=sys.stderr, flush=True)
         raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

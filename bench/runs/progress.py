@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -17,20 +17,31 @@ from reference.training.state import Progress
 PLAIN_SECONDS = 10.0
 
 
-class RunProgress:
-    """Shows the progress of one run: called by the loop after every step and every epoch."""
+PRIMARY = ("val_miou", "val_top1", "val_knn", "val_effective_rank", "train_loss")
+"""The scores that recipes are judged by; the first one that a run has leads its line."""
 
-    def __init__(self, label: str) -> None:
+SMALLEST_BAR, ETA, GAPS = 10, 8, 3
+
+
+class RunProgress:
+    """Shows the progress of one run: called by the loop after every step and every epoch.
+
+    Args:
+        plain: lines even on a terminal, where several runs share it.
+    """
+
+    def __init__(self, label: str, *, plain: bool = False) -> None:
         console = Console()
         self._label = label
         self._printed_at = time.monotonic()
-        self._scores = ""
+        self._scores: dict[str, float] = {}
         self._bar: Bar | None = None
-        if console.is_terminal:
+        if console.is_terminal and not plain:
+            self._width = console.width
+            self._bar_width = max(SMALLEST_BAR, min(40, console.width // 6))
             self._bar = Bar(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.fields[where]}  {task.fields[scores]}"),
+                TextColumn("{task.description}", markup=False),
+                BarColumn(self._bar_width),
                 TimeRemainingColumn(),
                 console=console,
                 transient=True,
@@ -39,7 +50,7 @@ class RunProgress:
     def __enter__(self) -> Self:
         if self._bar is not None:
             self._bar.start()
-            self._task = self._bar.add_task(self._label, total=1.0, where="", scores="")
+            self._task = self._bar.add_task(self._label, total=1.0)
         return self
 
     def __exit__(
@@ -49,17 +60,47 @@ class RunProgress:
             self._bar.stop()
 
     def __call__(self, progress: Progress) -> None:
-        where = f"{progress.unit} {progress.epoch}/{progress.epochs}"
-        scores = "  ".join(
-            f"{name} {value:.4f}" for name, value in progress.scores.items() if "_iou_" not in name
-        )
+        epoch = f"{progress.unit} {progress.epoch}/{progress.epochs}"
+        scores = {name: value for name, value in progress.scores.items() if "_iou_" not in name}
         if self._bar is not None:
             done = progress.epoch if progress.scores else progress.epoch + progress.step / progress.steps
             self._scores = scores or self._scores
-            self._bar.update(self._task, completed=done / progress.epochs, where=where, scores=self._scores)
+            room = self._width - self._bar_width - ETA - GAPS
+            text = fitted(self._label, epoch, self._scores, room)
+            self._bar.update(self._task, completed=done / progress.epochs, description=text)
         elif scores and time.monotonic() - self._printed_at >= PLAIN_SECONDS:
             self._printed_at = time.monotonic()
-            print(f"{self._label}: {where}  {scores}", flush=True)
+            print(f"{self._label}: {epoch}  {_in_words(scores)}", flush=True)
+
+
+def fitted(label: str, epoch: str, scores: Mapping[str, float], room: int) -> str:
+    """Label, epoch and scores in at most ``room`` characters: the primary score first, others if they fit.
+
+    The label is cut short before the epoch and the primary score are left out.
+    """
+    primary = next((name for name in PRIMARY if name in scores), None)
+    others = [name for name in scores if name != primary]
+    shown = [] if primary is None else [primary]
+    for name in others:
+        longer = [*shown, name]
+        if len(_joined(label, epoch, _in_words({n: scores[n] for n in longer}))) <= room:
+            shown = longer
+    rest = _joined(epoch, _in_words({name: scores[name] for name in shown}))
+    left = room - len(rest) - len(SEPARATOR)
+    if len(label) > left:
+        label = label[: left - 1] + "…" if left > 1 else ""
+    return _joined(label, rest)
+
+
+SEPARATOR = "  "
+
+
+def _joined(*parts: str) -> str:
+    return SEPARATOR.join(filter(None, parts))
+
+
+def _in_words(scores: Mapping[str, float]) -> str:
+    return SEPARATOR.join(f"{name} {value:.4f}" for name, value in scores.items())
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -86,9 +87,18 @@ def code_hash() -> str:
     return hashlib.sha256(f"{reference_hash()} {_hash_of(Path(bench.__file__).parent)}".encode()).hexdigest()
 
 
-def _hash_of(folder: Path) -> str:
+def bench_hash(rooms: Sequence[str]) -> str:
+    """sha256 over the source and TOML files of some rooms of ``bench``, or of its single files."""
+    folder = Path(bench.__file__).parent
+    return hashlib.sha256(
+        " ".join(_hash_of(folder / room, ("py", "toml")) for room in rooms).encode()
+    ).hexdigest()
+
+
+def _hash_of(place: Path, endings: Sequence[str] = ("py",)) -> str:
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
+    folder, files = (place.parent, [place]) if place.is_file() else (place, place.rglob("*"))
+    for path in sorted(path for path in files if path.suffix[1:] in endings):
         digest.update(f"{path.relative_to(folder).as_posix()}\n".encode() + path.read_bytes())
     return digest.hexdigest()
 

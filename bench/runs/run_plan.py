@@ -108,9 +108,9 @@ class NotRun:
 def plan(
     recipes: Sequence[Recipe],
     *,
-    tier: str,
+    tier: str | None,
     data: Path | None,
-    seeds: int,
+    seeds: int | None,
     init: str | None,
     weights: Path | None,
     numerics: Numerics,
@@ -120,13 +120,16 @@ def plan(
     mask_values: Sequence[str] = (),
     notice: Callable[[str], None] = lambda line: None,
     again: str = "",
+    epochs: int | None = None,
 ) -> tuple[list[Run], list[NotRun]]:
     """Every run of ``recipes``, its data opened and checked, and what cannot run here.
 
     A run that starts from another's weights holds that one, of the same tier, data and seed.
 
     Args:
+        tier, seeds: None leaves them to each recipe (``tiers.default``, ``tiers.default_seeds``).
         backbone: file of a ResNet-50 that takes the place of the recipe ``supervised``.
+        epochs: a shorter schedule than the tier's; a deviation.
         micro_batch: most images to train on at once; a deviation, since batch statistics are each part's.
         mask_values: what the values in masks mean, as ``reference.data.mask_values.stated`` takes it.
         notice: called with a line on how ``backbone`` was read, and for each warning about the data.
@@ -142,7 +145,8 @@ def plan(
     def one(printed: Recipe, seed: int) -> Run | NotRun:
         if (printed.slug, seed) in planned:
             return planned[printed.slug, seed]
-        scaled, deviations = tiers.apply(printed, tier)
+        chosen_tier = tier or tiers.default(printed)
+        scaled, deviations = tiers.apply(printed, chosen_tier)
         if scaled.task == "automask" and distributed.world().size > 1:
             return NotRun(printed.slug, "hardware", "one process finds the masks: run it without torchrun")
         comes_from = RECIPES.get(scaled.init.removeprefix("run:"))
@@ -157,8 +161,13 @@ def plan(
             why = "asked for by --micro-batch; BatchNorm sees each part by itself"
             deviations += tiers.deviations(scaled, chosen, why)
             scaled = chosen
-        if data is not None and not is_folder(data / ROOTS[scaled.data]):
-            return NotRun(printed.slug, "data", f"{data / ROOTS[scaled.data]}: no such folder")
+        if epochs is not None and epochs < scaled.epochs:
+            chosen = tiers.shortened(scaled, epochs)
+            deviations += tiers.deviations(scaled, chosen, "asked for by --epochs")
+            scaled = chosen
+        root = ROOTS.get(scaled.data)  # none where code draws the official data
+        if data is not None and root is not None and not is_folder(data / root):
+            return NotRun(printed.slug, "data", f"{data / root}: no such folder")
         if data is not None and scaled.task == "classify" and _unlabelled(scaled, data):
             return NotRun(printed.slug, "data", f"{data / _LABELS}: no such file; it trains on labels")
         start, file = None, None
@@ -186,20 +195,21 @@ def plan(
             recipe=fitted,
             printed=printed,
             deviations=deviations,
-            tier=tier,
+            tier=chosen_tier,
             dataset=dataset,
             seed=seed,
             numerics=mask_run.usable(numerics) if scaled.task == "automask" else numerics,
             start=start,
             backbone=file,
-            planned_seeds=1 if scaled.task == "automask" else seeds,
+            planned_seeds=1 if scaled.task == "automask" else seeds or tiers.default_seeds(printed),
             again=again,
         )
         planned[printed.slug, seed] = run
         return run
 
     # nothing is drawn for automatic masks: one seed says all
-    found = [[one(r, seed) for seed in range(1 if r.task == "automask" else seeds)] for r in recipes]
+    counts = {r.slug: 1 if r.task == "automask" else seeds or tiers.default_seeds(r) for r in recipes}
+    found = [[one(r, seed) for seed in range(counts[r.slug])] for r in recipes]
     if backbone is not None:
         _check_backbone(backbone, [run for some in found for run in some if isinstance(run, Run)], notice)
     runs = [run for some in found for run in some if isinstance(run, Run)]
@@ -207,7 +217,7 @@ def plan(
         notice(f"warning: {line}")
     for recipe, samples in {(run.recipe, len(run.dataset.train)) for run in planned.values()}:
         if recipe.micro_batch:
-            with torch.device(models.counting_device(recipe.model)):
+            with models.counting(recipe.model):
                 refuse_parts(recipe, samples, _untrained(recipe))
     return runs, [some[0] for some in found if isinstance(some[0], NotRun)]
 

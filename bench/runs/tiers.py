@@ -9,21 +9,30 @@ from reference.outside import is_import_path, source_hash
 from reference.recipes.recipe import Deviation, Phase, Recipe, Role
 
 SMOKE_WIDTH = 8
+
+DRAWN: tuple[Role, ...] = ("mnist1d", "mnist1d-shuffled")
+"""Data whose official form code draws: nothing needs to be scaled down, so full is the tier by default."""
+
 # The most that is used of each, by the data's role; of land cover all classes.
 SMOKE: dict[Role, dict[str, int]] = {
     "classification50": {"epochs": 24, "image_size": 64, "batch_size": 32, "num_classes": 10},
     "miniimagenet": {"epochs": 20, "image_size": 64, "batch_size": 32, "num_classes": 10},
     "officehome": {"epochs": 20, "image_size": 64, "batch_size": 8, "num_classes": 10},
     "landcover": {"epochs": 20, "image_size": 128, "batch_size": 8, "num_classes": 7},
+    "mnist1d": {"epochs": 5, "image_size": 40, "batch_size": 100, "num_classes": 10},
+    "mnist1d-shuffled": {"epochs": 5, "image_size": 40, "batch_size": 100, "num_classes": 10},
 }
-# Two networks as printed fit few image sizes. At width 8 the first does not learn, for all its dropout. An
+# Two networks of images as printed fit few sizes. At width 8 the first does not learn: it has dropout. An
 # image of 464 pixels costs as much as ten of 128, so the second is as narrow and trains as briefly as that.
 SMOKE_NETWORKS: dict[str, dict[str, int]] = {
     "leaky_vgg16": {"width": 16, "epochs": 12},
+    "gru_1d": {"width": 3},
     "fcn8s_vgg16_bn": {"width": 2, "epochs": 8, "image_size": 464, "batch_size": 4},
 }
 SMOKE_ARGS = {"leaky_vgg16": {"map_size": 2}}  # 60 to 91 pixels
 GPU_EPOCHS = 10
+SEEDS_FOR_A_VERDICT = 3
+"""Fewer seeds decide no verdict."""
 
 
 def full(recipe: Recipe) -> Recipe:
@@ -32,8 +41,10 @@ def full(recipe: Recipe) -> Recipe:
 
 
 def gpu(recipe: Recipe) -> Recipe:
-    """The network and image size as printed, a shorter schedule."""
-    return _shortened(recipe, GPU_EPOCHS)
+    """The network and image size as printed, a shorter schedule; a training of seconds stays as printed."""
+    if recipe.data in DRAWN:
+        return recipe
+    return shortened(recipe, GPU_EPOCHS)
 
 
 def smoke(recipe: Recipe) -> Recipe:
@@ -56,13 +67,23 @@ def smoke(recipe: Recipe) -> Recipe:
         model_args=args + tuple(SMOKE_ARGS.get(recipe.model, {}).items()),
         init=recipe.init if recipe.init.startswith("run:") else "scratch",
     )
-    return _shortened(smaller, most["epochs"])
+    return shortened(smaller, most["epochs"])
 
 
 TIERS: dict[str, Callable[[Recipe], Recipe]] = {"smoke": smoke, "gpu": gpu, "full": full}
 
 WHY = {"smoke": "smoke tier: minutes on two cores", "gpu": "gpu tier: a shorter schedule", "full": ""}
 """The reason of a tier's own deviations."""
+
+
+def default(recipe: Recipe) -> str:
+    """The tier of a recipe where none is asked for: smoke; full where that takes no data and little time."""
+    return "full" if recipe.data in DRAWN else "smoke"
+
+
+def default_seeds(recipe: Recipe) -> int:
+    """Seeds of a recipe where no number is asked for: one; enough for a verdict where that takes seconds."""
+    return SEEDS_FOR_A_VERDICT if recipe.data in DRAWN else 1
 
 
 def apply(recipe: Recipe, tier: str) -> tuple[Recipe, tuple[Deviation, ...]]:
@@ -93,8 +114,8 @@ def _said(value: object) -> str:
     return str(value)
 
 
-def _shortened(recipe: Recipe, epochs: int) -> Recipe:
-    """The same phases in ``epochs`` epochs together; shown epochs keep their share of the schedule."""
+def shortened(recipe: Recipe, epochs: int) -> Recipe:
+    """The same phases in ``epochs`` epochs together, each of at least one; shown epochs keep their share."""
     if recipe.epochs <= epochs:
         return recipe
     ratio = epochs / recipe.epochs

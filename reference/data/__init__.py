@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from reference.data import classification50, landcover, miniimagenet, officehome, synthetic
+from reference.data import classification50, landcover, miniimagenet, mnist1d, officehome, synthetic
 from reference.data.cache import Progress
 from reference.data.dataset import (
     OFFICIAL_PALETTE,
@@ -26,6 +26,7 @@ from reference.data.mask_values import stated
 from reference.errors import InputError
 
 __all__ = [
+    "DRAWN",
     "OFFICIAL_COUNTS",
     "OFFICIAL_PALETTE",
     "READERS",
@@ -51,6 +52,9 @@ ROOTS: dict[str, str] = {
     "officehome": "p1_data/office",
     "landcover": "p2_data",
 }
+
+# role → official data that code draws: no folder is read.
+DRAWN: dict[str, Callable[[str], Dataset]] = dict.fromkeys(mnist1d.MANIFESTS, mnist1d.draw)
 
 # What can be counted of the official data.
 OFFICIAL_COUNTS: dict[str, dict[str, int]] = {
@@ -83,8 +87,10 @@ def open_dataset(
 ) -> Dataset:
     """Open a role's data, every image resized to a square.
 
+    Data of ``DRAWN`` are the official ones whatever ``source`` is, and always whole.
+
     Args:
-        role: key of ``READERS``.
+        role: key of ``READERS`` or of ``DRAWN``.
         source: folder that holds ``p1_data`` and ``p2_data``; None draws the data by code.
         image_size: side of the square, pixels.
         classes: keep the first so many classes (all, where there are fewer); classification only.
@@ -98,11 +104,17 @@ def open_dataset(
     Raises:
         InputError: unknown role, an option out of range, or bad data: one line naming file and cause.
     """
-    if role not in READERS:
-        raise InputError(f"data role {role!r}: unknown; expected one of {', '.join(READERS)}")
-    for option, value in (("classes", classes), ("train_limit", train_limit), ("val_limit", val_limit)):
+    if role not in READERS and role not in DRAWN:
+        raise InputError(f"data role {role!r}: unknown; expected one of {', '.join((*READERS, *DRAWN))}")
+    options = {"classes": classes, "train_limit": train_limit, "val_limit": val_limit}
+    for option, value in options.items():
         if value is not None and value < 1:
             raise InputError(f"{option}: {value}; expected at least 1")
+    if role in DRAWN:
+        for option, value in options.items():
+            if value is not None:
+                raise InputError(f"{option}: {role} is used whole; leave the option out")
+        return DRAWN[role](role)
     if image_size < 8:
         raise InputError(f"image_size: {image_size}; expected at least 8 pixels")
     if role == "landcover" and classes is not None:

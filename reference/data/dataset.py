@@ -22,7 +22,8 @@ class Split:
 
     Attributes:
         ids: one name per image, in the order of the arrays.
-        images: (N, H, W, 3) uint8, RGB; read-only, and a memory map where a cache folder was given.
+        images: (N, H, W, 3) uint8, RGB, or signals (N, L) float32; read-only, and a memory map where a cache
+            folder was given.
         targets: (N,) int64 labels (-1 where there are none), or (N, H, W) uint8 class masks.
     """
 
@@ -104,7 +105,7 @@ class Dataset:
     """One role's data: what to train on, what to score on, and what identifies it.
 
     Attributes:
-        role: key of ``reference.data.READERS``.
+        role: key of ``reference.data.READERS`` or of ``reference.data.DRAWN``.
         source: official files (by their counts), other files, or drawn by code.
         name: what a reader of a table calls it.
         classes: outputs of the network; for land cover the last is ``"unknown"``; empty without labels.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
+import torch
 from torch import nn
 
 from reference import outside
@@ -20,7 +22,9 @@ from reference.models.fcn import (
     Fcn32sResNet34,
 )
 from reference.models.heads import resnet50_dropout, resnet50_linear, resnet50_mlp
+from reference.models.mnist1d import LENGTH, Cnn1d, Gru1d, Logistic1d, Mlp1d
 from reference.models.resnet import resnet18, resnet34, resnet50, resnet152
+from reference.models.shapes import shapes_only
 from reference.models.vgg import LeakyVGG16, vgg13, vgg16_bn
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -42,7 +46,14 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "fcn8s_resnet34": Fcn8sResNet34,
     "deeplabv3_resnet50": DeepLabV3,
     "byol_resnet50": byol_resnet50,
+    "logistic_1d": Logistic1d,
+    "mlp_1d": Mlp1d,
+    "cnn_1d": Cnn1d,
+    "gru_1d": Gru1d,
 }
+
+SIGNALS: dict[str, int] = dict.fromkeys(("logistic_1d", "mlp_1d", "cnn_1d", "gru_1d"), LENGTH)
+"""Networks that take signals (B, length) and not images, each with the length."""
 
 
 def build(name: str, *, num_classes: int, width: int = 64, **args: int | float | bool | str) -> nn.Module:
@@ -66,6 +77,9 @@ def build(name: str, *, num_classes: int, width: int = 64, **args: int | float |
     return builder(num_classes=num_classes, width=width, **args)
 
 
-def counting_device(name: str) -> str:
-    """Where to count a network's FLOPs: on shapes alone; one from elsewhere may look at its values."""
-    return "cpu" if outside.is_import_path(name) else "meta"
+def counting(name: str) -> AbstractContextManager[object]:
+    """The context in which to count a network's FLOPs: on shapes alone, since no value is needed.
+
+    A network from elsewhere may look at its values, so it is built on the CPU.
+    """
+    return torch.device("cpu") if outside.is_import_path(name) else shapes_only()

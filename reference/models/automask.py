@@ -20,6 +20,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from reference.errors import InputError, WeightsMissingError
+from reference.models.shapes import shapes_only
 from reference.models.weights import read_state_dict, weights_folder
 
 
@@ -137,7 +138,7 @@ def decoded(rle: Rle) -> np.ndarray:
 
 def flops_per_image(name: str, *, points: int) -> float:
     """FLOPs of one image and so many point prompts (a multiply-add is 2), counted on shapes alone."""
-    with torch.device("meta"), torch.no_grad():
+    with shapes_only(), torch.no_grad():
         sam: Any = BUILDERS[name]()
         side, width = sam.image_encoder.img_size, sam.mask_decoder.transformer_dim
         with FlopCounterMode(display=False) as encoding:

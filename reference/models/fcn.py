@@ -25,8 +25,8 @@ def bilinear_kernel(channels: int, size: int) -> Tensor:
     """
     factor = (size + 1) // 2
     centre = factor - 1 if size % 2 else factor - 0.5
-    ramp = 1 - (torch.arange(size, dtype=torch.float64) - centre).abs() / factor
-    kernel = torch.zeros(channels, channels, size, size)
+    ramp = 1 - (torch.arange(size, dtype=torch.float64, device="cpu") - centre).abs() / factor
+    kernel = torch.zeros(channels, channels, size, size, device="cpu")
     kernel[range(channels), range(channels)] = torch.outer(ramp, ramp).float()
     return kernel
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from reference.recipes import ablations, r1, r2, r3, r4, r5, supervised
+from reference.recipes import ablations, mnist1d, r1, r2, r3, r4, r5, supervised
 from reference.recipes.recipe import Recipe
 
 RECIPES: dict[str, Recipe] = {
     recipe.slug: recipe
     for recipe in (
+        mnist1d.LOGISTIC,
+        mnist1d.MLP,
+        mnist1d.CNN,
+        mnist1d.SHUFFLED_LOGISTIC,
+        mnist1d.SHUFFLED_MLP,
+        mnist1d.SHUFFLED_CNN,
+        mnist1d.GRU,
+        mnist1d.SHUFFLED_GRU,
         r1.BYOL,
         r1.FINETUNE_A,
         r1.FINETUNE_B,

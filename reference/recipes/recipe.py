@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Task = Literal["classify", "segment", "byol", "automask"]
-Role = Literal["classification50", "miniimagenet", "officehome", "landcover"]
+Role = Literal["classification50", "miniimagenet", "officehome", "landcover", "mnist1d", "mnist1d-shuffled"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -61,7 +61,8 @@ class Recipe:
             of ``reference.models.automask.BUILDERS``, and settings of the mask generator.
         num_classes: outputs; of BYOL, which has none, the classes that its probe tells apart; 0 for automatic
             masks, which have no class.
-        width: channels of the first stage; 64 is the printed network.
+        width: channels of the first stage; 64 is the printed network. For signals, the hidden size.
+        image_size: side of the square images, in pixels; of signals, their number of values.
         loss: key of the task's losses, with ``loss_args``.
         augment: names of ``reference.augment`` operations, applied in this order to training batches
             (twice, with draws of their own, where the task is BYOL).
@@ -71,10 +72,18 @@ class Recipe:
         tau, tau_schedule: decay of BYOL's target, constant or rising from ``tau`` to 1 over the training.
         micro_batch: images of a batch that are trained on at once, 0 for all; gradients are added up, but
             batch statistics are each part's own.
-        mean, std: per-channel normalisation of images scaled to 0…1, RGB.
+        mean, std: per-channel normalisation of images scaled to 0…1, RGB. Signals are used as they are.
         selection: which epoch the reported figure is taken from.
         mask_epochs: epochs (1-based, of the recipe's own schedule) whose predictions the report shows.
         mask_images: the images shown, by their id in the data set.
+        order: ``"shuffled"`` draws a new order of the training samples for each pass; ``"fixed"`` takes them
+            in the order of the data set in every pass.
+        eval_steps: 0 evaluates after each pass over the training samples, which is then an epoch. Any other
+            number is for a report that counts steps: the first epoch is step 0 alone, and each later epoch
+            is so many steps more, so that evaluations follow the steps 0, n, 2n, … and
+            1 + n · (epochs - 1) steps are made in all, across passes.
+        score_train: evaluate the training samples too, in evaluation mode, whenever the others are:
+            curves ``train_top1`` and so on. Classification only.
         embed_epochs: epochs (1-based) whose penultimate layer the report shows as points in the plane;
             ``embed_split`` are the images embedded, ``embed_methods`` how.
     """
@@ -109,6 +118,9 @@ class Recipe:
     tau: float = 0.99
     tau_schedule: Literal["constant", "cosine"] = "constant"
     micro_batch: int = 0
+    order: Literal["shuffled", "fixed"] = "shuffled"
+    eval_steps: int = 0
+    score_train: bool = False
     embed_epochs: tuple[int, ...] = ()
     embed_split: Literal["train", "val"] = "train"
     embed_methods: tuple[Literal["tsne", "pca"], ...] = ("tsne",)

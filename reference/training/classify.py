@@ -30,10 +30,12 @@ def batch(
 ) -> tuple[tuple[Tensor], Tensor]:
     """Augmented, normalised, mixed if the recipe says so: (B, 3, H, W), with labels or probabilities.
 
+    Signals, and features of a frozen backbone, are float and stay as they are.
+
     ``held`` says which rows of a global batch these are; all of it if None.
     """
     if images.is_floating_point():
-        return (images,), labels  # features of a frozen backbone
+        return (images,), labels
     inputs, _ = augment_rows(images, None, recipe.augment, draws, held or Rows.whole(len(images)))
     inputs = normalise(inputs, recipe.mean, recipe.std)
     if not recipe.mixup:
@@ -80,10 +82,11 @@ def embed(model: nn.Module, batches: Batches, recipe: Recipe) -> Tensor:
 def _logits(model: nn.Module, batches: Batches, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
     """Logits (B, C) and labels (B,), batch by batch."""
     model.eval()
+    on_floats = model.head if getattr(model, "frozen", False) else model  # features, or signals
     with torch.inference_mode():
         for images, labels in batches.in_order(recipe.eval_batch_size):
             if images.is_floating_point():
-                yield model.head(images).float(), labels  # type: ignore[operator]
+                yield on_floats(images).float(), labels  # type: ignore[operator]
             else:
                 yield model(normalise(to_float(images), recipe.mean, recipe.std)).float(), labels
 

@@ -71,7 +71,7 @@ class Batches:
     from pinned memory and, by ``ahead``, while the step before is still at work.
     """
 
-    images: Tensor  # (N, H, W, 3) uint8, or (N, E) float32 features of a frozen backbone
+    images: Tensor  # (N, H, W, 3) uint8, or (N, E) float32: signals, or features of a frozen backbone
     targets: Tensor  # (N,) or (N, H, W) int64 or uint8
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
@@ -95,7 +95,7 @@ class Batches:
             yield self.gather(torch.arange(start, min(start + batch_size, len(self))))
 
     def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (B, H, W, 3) uint8 (or features) and int64 targets of those indices, on the device."""
+        """Images (B, H, W, 3) uint8 (signals, features) and int64 targets of those indices, on the device."""
         at = indices.to(self.images.device)
         images, targets = self.images[at], self.targets[at]
         if self.streamed:

@@ -21,9 +21,10 @@ from reference.models.weights import load_pretrained
 from reference.outside import is_import_path
 from reference.recipes.recipe import Phase, Recipe
 from reference.training import TASKS, batchnorm, byol, checkpoint, classify, distributed
+from reference.training.batching import batches_of_epoch
 from reference.training.evaluation import Batches
 from reference.training.numerics import Compiled, Forward, Numerics, backend, peak_memory
-from reference.training.randomness import generator, key
+from reference.training.randomness import generator, key, seed_device
 from reference.training.state import Outcome, Progress, State
 from reference.training.step import (
     DeviceMemoryError,
@@ -66,12 +67,9 @@ class _Training:
     val_batches: Batches
     progress: Callable[[Progress], None]
 
-    @property
-    def steps(self) -> int:
-        """Batches an epoch; a last batch of one image is left out, since batch statistics need two."""
-        samples, size = len(self.train_batches), self.recipe.batch_size
-        steps = math.ceil(samples / size)
-        return steps - 1 if samples % size == 1 and steps > 1 else steps
+    def steps_before(self, epoch: int) -> int:
+        """Optimiser steps made before an epoch (0-based) begins; of ``recipe.epochs``, all of the run."""
+        return schedules.steps_before(self.recipe, len(self.train_batches), epoch)
 
 
 def train(
@@ -153,7 +151,8 @@ def train(
                 if distributed.world().main:
                     writer.keep(state.payload(training.model), last=state.epoch == recipe.epochs)
                 scores = {name: v[-1] for name, v in state.curves.items() if not math.isnan(v[-1])}
-                progress(Progress(state.epoch, recipe.epochs, training.steps, training.steps, scores))
+                steps = training.steps_before(state.epoch) - training.steps_before(state.epoch - 1)
+                progress(Progress(state.epoch, recipe.epochs, steps, steps, scores))
     return _outcome(training, state, initial_hash, notes)
 
 
@@ -225,7 +224,11 @@ def _epoch(training: _Training, state: State) -> None:
     model.train()
     trained = _train_epoch(training, state, state.optimizer, phase, phase_start)
     state.epoch += 1
-    evaluation = TASKS[recipe.task].evaluate(model, training.val_batches, dataset, recipe, training.loss)
+    evaluate = TASKS[recipe.task].evaluate
+    evaluation = evaluate(model, training.val_batches, dataset, recipe, training.loss)
+    if recipe.score_train:
+        scored = evaluate(model, training.train_batches, dataset, recipe, training.loss)
+        trained |= {f"train_{name}": metric.value for name, metric in scored.metrics.items()}
     shown = (model, dataset, recipe, state.epoch, training.folder, training.device)
     state.note(evaluation, trained, clusters(*shown))
     refuse_explosion(state, model)
@@ -238,11 +241,11 @@ def _train_epoch(
 ) -> dict[str, float]:
     """One pass over the training split; mean loss over its samples, mean gradient norm over its steps."""
     recipe, batches, seed = training.recipe, training.train_batches, training.seed
-    epoch, steps = state.epoch, training.steps
-    order = torch.randperm(len(batches), generator=generator(seed, "order", epoch))
+    epoch = state.epoch
+    wholes = batches_of_epoch(recipe, len(batches), epoch, seed)
+    steps = len(wholes)
     total, norms = torch.zeros(2, dtype=torch.float64, device=batches.device)
     started = time.perf_counter()
-    wholes = torch.split(order, recipe.batch_size)[:steps]
     held = [distributed.rows(len(whole), mirrored=bool(recipe.mixup)) for whole in wholes]
     parts = [whole[rows.at] for whole, rows in zip(wholes, held, strict=True)]
     gathered = batches.ahead(parts) if batches.streamed else map(batches.gather, parts)
@@ -252,13 +255,13 @@ def _train_epoch(
         for group in optimizer.param_groups:
             rate = schedules.learning_rate(phase, epoch - phase_start + step / steps)
             group["lr"] = rate * group["lr_factor"]
-        torch.manual_seed(key(seed, distributed.stream("forward"), epoch, step))  # dropout
+        seed_device(batches.device, key(seed, distributed.stream("forward"), epoch, step))  # dropout
         total += _step(training, optimizer, inputs, targets, rows, epoch, step) * len(indices)
         norms += gradient_norm(training.model)
         state.samples += len(indices)
         state.rows_here += len(rows)
         training.progress(Progress(epoch, recipe.epochs, step + 1, steps))
-    counted = min(len(batches), steps * recipe.batch_size)
+    counted = sum(map(len, wholes))
     mean = float(distributed.total(total)) / counted  # waits for the device
     seconds = time.perf_counter() - started
     state.seconds += seconds
@@ -278,7 +281,8 @@ def _step(
     step: int,
 ) -> Tensor:
     """One step of the run; the batch's mean loss. Raises DeviceMemoryError where it does not fit."""
-    recipe, steps = training.recipe, training.steps
+    recipe = training.recipe
+    steps_done, all_steps = training.steps_before(epoch) + step, training.steps_before(recipe.epochs)
     step_of = partial(
         train_step,
         training.model,
@@ -287,7 +291,7 @@ def _step(
         targets,
         training.loss,
         numerics=training.numerics,
-        decay=byol.decay(recipe, epoch * steps + step, recipe.epochs * steps),
+        decay=byol.decay(recipe, steps_done, all_steps),
         share=distributed.share(rows, targets, recipe),
     )
     try:

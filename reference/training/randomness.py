@@ -20,3 +20,16 @@ def key(seed: int, stream: str, epoch: int = 0, step: int = 0) -> int:
 def generator(seed: int, stream: str, epoch: int = 0, step: int = 0) -> torch.Generator:
     """A CPU generator for that key: draws are the same whatever device the work runs on."""
     return torch.Generator().manual_seed(key(seed, stream, epoch, step))
+
+
+def seed_device(device: torch.device, number: int) -> None:
+    """Seed torch's own generators of the CPU and of one device, which dropout draws from.
+
+    ``torch.manual_seed`` seeds every kind of device. Without a GPU that notes a stack trace for later, at
+    0.2 ms a call.
+    """
+    torch.default_generator.manual_seed(number)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(number)
+    elif device.type == "mps":
+        torch.mps.manual_seed(number)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from made_up import put
 
 from bench.claims.ledger import load_ledgers
 from reference.models import MODELS
@@ -99,6 +102,36 @@ def test_no_runs_yet_is_said(tmp_path: Path) -> None:
     assert bench("list", "runs", cwd=tmp_path).stdout == "none\n"
 
 
+def test_published_records_are_read_until_there_are_runs(tmp_path: Path) -> None:
+    put(tmp_path / "results", "r4-seg-a", 0.6)
+    done = bench("list", "runs", "--format", "json", cwd=tmp_path)
+    assert [row["recipe"] for row in json.loads(done.stdout)] == ["r4-seg-a"]
+    assert done.stderr == "runs/ holds no records: these are the published ones, of results/\n"
+    put(tmp_path / "runs", "r4-seg-b", 0.7)
+    done = bench("list", "runs", "--format", "json", cwd=tmp_path)
+    assert [row["recipe"] for row in json.loads(done.stdout)] == ["r4-seg-b"]
+    assert not done.stderr
+
+
+def test_grade_of_one_claim_is_its_row_of_all(tmp_path: Path) -> None:
+    put(tmp_path, "r4-seg-a", 0.6)
+    every = json.loads(bench("grade", "--format", "json", "--out", str(tmp_path)).stdout)
+    one = json.loads(bench("grade", "r4-seg-a", "--format", "json", "--out", str(tmp_path)).stdout)
+    assert one == [row for row in every if row["claim"] == "r4-seg-a"]
+
+
+def test_the_version_is_the_packages() -> None:
+    assert bench("--version").stdout.strip() == version("reproducibility-bench")
+
+
+def test_a_shell_completes_commands() -> None:
+    words = {"_BENCH_COMPLETE": "complete_bash", "COMP_WORDS": "bench gr", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "bench"], env=os.environ | words, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["grade"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -117,7 +150,10 @@ def test_no_runs_yet_is_said(tmp_path: Path) -> None:
         (("audit", "nowhere.toml"), "nowhere.toml"),
         (("grade", "r4-sgb"), "r4-seg-b"),
         (("publish", "r4-sgb"), "r4-seg-b"),
-        (("list", "recipe"), "recipes"),
+        (("list", "recipe"), "did you mean 'recipes'?"),
+        (("list", "runs", "--out", "nowhere"), "nowhere"),
+        (("report", "--out", "nowhere"), "holds no records"),
+        (("report", "--out", "."), "holds no records"),
         (("score", "--pred", ".", "--truth", "nowhere"), "nowhere"),
         (("grad",), "grade"),
     ],

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 import bench
@@ -189,6 +190,9 @@ def note(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Add the rows of this session to those of other sessions over the same code."""
+    """Add the rows of this session to those of other sessions and workers over the same code."""
     if rows := session.config.stash[ROWS]:
-        reliability.note(session.config.getoption("--out") or session.config.rootpath / "runs", rows)
+        folder = session.config.getoption("--out") or session.config.rootpath / "runs"
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f".{reliability.FILE}.lock"):
+            reliability.note(folder, rows)

@@ -151,7 +151,7 @@ def test_without_records_every_claim_is_not_tested_for_a_named_reason() -> None:
     rest = [row for name, row in rows.items() if name not in grader.checks()]
     assert {row.grade for row in rest} == {"not tested"}
     assert {row.reason for row in rest} <= set(verdict.NOT_TESTED_REASONS)
-    assert {row.claim.kind for row in rows.values()} == set(KINDS) - {"timing"}
+    assert {row.claim.kind for row in rows.values()} == set(KINDS)
 
 
 def test_illegible_comes_before_everything() -> None:

@@ -69,7 +69,7 @@ ROOMS: dict[str, set[str]] = {
     "audit": {"claims", "printed"},
     "checks": {"audit", "claims", "printed", "score"},
     "runs": {"claims"},
-    "grading": {"checks", "claims", "printed", "runs"},
+    "grading": {"audit", "checks", "claims", "printed", "runs"},
     "throughput": {"grading", "runs"},
     "plan": {"claims", "grading", "runs", "throughput"},
     "pages": {"audit", "claims", "grading", "plan", "runs", "throughput"},

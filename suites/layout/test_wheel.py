@@ -87,7 +87,7 @@ def test_it_holds_every_file_and_nothing_else(wheel: Path, source: Path) -> None
         "bench/py.typed",
         "reference/py.typed",
         "bench/claims/r1.toml",
-        "bench/starter/claims.toml",
+        "bench/claims/starter/claims.toml",
     } <= names
     assert any(name.startswith("bench/claims/listings/") for name in names)
 
@@ -126,7 +126,9 @@ def test_a_report_of_ones_own_begins_there(installed: Path, tmp_path: Path) -> N
 
 
 def test_it_brings_the_note_of_the_suites_for_its_own_code_only(installed: Path, tmp_path: Path) -> None:
-    program = "from pathlib import Path; from bench import alignment; print(alignment.is_green(Path()))"
+    program = (
+        "from pathlib import Path; from bench.grading import alignment; print(alignment.is_green(Path()))"
+    )
     assert run(installed, tmp_path, "-c", program) == "True\n"
     changed = tmp_path / "changed"
     shutil.copytree(installed, changed)

@@ -21,6 +21,7 @@ from scipy.stats import binomtest
 from bench import audit
 from bench.claims.claim import Claim, Ledger
 from bench.claims.ledger import load_ledgers
+from bench.grading import others_survey
 from bench.grading.grader import Row, grade_all
 from bench.grading.groups import Runs
 from bench.pages import build, html_page, leaderboard
@@ -229,7 +230,8 @@ def test_markdown_becomes_html_without_markup_of_its_own() -> None:
 
 def rendered(ledger: Ledger, rows: Sequence[Row], found: Sequence[Record], folder: Path) -> str:
     runs = Runs(found)
-    return html_page.page([ledger], rows, runs, [], leaderboard.boards(rows, runs, folder), {}, folder)
+    boards, others = leaderboard.boards(rows, runs, folder), others_survey.gather([ledger])
+    return html_page.page([ledger], rows, runs, [], boards, {}, others, folder)
 
 
 def audit_flag() -> str:
@@ -274,7 +276,7 @@ def test_a_picture_of_another_height_is_not_cut_up() -> None:
 
 @given(st.floats(-10, 10), st.floats(1e-6, 10))
 def test_ticks_are_round_ascending_and_inside(low: float, width: float) -> None:
-    ticks = plots_module._ticks(low, low + width)
+    ticks = plots_module.round_numbers(low, low + width)
     places = [place for place, _ in ticks]
     assert 3 <= len(ticks) <= 8
     assert places == sorted(places)

@@ -33,8 +33,9 @@ R4 = next(ledger for ledger in LEDGERS if ledger.report == "r4")
 CLASSIFY, SEG_A, SEG_B = "r4-classify", "r4-seg-a", "r4-seg-b"
 PAGES = {
     *(f"reports/r{n}.md" for n in range(1, 6)),
-    *("claims.md", "audit.md", "index.html", "LEADERBOARD.md", "settings.md", "ablations.md"),
+    *("claims.md", "audit.md", "index.html", "LEADERBOARD.md", "settings.md", "ablations.md", "others.md"),
 }
+PICTURES = {f"figures/others/{task}.png" for task in ("classification50", "landcover", "officehome")}
 
 
 @pytest.fixture
@@ -354,7 +355,7 @@ def test_rendering_imports_no_torch() -> None:
 
 def test_what_was_written_is_up_to_date(out: Path) -> None:
     written = build.write_all(out, LEDGERS)
-    assert {path.relative_to(out).as_posix() for path in written} == PAGES
+    assert {path.relative_to(out).as_posix() for path in written} == PAGES | PICTURES
     assert build.check(out, LEDGERS) == []
     before = {path: path.read_bytes() for path in written}
     assert {path: path.read_bytes() for path in build.write_all(out, LEDGERS)} == before
@@ -413,9 +414,9 @@ def test_publishing_copies_what_was_asked_for_and_renders_it(out: Path, tmp_path
     assert len(pictures) == 4
     assert build.check(target, LEDGERS) == []
     assert alignment.is_green(target)
-    assert len(written) == 2 * len(kept) + 1 + len(PAGES)
+    assert len(written) == 2 * len(kept) + 1 + len(PAGES | PICTURES)
     again = publish.publish(out, target, slugs=[SEG_A])
-    assert len(again) == len(PAGES)
+    assert len(again) == len(PAGES | PICTURES)
     assert "no record" in refused(out, target, tier="full")
     publish.publish(out, target)
     assert records.read_all(target) == records.read_all(out)  # the broken ones too

@@ -134,7 +134,7 @@ def test_the_nightly_command_ends_in_one_line_where_nothing_can_run(tmp_path: Pa
     words += ["--tier", "auto", "--out", str(tmp_path / "out")]
     for more, said in (
         (["--gpu-hours", "1e-9"], "nothing to run in 1e-09 h"),
-        ([], "say how long with --gpu-hours"),
+        (["--data", str(tmp_path)], "say how long with --gpu-hours"),
     ):
         done = subprocess.run([*words, *more], cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 2, done.stdout + done.stderr

@@ -25,7 +25,7 @@ from reference.augment import AUGMENT, augment
 from reference.data.dataset import OFFICIAL_PALETTE
 from reference.models import automask
 from reference.models.weights import WEIGHTS
-from reference.recipes import RECIPES, ablations, r1, r2, r3, r4, r5, supervised
+from reference.recipes import RECIPES, ablations, mnist1d, r1, r2, r3, r4, r5, supervised
 from reference.recipes.recipe import IMAGENET_MEAN, IMAGENET_STD, Recipe
 from reference.schedules import learning_rate
 
@@ -509,11 +509,11 @@ def test_r1s_setting_c_is_the_beginning_of_its_400_epochs() -> None:
 def test_the_registry_is_complete() -> None:
     written = [
         value
-        for module in (ablations, r1, r2, r3, r4, r5, supervised)
+        for module in (ablations, mnist1d, r1, r2, r3, r4, r5, supervised)
         for value in vars(module).values()
         if isinstance(value, Recipe)
     ]
-    assert len(RECIPES) == len(written) == 51
+    assert len(RECIPES) == len(written) == 59
     assert {recipe.slug for recipe in written} == set(RECIPES)
 
 
@@ -590,7 +590,8 @@ def on_meta(model: str, num_classes: int, width: int, args: tuple[tuple[str, Any
 def output_shapes(
     model: str, num_classes: int, width: int, args: tuple[tuple[str, Any], ...], size: int
 ) -> tuple[torch.Size, ...]:
-    network, x = on_meta(model, num_classes, width, args), torch.empty(2, 3, size, size, device="meta")
+    shape = (2, models.SIGNALS[model]) if model in models.SIGNALS else (2, 3, size, size)
+    network, x = on_meta(model, num_classes, width, args), torch.empty(shape, device="meta")
     with torch.no_grad():
         out = network(x, x) if model == "byol_resnet50" else network(x)
     return tuple(part.shape for part in out) if isinstance(out, tuple) else (out.shape,)
@@ -665,7 +666,9 @@ def test_the_schedule_is_sound(recipe: Recipe) -> None:
 @every_training
 def test_sizes_are_those_of_the_data(recipe: Recipe) -> None:
     classes = {"classification50": 50, "officehome": 65, "landcover": 7, "miniimagenet": 64}
+    classes |= {"mnist1d": 10, "mnist1d-shuffled": 10}
     assert recipe.num_classes == classes[recipe.data]  # of BYOL, those its probe tells apart
+    assert (recipe.image_size == 40) == (recipe.model in models.SIGNALS)
     assert recipe.batch_size >= 2
     assert all(0 < mean < 1 for mean in recipe.mean) or recipe.mean == (0, 0, 0)
     assert all(0 < std <= 1 for std in recipe.std)

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 import pytest
 
 from bench.runs import tiers
+from reference.data import DRAWN
 from reference.recipes import RECIPES, r4
 from reference.recipes.recipe import Phase, Recipe
 
@@ -32,7 +33,16 @@ def test_every_changed_field_is_a_deviation(recipe: Recipe, tier: str) -> None:
 def test_gpu_keeps_network_and_image(recipe: Recipe) -> None:
     scaled, deviations = tiers.apply(recipe, "gpu")
     assert {d.field for d in deviations} <= {"phases", "mask_epochs", "embed_epochs"}
-    assert scaled.epochs == min(recipe.epochs, tiers.GPU_EPOCHS)
+    drawn = recipe.data in tiers.DRAWN  # seconds long: as printed at both tiers
+    assert scaled.epochs == (recipe.epochs if drawn else min(recipe.epochs, tiers.GPU_EPOCHS))
+
+
+def test_drawn_official_data_are_used_as_printed_with_seeds_for_a_verdict() -> None:
+    assert set(tiers.DRAWN) == set(DRAWN)
+    for recipe in EVERY:
+        drawn = recipe.data in DRAWN
+        assert tiers.default(recipe) == ("full" if drawn else "smoke")
+        assert tiers.default_seeds(recipe) == (3 if drawn else 1)
 
 
 @pytest.mark.parametrize("recipe", TRAINED, ids=lambda r: r.slug)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -155,8 +156,23 @@ def note(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 
 @pytest.fixture
-def seconds_alone(benchmark: Any, rounds: int) -> Callable[..., list[float]]:
-    """``seconds_alone(work, data)``: pytest-benchmark's timings of ``work(data())``, new data each round."""
+def seconds_alone(request: pytest.FixtureRequest, measuring: bool, rounds: int) -> Callable[..., list[float]]:
+    """``seconds_alone(work, data)``: pytest-benchmark's timings of ``work(data())``, new data each round.
+
+    Without ``--measure`` the work is done too, also in a worker, where pytest-benchmark times nothing.
+    """
+
+    def do(work: Callable[[Any], object], data: Callable[[], object]) -> list[float]:
+        seconds = []
+        for _ in range(rounds):
+            prepared, started = data(), perf_counter()
+            work(prepared)
+            seconds.append(perf_counter() - started)
+        return seconds
+
+    if not measuring:
+        return do
+    benchmark: Any = request.getfixturevalue("benchmark")
 
     def measure(work: Callable[[Any], object], data: Callable[[], object]) -> list[float]:
         benchmark.pedantic(work, setup=lambda: ((data(),), {}), rounds=rounds, warmup_rounds=1)

@@ -398,7 +398,8 @@ def session(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
 
     def run(tests: str, *words: str) -> subprocess.CompletedProcess[str]:
-        head = "from bench import timing\ntiming._SIDE['cpu'], timing._COPY_BYTES['cpu'] = 64, 2**16\n"
+        head = "from bench.throughput import timing\n"
+        head += "timing._SIDE['cpu'], timing._COPY_BYTES['cpu'] = 64, 2**16\n"
         (suite / "test_invented.py").write_text(head + tests)
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
         command += [
@@ -419,7 +420,9 @@ def session(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 def _environment() -> dict[str, str]:
     import os
 
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
+    # pytest-benchmark times nothing in a worker of xdist, which this process may be
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    return {**outside, "PYTHONPATH": str(ROOT)}
 
 
 GOOD = """
@@ -466,7 +469,7 @@ def test_a_test_that_times_nothing_fails(session: Callable[..., subprocess.Compl
 
 
 def test_switched_off_benchmarks_fail(session: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    done = session(GOOD, "--benchmark-disable")
+    done = session(GOOD, "--measure", "--benchmark-disable")
     assert done.returncode == 1
     assert "nothing is timed" in done.stdout
 

@@ -1,0 +1,67 @@
+"""Printed accuracies that need no training run: classifiers of scikit-learn, the same at every call.
+
+Printed is the claim's own value; found is ours on the official data, rounded to as many decimals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from bench.claims.claim import Claim
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from reference.data.dataset import Dataset
+
+Finding = tuple[Any, Any]
+"""What is printed and what we find."""
+
+NEIGHBOURS = 10
+TOLERANCE, MOST_ITERATIONS = 0.01, 1000
+
+
+def nearest_neighbours(dataset: Dataset) -> np.ndarray:
+    """Predicted classes (N,) of the test signals: a vote of the ten nearest training signals."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    model = KNeighborsClassifier(n_neighbors=NEIGHBOURS).fit(dataset.train.images, dataset.train.targets)
+    predicted: np.ndarray = model.predict(dataset.val.images)
+    return predicted
+
+
+def linear(dataset: Dataset) -> np.ndarray:
+    """Predicted classes (N,) of the test signals by logistic regression on standardised values.
+
+    The report's tolerance is of the summed loss; scikit-learn takes the mean loss since release 1.4.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    tolerance = TOLERANCE / len(dataset.train)
+    model = make_pipeline(StandardScaler(), LogisticRegression(tol=tolerance, max_iter=MOST_ITERATIONS))
+    predicted: np.ndarray = model.fit(dataset.train.images, dataset.train.targets).predict(dataset.val.images)
+    return predicted
+
+
+CLASSIFIERS: dict[str, Callable[[Dataset], np.ndarray]] = {
+    "mnist1d-knn": nearest_neighbours,
+    "mnist1d-linear": linear,
+}
+
+
+def accuracy(claim: Claim) -> Finding:
+    """The printed accuracy, and that of the claim's classifier on the claim's data."""
+    from reference.data import DRAWN
+
+    assert claim.data is not None
+    dataset = DRAWN[claim.data](claim.data)
+    right = float((CLASSIFIERS[claim.id](dataset) == dataset.val.targets).mean())
+    scale = 100 if claim.unit == "percent" else 1
+    return f"{claim.value} on official data", f"{right * scale:.{claim.decimals}f} on {dataset.source} data"
+
+
+BASELINES: dict[str, Callable[[Claim], Finding]] = dict.fromkeys(CLASSIFIERS, accuracy)
+"""Claim id → its check."""

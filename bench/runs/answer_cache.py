@@ -1,0 +1,100 @@
+"""Answers that depend on the code alone, kept on disk: commands need not import torch to give them again.
+
+One JSON file holds the answers of one version of the code. Its name has a hash of all that the answers
+follow from, so an edit of the code makes another file. A file that is damaged is as good as none.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from reference.errors import DiskError
+from reference.files import write_atomically
+
+FOLDER = "reproducibility-bench"
+KEPT = 6
+"""Files of one kind that stay: those of other checkouts and versions are used too."""
+
+
+def default_folder() -> Path:
+    """The user's cache folder: ``$XDG_CACHE_HOME`` or ``~/.cache``, and our name in it."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / FOLDER
+
+
+class AnswerCache:
+    """Answers by question, read at the first question and written by ``save``.
+
+    An answer is of Python's literals: text, numbers, None, and tuples, lists and dictionaries of them.
+
+    Args:
+        kind: what is kept, first part of the file's name.
+        follows_from: hashes and versions of everything that the answers depend on.
+        folder: where the file lies; else ``default_folder()``.
+    """
+
+    def __init__(self, kind: str, follows_from: Mapping[str, str], folder: Path | None = None) -> None:
+        key = hashlib.sha256(json.dumps(dict(follows_from), sort_keys=True).encode()).hexdigest()
+        self.path = (folder or default_folder()) / f"{kind}-{key[:32]}.json"
+        self._kind = kind
+        self._answers: dict[str, str] | None = None
+        self._is_new = False
+
+    def answer(self, question: str, compute: Callable[[], Any]) -> Any:
+        """The kept answer, else what ``compute`` returns, which is kept if it is of literals."""
+        answers = self._read()
+        if question in answers:
+            return ast.literal_eval(answers[question])
+        answer = compute()
+        if _is_literal(answer):
+            answers[question] = repr(answer)
+            self._is_new = True
+        return answer
+
+    def save(self) -> None:
+        """Write the file if there are new answers. Where it cannot be written, nothing is kept."""
+        if not self._is_new:
+            return
+        answers = self._read()
+        body = {"sha256": _hash(answers), "answers": answers}
+        try:
+            write_atomically(self.path, json.dumps(body, indent=1, ensure_ascii=False).encode())
+            files = sorted(
+                self.path.parent.glob(f"{self._kind}-*.json"), key=lambda file: file.stat().st_mtime
+            )
+            for old in files[:-KEPT]:
+                old.unlink(missing_ok=True)
+        except (DiskError, OSError):
+            return  # a full disk or a folder that is read-only: the answers were given, and come again
+        self._is_new = False
+
+    def _read(self) -> dict[str, str]:
+        if self._answers is None:
+            self._answers = _answers_in(self.path)
+        return self._answers
+
+
+def _answers_in(path: Path) -> dict[str, str]:
+    """The answers of a file; none where there is no file, or one that is not as we wrote it."""
+    try:
+        body = json.loads(path.read_bytes())
+        answers = dict(body["answers"].items())
+        return answers if body["sha256"] == _hash(answers) else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def _hash(answers: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()
+
+
+def _is_literal(value: Any) -> bool:
+    try:
+        return repr(ast.literal_eval(repr(value))) == repr(value)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return False
