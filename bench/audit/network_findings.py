@@ -10,7 +10,8 @@ from textwrap import dedent
 
 from bench.audit.finding import Finding, finding, listed
 from bench.claims.claim import Claim, Ledger
-from bench.printed import printed_files, printed_rows, printout, runnable
+from bench.printed import printed_files, printed_layers, printout, runnable
+from reference.errors import InputError
 
 NAMED_MODELS: dict[str, dict[str, tuple[int, ...]]] = {
     "deeplabv3_resnet50": {"dilation rates": (12, 24, 36)},
@@ -32,7 +33,7 @@ _SAID_AS = {
 }
 
 LOST_NAME = "?"
-"""How a listing's reader writes a name that it cannot read."""
+"""How a listing's file writes a name that cannot be read in the report."""
 
 _OPEN = {"(": ")", "[": "]", "{": "}"}
 _STRINGS = r"'''.*?'''|\"\"\".*?\"\"\"|'[^'\n]*'|\"[^\"\n]*\"|#[^\n]*"
@@ -56,7 +57,11 @@ def check(ledger: Ledger) -> Iterator[Finding]:
 def _code(ledger: Ledger, claim: Claim) -> Iterator[Finding]:
     assert claim.code is not None
     if _is_listing(claim.code):
-        rows = printout.parse(claim.code, claim.lines[0])
+        try:
+            rows = printout.parse(claim.code, claim.lines[0])
+        except InputError as refusal:
+            yield _unread(claim, str(refusal))
+            return
         yield from _runs(claim, rows)
         yield from _repeats(claim, rows)
         return
@@ -74,6 +79,19 @@ def _code(ledger: Ledger, claim: Claim) -> Iterator[Finding]:
         printed=code.splitlines()[line - 1].strip(),
         expected="code that parses",
         flag="listing cannot run",
+    )
+
+
+def _unread(claim: Claim, refusal: str) -> Finding:
+    """A printed network that the reader refuses is told, not passed over in silence."""
+    return finding(
+        [claim],
+        "listing",
+        f"the listing of {claim.id} could not be read and was not checked: {refusal}",
+        strength="weak",
+        verdict="note",
+        printed=refusal.partition("; ")[0],
+        expected="a printout whose brackets match",
     )
 
 
@@ -214,7 +232,7 @@ def _listing(ledger: Ledger, claim: Claim) -> Iterator[Finding]:
     yield from _makes(ledger, claim, rows)
 
 
-def _runs(claim: Claim, rows: Sequence[printed_rows.Row]) -> Iterator[Finding]:
+def _runs(claim: Claim, rows: Sequence[printed_layers.PrintedLayer]) -> Iterator[Finding]:
     for broken in runnable.chain_check(rows)[:1]:
         yield finding(
             [claim],
@@ -228,11 +246,11 @@ def _runs(claim: Claim, rows: Sequence[printed_rows.Row]) -> Iterator[Finding]:
         )
 
 
-def _repeats(claim: Claim, rows: Sequence[printed_rows.Row]) -> Iterator[Finding]:
+def _repeats(claim: Claim, rows: Sequence[printed_layers.PrintedLayer]) -> Iterator[Finding]:
     """The same layer with weights at the same place twice; a place whose name is lost is none."""
-    where: dict[printed_rows.Row, list[int]] = defaultdict(list)
+    where: dict[printed_layers.PrintedLayer, list[int]] = defaultdict(list)
     for row in rows:
-        if LOST_NAME not in row.path.split(".") and printed_rows.channels(row)[0] is not None:
+        if LOST_NAME not in row.path.split(".") and printed_layers.channels(row)[0] is not None:
             where[row].append(row.line)
     twice = {row: lines for row, lines in where.items() if len(lines) > 1}
     if not twice:
@@ -252,19 +270,19 @@ def _repeats(claim: Claim, rows: Sequence[printed_rows.Row]) -> Iterator[Finding
     )
 
 
-def _makes(ledger: Ledger, claim: Claim, rows: Sequence[printed_rows.Row]) -> Iterator[Finding]:
+def _makes(ledger: Ledger, claim: Claim, rows: Sequence[printed_layers.PrintedLayer]) -> Iterator[Finding]:
     """A network under the name of a segmentation that ends in numbers and no map."""
     for name in ledger.of_kind("protocol"):
         if "model" not in name.stated or claim.id not in name.conflicts_with:
             continue
         metrics = {c.metric for c in ledger.of_kind("number") if c.recipe == name.recipe}
-        last = printed_rows.last_layer(rows)
+        last = printed_layers.last_layer(rows)
         if metrics & {"miou", "iou"} and last.type == "Linear":
             yield finding(
                 [claim, name],
                 "name",
                 f"the network printed as {name.stated['model']} ends in {last.layer}"
-                f" ({claim.report}:{last.line}): {printed_rows.channels(last)[1]} numbers an"
+                f" ({claim.report}:{last.line}): {printed_layers.channels(last)[1]} numbers an"
                 f" image, and no mask",
                 strength="certain",
                 printed=last.layer,

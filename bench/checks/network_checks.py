@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.checks import tiny
 from bench.claims.claim import Claim
-from bench.printed.printed_rows import Row, channels, rows_of
+from bench.printed.printed_layers import PrintedLayer, channels, rows_of
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Recipe
 
@@ -77,17 +77,17 @@ def is_torchvisions(model: nn.Module, name: str, num_classes: int) -> bool:
 
 
 @cache
-def rows(model: nn.Module) -> tuple[Row, ...]:
+def rows(model: nn.Module) -> tuple[PrintedLayer, ...]:
     """The layers of a network, which is not changed any more."""
     return tuple(rows_of(model))
 
 
-def weighted(layers: Sequence[Row]) -> list[Row]:
+def weighted(layers: Sequence[PrintedLayer]) -> list[PrintedLayer]:
     """Layers with weights on the main path: what the number in a network's name counts."""
     return [row for row in layers if row.type in _WEIGHTED and ".downsample." not in f".{row.path}"]
 
 
-def trunk(model: nn.Module) -> list[Row]:
+def trunk(model: nn.Module) -> list[PrintedLayer]:
     """The rows of what is, or would be, pretrained; without a classifier's last layer."""
     return [row for row in rows(model) if row.path.startswith(_TRUNKS) and row.type != "Linear"]
 
@@ -101,7 +101,7 @@ def trunk_name(model: nn.Module) -> str:
     return f"vgg{len(weighted(layers)) + 3}{norm}"
 
 
-def branches(model: nn.Module) -> list[Row]:
+def branches(model: nn.Module) -> list[PrintedLayer]:
     """The convolutions that see one map side by side, dilated ones among them: ASPP's."""
     dilated = [row.path for row in rows(model) if _dilation(row) > 1 and not _in(row, "backbone")]
     if not dilated:
@@ -110,11 +110,11 @@ def branches(model: nn.Module) -> list[Row]:
     return [row for row in rows(model) if _in(row, container) and row.type == "Conv2d"]
 
 
-def _in(row: Row, container: str) -> bool:
+def _in(row: PrintedLayer, container: str) -> bool:
     return row.path.startswith(f"{container}.")
 
 
-def _dilation(row: Row) -> int:
+def _dilation(row: PrintedLayer) -> int:
     return row.number("dilation") or 1
 
 
@@ -250,7 +250,7 @@ def fully_convolutional(claim: Claim) -> list[str]:
     return [f"fully connected layers replaced by convolutional ones{'' if same else ' of other sizes'}"]
 
 
-def _weights(row: Row) -> int:
+def _weights(row: PrintedLayer) -> int:
     takes, gives = channels(row)
     return (takes or 0) * (gives or 0) * (row.number("kernel_size") or 1) ** 2
 

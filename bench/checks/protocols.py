@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.checks import augmentation, network_checks
 from bench.claims.claim import Claim
-from bench.printed.printed_rows import Row
+from bench.printed.printed_layers import PrintedLayer
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Phase, Recipe
 
@@ -189,7 +189,7 @@ def deeplab_version(recipe: Recipe, printed: str) -> str:
     return "DeepLabv3+" if decoder else "DeepLabv3"
 
 
-def _linear(row: Row) -> str:
+def _linear(row: PrintedLayer) -> str:
     return f"Linear({row.number('in_features')},{row.number('out_features')})"
 
 
@@ -230,7 +230,7 @@ def first_padding(recipe: Recipe, printed: str) -> str:
     return _padding(network_checks.rows(network_checks.network_of(recipe)))
 
 
-def _padding(rows: Sequence[Row]) -> str:
+def _padding(rows: Sequence[PrintedLayer]) -> str:
     width = next(row for row in rows if row.type == "Conv2d").number("padding")
     return f"({width}, {width})"
 

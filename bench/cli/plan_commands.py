@@ -48,7 +48,7 @@ def plan_(
 
     if dtype not in ("float32", "bfloat16"):
         refuse_name("--dtype", dtype, ["float32", "bfloat16"])
-    result = results.read(throughput) if throughput else hours.of_a_gpu(results.read_all(out))
+    result = results.read_session(throughput) if throughput else hours.of_a_gpu(results.read_sessions(out))
     counted = hours.counted_before()
     basis = replace(hours.Basis.of(result, dtype, records.read_all(out)), counted=counted)
     claims = [claim for ledger in load_ledgers() for claim in ledger.claims]
@@ -82,4 +82,4 @@ def compare(
     """Compare two sessions on one machine, row by row; B/A above 1 means that B is faster."""
     from bench.throughput import compare_sessions, results
 
-    print_rows(compare_sessions.compare(results.read(a), results.read(b)), output)
+    print_rows(compare_sessions.compare(results.read_session(a), results.read_session(b)), output)

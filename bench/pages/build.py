@@ -64,8 +64,10 @@ def render(folder: Path, ledgers: Iterable[Ledger], found: Found | None = None) 
     }
     if (folder / reliability.FILE).exists():
         pages[reliability.PAGE] = reliability.page(folder)
-    measured = results.read_all(folder)
-    return pages | {"throughput.md": throughput_page.page(measured, folder)} if measured else pages
+    measured = results.read_sessions(folder)
+    if measured:
+        pages["throughput.md"] = throughput_page.throughput_markdown(measured, folder)
+    return pages
 
 
 def _refused(lines: Sequence[str]) -> str:
@@ -82,7 +84,7 @@ def write_all(folder: Path, ledgers: Iterable[Ledger], found: Found | None = Non
         remove_leftovers(place, older_than=STALE_SECONDS)
     known = tuple(ledgers)
     # first: their pages name the pictures' hashes
-    drawn = throughput_page.draw(results.read_all(folder), folder)
+    drawn = throughput_page.draw_rooflines(results.read_sessions(folder), folder)
     drawn += others_page.draw(others_survey.gather(known), folder)
     pages = render(folder, known, found)
     for name, text in pages.items():
@@ -106,7 +108,7 @@ def check(folder: Path, ledgers: Iterable[Ledger]) -> list[str]:
     wrong += [f"{name}: surplus: nothing to write it from" for name in _surplus_pages(folder, pages)]
     wrong += [f"unreadable: {line}" for line in found.refused]
     drawn = [
-        *throughput_page.pictures(results.read_all(folder)),
+        *throughput_page.pictures(results.read_sessions(folder)),
         *others_page.pictures(others_survey.gather(known)),
     ]
     return wrong + _check_figures(folder, pages, found.readable, drawn)

@@ -106,7 +106,7 @@ def page(
         total=len(claims),
         headline=summary.headline(rows).replace("**", ""),
         noise=[summary.noise(n, value) for n, value in summary.accuracies(claims)],
-        machines=results_module.read_all(folder),
+        machines=results_module.read_sessions(folder),
         site=site,
         others=others,
         strip=strip,
@@ -520,7 +520,7 @@ def throughput_tables(result: results_module.Result) -> list[tuple[str, Any]]:
     return [
         ("What it reaches at most", throughput_page.ceilings_table(result)),
         ("Targets", throughput_page.targets_table(result)),
-        ("Everything that was timed", throughput_page.rows_table(result)),
+        ("Everything that was timed", throughput_page.timings_table(result)),
     ]
 
 

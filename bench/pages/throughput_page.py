@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bench.throughput.results import TARGETS, Result, Row, place, ratios, reached, share
+from bench.throughput.results import TARGETS, Result, Timing, place, ratios, reached, share
 
 _HOW_TO_READ = """\
 *How to read this page.* Rates are medians over rounds, with the slowest and the fastest round in brackets.
@@ -18,8 +18,8 @@ move even if all else is fused into them.
 """
 
 
-def page(results: Sequence[Result], folder: Path) -> str:
-    """All results as one page. It names the hash of each picture in ``folder``, as it lies there."""
+def throughput_markdown(results: Sequence[Result], folder: Path) -> str:
+    """Return all sessions as one Markdown page, with the hash of each picture that ``folder`` holds."""
     parts = ["# Throughput", _HOW_TO_READ]
     for result in results:
         parts += _machine_part(result, folder)
@@ -46,41 +46,42 @@ def _machine_part(result: Result, folder: Path) -> list[str]:
         content = picture.read_bytes() if picture.exists() else b""
         parts.append(f"![Roofline of {result.machine_name}]({picture_file(result)})")
         parts.append(f"<!-- sha256 of the picture: {hashlib.sha256(content).hexdigest()} -->")
-    parts += [_table(*targets_table(result)), _table(*rows_table(result))]
+    parts += [_table(*targets_table(result)), _table(*timings_table(result))]
     return parts
 
 
 Cells = tuple[list[str], list[list[str]]]
-"""A table's heads and its rows; a line break in a cell parts what stands below each other."""
+"""A table's heads and its rows; a cell may hold several lines."""
 
 
 def ceilings_table(result: Result) -> Cells:
-    """What the machine reaches at most, in each place that work was done."""
+    """Return the table of the machine's ceilings, in each place that work was done."""
     rows = [
-        [where, *(_si(limits.get(name)) for name in ("float32", "bfloat16", "copy"))]
-        for where, limits in result.ceilings.items()
+        [place_name, *(_si(limits.get(name)) for name in ("float32", "bfloat16", "copy"))]
+        for place_name, limits in result.ceilings.items()
     ]
     return ["ceilings", "float32 FLOP/s", "bfloat16 FLOP/s", "copy B/s"], rows
 
 
 def targets_table(result: Result) -> Cells:
-    """Every target, and what this session reached of it."""
+    """Return the table of all targets and what this session reached."""
     rows = []
     for target in TARGETS:
         hit = reached(target, result)
         if hit is None:
-            rows.append([target.work, target.said, "–", "not measured here"])
+            rows.append([target.work, target.promise, "–", "not measured here"])
         else:
-            rows.append([target.work, target.said, _si(hit[1]), "yes" if hit[1] >= target.at_least else "no"])
+            met = "yes" if hit[1] >= target.at_least else "no"
+            rows.append([target.work, target.promise, _si(hit[1]), met])
     return ["target", "at least", "reached", "met"], rows
 
 
-def rows_table(result: Result) -> Cells:
-    """Everything that was timed."""
+def timings_table(result: Result) -> Cells:
+    """Return the table of everything that was timed."""
     rows = []
     for row in result.rows:
         part = share(row, result)
-        own = [f"{value:.3g} × {name}" for name, value in ratios(row, result).items()]
+        ratio_lines = [f"{value:.3g} × {name}" for name, value in ratios(row, result).items()]
         spread = f"{_si(min(row.samples))}–{_si(max(row.samples))}"
         rows.append(
             [
@@ -91,7 +92,7 @@ def rows_table(result: Result) -> Cells:
                 _si(row.flops),
                 _si(row.bytes),
                 "–" if part is None else f"{part:.0%}",
-                "\n".join(own) or "–",
+                "\n".join(ratio_lines) or "–",
             ]
         )
     heads = ["work", "contender", "rate", "rounds", "FLOPs/item", "bytes/item", "share", "against the others"]
@@ -120,12 +121,12 @@ def _digits(value: float) -> str:
 
 
 def pictures(results: Iterable[Result]) -> list[str]:
-    """The files, below the results' folder, that ``draw`` writes."""
+    """Return the files that ``draw_rooflines`` writes, relative to the results' folder."""
     return [picture_file(result) for result in results if roofline_points(result)]
 
 
-def draw(results: Iterable[Result], folder: Path) -> list[Path]:
-    """Draw the roofline of every machine that has networks in its rows; the files written."""
+def draw_rooflines(results: Iterable[Result], folder: Path) -> list[Path]:
+    """Draw the roofline of every machine that timed networks; return the files written."""
     from reference import visualize
 
     drawn = []
@@ -133,8 +134,8 @@ def draw(results: Iterable[Result], folder: Path) -> list[Path]:
         points = roofline_points(result)
         if not points:
             continue
-        where = place(next(iter(points.values())).settings)
-        limits = result.ceilings[where]
+        place_name = place(next(iter(points.values())).settings)
+        limits = result.ceilings[place_name]
         visualize.roofline(
             {
                 name: (row.flops / row.bytes, row.median * row.flops, str(row.settings["dtype"]))
@@ -150,20 +151,20 @@ def draw(results: Iterable[Result], folder: Path) -> list[Path]:
     return drawn
 
 
-def roofline_points(result: Result) -> dict[str, Row]:
-    """The fastest training step of each network, on the GPU where there is one."""
+def roofline_points(result: Result) -> dict[str, Timing]:
+    """Return the fastest training step of each network, on the GPU if it was timed there."""
     trained = [
         row
         for row in result.rows
         if row.is_ours and row.settings.get("pass") == "train" and row.flops and row.bytes
     ]
     on_gpu = [row for row in trained if row.settings["device"] != "cpu"]
-    points: dict[str, Row] = {}
+    points: dict[str, Timing] = {}
     for row in sorted(on_gpu or trained, key=lambda row: row.median):
         points[f"{row.settings['model']} at {row.settings['image_size']} px"] = row
     return points if points and place(next(iter(points.values())).settings) in result.ceilings else {}
 
 
 def picture_file(result: Result) -> str:
-    """Where the roofline lies below the results' folder."""
+    """Return the roofline's file, relative to the results' folder."""
     return f"figures/throughput/{result.slug}-roofline.png"

@@ -19,7 +19,7 @@ from bench.claims.claim import Claim
 from bench.runs import provenance, tiers
 from bench.runs.answer_cache import AnswerCache
 from bench.runs.records import Record
-from bench.throughput.results import Result, Row
+from bench.throughput.results import Result, Timing
 from reference.outside import is_import_path
 from reference.recipes.recipe import Recipe
 from reference.schedules import steps_before
@@ -143,7 +143,7 @@ def _network_of(settings: Mapping[str, Any]) -> tuple[object, ...]:
     return settings["model"], settings["image_size"], settings["width"], args
 
 
-def _training_rows(basis: Basis) -> list[Row]:
+def _training_rows(basis: Basis) -> list[Timing]:
     """Timed training steps of ours, in the plan's number format, on the plan's device."""
     if basis.result is None:
         return []
@@ -186,7 +186,7 @@ def _counted_flops(recipe: Recipe) -> float:
     ).training_flops
 
 
-def _typical(basis: Basis, rows: Sequence[Row]) -> tuple[float, float, str]:
+def _typical(basis: Basis, rows: Sequence[Timing]) -> tuple[float, float, str]:
     """A ceiling in FLOP/s, the share of it that training usually reaches, and both in words."""
     from bench.throughput.results import place
 

@@ -126,7 +126,7 @@ def basis_here(device: str, dtype: str, folders: Iterable[Path]) -> Basis:
     """
     machine = timing.machine() | ({} if device == "cuda" else {"gpu": None, "gpus": 0})
     there = [folder for folder in folders if folder.is_dir()]
-    sessions = (result for folder in there for result in results.read_all(folder))
+    sessions = (result for folder in there for result in results.read_sessions(folder))
     result = next((r for r in sessions if r.machine == machine), None) or _ceilings_alone(machine, device)
     found = [record for folder in there for record in records.read_all(folder)]
     return Basis.of(result, dtype, found)

@@ -1,1 +1,1 @@
-"""Printed networks, held against the ones we build."""
+"""Printed networks, compared with the ones that we build."""

@@ -1,4 +1,4 @@
-"""Compares a printed network with the one that we build, row by row."""
+"""Compares a printed network with the one that we build, layer by layer."""
 
 from __future__ import annotations
 
@@ -6,17 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
-
-from bench.printed.printed_rows import Row, alike, channels, leaf, parameter_count, same_value
+from bench.printed.printed_layers import PrintedLayer, alike, channels, leaf, parameter_count, same_value
 
 
 @dataclass(frozen=True, kw_only=True)
 class Damage:
-    """What print or scan did to some rows, or how ours is written differently without computing otherwise.
+    """Damage that print or scan did to some rows, or another way of writing that computes the same.
 
     Attributes:
         what: ``argument``, ``type`` or ``path`` (reads otherwise than meant), ``cut`` (arguments are cut
@@ -42,7 +38,7 @@ class Damage:
     ours: bool = False
 
     def explains(self, difference: Difference) -> bool:
-        """Whether the difference is this damage."""
+        """Return whether this damage explains the difference."""
         row = difference.printed or difference.built
         assert row is not None
         return (
@@ -55,27 +51,27 @@ class Damage:
         )
 
     def _values_agree(self, difference: Difference) -> bool:
-        found, meant = difference.values
+        printed, meant = difference.values
         if self.what == "path" and self.meant is None:
-            return leaf(found) == leaf(meant)
+            return leaf(printed) == leaf(meant)
         if self.what in ("argument", "type", "path"):
-            return (self.printed is None or self.printed == found) and self.meant == meant
+            return (self.printed is None or self.printed == printed) and self.meant == meant
         return True
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One way in which a printed row is not ours."""
+    """One way in which a printed layer differs from ours."""
 
     what: str
-    printed: Row | None
-    built: Row | None
+    printed: PrintedLayer | None
+    built: PrintedLayer | None
     argument: str | None = None
     damage: Damage | None = None
 
     @property
     def values(self) -> tuple[str | None, str | None]:
-        """What is printed and what is built, of the argument, type or path that differs."""
+        """The argument, type or path that differs: as printed and as built."""
         if self.printed is None or self.built is None or self.what == "cut":
             return None, None
         if self.argument is not None:
@@ -85,31 +81,33 @@ class Difference:
     def __str__(self) -> str:
         row = self.printed or self.built
         assert row is not None
-        where = f"{row.path} {row.layer}" + (f" (line {row.line})" if row.line else "")
+        layer = f"{row.path} {row.layer}" + (f" (line {row.line})" if row.line else "")
         if self.what in ("missing", "surplus"):
-            return f"{where} is {'not printed' if self.what == 'missing' else 'printed, not built'}"
+            return f"{layer} is {'not printed' if self.what == 'missing' else 'printed, not built'}"
         if self.what == "cut":
-            return f"{where} is cut off"
-        return "{}: {} is printed {}, built {}".format(where, self.argument or self.what, *self.values)
+            return f"{layer} is cut off"
+        return "{}: {} is printed {}, built {}".format(layer, self.argument or self.what, *self.values)
 
 
-def compare(printed: Sequence[Row], ours: Sequence[Row], damage: Iterable[Damage] = ()) -> list[Difference]:
-    """Every difference between a printed network and ours, each with the damage that explains it, if any.
+def compare(
+    printed: Sequence[PrintedLayer], ours: Sequence[PrintedLayer], damage: Iterable[Damage] = ()
+) -> list[Difference]:
+    """Return every difference between a printed network and ours, with the damage that explains it, if any.
 
-    Rows are paired in order, by path where the printed path is one of ours, such that the fewest
-    differences remain.
+    The layers are paired in order so that the fewest differences remain. Two layers under
+    one path may be a pair although their types differ.
     """
     declared = tuple(damage)
-    found = []
-    for theirs, own in align(printed, ours):
-        for difference in _differences(theirs, own):
-            known = next((d for d in declared if d.explains(difference)), None)
-            found.append(replace(difference, damage=known))
-    return found
+    explained = []
+    for printed_layer, our_layer in align(printed, ours):
+        for difference in _differences(printed_layer, our_layer):
+            reason = next((d for d in declared if d.explains(difference)), None)
+            explained.append(replace(difference, damage=reason))
+    return explained
 
 
 def miscounted(differences: Iterable[Difference], damage: Iterable[Damage]) -> list[str]:
-    """Declared damage that explains more or fewer differences than it says."""
+    """Return a line for each declared damage that explains more or fewer differences than it declares."""
     used = Counter(id(difference.damage) for difference in differences)
     return [
         f"declared {d.what} at {d.at} ({d.why}): {used[id(d)]} found, {d.count} declared"
@@ -118,38 +116,45 @@ def miscounted(differences: Iterable[Difference], damage: Iterable[Damage]) -> l
     ]
 
 
-def _differences(theirs: Row | None, own: Row | None) -> list[Difference]:
-    if theirs is None or own is None:
-        return [Difference("missing" if theirs is None else "surplus", theirs, own)]
-    found = [
-        Difference(what, theirs, own)
+def _differences(printed_layer: PrintedLayer | None, our_layer: PrintedLayer | None) -> list[Difference]:
+    if printed_layer is None or our_layer is None:
+        return [Difference("missing" if printed_layer is None else "surplus", printed_layer, our_layer)]
+    differences = [
+        Difference(what, printed_layer, our_layer)
         for what in ("path", "type")
-        if getattr(theirs, what) != getattr(own, what)
+        if getattr(printed_layer, what) != getattr(our_layer, what)
     ]
-    if alike(theirs.type, own.type):
-        found += [Difference("argument", theirs, own, name) for name in _other_arguments(theirs, own)]
-    return [*found, Difference("cut", theirs, own)] if theirs.cut else found
+    if alike(printed_layer.type, our_layer.type):
+        differences += [
+            Difference("argument", printed_layer, our_layer, name)
+            for name in _other_arguments(printed_layer, our_layer)
+        ]
+    return [*differences, Difference("cut", printed_layer, our_layer)] if printed_layer.cut else differences
 
 
-def _other_arguments(theirs: Row, own: Row) -> list[str]:
-    """Arguments with another value. What is cut off is unknown, not different."""
-    names = dict(theirs.args) if theirs.cut else dict.fromkeys(n for n, _ in (*theirs.args, *own.args))
-    known = replace(theirs, type=own.type)  # a misread type still has the arguments of the right one
-    return [name for name in names if not same_value(known.arg(name), own.arg(name))]
+def _other_arguments(printed_layer: PrintedLayer, our_layer: PrintedLayer) -> list[str]:
+    """Names of the arguments whose values differ. An argument that is cut off is unknown, not different."""
+    pairs = printed_layer.args if printed_layer.cut else (*printed_layer.args, *our_layer.args)
+    names = dict.fromkeys(name for name, _ in pairs)
+    # A misread type still has the arguments of the right one.
+    with_our_type = replace(printed_layer, type=our_layer.type)
+    return [name for name in names if not same_value(with_our_type.arg(name), our_layer.arg(name))]
 
 
-def align(printed: Sequence[Row], ours: Sequence[Row]) -> list[tuple[Row | None, Row | None]]:
-    """Pairs of printed and own rows in order, with None beside a row that has no partner, at least cost."""
-    theirs, own = _with_widths(printed), _with_widths(ours)
-    costs = [[_ALONE * (i + j) for j in range(len(own) + 1)] for i in range(len(theirs) + 1)]
-    for i, a in enumerate(theirs):
-        for j, b in enumerate(own):
+def align(
+    printed: Sequence[PrintedLayer], ours: Sequence[PrintedLayer]
+) -> list[tuple[PrintedLayer | None, PrintedLayer | None]]:
+    """Pair printed layers with ours in order, at least cost; one without a partner comes with None."""
+    wide_printed, wide_ours = _with_widths(printed), _with_widths(ours)
+    costs = [[_ALONE * (i + j) for j in range(len(wide_ours) + 1)] for i in range(len(wide_printed) + 1)]
+    for i, a in enumerate(wide_printed):
+        for j, b in enumerate(wide_ours):
             alone = min(costs[i][j + 1], costs[i + 1][j]) + _ALONE
             costs[i + 1][j + 1] = min(costs[i][j] + _unlike(a, b), alone)
-    pairs: list[tuple[Row | None, Row | None]] = []
-    i, j = len(theirs), len(own)
+    pairs: list[tuple[PrintedLayer | None, PrintedLayer | None]] = []
+    i, j = len(wide_printed), len(wide_ours)
     while i or j:
-        if i and j and costs[i][j] == costs[i - 1][j - 1] + _unlike(theirs[i - 1], own[j - 1]):
+        if i and j and costs[i][j] == costs[i - 1][j - 1] + _unlike(wide_printed[i - 1], wide_ours[j - 1]):
             i, j = i - 1, j - 1
             pairs.append((printed[i], ours[j]))
         elif i and costs[i][j] == costs[i - 1][j] + _ALONE:
@@ -161,35 +166,37 @@ def align(printed: Sequence[Row], ours: Sequence[Row]) -> list[tuple[Row | None,
     return pairs[::-1]
 
 
-_Wide = tuple[Row, tuple[int | None, int | None]]
+_Wide = tuple[PrintedLayer, tuple[int | None, int | None]]
 
 
-def _with_widths(rows: Iterable[Row]) -> list[_Wide]:
-    """Each row with the channels it takes and gives; where it changes none, those of the last that did."""
-    found: list[_Wide] = []
-    now: int | None = None
+def _with_widths(rows: Iterable[PrintedLayer]) -> list[_Wide]:
+    """Pair each layer with its input and output channels; a layer that keeps them has the last ones."""
+    wide: list[_Wide] = []
+    width: int | None = None
     for row in rows:
         takes, gives = channels(row)
-        found.append((row, (now, now) if gives is None else (takes, gives)))
-        now = found[-1][1][1]
-    return found
+        wide.append((row, (width, width) if gives is None else (takes, gives)))
+        width = wide[-1][1][1]
+    return wide
 
 
 _ALONE = 10  # the cost of a row without a partner
 
 
 def _unlike(a: _Wide, b: _Wide) -> int:
-    """The cost of taking two rows for one, which beyond twice ``_ALONE`` never happens.
+    """The cost of pairing two layers. Above twice ``_ALONE`` the two are never paired.
 
-    Under another path only layers of like types and the same channels can be one.
+    Layers under different paths can be one only if their types are alike and their channels equal.
     """
-    (theirs, their_width), (own, own_width) = a, b
-    if theirs.path == own.path:
+    (printed_layer, printed_width), (our_layer, our_width) = a, b
+    if printed_layer.path == our_layer.path:
         cost = 0
-    elif their_width != own_width or not alike(theirs.type, own.type):
+    elif printed_width != our_width or not alike(printed_layer.type, our_layer.type):
         return 3 * _ALONE
     else:
-        cost = 3 if leaf(theirs.path) == leaf(own.path) else 6
-    if theirs.type != own.type:
+        cost = 3 if leaf(printed_layer.path) == leaf(our_layer.path) else 6
+    if printed_layer.type != our_layer.type:
         return cost + 5
-    return cost + min(len(_other_arguments(theirs, own)), 5) if theirs.args != own.args else cost
+    if printed_layer.args == our_layer.args:
+        return cost
+    return cost + min(len(_other_arguments(printed_layer, our_layer)), 5)

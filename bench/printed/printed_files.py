@@ -1,11 +1,10 @@
-"""Printed networks as rows of facts, and where they differ from the networks of ``reference.models``.
+"""Reads the files of printed networks and compares each with a network of ``reference.models``.
 
-A report prints a network as torch's ``repr`` of it. ``claims/listings/<claim>.toml`` holds each one as the
-rows that it states, read as literally as the scan allows, and beside them the damage that print and scan
-did. A listing is exact where every difference from our network is declared damage, and every declared
-damage is there.
+A report prints a network as torch's ``repr`` shows it. ``claims/listings/<claim>.toml`` holds one row for
+each printed layer, read as literally as the scan allows, and declares the damage that print and scan did. A
+listing is exact if declared damage explains every difference from our network and all of it occurs.
 
-All of this is text; torch is imported only to build the network that a listing is compared with.
+Reading and comparing is work on text: only building our network imports torch.
 """
 
 from __future__ import annotations
@@ -14,26 +13,22 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.claims.claim import Claim
 from bench.claims.ledger import load_ledgers
-from reference.errors import InputError
-
-if TYPE_CHECKING:
-    pass
-
 from bench.claims.schema import CLAIMS
 from bench.printed.comparison import Damage, compare, miscounted
-from bench.printed.printed_rows import Row, join_path, read_row, rows_of
+from bench.printed.printed_layers import PrintedLayer, join_path, read_row, rows_of
 from bench.printed.runnable import chain_check
+from reference.errors import InputError
 
 LISTINGS = CLAIMS / "listings"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """One of our networks, and under which path the listing has it."""
+    """One of our networks, and the path under which the listing prints it."""
 
     model: str
     num_classes: int
@@ -55,12 +50,12 @@ class Listing:
     claim: str
     networks: tuple[Network, ...]
     names: Mapping[str, str]
-    rows: tuple[Row, ...]
+    rows: tuple[PrintedLayer, ...]
     damage: tuple[Damage, ...]
 
 
 def load(claim: str) -> Listing:
-    """The packaged listing of an architecture claim.
+    """Return the packaged listing of an architecture claim.
 
     Raises:
         InputError: there is none, the scan is illegible, or its file is wrong.
@@ -73,7 +68,7 @@ def load(claim: str) -> Listing:
 
 
 def read_listing(text: str, file: str) -> Listing:
-    """A listing from the text of its file.
+    """Return the listing that the text of its file states.
 
     Raises:
         InputError: not TOML, or a key that is unknown, missing or of the wrong value.
@@ -82,13 +77,13 @@ def read_listing(text: str, file: str) -> Listing:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: not TOML: {error}; mend that place") from error
-    known = {"network", "names", "damage", "ours", "listing"}
-    if unknown := sorted(set(document) - known):
-        raise InputError(f"{file}: unknown table {unknown[0]!r}; known are {', '.join(sorted(known))}")
+    valid_tables = {"network", "names", "damage", "ours", "listing"}
+    if unknown := sorted(set(document) - valid_tables):
+        raise InputError(f"{file}: unknown table {unknown[0]!r}; known are {', '.join(sorted(valid_tables))}")
     tables = {name: document.get(name, []) for name in ("network", "damage", "ours")}
-    for name, found in tables.items():
-        if not isinstance(found, list) or not all(isinstance(table, dict) for table in found):
-            raise InputError(f"{file}: {name} is {found!r}; expected [[{name}]] tables")
+    for name, value in tables.items():
+        if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
+            raise InputError(f"{file}: {name} is {value!r}; expected [[{name}]] tables")
     head = document.get("listing")
     if not isinstance(head, dict) or not isinstance(head.get("rows"), str) or not tables["network"]:
         raise InputError(f"{file}: no [[network]] or no rows in [listing]; add them")
@@ -113,19 +108,19 @@ _KINDS = ("argument", "type", "path", "cut", "surplus", "missing")
 def _damage(table: dict[str, Any], file: str, *, ours: bool) -> Damage:
     table = _checked(Damage, table, file)
     damage = Damage(**{**table, "lines": tuple(table.get("lines", ())), "ours": ours})
-    where = f"{file}: {damage.why}"
+    context = f"{file}: {damage.why}"
     if damage.what not in _KINDS:
-        raise InputError(f"{where}: what is {damage.what!r}; expected one of {', '.join(_KINDS)}")
+        raise InputError(f"{context}: what is {damage.what!r}; expected one of {', '.join(_KINDS)}")
     if len(damage.lines) not in (0, 2):
-        raise InputError(f"{where}: lines are {list(damage.lines)}; expected the first and the last one")
+        raise InputError(f"{context}: lines are {list(damage.lines)}; expected the first and the last one")
     if damage.at == "*" and not damage.lines:
-        raise InputError(f"{where}: found neither 'at' nor 'lines'; say where the damage is")
+        raise InputError(f"{context}: found neither 'at' nor 'lines'; say where the damage is")
     if (damage.what == "argument") != (damage.argument is not None):
-        raise InputError(f"{where}: 'argument' goes with what = 'argument' and only there")
+        raise InputError(f"{context}: 'argument' goes with what = 'argument' and only there")
     if damage.what in ("argument", "type") and damage.printed is None:
-        raise InputError(f"{where}: no 'printed'; say what is printed instead of what is meant")
+        raise InputError(f"{context}: no 'printed'; say what is printed instead of what is meant")
     if ours and not (damage.what == "missing" or damage.argument == "inplace"):
-        raise InputError(f"{where}: [[ours]] may leave out idle layers and change inplace, nothing else")
+        raise InputError(f"{context}: [[ours]] may leave out idle layers and change inplace, nothing else")
     return damage
 
 
@@ -135,26 +130,28 @@ _TYPES = {
 
 
 def _checked(of: type[Network | Damage], table: dict[str, Any], file: str) -> dict[str, Any]:
-    known = {item.name: item for item in fields(of) if item.name != "ours"}
-    if unknown := [key for key in table if key not in known]:
-        raise InputError(f"{file}: unknown key {unknown[0]!r}; known are {', '.join(known)}")
-    needed = [n for n, item in known.items() if item.default is MISSING and item.default_factory is MISSING]
+    valid_keys = {item.name: item for item in fields(of) if item.name != "ours"}
+    if unknown := [key for key in table if key not in valid_keys]:
+        raise InputError(f"{file}: unknown key {unknown[0]!r}; known are {', '.join(valid_keys)}")
+    needed = [
+        n for n, item in valid_keys.items() if item.default is MISSING and item.default_factory is MISSING
+    ]
     if absent := [key for key in needed if key not in table]:
         raise InputError(f"{file}: missing key {absent[0]!r} in {table}; add it")
     for key, value in table.items():
-        expected = _TYPES[str(known[key].type)]
+        expected = _TYPES[str(valid_keys[key].type)]
         if not isinstance(value, expected):
             raise InputError(f"{file}: {key} is {value!r}; expected {expected.__name__}")
     return table
 
 
-def built(listing: Listing) -> list[Row]:
-    """The rows that the listing would have if it were printed from our networks."""
+def built(listing: Listing) -> list[PrintedLayer]:
+    """Return the layers that the listing would print if it came from our networks."""
     # Imported here: reading and comparing rows needs no torch.
     from reference.models import build
     from reference.models.shapes import shapes_only
 
-    rows: list[Row] = []
+    rows: list[PrintedLayer] = []
     for network in listing.networks:
         with shapes_only():
             model = build(network.model, num_classes=network.num_classes, **network.args)
@@ -162,14 +159,16 @@ def built(listing: Listing) -> list[Row]:
     return rows
 
 
-def printed_rows(listing: Listing) -> list[Row]:
-    """The listing's rows under our names."""
+def rows_under_our_names(listing: Listing) -> list[PrintedLayer]:
+    """Return the listing's layers under the names that our networks give them."""
     return [replace(row, path=listing.names.get(row.path, row.path)) for row in listing.rows]
 
 
 @cache
-def check(claim: str) -> tuple[str, str]:
-    """What the claim's listing prints and what we find, equal if nothing differs but for declared damage.
+def check_printed_network(claim: str) -> tuple[str, str]:
+    """Compare a claim's printed network with ours: what is printed, what we find; equal where they agree.
+
+    They agree if declared damage explains every difference.
 
     Raises:
         InputError: as ``load``.
@@ -178,11 +177,11 @@ def check(claim: str) -> tuple[str, str]:
 
 
 def check_listing(listing: Listing) -> tuple[str, str]:
-    """``check`` of a listing that need not be packaged."""
-    rows = printed_rows(listing)
-    found = compare(rows, built(listing), listing.damage)
+    """Compare a listing with our network, as ``check_printed_network`` does with a packaged one."""
+    rows = rows_under_our_names(listing)
+    differences = compare(rows, built(listing), listing.damage)
     printed = f"{len(rows)} rows of {' and '.join(network.model for network in listing.networks)}"
-    wrong = [str(d) for d in found if d.damage is None] + miscounted(found, listing.damage)
+    wrong = [str(d) for d in differences if d.damage is None] + miscounted(differences, listing.damage)
     if not wrong:
         return printed, printed
     more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
@@ -199,14 +198,14 @@ def _claim(claim_id: str) -> Claim:
 
 
 CHECKS: dict[str, Callable[[], tuple[str, str]]] = {
-    "r1-resnet50-listing": partial(check, "r1-resnet50-listing"),
-    "r1-seg-b-listing": partial(check, "r1-seg-b-listing"),
-    "r2-classify-listing": partial(check, "r2-classify-listing"),
-    "r2-seg-a-listing": partial(check, "r2-seg-a-listing"),
-    "r2-seg-b-listing": partial(check, "r2-seg-b-listing"),
-    "r4-classify-listing": partial(check, "r4-classify-listing"),
-    "r4-seg-a-listing": partial(check, "r4-seg-a-listing"),
-    "r4-seg-b-listing": partial(check, "r4-seg-b-listing"),
-    "r5-seg-a-listing": partial(check, "r5-seg-a-listing"),
+    "r1-resnet50-listing": partial(check_printed_network, "r1-resnet50-listing"),
+    "r1-seg-b-listing": partial(check_printed_network, "r1-seg-b-listing"),
+    "r2-classify-listing": partial(check_printed_network, "r2-classify-listing"),
+    "r2-seg-a-listing": partial(check_printed_network, "r2-seg-a-listing"),
+    "r2-seg-b-listing": partial(check_printed_network, "r2-seg-b-listing"),
+    "r4-classify-listing": partial(check_printed_network, "r4-classify-listing"),
+    "r4-seg-a-listing": partial(check_printed_network, "r4-seg-a-listing"),
+    "r4-seg-b-listing": partial(check_printed_network, "r4-seg-b-listing"),
+    "r5-seg-a-listing": partial(check_printed_network, "r5-seg-a-listing"),
 }
 """Claim → what is printed and what we find; equal where the claim is exact."""

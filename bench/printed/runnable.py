@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    pass
-
-from bench.printed.printed_rows import Row, channels, leaf
+from bench.printed.printed_layers import PrintedLayer, channels, leaf
 
 
 class Break(NamedTuple):
-    """A layer that cannot take what it is given."""
+    """A layer that cannot take the channels that come to it."""
 
-    row: Row
+    row: PrintedLayer
     why: str
 
     def __str__(self) -> str:
         return f"{self.row.path} {self.row.layer}: {self.why}"
 
 
-def chain_check(rows: Sequence[Row]) -> list[Break]:
-    """Where a network cannot run, since a layer takes other channels than come to it.
+def chain_check(rows: Sequence[PrintedLayer]) -> list[Break]:
+    """Return the layers at which a network cannot run, since other channels come than they take.
 
-    No ``forward`` is printed, so this is what any would meet: numbered layers, BatchNorms and linear layers
-    on maps follow what is before them; the first layer of a container and a layer with a name of its own may
-    also take an earlier output, or what the branches of a container add up to when concatenated; in a
-    residual block every layer follows, and what it makes is added to its input or its ``downsample``'s
-    output. Layers of unknown type pass on what they get.
+    A report prints no ``forward``, so the check assumes what holds for any. Numbered layers, BatchNorms and
+    linear layers on maps take the output of the layer before. The first layer of a container and a layer
+    with a name of its own may also take an earlier output, or the concatenated outputs of a container's
+    branches. In a residual block every layer takes the output of the one before, and the block adds the
+    last one to its input or to the output of its ``downsample``. Layers of unknown type pass their input on.
     """
-    return _Chain(rows).check()
+    return _Chain(rows).find_breaks()
 
 
 class _Chain:
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[PrintedLayer]) -> None:
         self.rows = rows
         self.breaks: list[Break] = []
         self.now: int | None = None  # channels that come to the next layer
@@ -45,10 +42,11 @@ class _Chain:
         self.block = ""  # the residual block that the row is in,
         self.enters: int | None = None  # what comes to it,
         self.shortcut: int | None = None  # what its downsample has made of that,
-        self.main: tuple[Row, int] | None = None  # and what its other layers have
+        self.main: tuple[PrintedLayer, int] | None = None  # and what its other layers have
 
-    def check(self) -> list[Break]:
-        before: Row | None = None
+    def find_breaks(self) -> list[Break]:
+        """Follow the channels from layer to layer and return the breaks on the way."""
+        before: PrintedLayer | None = None
         for row in self.rows:
             self.enter_block(row)
             takes, gives = channels(row)
@@ -62,7 +60,8 @@ class _Chain:
         self.leave_block()
         return self.breaks
 
-    def meet(self, row: Row, takes: int, before: Row | None) -> None:
+    def meet(self, row: PrintedLayer, takes: int, before: PrintedLayer | None) -> None:
+        """Record a break if the layer cannot take what comes to it."""
         gets = self.enters if self.in_shortcut(row) and self.shortcut is None else self.now
         if gets is None or self.fits(row, takes, gets):
             return
@@ -73,8 +72,8 @@ class _Chain:
             square = f" of {self.side}×{self.side} pixels" if self.side and row.type == "Linear" else ""
             self.breaks.append(Break(row, f"takes {takes}, gets {gets} channels{square}"))
 
-    def may_branch(self, row: Row, before: Row | None) -> bool:
-        """Whether the layer may take something else than what the layer before it gives."""
+    def may_branch(self, row: PrintedLayer, before: PrintedLayer | None) -> bool:
+        """Whether the layer may take another output than that of the layer before it."""
         container, _, name = row.path.rpartition(".")
         if self.block:
             return False
@@ -83,12 +82,14 @@ class _Chain:
         on_a_map = row.type == "Linear" and self.side != 0
         return not (name.isdecimal() or row.type.startswith("BatchNorm") or on_a_map)
 
-    def fits(self, row: Row, takes: int, gets: int) -> bool:
+    def fits(self, row: PrintedLayer, takes: int, gets: int) -> bool:
+        """Whether a layer that takes so many channels can take ``gets``; a linear layer flattens maps."""
         if row.type != "Linear" or self.side == 0:
             return takes == gets
         return takes == gets * self.side**2 if self.side else takes % gets == 0
 
-    def leave(self, row: Row, takes: int, gives: int) -> None:
+    def leave(self, row: PrintedLayer, takes: int, gives: int) -> None:
+        """Note what the layer gives to those after it."""
         if not self.outputs:
             self.outputs.add(takes)  # the image
         if row.type == "Linear":
@@ -108,17 +109,19 @@ class _Chain:
             self.main = (row, gives)
 
     def concatenated(self) -> set[int]:
-        """What branches that take the same make together."""
+        """Channels of the concatenated outputs of branches that take the same input."""
         branches: dict[str, list[tuple[int, int]]] = {}
         for container, ends in self.containers.items():
             branches.setdefault(container.rpartition(".")[0], []).append(ends)
         together = [ends for ends in branches.values() if len(ends) > 1 and len({t for t, _ in ends}) == 1]
         return {sum(gives for _, gives in ends) for ends in together}
 
-    def in_shortcut(self, row: Row) -> bool:
+    def in_shortcut(self, row: PrintedLayer) -> bool:
+        """Whether the layer is part of the ``downsample`` of the current residual block."""
         return bool(self.block) and row.path.startswith(f"{self.block}.downsample.")
 
-    def enter_block(self, row: Row) -> None:
+    def enter_block(self, row: PrintedLayer) -> None:
+        """Leave the current residual block and enter the layer's own, if they differ."""
         if self.block and row.path.startswith(f"{self.block}."):
             return
         self.leave_block()
@@ -127,7 +130,7 @@ class _Chain:
             self.block, self.enters, self.shortcut, self.main = parent, self.now, None, None
 
     def leave_block(self) -> None:
-        """The sum at a residual block's end."""
+        """Check the sum at a residual block's end and leave the block."""
         if self.main and self.block:
             row, made = self.main
             brought = self.enters if self.shortcut is None else self.shortcut
@@ -137,7 +140,7 @@ class _Chain:
         self.block = ""
 
 
-def _residual_blocks(rows: Sequence[Row]) -> set[str]:
+def _residual_blocks(rows: Sequence[PrintedLayer]) -> set[str]:
     """Numbered containers with conv1 and conv2, in a network where some of them have a ``downsample``."""
     names: dict[str, set[str]] = {}
     for row in rows:

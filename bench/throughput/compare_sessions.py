@@ -1,24 +1,24 @@
-"""Compares two timing sessions of one machine, row by row."""
+"""Compares two timing sessions of one machine, timing by timing."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from bench.throughput.results import Result, Row
+from bench.throughput.results import Result, Timing
 from reference.errors import InputError
 
 SIGNIFICANT = 0.05
-"""Largest p, after Holm's adjustment over all rows, at which two files are said to differ."""
+"""Largest p, after Holm's adjustment over all rows, at which a row says that two sessions differ."""
 
 
 def compare(a: Result, b: Result) -> list[dict[str, Any]]:
-    """One row for each work and contender of either session, with the factor from a to b.
+    """Return a row for each work and contender of either session, with the factor from a to b.
 
-    p is Mann and Whitney's, two-sided, on the samples, after Holm's adjustment over all rows: of many
-    unchanged rows none should look changed.
+    p is Mann and Whitney's, two-sided, on the samples. Holm's adjustment over all rows keeps unchanged rows
+    from looking changed because they are many.
 
     Raises:
-        InputError: the sessions are of two machines.
+        InputError: the sessions come from two machines.
     """
     from scipy.stats import mannwhitneyu
 
@@ -36,7 +36,7 @@ def compare(a: Result, b: Result) -> list[dict[str, Any]]:
     table = []
     for key in dict.fromkeys([*before, *after]):
         old, new = before.get(key), after.get(key)
-        told: dict[str, Any] = {
+        entry: dict[str, Any] = {
             "work": key[0],
             "contender": key[1],
             "unit": (old or after[key]).unit,
@@ -46,22 +46,22 @@ def compare(a: Result, b: Result) -> list[dict[str, Any]]:
             "p": None,
         }
         if old is None or new is None:
-            said = f"only in {'B' if old is None else 'A'}"
+            outcome = f"only in {'B' if old is None else 'A'}"
         elif key not in adjusted:
-            said = "not compared: settings differ"
+            outcome = "not compared: settings differ"
         else:
             factor = new.median / old.median
-            told |= {"B/A": round(factor, 3), "p": _rounded(adjusted[key])}
+            entry |= {"B/A": round(factor, 3), "p": _rounded(adjusted[key])}
             faster = "faster" if factor > 1 else "slower"
-            said = f"B is {faster}" if adjusted[key] < SIGNIFICANT else "no difference shown"
-        table.append(told | {"result": said})
+            outcome = f"B is {faster}" if adjusted[key] < SIGNIFICANT else "no difference shown"
+        table.append(entry | {"result": outcome})
     return table
 
 
-def _alike(a: Row, b: Row) -> bool:
+def _alike(a: Timing, b: Timing) -> bool:
     return (a.unit, a.items, dict(a.settings)) == (b.unit, b.items, dict(b.settings))
 
 
 def _rounded(value: float) -> float:
-    """To four digits."""
+    """Round to four digits."""
     return float(f"{value:.4g}")

@@ -1,8 +1,8 @@
-"""Throughput results: what was timed on one machine, beside the machine's own ceilings.
+"""Timing sessions: the timings of one machine and the ceilings measured on it.
 
-``<folder>/throughput/<machine>.json`` holds one session of ``suites/throughput`` with every sample. All
-that can be computed from the samples (medians, shares, ratios, targets) is written beside them for whoever
-reads the file alone, and computed anew from them here.
+``<folder>/throughput/<machine>.json`` holds one session of ``suites/throughput`` with every sample. The file
+also states what follows from the samples (medians, shares, ratios, targets) for people who read it alone.
+This module never reads those values; it computes them again.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """One contender's timings of one piece of work.
+class Timing:
+    """How fast one contender did one piece of work.
 
     Attributes:
         work: what was done. Contenders with the same work were timed in turn, on the same inputs.
         contender: ``"ours"``, ``"ours, <variant>"``, or the peer's name.
         unit: what a sample is a rate of, such as ``"images/s"``.
-        items: how many of them one round did.
+        items: how many items one round did.
         samples: the rate of each round, in the rounds' order.
         settings: device, threads and dtype; of networks also pass, model, width, image_size and batch.
-        flops: FLOPs of one item (a multiply-add is 2), None where that says nothing.
-        bytes: bytes that one item must at least move, likewise.
+        flops: FLOPs of one item (a multiply-add is 2), None if that bounds nothing.
+        bytes: the bytes that one item must move at least; None if that bounds nothing.
     """
 
     work: str
@@ -54,17 +54,18 @@ class Row:
 
     @property
     def median(self) -> float:
-        """The rate that is quoted, in ``unit``."""
+        """The rate that tables and pages quote, in ``unit``."""
         return statistics.median(self.samples)
 
     @property
     def is_ours(self) -> bool:
+        """Whether this project is the contender."""
         return self.contender.partition(",")[0] == "ours"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What ``docs`` promise of a piece of work.
+    """The rate that ``docs`` promise for a piece of work.
 
     Attributes:
         at_least: a rate in the work's unit, or a multiple of the fastest of ``against``.
@@ -80,7 +81,8 @@ class Target:
     gpu: str = ""
 
     @property
-    def said(self) -> str:
+    def promise(self) -> str:
+        """The target in words, such as ``"≥ 20 × torchmetrics"``."""
         if not self.against:
             return f"≥ {self.at_least:,g} on one {self.gpu}"
         return f"≥ {self.at_least:g} × {' or '.join(self.against)}"
@@ -118,15 +120,15 @@ class Result:
     Attributes:
         machine: cpu, cores, gpu (None without one) and gpus: what makes two files comparable. No host name.
         provenance: as in a record: commit, dirty flag, versions, driver, kernel.
-        ceilings: by ``place`` of a row: FLOP/s of a large product by dtype, and ``copy``, the bytes/s that a
-            large copy reads and writes; measured in the session's own process.
-        failed: tests of the session that failed, so that no row of theirs is missed in silence.
+        ceilings: by ``place`` of a timing: FLOP/s of a large product by dtype, and ``copy``, the bytes/s that
+            a large copy reads and writes; measured in the session's own process.
+        failed: tests of the session that failed, whose timings are therefore missing.
     """
 
     machine: Mapping[str, Any]
     provenance: Mapping[str, Any]
     ceilings: Mapping[str, Mapping[str, float]]
-    rows: tuple[Row, ...]
+    rows: tuple[Timing, ...]
     started: str
     failed: tuple[str, ...] = field(default=())
     schema: int = SCHEMA
@@ -146,20 +148,20 @@ class Result:
         gpu = f"{machine['gpus']} × {machine['gpu']}, " if machine["gpu"] else ""
         return f"{gpu}{machine['cpu']}, {machine['cores']} cores"
 
-    def of(self, work: str) -> tuple[Row, ...]:
-        """The contenders of one piece of work."""
+    def of(self, work: str) -> tuple[Timing, ...]:
+        """Return the timings of one piece of work."""
         return tuple(row for row in self.rows if row.work == work)
 
 
 def place(settings: Mapping[str, Any]) -> str:
-    """Which ceilings bound a row: ``"cuda"``, or ``"cpu, 2 threads"``."""
+    """Return the key of the ceilings that bound a timing: ``"cuda"``, or ``"cpu, 2 threads"``."""
     if settings["device"] != "cpu":
         return str(settings["device"])
     return f"cpu, {settings['threads']} thread{'s' if settings['threads'] > 1 else ''}"
 
 
-def attainable(row: Row, result: Result) -> float | None:
-    """The rate, in the row's unit, that the machine's ceilings allow (the roofline); None if unbounded."""
+def attainable(row: Timing, result: Result) -> float | None:
+    """Return the rate that the machine's ceilings allow (the roofline), in its unit; None if unbounded."""
     ceilings = result.ceilings.get(place(row.settings), {})
     peak, copy = ceilings.get(str(row.settings.get("dtype"))), ceilings.get("copy")
     bounds = [peak / row.flops] if peak and row.flops else []
@@ -167,26 +169,26 @@ def attainable(row: Row, result: Result) -> float | None:
     return min(bounds, default=None)
 
 
-def share(row: Row, result: Result) -> float | None:
-    """The share of that rate which was reached."""
+def share(row: Timing, result: Result) -> float | None:
+    """Return the median rate as a share of the attainable one; None if that is unbounded."""
     bound = attainable(row, result)
     return None if bound is None else row.median / bound
 
 
-def ratio(row: Row, other: Row) -> float:
-    """How many times as fast as ``other``: the median over rounds that both did on the same input."""
+def ratio(row: Timing, other: Timing) -> float:
+    """Return how many times as fast as ``other``: the median over rounds, which share their input."""
     return statistics.median(a / b for a, b in zip(row.samples, other.samples, strict=True))
 
 
-def ratios(row: Row, result: Result) -> dict[str, float]:
-    """Of one of ours to every other contender of its work."""
+def ratios(row: Timing, result: Result) -> dict[str, float]:
+    """Return the ratio of a timing of ours to each other contender of its work."""
     if not row.is_ours:
         return {}
     return {other.contender: ratio(row, other) for other in result.of(row.work) if other is not row}
 
 
-def reached(target: Target, result: Result) -> tuple[Row, float] | None:
-    """Our row that a target is about and what it reached; None where this session says nothing of it."""
+def reached(target: Target, result: Result) -> tuple[Timing, float] | None:
+    """Return our timing that a target is about and what it reached; None if this session cannot tell."""
     rows = result.of(target.work)
     ours = [r for r in rows if r.is_ours and target.contender in ("", r.contender)]
     if not ours:
@@ -198,12 +200,12 @@ def reached(target: Target, result: Result) -> tuple[Row, float] | None:
     return (best, min(ratio(best, peer) for peer in peers)) if peers else None
 
 
-def targets(row: Row, result: Result) -> list[dict[str, Any]]:
-    """The targets that are this row's to meet."""
-    found = [(target, reached(target, result)) for target in TARGETS if target.work == row.work]
+def targets(row: Timing, result: Result) -> list[dict[str, Any]]:
+    """Return the targets that this timing has to meet, what it reached, and whether it met them."""
+    outcomes = [(target, reached(target, result)) for target in TARGETS if target.work == row.work]
     return [
-        {"target": target.said, "reached": hit[1], "met": hit[1] >= target.at_least}
-        for target, hit in found
+        {"target": target.promise, "reached": hit[1], "met": hit[1] >= target.at_least}
+        for target, hit in outcomes
         if hit is not None and hit[0] is row
     ]
 
@@ -212,7 +214,7 @@ _DERIVED = ("median", "share_of_ceiling", "ratios", "targets")
 
 
 def dumps(result: Result) -> str:
-    """The file's content, with a hash of all the rest as its last entry."""
+    """Return the text of a session's file; its last entry is a hash of all others."""
     body = dataclasses.asdict(result)
     for entry, row in zip(body["rows"], result.rows, strict=True):
         derived = (row.median, share(row, result), ratios(row, result), targets(row, result))
@@ -222,18 +224,19 @@ def dumps(result: Result) -> str:
     return json.dumps(body, indent=1, ensure_ascii=False) + "\n"
 
 
-def write(folder: Path, result: Result) -> Path:
-    """Write ``folder/throughput/<machine>.json`` in place of an earlier session's; returns the file."""
+def write_session(folder: Path, result: Result) -> Path:
+    """Write ``folder/throughput/<machine>.json`` over an earlier session's; return the file."""
     path = folder / "throughput" / f"{result.slug}.json"
     write_atomically(path, dumps(result).encode())
     return path
 
 
-def read(path: Path) -> Result:
-    """One result file.
+def read_session(path: Path) -> Result:
+    """Read one session's file.
 
     Raises:
-        InputError: missing, not JSON, another schema, keys missing or unknown, or edited by hand (hash).
+        InputError: the file is missing, no JSON, of another schema or edited by hand (its hash differs),
+            or keys are missing or unknown.
     """
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
@@ -242,22 +245,22 @@ def read(path: Path) -> Result:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a throughput result: {error}; measure again") from error
     if not isinstance(body, dict) or body.get("schema") != SCHEMA:
-        found = body.get("schema") if isinstance(body, dict) else type(body).__name__
-        raise InputError(f"{path}: throughput schema {found!r}, this version reads {SCHEMA}; update bench")
+        schema = body.get("schema") if isinstance(body, dict) else type(body).__name__
+        raise InputError(f"{path}: throughput schema {schema!r}, this version reads {SCHEMA}; update bench")
     if body.pop("content_hash", None) != hash_of(body):
         raise InputError(f"{path}: content does not match its hash; results are never edited: restore it")
     try:
-        rows = tuple(_row(entry) for entry in body.pop("rows"))
+        rows = tuple(_timing(entry) for entry in body.pop("rows"))
         return Result(**{**body, "failed": tuple(body["failed"])}, rows=rows)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: keys missing or unknown: {error}; restore it or measure again") from error
 
 
-def _row(entry: Mapping[str, Any]) -> Row:
+def _timing(entry: Mapping[str, Any]) -> Timing:
     kept = {name: value for name, value in entry.items() if name not in _DERIVED}
-    return Row(**{**kept, "samples": tuple(kept["samples"])})
+    return Timing(**{**kept, "samples": tuple(kept["samples"])})
 
 
-def read_all(folder: Path) -> list[Result]:
-    """Every result under ``folder/throughput``, in the order of their file names."""
-    return [read(path) for path in sorted((folder / "throughput").glob("*.json"))]
+def read_sessions(folder: Path) -> list[Result]:
+    """Read every session under ``folder/throughput``, in the order of their file names."""
+    return [read_session(path) for path in sorted((folder / "throughput").glob("*.json"))]

@@ -1,4 +1,4 @@
-"""Measuring: contenders in turn on the same inputs, and what the machine can do at best."""
+"""Times contenders in turn on the same inputs, and measures the machine's ceilings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reference.data.cache import available_cores
 
 Input = TypeVar("Input")
 
-# Sides of the product and sizes of the copy: far larger than any cache, and seconds of work at most.
+# The product and the copy are far larger than any cache and take seconds at most.
 _SIDE = {"cpu": 2048, "cuda": 16384}
 _COPY_BYTES = {"cpu": 2**28, "cuda": 2**32}
 
@@ -29,14 +29,14 @@ def interleave(
     warmup: int = 1,
     device: str = "cpu",
 ) -> dict[str, list[float]]:
-    """Time contenders in turn, round by round, so that all of them see the same weather.
+    """Time contenders in turn, round by round, so that a slow moment of the machine hits all.
 
-    Each round has new data and another contender that goes first; what a contender leaves running on the
-    device is waited for within its own time.
+    Each round has new data and starts with another contender. A contender's time includes the wait for
+    everything that it left running on the device.
 
     Args:
-        contenders: by name, what is timed; none may write into its input.
-        data: makes the input of a round, untimed; rounds count from ``-warmup``.
+        contenders: the functions to time, by name; none may write into its input.
+        data: makes the input of a round, outside the timed part; rounds count from ``-warmup``.
         rounds: timed rounds; ``warmup`` more are done before them.
 
     Returns:
@@ -58,14 +58,14 @@ def interleave(
 
 
 def wait(device: str) -> None:
-    """Wait until the device has done all it was given."""
+    """Wait until the device has finished its work."""
     if device == "cuda":
         torch.cuda.synchronize()
 
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Let torch use so many cores for a while."""
+    """Let torch use ``count`` threads inside the ``with`` block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -75,7 +75,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 def machine() -> dict[str, Any]:
-    """The hardware by which results are comparable or not; names no host and no person."""
+    """Return the hardware that makes two sessions comparable; it names no host and no person."""
     cuda = torch.cuda.is_available()
     return {
         "cpu": provenance.processor(),
@@ -86,7 +86,7 @@ def machine() -> dict[str, Any]:
 
 
 def software() -> dict[str, Any]:
-    """Commit, versions, driver and kernel, as in a record."""
+    """Return commit, versions, driver and kernel, as in a record."""
     collected = provenance.collect("cuda" if torch.cuda.is_available() else "cpu")
     return collected | {"kernel": platform.release()}
 
@@ -94,11 +94,11 @@ def software() -> dict[str, Any]:
 def ceilings(
     device: str, count: int, *, side: int | None = None, copy_bytes: int | None = None
 ) -> dict[str, float]:
-    """What the device does at best, with so many threads where it is the CPU.
+    """Measure what the device does at best; on a CPU, with ``count`` threads.
 
     Args:
         side: of the square matrices; by default far beyond any cache.
-        copy_bytes: of the array that is copied, likewise.
+        copy_bytes: size of the array that is copied; by default far beyond any cache.
 
     Returns:
         FLOP/s of a large product by dtype, and bytes/s read plus written by a large copy as ``"copy"``.
@@ -119,7 +119,7 @@ def ceilings(
 
 
 def _least_seconds(work: Callable[[], object], device: str, *, enough: float = 2.0) -> float:
-    """The fastest of twenty runs, or of as many as ``enough`` seconds allow."""
+    """Return the time of the fastest of twenty runs, or of as many as ``enough`` seconds allow."""
     work()
     wait(device)
     least, begun = float("inf"), time.perf_counter()

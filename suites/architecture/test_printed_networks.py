@@ -1,4 +1,4 @@
-"""Printed networks: what torch prints is read back, planted faults are found, damage excuses only itself."""
+"""Printed networks: printouts are read back or refused, planted faults found, damage excuses only itself."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from torch import nn
 
 from bench.claims.claim import Claim
 from bench.claims.ledger import load_ledgers
-from bench.printed import comparison, printed_files, printed_rows
+from bench.printed import comparison, printed_files, printed_layers
 from bench.printed.comparison import compare, miscounted
 from bench.printed.printed_files import Listing
-from bench.printed.printed_rows import Row, read_row, rows_of
-from bench.printed.printout import parse, read
+from bench.printed.printed_layers import PrintedLayer, leaf, read_row, rows_of
+from bench.printed.printout import MOST_LAYERS, parse
 from bench.printed.runnable import chain_check
 from reference.errors import InputError
 from reference.models import MODELS, build
@@ -60,7 +60,7 @@ def ours(name: str, num_classes: int = 7) -> nn.Module:
 
 
 @cache
-def built(claim: str) -> tuple[Row, ...]:
+def built(claim: str) -> tuple[PrintedLayer, ...]:
     return tuple(printed_files.built(printed_files.load(claim)))
 
 
@@ -79,13 +79,13 @@ def printed_lines(claim: Claim) -> tuple[str, int]:
 @pytest.mark.parametrize("name", ZOO)
 def test_printouts_of_torchvision_are_read_back(name: str) -> None:
     model = from_zoo(name)
-    assert read(repr(model)) == (rows_of(model), [])
+    assert parse(repr(model)) == rows_of(model)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_printouts_of_ours_are_read_back(name: str) -> None:
     model = ours(name)
-    assert read(repr(model)) == (rows_of(model), [])
+    assert parse(repr(model)) == rows_of(model)
 
 
 def test_a_printout_abbreviates_equal_neighbours_and_repeats_shared_modules() -> None:
@@ -95,29 +95,76 @@ def test_a_printout_abbreviates_equal_neighbours_and_repeats_shared_modules() ->
         {"blocks": blocks, "parameters_": nn.ParameterList([torch.zeros(2), torch.zeros(3)])}
     )
     assert "(0-2): 3 x Sequential(" in repr(model)
-    assert read(repr(model)) == (rows_of(model), [])
+    assert parse(repr(model)) == rows_of(model)
     assert [row.path for row in parse(repr(model))].count("blocks.2.1") == 1
     assert len(parse(repr(model))) == 7
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("(0): A(" * 3000 + ")" * 3000, "nested hundreds deep"),
-        ("(0): A(" * 3000, "nested hundreds deep"),
-        ("A(\n  (0-99999999): 100000000 x B()\n)", "more than 10,000 modules"),
-    ],
-    ids=["deep", "deep and cut off", "wide"],
-)
-def test_what_no_network_prints_is_refused(text: str, said: str) -> None:
-    with pytest.raises(InputError, match=said):
-        read(text)
+WHOLE = "Net(\n  (0): Conv2d(3, 4, kernel_size=(3, 3))\n  (1): Sequential(\n    (0): ReLU()\n  )\n)"
+
+REFUSED = {
+    "a lost bracket": (WHOLE.removesuffix("\n)"), "line 10: the bracket that Net opens is never closed"),
+    "two lost brackets": (WHOLE.removesuffix("\n  )\n)"), "line 12: the bracket that Sequential opens is"),
+    "a bracket too many": (f"{WHOLE}\n)", "line 16: ')' belongs to no module"),
+    "a bracket too many in a part": ("(0): ReLU()\n)", "line 11: the bracket ')' belongs to no module"),
+    "an argument's lost brackets": (
+        WHOLE.replace("(3, 3))", "(3, 3"),
+        "line 12: '(1): Sequential(' stands inside the arguments of Conv2d",
+    ),
+    "no network": ("no network at all", "line 10: 'no network at all' belongs to no module"),
+    "a line before it": (f"ReLU:\n{WHOLE}", "line 10: 'ReLU:' belongs to no module"),
+    "a page break after it": (f"{WHOLE}\n\n```", "line 17: '```' belongs to no module"),
+    "a word between modules": ("(0): ReLU()\n\npage 3\n(1): ReLU()", "line 12: 'page 3' belongs to no"),
+    "two networks": (f"{WHOLE}\n{WHOLE}", "line 16: 'Net(' belongs to no module"),
+    "a wrong count": ("Net(\n  (0-2): 2 x ReLU()\n)", "line 11: (0-2) does not name 2 modules"),
+    "a count backwards": ("Net(\n  (2-0): 3 x ReLU()\n)", "line 11: (2-0) does not name 3 modules"),
+    "a count of a word": ("Net(\n  (a): 2 x ReLU()\n)", "line 11: (a) does not name 2 modules"),
+    "half a count": ("Net(\n  (0-): 2 x ReLU()\n)", "line 11: (0-) does not name 2 modules"),
+    "a count beyond all": (f"Net(\n  ({'9' * 5000}): 2 x ReLU()\n)", "does not name 2 modules"),
+    "too many layers": ("Net(\n  (0-99999999): 100000000 x ReLU()\n)", "line 11: more than 100,000 layers"),
+    "a product of too many": (
+        "Net(\n  (0-999): 1000 x A(\n    (0-999): 1000 x ReLU()\n  )\n)",
+        "line 11: more than 100,000 layers",
+    ),
+    "a sum of too many": (
+        "Net(\n  (0-99999): 100000 x ReLU()\n  (100000-100001): 2 x A()\n)",
+        "line 12: more than 100,000 layers",
+    ),
+    "deep and cut off": ("(0): A(" * 3000, "line 10: the bracket that A opens is never closed"),
+}
 
 
-@pytest.mark.parametrize("number", ["a", "9" * 5000, "0-", "-1"])
-def test_a_count_of_neighbours_that_is_no_number_is_read_as_damage(number: str) -> None:
-    rows, _ = read(f"A(\n  (0): C()\n  ({number}): 2 x B()\n)")
-    assert rows[0].type == "C"
+@pytest.mark.parametrize("fault", REFUSED)
+def test_a_damaged_printout_is_refused_with_its_line(fault: str) -> None:
+    text, message = REFUSED[fault]
+    with pytest.raises(InputError) as refusal:
+        parse(text, 10)
+    assert message in str(refusal.value)
+    assert str(refusal.value).startswith("line 1")
+    assert str(refusal.value).endswith("; give the whole, unchanged output of print(model)")
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["vgg16_bn", "resnet18", "leaky_vgg16"])
+def test_every_lost_or_doubled_bracket_is_refused(name: str) -> None:
+    text = repr(ours(name))
+    for bracket in re.finditer(r"[()]", text):
+        for damaged in (
+            text[: bracket.start()] + text[bracket.end() :],
+            text[: bracket.end()] + text[bracket.start() :],
+        ):
+            with pytest.raises(InputError, match=r"^line \d+: "):
+                parse(damaged)
+
+
+def test_as_many_layers_as_the_limit_are_read() -> None:
+    assert len(parse(f"Net((0-{MOST_LAYERS - 1}): {MOST_LAYERS} x ReLU())")) == MOST_LAYERS
+
+
+def test_deep_networks_and_empty_texts_are_read() -> None:
+    (layer,) = parse("(0): A(" * 3000 + ")" * 3000)
+    assert layer.path == ".".join("0" * 3000)
+    assert parse("") == parse(" \n") == parse("ReLU()") == []
 
 
 @pytest.mark.parametrize("name", ["resnet50", "vgg16_bn", "deeplabv3_resnet50", "swin_t"])
@@ -125,11 +172,11 @@ def test_rows_rebuild_the_layers(name: str) -> None:
     """Leaving out defaults loses nothing: the layer made from a row prints as the original does."""
     modules = dict(from_zoo(name).named_modules())
     for row in parse(repr(from_zoo(name))):
-        if row.type in printed_rows.SIGNATURES:
+        if row.type in printed_layers.SIGNATURES:
             assert once_per_axis(rebuilt(row)) == once_per_axis(modules[row.path])
 
 
-def rebuilt(row: Row) -> nn.Module:
+def rebuilt(row: PrintedLayer) -> nn.Module:
     with torch.device("meta"):
         return getattr(nn, row.type)(**{name: literal(value) for name, value in row.args})
 
@@ -152,10 +199,10 @@ def test_batch_norm_reads_alike_from_any_torch() -> None:
         old = f"(a): BatchNorm2d(3, eps=1e-05, momentum=0.1, affine={affine}, track_running_stats=True)"
         new = old.replace(", track", f", bias={affine}, track")
         assert parse(old) == parse(new)
-        assert printed_rows.parameter_count(parse(old)) == (6 if affine == "True" else 0)
+        assert printed_layers.parameter_count(parse(old)) == (6 if affine == "True" else 0)
     without_bias = "(a): BatchNorm2d(3, affine=True, bias=False)"
     assert parse(without_bias) != parse("(a): BatchNorm2d(3)")
-    assert printed_rows.parameter_count(parse(without_bias)) == 3
+    assert printed_layers.parameter_count(parse(without_bias)) == 3
 
 
 PAIRS = st.integers(1, 5) | st.tuples(st.integers(1, 5), st.integers(1, 5))
@@ -194,7 +241,7 @@ NETWORKS = st.recursive(
 @settings(max_examples=60, deadline=None)
 def test_any_printout_is_read_back(model: nn.Module) -> None:
     rows = rows_of(model)
-    assert read(repr(model)) == (rows, [])
+    assert parse(repr(model)) == rows
     # Neither indentation nor line breaks carry anything.
     assert parse("\n".join(line.strip() for line in repr(model).splitlines())) == rows
     assert parse(" ".join(repr(model).split("\n"))) == rows
@@ -211,72 +258,17 @@ def test_rows_know_their_lines() -> None:
     ]  # fmt: skip
 
 
-# Reading what is damaged --------------------------------------------------------------------------------
-
-REGULAR = ("vgg16_bn", "resnet18", "resnet34", "resnet50", "leaky_vgg16")
-
-
-@pytest.mark.parametrize("name", REGULAR)
-def test_names_stand_in_for_lost_brackets(name: str) -> None:
-    model = ours(name)
-    text = re.sub(r"\n *\)", "", repr(model))
-    assert ")\n)" not in text
-    rows, notes = read(text)
-    assert rows == rows_of(model)
-    assert notes
-
-
-@pytest.mark.parametrize("name", REGULAR)
-def test_page_breaks_close_nothing_for_good(name: str) -> None:
-    """As R1 prints it (r1:177): everything open is closed at the break, and closed again after it."""
-    model = ours(name)
-    rows = rows_of(model)
-    lines = repr(model).splitlines()
-    inside = [i for i, line in enumerate(lines) if re.match(r" +\((?!0)\d+\): \w+\(", line)]
-    assert len(inside) >= 4
-    for i in inside:
-        depth = (len(lines[i]) - len(lines[i].lstrip())) // 2
-        page = [*lines[:i], *[")"] * depth, "```", "", "```", *lines[i:]]
-        found, notes = read("\n".join(page))
-        assert found == rows
-        assert any("closes nothing" in note or "cannot be read" in note for note in notes)
-
-
-def test_cut_lines_keep_what_is_printed_and_claim_no_more() -> None:
-    model = ours("resnet50")
-    whole = rows_of(model)
-    for width in (60, 75, 90):
-        rows, notes = read("\n".join(line[:width] for line in repr(model).splitlines()))
-        assert [(row.path, row.type) for row in rows] == [(row.path, row.type) for row in whole]
-        assert any(row.cut for row in rows)
-        assert sum("cut off" in note for note in notes) == sum(row.cut for row in rows)
-        for row, full in zip(rows, whole, strict=True):
-            assert all(value == full.arg(name) for name, value in row.args)
-            assert row.cut or row == full
-        differences = compare(rows, whole)
-        assert {difference.what for difference in differences} == {"cut"}
-
-
-def test_misread_letters_stay_as_they_are_read() -> None:
-    rows = parse("(features): Sequential(\n (0): NexPool2d(kernel_size=2)\n(1): BatchNorm2d(64, eps=le-05)\n")
-    assert [str(row) for row in rows] == [
-        "2 features.0 NexPool2d kernel_size=2",
-        "3 features.1 BatchNorm2d 64 eps=le-05",
-    ]
-
-
-@pytest.mark.parametrize("text", ["", ")", "((((", "(0): ", "no network at all", "```", "(a): B(\n" * 50])
-def test_anything_can_be_read(text: str) -> None:
-    rows, notes = read(text)
-    assert rows == []
-    assert notes or not text.strip(") `")
-
-
-@given(st.text(alphabet="() \n:,=abcx012345`}.?", max_size=200))
-def test_no_text_breaks_the_reader(text: str) -> None:
-    for row in read(text).rows:
-        assert row.path
-        assert row.type
+@given(st.text(alphabet="() \n:,=abcx012345`}.?-", max_size=200))
+def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
+    try:
+        layers = parse(text)
+    except InputError as refusal:
+        message = str(refusal)
+    else:
+        message = "line 1: none"
+        assert all(layer.path and layer.type for layer in layers)
+    assert re.match(r"line \d+: .", message)
+    assert len(message.splitlines()) == 1
 
 
 # The reports' listings ----------------------------------------------------------------------------------
@@ -285,11 +277,16 @@ def test_no_text_breaks_the_reader(text: str) -> None:
 @pytest.mark.parametrize("claim", PRINTED)
 def test_listings_hold_what_the_report_prints(claim: str) -> None:
     text, first = printed_lines(CLAIMS[claim])
-    rows, notes = read(text, first)
-    packaged = printed_files.load(claim)
-    assert [(row.line, row) for row in rows] == [(row.line, row) for row in packaged.rows]
-    undamaged = claim in ("r2-classify-listing", "r2-seg-a-listing", "r5-seg-a-listing")
-    assert bool(notes) != undamaged
+    lines = text.split("\n")
+    layers = printed_files.load(claim).rows
+    for layer in layers:
+        assert f"({leaf(layer.path)}): {layer.type}(" in lines[layer.line - first], layer
+    if claim in ("r2-classify-listing", "r2-seg-a-listing", "r5-seg-a-listing"):
+        intact = parse(text, first)
+        assert [(layer.line, layer) for layer in intact] == [(layer.line, layer) for layer in layers]
+    else:
+        with pytest.raises(InputError, match=r"^line \d+: "):
+            parse(text, first)
 
 
 def test_every_printed_network_is_checked() -> None:
@@ -312,23 +309,22 @@ def test_listings_match_ours_but_for_declared_damage(claim: str) -> None:
 def test_illegible_listings_are_never_different(claim: str) -> None:
     assert claim not in printed_files.CHECKS
     with pytest.raises(InputError, match="illegible"):
-        printed_files.check(claim)
+        printed_files.check_printed_network(claim)
     text, first = printed_lines(CLAIMS[claim])
-    rows, notes = read(text, first)
-    assert sum(row.cut for row in rows) > 0.7 * len(rows)
-    assert len(notes) > 0.7 * len(rows)
+    with pytest.raises(InputError, match=r"^line \d+: "):
+        parse(text, first)
 
 
 def test_r1_resnet50_read_literally_has_more_parameters() -> None:
     rows = printed_files.load("r1-resnet50-listing").rows
-    assert printed_rows.parameter_count(rows) == 25_560_808
+    assert printed_layers.parameter_count(rows) == 25_560_808
     mended = [
         replace(row, args=(*row.args, ("bias", "False"))) if row.path.endswith("conv2") else row
         for row in rows
     ]
     assert sum(row.path.endswith("conv2") for row in rows) == 16
     assert (
-        printed_rows.parameter_count(mended)
+        printed_layers.parameter_count(mended)
         == 25_557_032
         == sum(p.numel() for p in from_zoo("resnet50").parameters())
     )
@@ -352,7 +348,7 @@ def test_r1_deeplab_has_the_printed_heads() -> None:
 @pytest.mark.parametrize("claim", PRINTED)
 def test_each_damage_explains_its_count_alone(claim: str) -> None:
     listing = printed_files.load(claim)
-    rows = printed_files.printed_rows(listing)
+    rows = printed_files.rows_under_our_names(listing)
     found = compare(rows, built(claim), listing.damage)
     assert len(found) == sum(damage.count for damage in listing.damage)
     for difference in found:
@@ -395,13 +391,13 @@ def test_damage_explains_what_it_declares(
     assert (difference.damage is damage) == explained
 
 
-def wrong(listing: Listing, network: Sequence[Row]) -> list[str]:
-    """What ``check`` would object to if this were our network."""
-    found = compare(printed_files.printed_rows(listing), network, listing.damage)
+def wrong(listing: Listing, network: Sequence[PrintedLayer]) -> list[str]:
+    """What ``check_listing`` would object to if this were our network."""
+    found = compare(printed_files.rows_under_our_names(listing), network, listing.damage)
     return [str(d) for d in found if d.damage is None] + miscounted(found, listing.damage)
 
 
-def changed(rows: Sequence[Row], path: str, **args: str) -> list[Row]:
+def changed(rows: Sequence[PrintedLayer], path: str, **args: str) -> list[PrintedLayer]:
     assert sum(row.path == path for row in rows) == 1
     return [
         replace(row, args=tuple({**dict(row.args), **args}.items())) if row.path == path else row
@@ -409,7 +405,7 @@ def changed(rows: Sequence[Row], path: str, **args: str) -> list[Row]:
     ]
 
 
-def swapped(rows: Sequence[Row], first: str, second: str) -> list[Row]:
+def swapped(rows: Sequence[PrintedLayer], first: str, second: str) -> list[PrintedLayer]:
     places = [row.path for row in rows]
     i, j = places.index(first), places.index(second)
     found = list(rows)
@@ -475,7 +471,10 @@ def test_another_type_is_found() -> None:
 def test_a_check_names_the_first_fault_and_that_it_cannot_run() -> None:
     listing = printed_files.load("r2-classify-listing")
     rows = [replace(row, args=()) if row.path == "fc.3" else row for row in listing.rows]
-    rows = [Row("fc.4", "Linear", (("in_features", "1000"),)) if row.path == "fc.4" else row for row in rows]
+    rows = [
+        PrintedLayer("fc.4", "Linear", (("in_features", "1000"),)) if row.path == "fc.4" else row
+        for row in rows
+    ]
     _, found = printed_files.check_listing(replace(listing, rows=tuple(rows)))
     assert found.startswith("fc.3 Dropout() (line 69): p is printed None, built 0.5 (and 2 more)")
     assert "cannot run: fc.4 Linear(1000): takes 1000, gets 1024" in found
@@ -515,7 +514,7 @@ def test_any_fault_in_a_legible_row_is_found(data: st.DataObject) -> None:
 def illegible_paths(claim: str) -> frozenset[str]:
     """Our rows that the scan lost or cut off: nothing can be said against them."""
     listing = printed_files.load(claim)
-    found = compare(printed_files.printed_rows(listing), built(claim), listing.damage)
+    found = compare(printed_files.rows_under_our_names(listing), built(claim), listing.damage)
     return frozenset(d.built.path for d in found if d.what in ("missing", "cut") and d.built)
 
 
@@ -528,7 +527,7 @@ def other(value: str) -> str:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_parameters_of_ours_are_counted(name: str) -> None:
-    assert printed_rows.parameter_count(rows_of(ours(name))) == sum(
+    assert printed_layers.parameter_count(rows_of(ours(name))) == sum(
         p.numel() for p in ours(name).parameters()
     )
 
@@ -536,27 +535,27 @@ def test_parameters_of_ours_are_counted(name: str) -> None:
 @pytest.mark.parametrize("name", [*BACKBONES, "resnext50_32x4d", "deeplabv3_resnet50", "alexnet"])
 def test_parameters_of_torchvision_are_counted(name: str) -> None:
     model = from_zoo(name)
-    assert printed_rows.parameter_count(parse(repr(model))) == sum(p.numel() for p in model.parameters())
+    assert printed_layers.parameter_count(parse(repr(model))) == sum(p.numel() for p in model.parameters())
 
 
 @given(LAYERS)
 @settings(deadline=None)
 def test_parameters_of_any_layer_are_counted(layer: nn.Module) -> None:
     model = nn.Sequential(layer)
-    assert printed_rows.parameter_count(parse(repr(model))) == sum(p.numel() for p in layer.parameters())
+    assert printed_layers.parameter_count(parse(repr(model))) == sum(p.numel() for p in layer.parameters())
 
 
 @pytest.mark.parametrize("text", ["1 a Conv2d 3 4 kernel_size=3 …", "1 a Transmogrifier 3"])
 def test_parameters_that_cannot_be_known_are_not_guessed(text: str) -> None:
     with pytest.raises(InputError, match=r"not (printed|known)"):
-        printed_rows.parameter_count([read_row(text)])
+        printed_layers.parameter_count([read_row(text)])
 
 
 def test_the_last_layer_is_the_one_that_makes_the_channels() -> None:
     rows = [read_row(text) for text in ("1 a Linear 9 3", "2 b Linear 3 7", "3 c BatchNorm1d 7", "4 d ReLU")]
-    assert printed_rows.last_layer(rows).path == "b"
+    assert printed_layers.last_layer(rows).path == "b"
     with pytest.raises(InputError, match="no convolution"):
-        printed_rows.last_layer(rows[2:])
+        printed_layers.last_layer(rows[2:])
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -680,7 +679,7 @@ def test_a_good_file_is_read() -> None:
     listing = printed_files.read_listing(GOOD, "r9-a.toml")
     assert listing.claim == "r9-a"
     assert listing.rows == (
-        Row("a", "Conv2d", (("in_channels", "3"), ("out_channels", "4"), ("kernel_size", "3"))),
+        PrintedLayer("a", "Conv2d", (("in_channels", "3"), ("out_channels", "4"), ("kernel_size", "3"))),
     )
     assert listing.damage[0].meant == "False"
 
@@ -717,20 +716,25 @@ def test_a_bad_file_is_refused_in_one_line(this: str, that: str, said: str) -> N
 @pytest.mark.parametrize(("claim", "said"), [("r3-vgg13", "prints no network"), ("r9-none", "no such claim")])
 def test_a_claim_without_a_listing_is_named(claim: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        printed_files.check(claim)
+        printed_files.check_printed_network(claim)
 
 
 def test_ours_may_leave_out_idle_layers_only() -> None:
     excuse = comparison.Damage(what="missing", at="*", lines=(0, 0), count=1, why="-", ours=True)
-    idle, busy = Row("a", "Identity"), read_row("0 b Linear 2 2")
+    idle, busy = PrintedLayer("a", "Identity"), read_row("0 b Linear 2 2")
     assert [d.damage is not None for d in compare([], [idle, busy], [excuse])] == [True, False]
 
 
 def test_reading_and_comparing_need_no_torch() -> None:
-    code = (
-        "import sys; from bench import listings as l; x = l.load('r4-seg-b-listing'); l.chain_check(x.rows);"
-        "l.compare(x.rows, x.rows); l.parse('(a): ReLU()'); l.CHECKS['r4-seg-a-name']();"
-        "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
-    )
+    code = """
+import sys
+from bench.printed import comparison, printed_files, printout, runnable
+rows = printed_files.load("r4-seg-b-listing").rows
+runnable.chain_check(rows)
+comparison.compare(rows, rows)
+printout.parse("(a): ReLU()")
+printed_files.CHECKS["r4-seg-a-name"]()
+sys.exit("torch" in sys.modules or "numpy" in sys.modules)
+"""
     root = Path(__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

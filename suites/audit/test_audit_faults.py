@@ -528,3 +528,16 @@ def test_code_as_printed_in_reports(tmp_path: Path) -> None:
         assert _against(audit([_ledger(tmp_path, claims)])) == [], code
     claims["x1-code"]["code"] = "import for x"
     assert _against(audit([_ledger(tmp_path, claims)])) == [("code", "listing cannot run", "certain")]
+
+
+def test_a_printed_network_that_cannot_be_read_is_told_and_flags_nothing(tmp_path: Path) -> None:
+    claims = _clean()
+    claims["x1-net"]["code"] = NET.removesuffix(")")
+    findings = audit([_ledger(tmp_path, claims)])
+    (unread,) = [one for one in findings if one.check == "listing"]
+    assert (unread.verdict, unread.strength, unread.claims) == ("note", "weak", ("x1-net",))
+    assert "the listing of x1-net could not be read and was not checked: line " in unread.sentence
+    assert "never closed" in unread.sentence
+    assert "\n" not in unread.sentence
+    assert flags(findings) == {}
+    assert _against(findings) == []

@@ -106,7 +106,7 @@ def _listing(path: Path) -> object:
 
 
 def _printed(path: Path) -> object:
-    return printout.read(path.read_text(encoding="utf-8", errors="replace"))
+    return printout.parse(path.read_text(encoding="utf-8", errors="replace"))
 
 
 READERS: dict[str, tuple[str, Read]] = {
@@ -117,7 +117,7 @@ READERS: dict[str, tuple[str, Read]] = {
     "palettes": (PALETTE, read_palette),
     "names of data sets": ('name = "stand-in"\n', read_name),
     "records": (json.dumps(RECORD | {"content_hash": records.hash_of(RECORD)}), records.read),
-    "throughput results": (THROUGHPUT, results.read),
+    "throughput results": (THROUGHPUT, results.read_session),
     "notes of reliability": (NOTE, lambda path: reliability.read(path.parent)),
 }
 NAMES = {"notes of reliability": reliability.FILE}

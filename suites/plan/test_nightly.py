@@ -106,7 +106,7 @@ def test_nothing_fits_in_one_line(tmp_path: Path) -> None:
 
 def test_rates_are_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = replace(FAST, machine=timing.machine() | {"gpu": None, "gpus": 0})
-    results.write(tmp_path, FAST)
+    results.write_session(tmp_path, FAST)
     taken: list[object] = []
     monkeypatch.setattr(
         nightly.timing, "ceilings", lambda *of: taken.append(of) or {"float32": 2e11, "bfloat16": 1e11}
@@ -115,7 +115,7 @@ def test_rates_are_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert len(taken) == 1  # another machine's session tells nothing
     (job,) = hours_module.plan({"r3-classify-a": RECIPES["r3-classify-a"]}, CLAIMS, basis)
     assert job.price.source == "estimated: 50% of 0.2 TFLOP/s, measured"
-    results.write(tmp_path, ours)
+    results.write_session(tmp_path, ours)
     assert nightly.basis_here("cpu", "float32", [tmp_path]).result == ours
     assert len(taken) == 1
 

@@ -17,7 +17,7 @@ from bench.claims.ledger import load_ledgers
 from bench.plan import hours
 from bench.plan.hours import STATED_CEILINGS, STATED_GPU, STATED_SHARES, Basis, Price
 from bench.throughput import results
-from bench.throughput.results import Result, Row
+from bench.throughput.results import Result, Timing
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Phase, Recipe
 
@@ -36,8 +36,8 @@ def claim(name: str, recipe: str | None = None, *, kind: str = "number", **chang
     return Claim(report="r9", id=name, kind=kind, lines=(1,), text=name, recipe=recipe, **changes)
 
 
-def timed(model: str, rate: float, *, size: int = 224, flops: float = 1e11, **settings: Any) -> Row:
-    return Row(
+def timed(model: str, rate: float, *, size: int = 224, flops: float = 1e11, **settings: Any) -> Timing:
+    return Timing(
         work=f"train {model} at {size} px, GPU",
         contender="ours",
         unit="images/s",
@@ -49,7 +49,7 @@ def timed(model: str, rate: float, *, size: int = 224, flops: float = 1e11, **se
     )
 
 
-def measured(*rows: Row) -> Result:
+def measured(*rows: Timing) -> Result:
     return Result(
         machine=H200,
         provenance={},
@@ -294,7 +294,7 @@ def test_the_command_plans_every_recipe(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("output", ["table", "markdown"])
 def test_the_command_takes_a_result_file(output: str, tmp_path: Path) -> None:
-    path = results.write(tmp_path, measured(timed("vgg16_bn", 100.0)))
+    path = results.write_session(tmp_path, measured(timed("vgg16_bn", 100.0)))
     done = bench("plan", "--throughput", str(path), "--out", str(tmp_path), "--format", output)
     assert done.returncode == 0, done.stderr
     assert "train vgg16_bn at 224 px" in " ".join(done.stdout.split())
@@ -306,7 +306,7 @@ def test_measured_networks_need_no_torch(tmp_path: Path) -> None:
         timed(r.model, 100.0, size=r.image_size, model_args=[list(pair) for pair in r.model_args])
         for r in RECIPES.values()
     ]
-    path = results.write(tmp_path, measured(*rows))
+    path = results.write_session(tmp_path, measured(*rows))
     program = (
         "import sys; sys.argv = ['bench', 'plan', '--throughput', sys.argv[1], '--out', sys.argv[2]]\n"
         "from bench.__main__ import main\n"

@@ -18,7 +18,7 @@ import torch
 
 from bench.throughput import results, timing
 
-ROWS = pytest.StashKey[list[results.Row]]()
+ROWS = pytest.StashKey[list[results.Timing]]()
 STARTED = pytest.StashKey[str]()
 PEERS = ("torchmetrics", "byol-pytorch", "lightly", "kornia")
 
@@ -58,7 +58,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
         return
     places = {results.place(row.settings): row.settings for row in rows}
-    path = results.write(
+    path = results.write_session(
         config.getoption("--out") or Path("runs"),
         results.Result(
             machine=timing.machine(),
@@ -140,7 +140,7 @@ def note(request: pytest.FixtureRequest) -> Callable[..., None]:
     ) -> None:
         where = {"device": device, "threads": torch.get_num_threads(), "dtype": dtype}
         rows.append(
-            results.Row(
+            results.Timing(
                 work=work,
                 contender=contender,
                 unit=unit,

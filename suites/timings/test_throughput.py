@@ -23,7 +23,7 @@ from bench.grading import statistics
 from bench.pages import build
 from bench.runs import cost
 from bench.throughput import compare_sessions, results, timing
-from bench.throughput.results import CONFUSION, Result, Row
+from bench.throughput.results import CONFUSION, Result, Timing
 from reference.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -40,12 +40,12 @@ ON_CPU = {"device": "cpu", "threads": 4, "dtype": "float32"}
 ON_GPU = {"device": "cuda", "threads": 4, "dtype": "bfloat16"}
 
 
-def row(contender: str = "ours", samples: tuple[float, ...] = (1.0,), **changes: Any) -> Row:
+def row(contender: str = "ours", samples: tuple[float, ...] = (1.0,), **changes: Any) -> Timing:
     plain = {"work": CONFUSION, "unit": "Mpx/s", "items": 8.0, "settings": ON_CPU}
-    return Row(contender=contender, samples=samples, **(plain | changes))
+    return Timing(contender=contender, samples=samples, **(plain | changes))
 
 
-def result(*rows: Row, **changes: Any) -> Result:
+def result(*rows: Timing, **changes: Any) -> Result:
     plain = {
         "machine": MACHINE,
         "provenance": MADE,
@@ -55,7 +55,7 @@ def result(*rows: Row, **changes: Any) -> Result:
     return Result(rows=rows, **(plain | changes))
 
 
-def network(name: str, samples: tuple[float, ...], **changes: Any) -> Row:
+def network(name: str, samples: tuple[float, ...], **changes: Any) -> Timing:
     settings = {**ON_CPU, "pass": "train", "model": name, "image_size": 64, "width": 16}
     plain = {"work": f"train {name} at 64 px", "unit": "images/s", "settings": settings}
     return row(samples=samples, **(plain | {"flops": 4.0, "bytes": 1.0} | changes))
@@ -207,10 +207,10 @@ def test_a_row_without_rates_cannot_be_made(samples: tuple[float, ...]) -> None:
 def test_a_file_reads_as_it_was_written(tmp_path: Path) -> None:
     ours = row(samples=(100.0, 90.0, 80.0), bytes=0.2, settings={**ON_CPU, "dtype": "uint8"})
     whole = result(ours, row("torchmetrics", (5.0, 4.5, 4.0)), failed=("suites/throughput/test_x.py::test",))
-    path = results.write(tmp_path, whole)
+    path = results.write_session(tmp_path, whole)
     assert path == tmp_path / "throughput" / "a-processor-4-cores.json"
-    assert results.read(path) == whole
-    assert results.read_all(tmp_path) == [whole]
+    assert results.read_session(path) == whole
+    assert results.read_sessions(tmp_path) == [whole]
     entry = json.loads(path.read_text())["rows"][0]
     assert (entry["median"], entry["share_of_ceiling"]) == (90.0, 90.0 / 200.0)
     assert entry["ratios"] == {"torchmetrics": 20.0}
@@ -264,7 +264,7 @@ BROKEN: dict[str, tuple[Callable[[str], str], str]] = {
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_bad_file_is_one_line(fault: str, tmp_path: Path) -> None:
     edit, said = BROKEN[fault]
-    path = results.write(tmp_path, result(row()))
+    path = results.write_session(tmp_path, result(row()))
     path.write_text(edit(path.read_text()))
     done = bench("throughput", "compare", str(path), str(path))
     assert done.returncode == 2
@@ -312,7 +312,8 @@ def test_compare_names_what_only_one_file_has_or_what_was_set_otherwise() -> Non
 
 
 def test_compare_of_two_machines_is_refused_in_one_line(tmp_path: Path) -> None:
-    ours, theirs = (results.write(tmp_path, result(row(), machine=machine)) for machine in (MACHINE, H200))
+    sessions = [result(row(), machine=machine) for machine in (MACHINE, H200)]
+    ours, theirs = (results.write_session(tmp_path, session) for session in sessions)
     done = bench("throughput", "compare", str(ours), str(theirs))
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
@@ -324,8 +325,8 @@ def test_compare_of_two_machines_is_refused_in_one_line(tmp_path: Path) -> None:
 
 def test_compare_never_fails_for_a_time_and_takes_another_driver(tmp_path: Path) -> None:
     slow = result(row(samples=(1.0,) * 6), provenance={**MADE, "driver": "999"})
-    first = results.write(tmp_path / "a", result(row(samples=(100.0,) * 6)))
-    second = results.write(tmp_path / "b", slow)
+    first = results.write_session(tmp_path / "a", result(row(samples=(100.0,) * 6)))
+    second = results.write_session(tmp_path / "b", slow)
     done = bench("throughput", "compare", str(first), str(second), "--format", "json")
     assert done.returncode == 0, done.stderr
     (entry,) = json.loads(done.stdout)
@@ -346,7 +347,7 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
 def folder(tmp_path: Path) -> Path:
     ours = row(samples=(100.0, 110.0, 90.0))
     rows = (ours, row("torchmetrics", (4.0, 5.0, 6.0)), network("resnet50", (3.0, 4.0, 5.0)))
-    results.write(tmp_path, result(*rows, failed=("suites/throughput/test_x.py::test_it",)))
+    results.write_session(tmp_path, result(*rows, failed=("suites/throughput/test_x.py::test_it",)))
     build.write_all(tmp_path, load_ledgers())
     return tmp_path
 
@@ -371,7 +372,7 @@ def test_check_covers_page_and_picture(folder: Path) -> None:
     picture.write_bytes(content + b" ")
     assert build.check(folder, ledgers) == stale[1:]  # the other page links the picture, without its hash
     picture.write_bytes(content)
-    results.write(folder, result(row(samples=(7.0,)), network("resnet50", (3.0,))))
+    results.write_session(folder, result(row(samples=(7.0,)), network("resnet50", (3.0,))))
     assert build.check(folder, ledgers) == stale
     shutil.rmtree(folder / "throughput")
     assert [line.partition(":")[0] for line in build.check(folder, ledgers)] == [
@@ -444,7 +445,7 @@ def test_a_session_writes_its_rows(
 ) -> None:
     done = session(GOOD, "--measure")
     assert done.returncode == 0, done.stdout
-    (whole,) = results.read_all(tmp_path / "out")
+    (whole,) = results.read_sessions(tmp_path / "out")
     (only,) = whole.rows
     assert (only.work, only.contender, len(only.samples), whole.failed) == ("work", "ours", 10, ())
     assert results.place(only.settings) in whole.ceilings
@@ -456,7 +457,7 @@ def test_an_errored_benchmark_fails_the_session_and_is_named_in_the_file(
 ) -> None:
     done = session(GOOD + BREAKS, "--measure")
     assert done.returncode == 1
-    (whole,) = results.read_all(tmp_path / "out")
+    (whole,) = results.read_sessions(tmp_path / "out")
     assert len(whole.rows) == 1
     (name,) = whole.failed
     assert name.endswith("test_invented.py::test_breaks")

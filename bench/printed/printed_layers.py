@@ -1,4 +1,4 @@
-"""The rows of a printed network, their arguments and parameter counts."""
+"""The layers of a printed network, their arguments and parameter counts."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 CUT = "…"
 
 
-WHOLE_NUMBER = re.compile(r"\d{1,9}")  # a line, a size; what has more digits is neither
+WHOLE_NUMBER = re.compile(r"\d{1,9}")  # a line or a size; neither has more digits
 
 
 class Signature(NamedTuple):
-    """Names of the arguments that need none, in their order, and values that go without saying."""
+    """A layer's arguments: the names of positional ones in their order, and torch's default values."""
 
     positional: tuple[str, ...] = ()
     defaults: Mapping[str, str] = {}
@@ -62,15 +62,15 @@ _PER_AXIS = {"kernel_size", "stride", "padding", "output_padding", "dilation", "
 
 
 @dataclass(frozen=True)
-class Row:
+class PrintedLayer:
     """One layer of a network: a module without children.
 
     Attributes:
         path: dotted, from the network's root.
-        args: (name, value) of the arguments that are not torch's defaults, as printed but for spaces and
-            for an equal value on every axis, which is written once. Where ``cut``, all that are printed.
-        cut: the scan cut the arguments off; those not in ``args`` are unknown.
-        line: where it is printed, counted from 1; 0 if nowhere. Rows are equal without regard to it.
+        args: (name, value) of the arguments that differ from torch's defaults, as printed, but without
+            spaces; a value that is equal on every axis is written once. If ``cut``, all printed arguments.
+        cut: the scan cut the arguments off; those that are not in ``args`` are unknown.
+        line: the line that prints it, counted from 1; 0 if none does. Comparisons ignore it.
     """
 
     path: str
@@ -80,7 +80,7 @@ class Row:
     line: int = field(default=0, compare=False)
 
     def arg(self, name: str) -> str | None:
-        """The argument's value, printed or torch's default. None where neither is known."""
+        """Return the argument's value, printed or torch's default; None if neither is known."""
         given = dict(self.args)
         if name in given or self.cut:
             return given.get(name)
@@ -89,7 +89,7 @@ class Row:
         return SIGNATURES[self.type].defaults.get(name) if self.type in SIGNATURES else None
 
     def number(self, name: str) -> int | None:
-        """The argument as a whole number, None where it is none."""
+        """Return the argument as a whole number; None if it is not one."""
         value = self.arg(name)
         return int(value) if value is not None and WHOLE_NUMBER.fullmatch(value) else None
 
@@ -97,18 +97,18 @@ class Row:
     def layer(self) -> str:
         """The layer without its path, such as ``Linear(4096, 50)``."""
         positional = SIGNATURES[self.type].positional if self.type in SIGNATURES else ()
-        said = [value if name in positional else f"{name}={value}" for name, value in self.args]
-        return f"{self.type}({', '.join([*said, CUT] if self.cut else said)})"
+        arguments = [value if name in positional else f"{name}={value}" for name, value in self.args]
+        return f"{self.type}({', '.join([*arguments, CUT] if self.cut else arguments)})"
 
     def __str__(self) -> str:
-        """The form in which the listing files hold it."""
+        """The layer's row in a listing file."""
         positional = SIGNATURES[self.type].positional if self.type in SIGNATURES else ()
-        said = [value if name in positional else f"{name}={value}" for name, value in self.args]
-        return " ".join([str(self.line), self.path, self.type, *said, *([CUT] if self.cut else [])])
+        arguments = [value if name in positional else f"{name}={value}" for name, value in self.args]
+        return " ".join([str(self.line), self.path, self.type, *arguments, *([CUT] if self.cut else [])])
 
 
-def read_row(text: str) -> Row:
-    """A row from its form in the listing files: line, path, type, arguments, ``…`` where they are cut off.
+def read_row(text: str) -> PrintedLayer:
+    """Return a layer from its row in a listing file: line, path, type, arguments, ``…`` if they are cut off.
 
     Raises:
         InputError: fewer than three words, or a line that is no number.
@@ -116,17 +116,19 @@ def read_row(text: str) -> Row:
     words = text.split()
     if len(words) < 3 or not WHOLE_NUMBER.fullmatch(words[0]):
         raise InputError(f"row {text!r:.100}: expected line, path, type and arguments")
-    line, path, kind, *said = words
-    cut = said[-1:] == [CUT]
-    args = read_arguments(kind, "".join(f"{word}," for word in said[: len(said) - cut]), cut)
-    return Row(path, kind, args, cut, int(line))
+    line, path, kind, *arguments = words
+    cut = arguments[-1:] == [CUT]
+    args = read_arguments(
+        kind, "".join(f"{argument}," for argument in arguments[: len(arguments) - cut]), cut
+    )
+    return PrintedLayer(path, kind, args, cut, int(line))
 
 
 def read_arguments(kind: str, text: str, cut: bool = False) -> tuple[tuple[str, str], ...]:
-    """What stands between a layer's brackets, by name and without torch's defaults.
+    """Return the arguments that a layer's brackets hold, by name and without torch's defaults.
 
-    Where the text is ``cut`` off, its last piece counts only if a comma follows, and defaults are kept: what
-    is not there is unknown.
+    If the text is ``cut`` off, its last piece counts only if a comma follows, and defaults are kept, since
+    the rest is unknown.
     """
     signature = SIGNATURES.get(kind, Signature())
     named: dict[str, str] = {}
@@ -165,7 +167,7 @@ def _value(name: str, value: str) -> str:
 
 
 def same_value(a: str | None, b: str | None) -> bool:
-    """Equal as printed, or as numbers: 0.10 is 0.1."""
+    """Return whether two values are equal as printed or as numbers: 0.10 is 0.1."""
     if a == b or a is None or b is None:
         return a == b
     try:
@@ -174,30 +176,33 @@ def same_value(a: str | None, b: str | None) -> bool:
         return False
 
 
-def rows_of(model: nn.Module) -> list[Row]:
-    """The rows of a network, from its modules; one under two names stands twice, as in print."""
+def rows_of(model: nn.Module) -> list[PrintedLayer]:
+    """Return the layers of a network that is built; a module under two names comes twice, as in print."""
     rows = []
     for path, module in model.named_modules(remove_duplicate=False):
         if path and next(module.children(), None) is None:
-            kind, _, said = repr(module).partition("(")
-            rows.append(Row(path, kind, read_arguments(kind, one_line(said.removesuffix(")")))))
+            kind, _, arguments = repr(module).partition("(")
+            rows.append(PrintedLayer(path, kind, read_arguments(kind, one_line(arguments.removesuffix(")")))))
     return rows
 
 
 def one_line(text: str) -> str:
+    """Join a text's words with single spaces."""
     return " ".join(text.split())
 
 
 def join_path(*parts: str) -> str:
+    """Join the parts of a dotted path, without the empty ones."""
     return ".".join(part for part in parts if part)
 
 
 def alike(a: str, b: str) -> bool:
-    """Whether one word is the other or may be a misreading of it."""
+    """Return whether two words are equal or one may be a misreading of the other."""
     return a == b or SequenceMatcher(None, a.lower(), b.lower()).ratio() >= 0.6
 
 
 def leaf(path: str | None) -> str:
+    """Return the last name of a dotted path."""
     return (path or "").rpartition(".")[2]
 
 
@@ -206,16 +211,16 @@ WITHOUT_PARAMETERS = (
 )  # fmt: skip
 
 
-def parameter_count(rows: Iterable[Row]) -> int:
-    """Trainable parameters of the layers, read literally.
+def parameter_count(rows: Iterable[PrintedLayer]) -> int:
+    """Count the trainable parameters of layers, read literally.
 
     Raises:
-        InputError: a type that is not among the counted ones, or an argument that the scan cut off.
+        InputError: a layer is of an unknown type, or the scan cut off an argument that counts.
     """
     return sum(map(_parameters, rows))
 
 
-def _parameters(row: Row) -> int:
+def _parameters(row: PrintedLayer) -> int:
     if row.type in WITHOUT_PARAMETERS:
         return 0
     if row.type.startswith("BatchNorm"):
@@ -233,15 +238,15 @@ def _parameters(row: Row) -> int:
     raise InputError(f"{row.path}: parameters of type {row.type!r} are not known")
 
 
-def _needed(row: Row, name: str) -> str:
+def _needed(row: PrintedLayer, name: str) -> str:
     value = row.arg(name)
     if value is None:
         raise InputError(f"{row.path}: {name} of {row.type} is not printed, its parameters cannot be counted")
     return value
 
 
-def channels(row: Row) -> tuple[int | None, int | None]:
-    """Channels or features that a layer takes and gives; None, None for one that changes none."""
+def channels(row: PrintedLayer) -> tuple[int | None, int | None]:
+    """Return a layer's input and output channels or features; None, None if it keeps them."""
     if row.type == "Linear":
         return row.number("in_features"), row.number("out_features")
     if row.type.startswith("Conv"):
@@ -251,8 +256,12 @@ def channels(row: Row) -> tuple[int | None, int | None]:
     return None, None
 
 
-def last_layer(rows: Sequence[Row]) -> Row:
-    """The last layer that makes channels. Raises: InputError, where there is none."""
+def last_layer(rows: Sequence[PrintedLayer]) -> PrintedLayer:
+    """Return the last convolution or linear layer.
+
+    Raises:
+        InputError: the network has none.
+    """
     for row in reversed(rows):
         if channels(row)[1] is not None and not row.type.startswith("BatchNorm"):
             return row
