@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,6 +49,16 @@ SIGNATURES: dict[str, Signature] = {
     "BatchNorm1d": _NORM,
     "BatchNorm2d": _NORM,
     "Linear": Signature(("in_features", "out_features"), {"bias": "True"}),
+    "GRU": Signature(
+        ("input_size", "hidden_size"),
+        {
+            "num_layers": "1",
+            "bias": "True",
+            "batch_first": "False",
+            "dropout": "0.0",
+            "bidirectional": "False",
+        },
+    ),
     "MaxPool2d": _POOL,
     "AdaptiveAvgPool2d": Signature(),
     "Dropout": _DROPOUT,
@@ -229,12 +240,19 @@ def _parameters(row: PrintedLayer) -> int:
     if row.type == "Linear":
         takes, gives, bias = (_needed(row, name) for name in ("in_features", "out_features", "bias"))
         return (int(takes) + (bias == "True")) * int(gives)
-    if row.type in ("Conv2d", "ConvTranspose2d"):
+    if row.type in ("Conv1d", "Conv2d", "ConvTranspose2d"):
         names = ("in_channels", "out_channels", "kernel_size", "groups", "bias")
         takes, gives, kernel, groups, bias = (_needed(row, name) for name in names)
-        height, _, width = kernel.strip("()").partition(",")
-        weights = int(takes) * int(gives) * int(height) * int(width or height) // int(groups)
-        return weights + int(gives) * (bias == "True")
+        sides = [int(side) for side in kernel.strip("()").split(",")]
+        positions = math.prod(sides * int(row.type[-2]) if len(sides) == 1 else sides)
+        return int(takes) * int(gives) * positions // int(groups) + int(gives) * (bias == "True")
+    if row.type == "GRU":
+        names = ("input_size", "hidden_size", "num_layers", "bias", "bidirectional")
+        takes, width, layers, bias, both = (_needed(row, name) for name in names)
+        hidden, directions = int(width), 2 if both == "True" else 1
+        inputs = [int(takes)] + [hidden * directions] * (int(layers) - 1)
+        biases = 2 if bias == "True" else 0
+        return sum(3 * directions * hidden * (size + hidden + biases) for size in inputs)
     raise InputError(f"{row.path}: parameters of type {row.type!r} are not known")
 
 

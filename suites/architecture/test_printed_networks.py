@@ -545,6 +545,14 @@ def test_parameters_of_any_layer_are_counted(layer: nn.Module) -> None:
     assert printed_layers.parameter_count(parse(repr(model))) == sum(p.numel() for p in layer.parameters())
 
 
+@pytest.mark.parametrize(
+    "args", [{}, {"num_layers": 3}, {"bias": False}, {"bidirectional": True, "num_layers": 2}]
+)
+def test_parameters_of_a_gru_are_counted(args: dict[str, int | bool]) -> None:
+    model = nn.Sequential(nn.GRU(5, 7, batch_first=True, **args))
+    assert printed_layers.parameter_count(parse(repr(model))) == sum(p.numel() for p in model.parameters())
+
+
 @pytest.mark.parametrize("text", ["1 a Conv2d 3 4 kernel_size=3 …", "1 a Transmogrifier 3"])
 def test_parameters_that_cannot_be_known_are_not_guessed(text: str) -> None:
     with pytest.raises(InputError, match=r"not (printed|known)"):
