@@ -20,11 +20,14 @@ DATA_FILE = "data.toml"
 
 
 class Type(NamedTuple):
+    """What a value of a claims file must be, in words and as a predicate."""
+
     said: str
     holds: Callable[[Any], bool]
 
 
 def is_int(value: Any) -> bool:
+    """Whether a value is an integer and not a boolean."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -33,6 +36,7 @@ def _is_text(value: Any) -> bool:
 
 
 def is_slug(value: Any) -> bool:
+    """Whether a value is lower-case words and digits joined by hyphens."""
     return isinstance(value, str) and re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", value) is not None
 
 
@@ -45,6 +49,7 @@ def _is_place(value: Any) -> bool:
 
 
 def list_of(holds: Callable[[Any], bool], least: int = 0, most: int | None = None) -> Callable[[Any], bool]:
+    """Return a predicate for lists of ``least`` to ``most`` items that all satisfy ``holds``."""
     def check(value: Any) -> bool:
         if not isinstance(value, list) or len(value) < least or (most is not None and len(value) > most):
             return False
@@ -148,6 +153,7 @@ KIND_TYPES = {
 
 
 def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file; raise ``InputError`` if it cannot be read or parsed."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -159,6 +165,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def frozen(value: Any) -> Any:
+    """Turn lists into tuples, at every depth."""
     return tuple(frozen(item) for item in value) if isinstance(value, list) else value
 
 
@@ -178,6 +185,7 @@ def check_types(
 
 
 def known_keys(table: Mapping[str, Any], valid: Iterable[str], where: str) -> None:
+    """Raise ``InputError`` at the first key that is not valid."""
     for key in table:
         if key not in valid:
             raise InputError(f"{where}: unknown key {key!r} ({hint(key, valid)})")
@@ -194,12 +202,14 @@ def hint(word: object, valid: Iterable[str]) -> str:
 
 
 def only_keys(value: Any, file: str, name: str) -> dict[str, Any]:
+    """Return the table; raise ``InputError`` if it is missing."""
     if not isinstance(value, dict):
         raise InputError(f"{file}: no {name} table; add one")
     return value
 
 
 def several(value: Any, file: str, name: str) -> list[dict[str, Any]]:
+    """Return the list of tables; raise ``InputError`` if it is missing or empty."""
     if not isinstance(value, list) or not value or not all(isinstance(table, dict) for table in value):
         raise InputError(f"{file}: no {name} tables; add at least one")
     return value

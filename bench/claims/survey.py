@@ -139,6 +139,7 @@ COLUMNS = tuple(field.name for field in fields(OtherFigure) if field.name not in
 
 
 def as_fraction(number: str, unit: str) -> Decimal:
+    """Convert a printed number to a fraction; percent is divided by 100."""
     return Decimal(number) * (Decimal("0.01") if unit == "percent" else 1)
 
 

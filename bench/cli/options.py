@@ -51,6 +51,8 @@ RESULTS = Path("results")
 
 
 class What(StrEnum):
+    """What ``bench list`` can list."""
+
     recipes = "recipes"
     claims = "claims"
     models = "models"
@@ -59,12 +61,16 @@ class What(StrEnum):
 
 
 class Format(StrEnum):
+    """How a command prints its table."""
+
     table = "table"
     json = "json"
     markdown = "markdown"
 
 
 class Tier(StrEnum):
+    """How far a run is scaled down."""
+
     smoke = "smoke"
     gpu = "gpu"
     full = "full"
@@ -169,6 +175,7 @@ def left_out(slugs: Iterable[str], chosen: Iterable[Recipe]) -> list[str]:
 
 
 def data_folder(data: str) -> Path | None:
+    """Return the folder that ``--data`` names, or None for synthetic data."""
     if data == "synthetic":
         return None
     from reference.data.listing import is_folder
@@ -210,6 +217,7 @@ def readable(message: str) -> str:
 
 
 def refuse_name(kind: str, name: str, known: Iterable[str]) -> NoReturn:
+    """Raise ``InputError`` for an unknown name and list the nearest valid ones."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names[:5]
     raise InputError(f"{kind} {name!r} is not known; nearest: {', '.join(near)}")

@@ -34,6 +34,8 @@ from reference.errors import InputError
 
 
 class AuditFormat(StrEnum):
+    """How ``bench audit`` prints its findings."""
+
     table = "table"
     json = "json"
     markdown = "markdown"
@@ -42,6 +44,8 @@ class AuditFormat(StrEnum):
 
 
 class FailOn(StrEnum):
+    """The weakest finding that makes ``bench audit`` fail."""
+
     certain = "certain"
     strong = "strong"
 
