@@ -106,6 +106,12 @@ def augment(
     Raises:
         ValueError: images are not (B, H, W, 3) uint8, or the rows lie outside the global batch.
         InputError: a name is unknown.
+
+    Example:
+        >>> images = torch.full((2, 4, 4, 3), 255, dtype=torch.uint8)
+        >>> augmented, _ = augment(images, None, [], torch.Generator().manual_seed(0))
+        >>> tuple(augmented.shape), float(augmented.max())
+        ((2, 3, 4, 4), 1.0)
     """
     if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != torch.uint8:
         raise ValueError(f"images are {tuple(images.shape)} {images.dtype}, expected (B, H, W, 3) uint8")

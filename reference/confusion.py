@@ -43,6 +43,10 @@ def confusion_matrix(prediction: Labels, target: Labels, *, num_classes: int) ->
         TypeError: lists, masked arrays, or an array beside a tensor.
         ValueError: shapes differ, dtypes are not integer, or a label lies outside 0…C−1. Nothing is ever
             folded into another class or left out; drop pixels to be ignored before calling.
+
+    Example:
+        >>> confusion_matrix(np.array([0, 1, 1]), np.array([0, 0, 1]), num_classes=2).tolist()
+        [[1, 1], [0, 1]]
     """
     _check_kind(prediction, target)
     pooled: Labels = per_image_confusion(prediction[None], target[None], num_classes=num_classes)[0]

@@ -44,8 +44,10 @@ def knn_votes(train: Tensor, train_labels: Tensor, test: Tensor, *, k: int = 20)
 
 
 def purity_neighbours(labels: Tensor, most: int = 10) -> int:
-    """How many neighbours a purity asks for: at most ``most``, and at most as many as the smallest class has
-    others, so that perfect clusters have purity 1; at least one.
+    """Number of neighbours that a purity counts, at least 1 and at most ``most``.
+
+    A sample of the smallest class has no more than this many others of its class, so perfect clusters have
+    purity 1.
 
     >>> purity_neighbours(torch.arange(10).repeat(5))
     4

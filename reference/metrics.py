@@ -55,6 +55,10 @@ def class_iou(confusion: Counts | Tensor) -> Scores:
 
     Raises:
         ValueError: the matrix is not square or holds negative counts.
+
+    Example:
+        >>> class_iou(np.array([[1, 1], [0, 2]])).round(4).tolist()
+        [0.5, 0.6667]
     """
     hits, truths, predictions = _marginals(confusion)
     return _ratio(hits, truths + predictions - hits)
@@ -70,7 +74,7 @@ def dice(confusion: Counts | Tensor) -> Scores:
 
 
 def class_accuracy(confusion: Counts | Tensor) -> Scores:
-    """Share of each true class that was found (recall); nan for a class without true pixels.
+    """Share of each true class that was predicted correctly (recall); nan for a class without true pixels.
 
     Args, returns and raises as :func:`class_iou`.
     """
@@ -93,6 +97,10 @@ def mean_iou(confusion: Counts | Tensor, classes: Sequence[int], *, absent: Abse
 
     Raises:
         ValueError: no classes, a class twice or outside the matrix, or an unknown policy.
+
+    Example:
+        >>> round(mean_iou(np.array([[1, 1], [0, 2]]), [0, 1]), 4)
+        0.5833
     """
     return _mean_over(class_iou(confusion), classes, absent)
 

@@ -41,7 +41,7 @@ def score(
 
 @app.command()
 def doctor(
-    data: Annotated[Path | None, typer.Option(help="Data folder to look into.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Data folder to inspect.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Folder with pretrained weights.")] = None,
     output: FormatOption = Format.table,
     out: OutOption = RUNS,
@@ -70,7 +70,7 @@ def _of_data() -> None:
 @data_app.command("check")
 def data_check(
     source: Annotated[Path, typer.Argument(help="Folder that holds p1_data or p2_data.", metavar="DIR")],
-    manifest: Annotated[Path, typer.Option(help="Where the hashes of all files go.")] = RUNS
+    manifest: Annotated[Path, typer.Option(help="Folder for the hashes of all files.")] = RUNS
     / "manifest.json",
     mask_values: MaskValuesOption = None,
 ) -> None:

@@ -25,11 +25,11 @@ from bench.cli.printing import print_rows
 
 @app.command("plan")
 def plan_(
-    gpu_hours: Annotated[float | None, typer.Option(min=0, help="Budget: which recipes fit.")] = None,
-    tier: Annotated[Tier, typer.Option(help="What is scaled down.")] = Tier.full,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds of every recipe.")] = 1,
+    gpu_hours: Annotated[float | None, typer.Option(min=0, help="Show which recipes fit into these hours.")] = None,
+    tier: Annotated[Tier, typer.Option(help="How far to scale the runs down.")] = Tier.full,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds of every recipe.")] = 1,
     gpus: Annotated[
-        int | None, typer.Option(min=1, help="Hours that all runs take on so many GPUs at least and at most.")
+        int | None, typer.Option(min=1, help="Number of GPUs; bounds the hours of all runs.")
     ] = None,
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "bfloat16",
     throughput: Annotated[Path | None, typer.Option(help="Result file of the machine to plan for.")] = None,
@@ -76,7 +76,7 @@ def _of_throughput() -> None:
 @throughput_app.command()
 def compare(
     a: Annotated[Path, typer.Argument(help="The earlier result file.", metavar="A")],
-    b: Annotated[Path, typer.Argument(help="The later one, of the same machine.", metavar="B")],
+    b: Annotated[Path, typer.Argument(help="The later result file, of the same machine.", metavar="B")],
     output: FormatOption = Format.table,
 ) -> None:
     """Compare two sessions on one machine, row by row; B/A above 1 means that B is faster."""

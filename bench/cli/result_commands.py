@@ -127,14 +127,14 @@ def audit(
     own: ClaimsOption = None,
     fail_on: Annotated[
         FailOn | None,
-        typer.Option("--fail-on", help="Exit with 1 if anything so strong speaks against a figure."),
+        typer.Option("--fail-on", help="Exit with 1 if a finding is at least this strong."),
     ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Tables: show how each column was read.")
     ] = False,
-    n: Annotated[int | None, typer.Option("--n", help="Tables: images that each accuracy is of.")] = None,
+    n: Annotated[int | None, typer.Option("--n", help="Tables: number of images behind each accuracy.")] = None,
     runs: Annotated[
-        int | None, typer.Option("--runs", help="Tables: runs that each figure is a mean of.")
+        int | None, typer.Option("--runs", help="Tables: number of runs behind each mean.")
     ] = None,
     unit: Annotated[str, typer.Option("--unit", help="Tables: percent or fraction.")] = "",
     mean: Annotated[
@@ -147,7 +147,7 @@ def audit(
     split: Annotated[str, typer.Option("--split", help="The split that --to-claims writes.")] = "",
     data: Annotated[str, typer.Option("--data", help="The data set that --to-claims writes.")] = "",
     limit: Annotated[
-        int, typer.Option("--limit", min=1, help="Tables: most findings shown of a verdict.")
+        int, typer.Option("--limit", min=1, help="Tables: findings to show per verdict.")
     ] = 20,
 ) -> None:
     """Check reports, or the tables of any file, against themselves; trains nothing."""
@@ -199,7 +199,7 @@ def audit(
 @app.command()
 def report(
     out: Annotated[Path, typer.Option("--out", help="Folder that holds the records.")] = RESULTS,
-    check: Annotated[bool, typer.Option("--check", help="Only say whether the tables are stale.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Check whether the tables are stale; write nothing.")] = False,
     own: ClaimsOption = None,
     recipe_files: RecipesOption = None,
     surveys: OthersOption = None,
@@ -234,11 +234,11 @@ def report(
 
 @app.command()
 def publish(
-    slugs: Annotated[list[str] | None, typer.Argument(help="Recipes; all if none.", metavar="SLUG…")] = None,
+    slugs: Annotated[list[str] | None, typer.Argument(help="Recipes to publish; default all.", metavar="SLUG…")] = None,
     tier: Annotated[Tier | None, typer.Option(help="Only this tier.")] = None,
     source: Annotated[Path, typer.Option("--from", help="Folder of the runs.")] = RUNS,
     out: Annotated[Path, typer.Option("--out", help="Tracked results.")] = RESULTS,
-    dirty: Annotated[bool, typer.Option("--dirty", help="Also runs of uncommitted or unknown code.")] = False,
+    dirty: Annotated[bool, typer.Option("--dirty", help="Include runs of uncommitted or unknown code.")] = False,
     own: ClaimsOption = None,
     recipe_files: RecipesOption = None,
     surveys: OthersOption = None,

@@ -69,17 +69,17 @@ class RunOptions:
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto"
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16 (autocast).")] = "float32"
     micro_batch: Annotated[
-        int | None, typer.Option(min=2, help="Most images to train on at once; a deviation.")
+        int | None, typer.Option(min=2, help="Images to train on at once; a deviation.")
     ] = None
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Shorten the schedule to so many epochs; a deviation.")
+        int | None, typer.Option(min=1, help="Number of epochs to train; a deviation.")
     ] = None
     channels_last: Annotated[bool, typer.Option("--channels-last", help="Memory layout NHWC.")] = False
     compiled: Annotated[bool, typer.Option("--compile", help="torch.compile, eager where it fails.")] = False
-    resume: Annotated[bool, typer.Option(help="Go on from an unfinished run's checkpoint.")] = True
+    resume: Annotated[bool, typer.Option(help="Resume an unfinished run from its checkpoint.")] = True
     again: Annotated[
         str | None,
-        typer.Option("--again", metavar="REASON", help="Run even what has a record, for this reason."),
+        typer.Option("--again", metavar="REASON", help="Repeat runs that have a record, and record why."),
     ] = None
     out: OutOption = RUNS
     cache: Annotated[Path | None, typer.Option(envvar="BENCH_CACHE", help="Decoded images.")] = None
@@ -87,7 +87,7 @@ class RunOptions:
     own: ClaimsOption = None
     recipe_files: RecipesOption = None
     tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Also TensorBoard events, in OUT/tensorboard.")
+        bool, typer.Option("--tensorboard", help="Write TensorBoard events to OUT/tensorboard.")
     ] = False
     address: Annotated[
         str | None, typer.Option("--cluster", metavar="ADDRESS", help="Ray cluster to run on.")

@@ -103,6 +103,11 @@ def open_dataset(
 
     Raises:
         InputError: unknown role, an option out of range, or bad data: one line naming file and cause.
+
+    Example:
+        >>> dataset = open_dataset("classification50", None, image_size=8, classes=2, train_limit=4, val_limit=2)
+        >>> len(dataset.train), len(dataset.val)
+        (4, 2)
     """
     if role not in READERS and role not in DRAWN:
         raise InputError(f"data role {role!r}: unknown; expected one of {', '.join((*READERS, *DRAWN))}")

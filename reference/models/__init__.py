@@ -64,6 +64,12 @@ def build(name: str, *, num_classes: int, width: int = 64, **args: int | float |
 
     Raises:
         InputError: no such network, or an argument that its builder does not take.
+
+    Example:
+        >>> import torch
+        >>> network = build("fcn32s", num_classes=7, width=4).eval()
+        >>> tuple(network(torch.zeros(1, 3, 64, 64)).shape)
+        (1, 7, 64, 64)
     """
     if outside.is_import_path(name):
         return outside.build(name, num_classes=num_classes, width=width, **args)
