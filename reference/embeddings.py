@@ -46,8 +46,8 @@ def knn_votes(train: Tensor, train_labels: Tensor, test: Tensor, *, k: int = 20)
 def purity_neighbours(labels: Tensor, most: int = 10) -> int:
     """Number of neighbours that a purity counts, at least 1 and at most ``most``.
 
-    A sample of the smallest class has no more than this many others of its class, so perfect clusters have
-    purity 1.
+    Every sample has at least this many others of its class, unless a class has a single sample; so perfect
+    clusters have purity 1.
 
     >>> purity_neighbours(torch.arange(10).repeat(5))
     4

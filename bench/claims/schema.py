@@ -50,6 +50,7 @@ def _is_place(value: Any) -> bool:
 
 def list_of(holds: Callable[[Any], bool], least: int = 0, most: int | None = None) -> Callable[[Any], bool]:
     """Return a predicate for lists of ``least`` to ``most`` items that all satisfy ``holds``."""
+
     def check(value: Any) -> bool:
         if not isinstance(value, list) or len(value) < least or (most is not None and len(value) > most):
             return False

@@ -25,7 +25,9 @@ from bench.cli.printing import print_rows
 
 @app.command("plan")
 def plan_(
-    gpu_hours: Annotated[float | None, typer.Option(min=0, help="Show which recipes fit into these hours.")] = None,
+    gpu_hours: Annotated[
+        float | None, typer.Option(min=0, help="Show which recipes fit into these hours.")
+    ] = None,
     tier: Annotated[Tier, typer.Option(help="How far to scale the runs down.")] = Tier.full,
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds of every recipe.")] = 1,
     gpus: Annotated[

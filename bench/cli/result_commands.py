@@ -132,7 +132,9 @@ def audit(
     explain: Annotated[
         bool, typer.Option("--explain", help="Tables: show how each column was read.")
     ] = False,
-    n: Annotated[int | None, typer.Option("--n", help="Tables: number of images behind each accuracy.")] = None,
+    n: Annotated[
+        int | None, typer.Option("--n", help="Tables: number of images behind each accuracy.")
+    ] = None,
     runs: Annotated[
         int | None, typer.Option("--runs", help="Tables: number of runs behind each mean.")
     ] = None,
@@ -146,9 +148,7 @@ def audit(
     ] = None,
     split: Annotated[str, typer.Option("--split", help="The split that --to-claims writes.")] = "",
     data: Annotated[str, typer.Option("--data", help="The data set that --to-claims writes.")] = "",
-    limit: Annotated[
-        int, typer.Option("--limit", min=1, help="Tables: findings to show per verdict.")
-    ] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Tables: findings to show per verdict.")] = 20,
 ) -> None:
     """Check reports, or the tables of any file, against themselves; trains nothing."""
     from bench import audit as auditing
@@ -199,7 +199,9 @@ def audit(
 @app.command()
 def report(
     out: Annotated[Path, typer.Option("--out", help="Folder that holds the records.")] = RESULTS,
-    check: Annotated[bool, typer.Option("--check", help="Check whether the tables are stale; write nothing.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Check whether the tables are stale; write nothing.")
+    ] = False,
     own: ClaimsOption = None,
     recipe_files: RecipesOption = None,
     surveys: OthersOption = None,
@@ -234,11 +236,15 @@ def report(
 
 @app.command()
 def publish(
-    slugs: Annotated[list[str] | None, typer.Argument(help="Recipes to publish; default all.", metavar="SLUG…")] = None,
+    slugs: Annotated[
+        list[str] | None, typer.Argument(help="Recipes to publish; default all.", metavar="SLUG…")
+    ] = None,
     tier: Annotated[Tier | None, typer.Option(help="Only this tier.")] = None,
     source: Annotated[Path, typer.Option("--from", help="Folder of the runs.")] = RUNS,
     out: Annotated[Path, typer.Option("--out", help="Tracked results.")] = RESULTS,
-    dirty: Annotated[bool, typer.Option("--dirty", help="Include runs of uncommitted or unknown code.")] = False,
+    dirty: Annotated[
+        bool, typer.Option("--dirty", help="Include runs of uncommitted or unknown code.")
+    ] = False,
     own: ClaimsOption = None,
     recipe_files: RecipesOption = None,
     surveys: OthersOption = None,

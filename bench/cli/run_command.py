@@ -69,10 +69,10 @@ class RunOptions:
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto"
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16 (autocast).")] = "float32"
     micro_batch: Annotated[
-        int | None, typer.Option(min=2, help="Images to train on at once; a deviation.")
+        int | None, typer.Option(min=2, help="Maximum images to train on at once; a deviation.")
     ] = None
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Number of epochs to train; a deviation.")
+        int | None, typer.Option(min=1, help="Shorten the schedule to N epochs; a deviation.")
     ] = None
     channels_last: Annotated[bool, typer.Option("--channels-last", help="Memory layout NHWC.")] = False
     compiled: Annotated[bool, typer.Option("--compile", help="torch.compile, eager where it fails.")] = False

@@ -105,7 +105,8 @@ def open_dataset(
         InputError: unknown role, an option out of range, or bad data: one line naming file and cause.
 
     Example:
-        >>> dataset = open_dataset("classification50", None, image_size=8, classes=2, train_limit=4, val_limit=2)
+        >>> limits = {"classes": 2, "train_limit": 4, "val_limit": 2}
+        >>> dataset = open_dataset("classification50", None, image_size=8, **limits)
         >>> len(dataset.train), len(dataset.val)
         (4, 2)
     """
