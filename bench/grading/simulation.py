@@ -155,7 +155,6 @@ PRINTED: dict[str, tuple[str, int, str, verdict.Unit]] = {
     "r3-classify-b": ("top1", 2500, "0.8981", "fraction"),
     "r4-classify": ("top1", 2500, "0.785600", "fraction"),
     "r2-seg-b-adam": ("miou", 257, "0.677", "fraction"),
-    "r3-seg-b": ("miou", 257, "0.7467", "fraction"),
     "r4-seg-a": ("miou", 257, "0.663704", "fraction"),
     "r4-seg-a-iou-2": ("iou_2", 257, "0.28466", "fraction"),
 }

@@ -301,7 +301,7 @@ FLAGGED = {
     "listing cannot run": {"r1-byol-augment"},
     "misnamed": {"r3-seg-b-name", "r4-seg-a-listing"},
     "indistinguishable": {
-        "r1-order-full-400", "r1-order-none-against-frozen",
+        "mnist1d-order-shuffled-gru-cnn", "r1-order-full-400", "r1-order-none-against-frozen",
         "r3-order-frozen", "r3-order-full", "r3-order-pretrained-byol", "r3-order-pretrained-supervised",
         "r5-order-full", "r5-order-labels-full",
     },

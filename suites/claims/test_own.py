@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_up import put
 
 from bench.claims import added, ledger
 from bench.cli import app, run_command
@@ -196,7 +197,8 @@ def test_every_command_knows_the_report(claims_file: Path, monkeypatch: pytest.M
     assert next(row for row in rows if row["recipe"] == "mine-small")["printed"] == "0.49"
     graded = json.loads(bench("grade", "mine", "--format", "json", *option, cwd=folder).stdout)
     assert [row["claim"] for row in graded] == ["mine-small", "mine-small-settings"]
-    assert "MINE, checked by arithmetic alone" in bench("audit", "mine", *option, cwd=folder).stdout
+    assert "MINE has" in bench("audit", "mine", *option, cwd=folder).stdout
+    put(folder / "runs", "r4-seg-a", 0.5)  # a record, without which no page is written
     assert bench("report", "--out", "runs", *option, cwd=folder).returncode == 0
     assert "`mine-small`" in (folder / "runs/reports/mine.md").read_text(encoding="utf-8")
     planned = json.loads(bench("plan", "--format", "json", *option, cwd=folder).stdout)
@@ -254,7 +256,9 @@ WITH_CLAIMS = ("--claims", "mine.toml")
 @pytest.fixture
 def telling(changed: Change) -> Path:
     """The starter, whose recipe file leaves a file ``was-run`` beside it when it is run; its claims file."""
-    return changed("RECIPES = (SMALL,)", TOUCH)
+    file = changed("RECIPES = (SMALL,)", TOUCH)
+    put(file.parent / "pages", "r4-seg-a", 0.5)  # a record, without which no page is written
+    return file
 
 
 def unnamed(file: Path) -> None:
@@ -435,6 +439,7 @@ def test_it_is_refused_before_any_training(changed: Change) -> None:
     done = bench("run", "mine-small", "--claims", file.name, cwd=file.parent)
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stderr == (
+        "mine.toml: running its recipe file mine.py\n"
         "bench: model 'nowhere.net:build': cannot import 'nowhere.net': ModuleNotFoundError:"
         " No module named 'nowhere'\n"
     )
@@ -457,11 +462,21 @@ def test_a_run_at_full_tier_on_drawn_data_counts_for_a_claim_on_it(one_epoch: Re
     assert len(run.dataset.classes) == one_epoch.num_classes == 4
     record = execute.execute(run, tmp_path)
     assert (record.status, record.claims) == ("ok", ("mine-small", "mine-small-settings"))
-    rows = grader.grade_all(ledger.load_ledgers(), [record], alignment_green=False)
-    (row,) = [row for row in rows if row.claim.id == "mine-small"]
-    assert row.measured is not None
-    assert row.grade != "not tested"
-    assert [r.run_id for r in row.runs] == [record.run_id]
+    guessing = record.metrics["final"]["metrics"]["top1"]  # after one epoch it knows nothing
+    learned = {**guessing, "numerator": 50, "value": 50 / guessing["denominator"]}
+    metrics = {e: {**entry, "metrics": {"top1": learned}} for e, entry in record.metrics.items()}
+    for told, counts in ((record, False), (replace(record, metrics=metrics), True)):
+        rows = grader.grade_all(ledger.load_ledgers(), [told], alignment_green=False)
+        (row,) = [row for row in rows if row.claim.id == "mine-small"]
+        assert (row.grade != "not tested") == counts, row.sentence
+        assert [r.run_id for r in row.runs] == ([record.run_id] if counts else [])
+        assert counts or "did not learn" in row.sentence
+
+
+def test_no_suite_vouches_for_a_network_from_elsewhere() -> None:
+    recipe = PACKAGED["r4-classify"]
+    assert grader._of_outside(recipe) == ""
+    assert grader._of_outside(replace(recipe, model="a.b:c")).endswith("vouches for its network, a.b:c")
 
 
 def test_the_same_run_counts_for_no_claim_on_official_data(one_epoch: Recipe, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ ENTRIES: dict[str, tuple[int, str, list[str]]] = {
     "schedules": (4, "training", list(schedules.SCHEDULES)),
     "augmentations": (9, "augment", [operation.__name__ for operation in augment.AUGMENT.values()]),
     "metrics": (11, "metrics", [name for name in metrics.__all__ if inspect.isfunction(vars(metrics)[name])]),
-    "embedding figures": (7, "metrics", list(public(embeddings))),
+    "embedding figures": (8, "metrics", list(public(embeddings))),
 }
 # Tests of the lists themselves name everything in them.
 LISTING_TESTS = ("test_registry.py", "test_registry_is_complete")

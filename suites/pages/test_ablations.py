@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_up import put
-from scipy.stats import t, ttest_1samp, ttest_rel
+from scipy.stats import t, ttest_ind
 
 from bench.claims.ledger import load_ledgers
 from bench.grading import statistics
@@ -40,55 +40,70 @@ def put_corners(out: Path, **how: str) -> None:
             put(out, slug, float(value), seed=seed, **how)
 
 
-def test_the_two_by_two_is_that_of_scipy(tmp_path: Path) -> None:
+def test_the_two_by_two_is_a_contrast_of_independent_groups(tmp_path: Path) -> None:
+    """Student's t with the common variance of the cells that a line compares."""
     put_corners(tmp_path)
-    found = lines(tmp_path, "R4: is the gain")
+    cells_of = lines(tmp_path, "R4: is the gain")
     assert (
-        found["VGG16"]
+        cells_of["VGG16"]
         == [  # mean and Student's t over three seeds
-            f"{row.mean():.4f} ({row.mean() - h:.4f}–{row.mean() + h:.4f}), 3 seeds"
+            f"{row.mean():.4f} ({row.mean() - h:.4f}–{row.mean() + h:.4f}), 3 seeds; majority class 0.1000"
             for row in FIGURES[:2]
             if (h := t.ppf(0.975, 2) * row.std(ddof=1) / math.sqrt(3))
         ]
     )
-    a, v8, r32, b = FIGURES
-    effects = {
-        "both, as R4": b - a,
-        "ResNet34 for VGG16": (b + r32) / 2 - (v8 + a) / 2,
-        "FCN8s for FCN32s": (b + v8) / 2 - (r32 + a) / 2,
-        "interaction": (b - r32) - (v8 - a),
+    weights = {
+        "both, as R4": (-1, 0, 0, 1),
+        "ResNet34 for VGG16": (-0.5, -0.5, 0.5, 0.5),
+        "FCN8s for FCN32s": (-0.5, 0.5, -0.5, 0.5),
+        "interaction": (1, -1, -1, 1),
     }
-    tests = {name: ttest_1samp(each, 0) for name, each in effects.items()}
-    adjusted = dict(zip(tests, statistics.holm([test.pvalue for test in tests.values()]), strict=True))
-    for name, each in effects.items():
-        (cells,) = (row for first, row in found.items() if first.startswith(name))
-        interval = tests[name].confidence_interval()
-        assert number(cells[1]) == pytest.approx(each.mean(), abs=5e-5)
-        assert [*map(number, cells[2].split(" to "))] == pytest.approx([*interval], abs=5e-5)
+    gains, errors, nu = {}, {}, {}
+    for name, w in weights.items():
+        used = FIGURES[np.array(w) != 0]
+        gains[name], nu[name] = float(np.dot(w, FIGURES.mean(axis=1))), 2 * len(used)
+        errors[name] = math.sqrt(used.var(axis=1, ddof=1).mean() * np.dot(w, w) / 3)
+    p = {name: 2 * t.sf(abs(gains[name]) / errors[name], nu[name]) for name in weights}
+    adjusted = dict(zip(weights, statistics.holm(list(p.values())), strict=True))
+    for name, gain in gains.items():
+        (cells,) = (row for first, row in cells_of.items() if first.startswith(name))
+        half = t.ppf(0.975, nu[name]) * errors[name]
+        assert number(cells[1]) == pytest.approx(gain, abs=5e-5)
+        assert [*map(number, cells[2].split(" to "))] == pytest.approx([gain - half, gain + half], abs=5.1e-5)
         assert cells[3] == "3"
-        assert float(cells[4]) == pytest.approx(tests[name].pvalue, rel=0.05)
+        assert float(cells[4]) == pytest.approx(p[name], rel=0.05)
         assert float(cells[5]) == pytest.approx(adjusted[name], rel=0.05)
-    assert found["both, as R4 compares them"][0] == "+0.0469"  # 0.710615 less 0.663704
+    assert cells_of["both, as R4 compares them"][0] == "+0.0469"  # 0.710615 less 0.663704
 
 
-def test_seeds_are_paired_by_their_number(tmp_path: Path) -> None:
+def test_all_seeds_of_both_sides_are_compared(tmp_path: Path) -> None:
     for seed in (0, 1, 2, 3):
         put(tmp_path, "r2-seg-b", 0.5 + 0.03 * seed, seed=seed)
     for seed in (3, 1, 2):  # the fourth is missing
         put(tmp_path, "ablation-r2-seg-b-no-skips", 0.45 + 0.03 * seed + 0.001 * seed**2, seed=seed)
     cells = lines(tmp_path, "R2: the improvement")["pool3 and pool4"]
-    with_, without = ([f + 0.03 * s + g * s**2 for s in (1, 2, 3)] for f, g in ((0.5, 0), (0.45, 0.001)))
+    with_ = [0.5 + 0.03 * s for s in (0, 1, 2, 3)]
+    without = [0.45 + 0.03 * s + 0.001 * s**2 for s in (1, 2, 3)]
     assert number(cells[1]) == pytest.approx(np.mean(with_) - np.mean(without), abs=5e-5)
     assert cells[3] == "3"
-    assert float(cells[4]) == pytest.approx(ttest_rel(with_, without).pvalue, rel=0.05)
+    assert float(cells[4]) == pytest.approx(ttest_ind(with_, without).pvalue, rel=0.05)
 
 
-def test_two_seeds_give_a_difference_and_no_test(tmp_path: Path) -> None:
+def test_two_seeds_give_an_interval_and_one_gives_none(tmp_path: Path) -> None:
+    sides = ([0.52, 0.62], [0.49, 0.51])
     for seed in range(2):
-        put(tmp_path, "r2-seg-b", 0.52 + 0.1 * seed, seed=seed)
-        put(tmp_path, "r2-seg-b-adam", 0.5, seed=seed)
-    assert lines(tmp_path, "R2: the improvement")["SGD after Adam"][:6] == [
-        "+0.004", "+0.0700", "–", "2", "–", "–",
+        put(tmp_path / "two", "r2-seg-b", sides[0][seed], seed=seed)
+        put(tmp_path / "two", "r2-seg-b-adam", sides[1][seed], seed=seed)
+    cells = lines(tmp_path / "two", "R2: the improvement")["SGD after Adam"]
+    test = ttest_ind(*sides)
+    assert cells[:2] == ["+0.004", "+0.0700"]
+    assert [*map(number, cells[2].split(" to "))] == pytest.approx([*test.confidence_interval()], abs=5.1e-5)
+    assert cells[3] == "2"
+    assert float(cells[4]) == pytest.approx(test.pvalue, rel=0.05)
+    for slug, (first, _) in zip(("r2-seg-b", "r2-seg-b-adam"), sides, strict=True):
+        put(tmp_path / "one", slug, first)
+    assert lines(tmp_path / "one", "R2: the improvement")["SGD after Adam"][:6] == [
+        "+0.004", "+0.0300", "–", "1", "–", "–",
     ]  # fmt: skip
 
 
