@@ -137,7 +137,10 @@ def _pictures(source: Path, record: Record, index: Index) -> dict[str, bytes]:
         content = _read(source / file, record)
         if sha256(content) != drawn:
             raise InputError(f"{source / file}: changed since its record was written; run it again")
-        pictures[file] = with_palette(content, figure["kind"]) if file.endswith(".png") else content
+        try:
+            pictures[file] = with_palette(content, figure["kind"]) if file.endswith(".png") else content
+        except OSError as error:
+            raise InputError(f"{source / file}: no PNG ({error}); run it again") from error
         index[file] = {"drawn": drawn, "published": sha256(pictures[file])}
     return pictures
 

@@ -39,9 +39,12 @@ def with_palette(picture: bytes, kind: str) -> bytes:
 
     Returns:
         The smaller of the two files.
+
+    Raises:
+        OSError: no PNG.
     """
     colours = PHOTOGRAPH_COLOURS if kind in ("masks", "overlay") else CHART_COLOURS
-    with Image.open(io.BytesIO(picture)) as image:
+    with Image.open(io.BytesIO(picture), formats=("PNG",)) as image:
         small = image.convert("RGB").quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
     small.save(buffer, "PNG", optimize=True)

@@ -47,7 +47,7 @@ def test_what_is_said_of_it_holds(record: Record) -> None:
     assert f"has {len(record.deviations)} of them" in text
     counts = record.counts("top1")
     assert counts is not None
-    assert f"That is {counts[0]} of {counts[1]} images" in text
+    assert f"classified {counts[0]} of {counts[1]} images correctly" in text
 
 
 def test_every_field_is_named(record: Record) -> None:

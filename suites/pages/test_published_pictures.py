@@ -57,6 +57,18 @@ def test_the_larger_of_two_files_is_never_published() -> None:
     assert len(published_pictures.with_palette(tiny, "curves")) <= len(tiny)
 
 
+def test_a_picture_that_is_no_png_is_refused(tmp_path: Path) -> None:
+    record = put(tmp_path / "runs", "r4-seg-b", 0.5)
+    (path,) = (tmp_path / "runs" / "figures").rglob("*.png")
+    path.write_bytes(b"GIF89a")
+    figures = [{**record.figures[0], "sha256": published_pictures.sha256(b"GIF89a")}]
+    put(tmp_path / "runs", "r4-seg-b", 0.5, figures=figures)
+    path.write_bytes(b"GIF89a")
+    with pytest.raises(InputError, match=r"masks\.png: no PNG") as caught:
+        publish.publish(tmp_path / "runs", tmp_path / "results")
+    assert "\n" not in str(caught.value)
+
+
 def test_what_no_page_shows_is_named_and_then_pruned(target: Path) -> None:
     assert build.check(target, LEDGERS) == []
     stray = target / "figures" / "r4-seg-b" / "stray.png"

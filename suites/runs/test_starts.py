@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bench.cli import run_command
+from bench.cli.verdict_lines import VerdictLines
 from bench.grading import groups
 from bench.runs import execute, recording, records, run_plan, starts, tiers
 from bench.runs.run_plan import NotRun, Run
@@ -195,7 +196,9 @@ def test_a_start_that_broke_starts_nothing(
     plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs, _ = plan("r3-finetune-c")
-    assert run_command._run_all(runs, tmp_path, None, resume=True) == ["not started"]
+    assert run_command._run_all(
+        runs, tmp_path, None, resume=True, tensorboard=False, verdicts=VerdictLines([], tmp_path)
+    ) == ["not started"]
     assert "not started: r3-byol left no weights" in capsys.readouterr().err
     assert records.read_all(tmp_path) == []
     with pytest.raises(InputError, match="starts from r3-byol, which left no weights"):

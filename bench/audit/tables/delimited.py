@@ -14,10 +14,21 @@ MOST_CELLS = 400_000
 _NUMBER = re.compile(r"\s*[+-]?[\d.,]+\s*%?\s*")
 
 
+LONGEST_FIELD = 1 << 20
+"""Characters of the longest field that is read."""
+
+
 def read_delimited(text: str) -> Document:
     """The one table of a CSV or TSV file. Lines before the header that begin with ``#`` are sentences."""
+    before = csv.field_size_limit(LONGEST_FIELD)  # one limit for the whole process: others rely on theirs
+    try:
+        return _read(text)
+    finally:
+        csv.field_size_limit(before)
+
+
+def _read(text: str) -> Document:
     document = Document()
-    csv.field_size_limit(1 << 20)
     delimiter = _delimiter(text)
     reader = csv.reader(io.StringIO(text), delimiter=delimiter)
     names: list[str] | None = None
