@@ -80,6 +80,7 @@ def test_defaults_are_three_seeds_as_printed(tmp_path: Path) -> None:
     assert all(run.dataset.source == "official" and not run.deviations for run in runs)
 
 
+@pytest.mark.slow
 def test_a_signal_ends_every_worker_with_its_record(tmp_path: Path) -> None:
     """SIGTERM to the parent alone, in the middle of two GRUs."""
     command = [sys.executable, "-m", "bench", "run", "mnist1d-gru", "--jobs", "2", "--out", str(tmp_path)]
