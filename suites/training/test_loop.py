@@ -185,7 +185,8 @@ def test_every_draw_of_a_run_has_a_key_of_its_own(
         drawn.append(words)
         return generator(*words)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("reference.training.loop.generator", noted)
+    for module in ("loop", "batching"):
+        monkeypatch.setattr(f"reference.training.{module}.generator", noted)
     train(tiny(r4.CLASSIFY, epochs=2), datasets["classify"], seed=5, numerics=CPU, folder=tmp_path)
     assert len(set(drawn)) == len(drawn)
     assert [words for words in drawn if words[1] == "order"] == [(5, "order", 0), (5, "order", 1)]
