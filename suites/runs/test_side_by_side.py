@@ -96,6 +96,4 @@ def test_a_signal_ends_every_worker_with_its_record(tmp_path: Path) -> None:
     assert process.returncode == 128 + signal.SIGTERM, errors
     assert "Traceback" not in errors
     assert errors.count("interrupted; go on with:") == 1
-    statuses = [record.status for record in records.read_all(tmp_path)]
-    assert "interrupted" in statuses
-    assert set(statuses) <= {"interrupted", "ok"}  # on a busy machine one may end before the signal
+    assert {record.status for record in records.read_all(tmp_path)} == {"interrupted"}
