@@ -87,23 +87,20 @@ class TableFinding:
 
 def against(check: str, strength: str, sentence: str, places: Sequence[Place], **more: str) -> TableFinding:
     """What speaks against the first of the cells."""
-    return TableFinding(
-        check=check,
-        verdict="against",
-        strength=strength,
-        sentence=sentence,
-        line=places[0].line,
-        places=tuple(places),
-        printed=more.get("printed", places[0].cell.text),
-        expected=more.get("expected", ""),
-    )
+    return _of_cells("against", check, strength, sentence, places, **more)
 
 
 def holds(check: str, strength: str, sentence: str, places: Sequence[Place], **more: str) -> TableFinding:
     """A check that was made and holds."""
+    return _of_cells("holds", check, strength, sentence, places, **more)
+
+
+def _of_cells(
+    verdict: str, check: str, strength: str, sentence: str, places: Sequence[Place], **more: str
+) -> TableFinding:
     return TableFinding(
         check=check,
-        verdict="holds",
+        verdict=verdict,
         strength=strength,
         sentence=sentence,
         line=places[0].line,
