@@ -183,6 +183,8 @@ def test_every_target_that_counts_weighs_the_same_in_the_loss(recipe: Recipe) ->
 class Reader(nn.Module):
     """Logits and features of the class in the red channel's upper left corner."""
 
+    frozen = False
+
     def head(self, features: Tensor) -> Tensor:
         return features
 
@@ -209,6 +211,7 @@ def test_evaluation_is_free_of_augmentation() -> None:
     assert torch.equal(classify.embed(model, batches, recipe), expected)
     features = classify.frozen_features(model, batches, recipe)
     assert torch.equal(features.images, expected)
+    model.frozen = True  # its head reads the features
     assert classify.evaluate(model, features, dataset, recipe, cross_entropy).metrics["top1"].value == 1.0
     masks = np.broadcast_to(classes[:, None, None], (40, 8, 8))
     of_masks = replace(dataset_of(images[..., 0], masks.astype(np.uint8)), train=dataset.train)
