@@ -457,15 +457,18 @@ class Grader:
             return _of_recipe(name, str(claim.metric_name))
         return _Member(ranked.recipe or name, partial(figure_of, ranked), partial(_recorded, ranked))
 
-    def _pairings(self, members: Sequence[_Member]) -> list[_Pairing]:
+    def _pairings(self, claim: Claim, members: Sequence[_Member]) -> list[_Pairing]:
         """Every choice of one group a member that may be set side by side, the best data first."""
         having = [
             [g for g in self.runs.groups[member.slug] if all(map(member.recorded, g.runs))]
             for member in members
         ]
         found: list[_Pairing] = []
+        across_data = claim.factor == "data"
         for first in having[0]:
-            like = [[g for g in groups if comparable(first, g)] for groups in having[1:]]
+            like = [
+                [g for g in groups if comparable(first, g, across_data=across_data)] for groups in having[1:]
+            ]
             if all(like):
                 found.append((first, *(groups[0] for groups in like)))
         return sorted(found, key=lambda pairing: preference(pairing[0]))
@@ -476,7 +479,7 @@ class Grader:
         """The pairing that may decide with most seeds, or what stands in the way of the nearest."""
         obstacles: list[Obstacle] = []
         deciding = []
-        for pairing in self._pairings(members):
+        for pairing in self._pairings(claim, members):
             obstacle = self._against_pairing(claim, pairing, as_printed=as_printed)
             if obstacle is None:
                 deciding.append(pairing)
@@ -493,7 +496,7 @@ class Grader:
                 obstacle = Obstacle("deviation", f"there are runs at {group.named}")
             if obstacle is not None:
                 return obstacle
-        obstacle = relevance.other_comparison(pairing)
+        obstacle = relevance.other_comparison(pairing, claim.factor)
         if obstacle is not None:
             return obstacle
         for group in pairing:
@@ -639,19 +642,19 @@ class Grader:
             values = [math.nan if (v := figure_of(claim, r)) is None else v for r in group.runs]
             majority = relevance.baseline(group.runs[0])
             own = group.runs[0].metrics.get(group.runs[0].selected, {}).get("primary") == metric
-            line = rehearsal.of_number(metric, values, majority if own else None, group)
+            line = rehearsal.of_number(metric, values, majority if own else None, group, claim.unit)
             learned = all(self._learned(record) for record in group.runs)
             return line if learned or not own else f"{line}; did not learn"
         return ""
 
     def _rehearsed_ordering(self, claim: Claim, members: Sequence[_Member]) -> str:
         """One line on the best runs that may not decide an ordering or a gain."""
-        for pairing in self._pairings(members):
+        for pairing in self._pairings(claim, members):
             if relevance.wrong_data(claim, pairing[0]) is None:
                 continue
             if any(relevance.lacks_class(claim, group) for group in pairing):
                 continue
-            obstacle = relevance.other_comparison(pairing)
+            obstacle = relevance.other_comparison(pairing, claim.factor)
             for group in pairing:
                 obstacle = obstacle or relevance.at_chance(group, self.runs.latest, self._learned)
             means = []
@@ -670,6 +673,12 @@ class Grader:
                 earlier = sum(record.slug == slug for record in self.runs.superseded)
                 old = f"; {earlier} of an earlier recipe lie there" if earlier else ""
                 told.append(f"{slug} has no run{old}")
+        roles = {RECIPES[slug].data for slug in slugs}
+        if not told and len(roles) > 1:
+            told.append(
+                f"its recipes run on different data, {' and '.join(sorted(roles))}, and it does not say that"
+                ' it compares data (factor = "data")'
+            )
         return Obstacle("data", f"it needs {claim.source} data; {'; '.join(told) or 'no run'}")
 
     def _lost(self, claim: Claim, slugs: Iterable[str]) -> list[Record]:

@@ -59,15 +59,16 @@ class Point:
     how: str
 
 
-def point_of(measured: Measured, label: str, printed: float | None) -> Point:
+def point_of(measured: Measured, label: str, printed: float | None, unit: str | None) -> Point:
+    """A measured figure as a point; its text is in the unit of the claim."""
     source = measured.group.source
     return Point(
-        label, source, measured.mean, measured.interval, printed, figure_text(measured), measured.how
+        label, source, measured.mean, measured.interval, printed, figure_text(measured, unit), measured.how
     )
 
 
-def placed(points: Sequence[Point], metric: str) -> Plot:
-    """Points on one axis that holds all of them."""
+def placed(points: Sequence[Point], metric: str, unit: str | None) -> Plot:
+    """Points on one axis that holds all of them, with ticks in the unit of the claim."""
     ends: list[float] = []
     for p in points:
         ends += [p.value, *([] if p.printed is None else [p.printed]), *(p.interval or ())]
@@ -91,9 +92,9 @@ def placed(points: Sequence[Point], metric: str) -> Plot:
         )
         for p in points
     )
-    return Plot(
-        metric=metric, marks=marks, ticks=tuple((at(tick), said) for tick, said in round_numbers(low, high))
-    )
+    scale, name = (100, f"{metric} in %") if unit == "percent" else (1, metric)
+    ticks = tuple((at(tick / scale), said) for tick, said in round_numbers(scale * low, scale * high))
+    return Plot(metric=name, marks=marks, ticks=ticks)
 
 
 def round_numbers(low: float, high: float) -> list[tuple[float, str]]:

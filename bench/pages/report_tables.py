@@ -135,7 +135,7 @@ def _grade(row: Row) -> str:
 
 def _measured(row: Row) -> str:
     """Our figure that counts; a rehearsal's stands nowhere beside a printed one."""
-    return figure_text(row.measured) if row.measured else "–"
+    return figure_text(row.measured, row.claim.unit) if row.measured else "–"
 
 
 def _others(rows: Sequence[Row], others: Others | None) -> list[str]:
