@@ -135,7 +135,7 @@ def grades(out: Path, found: Sequence[Record], asked: Sequence[str]) -> Rows:
             "printed": row.claim.value,
             "verdict": row.label,
             "flags": row.flags,
-            "measured": _said(row.measured) if row.measured else None,
+            "measured": _mean_text(row.measured) if row.measured else None,
             "why": row.sentence,
             "rehearsal": row.rehearsal or None,
             "others": compared.sentences(row.claim),
@@ -145,5 +145,5 @@ def grades(out: Path, found: Sequence[Record], asked: Sequence[str]) -> Rows:
     ]
 
 
-def _said(measured: Measured) -> str:
+def _mean_text(measured: Measured) -> str:
     return f"{measured.mean:.4f} ({measured.group.named}, k = {measured.k})"
