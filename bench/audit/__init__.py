@@ -13,11 +13,21 @@ from collections.abc import Iterable
 
 from bench.audit import counting, figures, network_findings, ordering_findings, statements
 from bench.audit.finding import FLAGS, STRENGTHS, VERDICTS, Finding
-from bench.audit.text import page, paragraph, rows
+from bench.audit.text import audit_page, finding_rows, paragraph
 from bench.claims.claim import Ledger
 from bench.claims.data_facts import load_data_facts
 
-__all__ = ["FLAGS", "STRENGTHS", "VERDICTS", "Finding", "audit", "flags", "page", "paragraph", "rows"]
+__all__ = [
+    "FLAGS",
+    "STRENGTHS",
+    "VERDICTS",
+    "Finding",
+    "audit",
+    "audit_page",
+    "finding_rows",
+    "flags",
+    "paragraph",
+]
 
 
 def audit(ledgers: Iterable[Ledger]) -> list[Finding]:
@@ -30,11 +40,11 @@ def audit(ledgers: Iterable[Ledger]) -> list[Finding]:
     found: list[Finding] = []
     for ledger in known:
         own = [
-            *counting.check(ledger, facts),
-            *figures.check(ledger, facts),
-            *ordering_findings.check(ledger),
-            *statements.check(ledger),
-            *network_findings.check(ledger),
+            *counting.check_counts(ledger, facts),
+            *figures.check_figures(ledger, facts),
+            *ordering_findings.check_orderings(ledger),
+            *statements.check_statements(ledger),
+            *network_findings.check_networks(ledger),
         ]
         found += [*own, *statements.conflicts(ledger, own)]
     return [*found, *ordering_findings.across(known)]

@@ -17,7 +17,7 @@ MUCH = 0.05
 """A reading that more than one arbitrary value in twenty would fit is weak evidence."""
 
 
-def check(ledger: Ledger, facts: DataFacts) -> Iterator[Finding]:
+def check_counts(ledger: Ledger, facts: DataFacts) -> Iterator[Finding]:
     """GRIM for every accuracy that claims to be exact; together those that share their number of images."""
     groups: dict[tuple[int, str], list[Claim]] = defaultdict(list)
     for claim in numbers(ledger):

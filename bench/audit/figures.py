@@ -16,7 +16,7 @@ ABLATION = "ablation-"
 """Recipes that test one change, by the first word of their slug."""
 
 
-def check(ledger: Ledger, facts: DataFacts) -> Iterator[Finding]:
+def check_figures(ledger: Ledger, facts: DataFacts) -> Iterator[Finding]:
     """All checks of figures against figures."""
     for group in _evaluations(ledger):
         yield from _class_mean(group, facts)

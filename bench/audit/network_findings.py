@@ -39,7 +39,7 @@ _OPEN = {"(": ")", "[": "]", "{": "}"}
 _STRINGS = r"'''.*?'''|\"\"\".*?\"\"\"|'[^'\n]*'|\"[^\"\n]*\"|#[^\n]*"
 
 
-def check(ledger: Ledger) -> Iterator[Finding]:
+def check_networks(ledger: Ledger) -> Iterator[Finding]:
     """All checks of printed code and networks."""
     for claim in ledger.claims:
         if claim.illegible:

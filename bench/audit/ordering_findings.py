@@ -89,7 +89,7 @@ def _mcnemar(fewer: int, total: int) -> float:
     return min(1.0, float(Fraction(2 * tail, 2**total)))
 
 
-def check(ledger: Ledger) -> Iterator[Finding]:
+def check_orderings(ledger: Ledger) -> Iterator[Finding]:
     """Orderings of one report."""
     adjusted = _adjusted(ledger)
     for claim in ledger.of_kind("ordering"):
@@ -158,7 +158,7 @@ def _against_chance(
     if claim.tie:
         holds = all(abs(g.z) < Z for g in gaps.values())
         end = f"{'inside' if holds else 'beyond'} the noise of one split of {images} images"
-        strength, brief = ("weak" if holds else "strong"), _said(gaps)
+        strength, brief = ("weak" if holds else "strong"), _gap_list(gaps)
         verdict, flag = ("holds", "") if holds else ("against", "self-contradicted")
     else:
         close = {pair: share for pair in gaps if (share := _too_close(*pair, gaps[pair])) is not None}
@@ -166,21 +166,21 @@ def _against_chance(
         if close:
             shares = listed(f"{100 * share:.1f} %" for share in close.values())
             verdict, flag, strength = "against", "indistinguishable", "strong"
-            brief = _said({pair: gaps[pair] for pair in close})
+            brief = _gap_list({pair: gaps[pair] for pair in close})
             end = (
                 f"not distinguishable on {images} images unless the networks disagree on fewer than {shares}"
                 " of them (exact McNemar), and such networks disagree on"
                 f" {100 * USUAL_DISAGREEMENT:.0f} % and more"
             )
         elif firm:
-            verdict, flag, strength, brief = "holds", "", "strong", _said(gaps)
+            verdict, flag, strength, brief = "holds", "", "strong", _gap_list(gaps)
             pairs = len(adjusted)
             end = (
                 f"{'each ' if len(gaps) > 1 else ''}beyond the noise of one split of {images} images"
                 f"{f', adjusted for the {pairs} pairs that the report ranks' if pairs > 1 else ''}"
             )
         else:
-            verdict, flag, strength, brief = "note", "", "weak", _said(gaps)
+            verdict, flag, strength, brief = "note", "", "weak", _gap_list(gaps)
             p = max(adjusted[frozenset(m.id for m in pair)] for pair in gaps)
             told = [share for pair in gaps if (share := telling_share(*pair)) is not None]
             least = (
@@ -195,7 +195,7 @@ def _against_chance(
     yield finding(
         [claim, *members],
         "tie" if claim.tie else "ordering",
-        f"{_said(gaps)}: {end}",
+        f"{_gap_list(gaps)}: {end}",
         brief=brief,
         verdict=verdict,
         strength=strength,
@@ -217,7 +217,7 @@ def _too_close(first: Claim, second: Claim, apart: Gap) -> float | None:
     return share if share < USUAL_DISAGREEMENT else None
 
 
-def _said(gaps: Mapping[tuple[Claim, Claim], Gap]) -> str:
+def _gap_list(gaps: Mapping[tuple[Claim, Claim], Gap]) -> str:
     return listed(
         f"{a.id} − {b.id} = {signed(g.difference, 4)} (z = {abs(g.z):.2f})" for (a, b), g in gaps.items()
     )

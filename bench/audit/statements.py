@@ -17,7 +17,7 @@ from bench.claims.predicates import PREDICATES
 LAST_STAGES = ("final", "last", "end")
 
 
-def check(ledger: Ledger) -> Iterator[Finding]:
+def check_statements(ledger: Ledger) -> Iterator[Finding]:
     """All checks of statements of one report, but for declared conflicts."""
     yield from _gains_denied(ledger)
     yield from _best_elsewhere(ledger)

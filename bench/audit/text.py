@@ -40,7 +40,7 @@ TOGETHER: dict[tuple[str, str, str], str] = {
 """What a list of like findings begins with, by check, verdict and flag."""
 
 
-def rows(findings: Iterable[Finding]) -> list[dict[str, object]]:
+def finding_rows(findings: Iterable[Finding]) -> list[dict[str, object]]:
     """One row a finding, for tables and JSON."""
     return [
         {
@@ -97,7 +97,7 @@ def points(findings: Iterable[Finding]) -> str:
     return f"{count} to answer ({alone or 'none'} by its text alone)"
 
 
-def page(ledgers: Iterable[Ledger], findings: Iterable[Finding]) -> str:
+def audit_page(ledgers: Iterable[Ledger], findings: Iterable[Finding]) -> str:
     """The findings as Markdown, the same bytes for the same ledgers."""
     every = list(findings)
     lines = [

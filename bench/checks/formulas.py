@@ -63,7 +63,7 @@ def _compared(
 def _statements(claim: Claim) -> tuple[notation.Statement, ...]:
     if claim.formula is None:
         raise InputError(f"{claim.id}: no formula; a check of one needs it")
-    return notation.read(claim.formula)
+    return notation.parse_formula(claim.formula)
 
 
 def _implementation(claim: Claim) -> Callable[..., Tensor]:

@@ -46,7 +46,7 @@ class Statement:
     sides: tuple[Expression, ...]
 
 
-def read(formula: str) -> tuple[Statement, ...]:
+def parse_formula(formula: str) -> tuple[Statement, ...]:
     """The statements of a formula, which are set apart by ``;`` or ``,``.
 
     Raises:

@@ -147,19 +147,22 @@ def pretrained_network(recipe: Recipe, printed: str) -> str:
     return f"{network_checks.trunk_name(model)} {words} model"
 
 
+def _layers(recipe: Recipe) -> tuple[PrintedLayer, ...]:
+    """The layers of a recipe's network."""
+    return network_checks.built_layers(network_checks.network_of(recipe))
+
+
 def with_head(recipe: Recipe, printed: str) -> str:
     """``"resnet50 + Dropout + Linear(1000,65)"``: the backbone and what is put on it."""
     model = network_checks.network_of(recipe)
-    head = [row for row in network_checks.rows(model) if row.path.startswith("head.")]
+    head = [layer for layer in network_checks.built_layers(model) if layer.path.startswith("head.")]
     said = [_linear(row) if row.type == "Linear" else row.type for row in head]
     return " + ".join([network_checks.trunk_name(model), *said])
 
 
 def head_in_words(recipe: Recipe, printed: str) -> str:
     """``"Two FC layer (hidden_size=256) with dropout rate of 0.1"``."""
-    head = [
-        row for row in network_checks.rows(network_checks.network_of(recipe)) if row.path.startswith("head.")
-    ]
+    head = [layer for layer in _layers(recipe) if layer.path.startswith("head.")]
     linear = [row for row in head if row.type == "Linear"]
     hidden = " and ".join(str(row.number("out_features")) for row in linear[:-1])
     rates = " and ".join(str(row.arg("p")) for row in head if row.type == "Dropout")
@@ -169,7 +172,7 @@ def head_in_words(recipe: Recipe, printed: str) -> str:
 def fcn(recipe: Recipe, printed: str) -> str:
     """``"Resnet34+FCN8"``: the trunk, and the stride of the finest map whose scores are added."""
     model = network_checks.network_of(recipe)
-    up = [row for row in network_checks.rows(model) if row.type == "ConvTranspose2d"]
+    up = [row for row in network_checks.built_layers(model) if row.type == "ConvTranspose2d"]
     finest = max(row.number("stride") or 1 for row in up)
     trunk = network_checks.trunk_name(model).removesuffix("_bn")  # the name alone leaves BatchNorm open
     return _as_printed(printed, f"{trunk.capitalize()}+FCN{finest}")
@@ -195,14 +198,12 @@ def _linear(row: PrintedLayer) -> str:
 
 def last_linear(recipe: Recipe, printed: str) -> str:
     """``"Linear(1000,65)"``: the last layer."""
-    return _linear(
-        [row for row in network_checks.rows(network_checks.network_of(recipe)) if row.type == "Linear"][-1]
-    )
+    return _linear([row for row in _layers(recipe) if row.type == "Linear"][-1])
 
 
 def out_features(recipe: Recipe, printed: str) -> str:
     """``"out_features=50"``: of the last layer."""
-    row = [row for row in network_checks.rows(network_checks.network_of(recipe)) if row.type == "Linear"][-1]
+    row = [row for row in _layers(recipe) if row.type == "Linear"][-1]
     return f"out_features={row.number('out_features')}"
 
 
@@ -211,14 +212,16 @@ def scores(recipe: Recipe, printed: str) -> str:
     model = network_checks.network_of(recipe)
     (_, classes, *_), _ = network_checks.output_size(model, recipe.image_size)
     rows = [
-        r for r in network_checks.rows(model) if r.type == "Conv2d" and r.number("out_channels") == classes
+        r
+        for r in network_checks.built_layers(model)
+        if r.type == "Conv2d" and r.number("out_channels") == classes
     ]
     return f"Conv2d({rows[0].number('in_channels')}, {classes}," if rows else f"no Conv2d to {classes}"
 
 
 def classes_in_words(recipe: Recipe, printed: str) -> Any:
     """The number of outputs."""
-    row = [row for row in network_checks.rows(network_checks.network_of(recipe)) if row.type == "Linear"][-1]
+    row = [row for row in _layers(recipe) if row.type == "Linear"][-1]
     return row.number("out_features")
 
 
@@ -227,7 +230,7 @@ def classes_in_words(recipe: Recipe, printed: str) -> Any:
 
 def first_padding(recipe: Recipe, printed: str) -> str:
     """The first convolution's padding, for both axes."""
-    return _padding(network_checks.rows(network_checks.network_of(recipe)))
+    return _padding(_layers(recipe))
 
 
 def _padding(rows: Sequence[PrintedLayer]) -> str:
@@ -239,7 +242,9 @@ def crops(recipe: Recipe, printed: str) -> str:
     """Whether the last transposed convolution makes a larger map than the network answers with."""
     model = network_checks.network_of(recipe)
     answer, shapes = network_checks.output_size(model, recipe.image_size)
-    largest = max(shapes[row.path][-1] for row in network_checks.rows(model) if row.type == "ConvTranspose2d")
+    largest = max(
+        shapes[row.path][-1] for row in network_checks.built_layers(model) if row.type == "ConvTranspose2d"
+    )
     return "crop" if largest > answer[-1] else "no crop"
 
 
@@ -278,7 +283,9 @@ def _vggs_own(text: str) -> str:
     """原本VGG16的設定: the setting of a network of torchvision's."""
     match = re.fullmatch(r"原本(VGG\d+)的設定", text)
     return (
-        _padding(network_checks.rows(network_checks.torchvisions(match[1].lower(), 1000))) if match else text
+        _padding(network_checks.built_layers(network_checks.torchvisions(match[1].lower(), 1000)))
+        if match
+        else text
     )
 
 

@@ -130,7 +130,7 @@ def clusters_grow(
     rising = silhouette if purity is None else purity
     assert rising is not None
     holds = rising.size > margin and (silhouette is None or silhouette.size >= -margin)
-    return Judgement(holds, f"{_said(purity, silhouette)}; a rise by more than {margin:g} is needed")
+    return Judgement(holds, f"{_changes_text(purity, silhouette)}; a rise by more than {margin:g} is needed")
 
 
 def clusters_about_equal(
@@ -145,7 +145,7 @@ def clusters_about_equal(
     if purity is None and silhouette is None:
         return _unmeasured(prefix, since, until)
     holds = all(abs(change.size) <= margin for change in (purity, silhouette) if change is not None)
-    return Judgement(holds, f"{_said(purity, silhouette)}; changes up to {margin:g} count as equal")
+    return Judgement(holds, f"{_changes_text(purity, silhouette)}; changes up to {margin:g} count as equal")
 
 
 def clusters_clear(curves: Curves, *, epoch: Epoch, least: float = 0.5, prefix: str = "") -> Judgement:
@@ -342,7 +342,7 @@ def _change(curves: Curves, name: str, since: Epoch, until: Epoch) -> _Change | 
     return _Change(name, first, last)
 
 
-def _said(*changes: _Change | None) -> str:
+def _changes_text(*changes: _Change | None) -> str:
     return ", ".join(
         f"{change.name} {change.since[1]:.3f} at epoch {change.since[0]} and {change.until[1]:.3f}"
         f" at epoch {change.until[0]}"

@@ -85,7 +85,7 @@ class File:
     pixels: tuple[int, ...] = ()
 
 
-def check(
+def check_data(
     source: Path,
     progress: Progress = lambda done, count: None,
     *,

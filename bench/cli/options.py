@@ -50,7 +50,7 @@ RUNS = Path("runs")
 RESULTS = Path("results")
 
 
-class What(StrEnum):
+class ListKind(StrEnum):
     """What ``bench list`` can list."""
 
     recipes = "recipes"

@@ -61,7 +61,7 @@ def plan_(
         from bench.plan import makespan
 
         lines = [*lines[:-1], *makespan.closing(makespan.bounds(jobs, seeds=seeds, gpus=gpus), gpus)]
-    table = hours.rows(jobs, claims, seeds=seeds, budget=gpu_hours)
+    table = hours.plan_rows(jobs, claims, seeds=seeds, budget=gpu_hours)
     print_rows(hours.brief(table) if output is Format.table else table, output)
     print("\n".join(["", *lines]), file=sys.stderr if output is Format.json else sys.stdout)
 

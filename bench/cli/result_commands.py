@@ -16,11 +16,11 @@ from bench.cli.options import (
     ClaimsOption,
     Format,
     FormatOption,
+    ListKind,
     OthersOption,
     OutOption,
     RecipesOption,
     Tier,
-    What,
     add_recipes,
     add_reports,
     add_surveys,
@@ -52,7 +52,7 @@ class FailOn(StrEnum):
 
 @app.command("list")
 def list_(
-    what: Annotated[What, typer.Argument(help="What to list.")] = What.recipes,
+    what: Annotated[ListKind, typer.Argument(help="ListKind to list.")] = ListKind.recipes,
     output: FormatOption = Format.table,
     out: OutOption = RUNS,
     own: ClaimsOption = None,
@@ -60,7 +60,7 @@ def list_(
     surveys: OthersOption = None,
 ) -> None:
     """List what there is: recipes, claims, models, runs, or what others got."""
-    if what in (What.recipes, What.models):
+    if what in (ListKind.recipes, ListKind.models):
         add_recipes(own, recipe_files)
     else:
         add_reports(own)
@@ -68,13 +68,13 @@ def list_(
     from bench.cli import list_rows
     from bench.runs import records
 
-    found = records.find(records_folder(out)) if what is What.runs else records.Found([], [])
-    listings: dict[What, Callable[[], list_rows.Rows]] = {
-        What.recipes: list_rows.recipes,
-        What.claims: list_rows.claims,
-        What.models: list_rows.models,
-        What.others: list_rows.others,
-        What.runs: lambda: list_rows.runs(found.readable),
+    found = records.find(records_folder(out)) if what is ListKind.runs else records.Found([], [])
+    listings: dict[ListKind, Callable[[], list_rows.Rows]] = {
+        ListKind.recipes: list_rows.recipes,
+        ListKind.claims: list_rows.claims,
+        ListKind.models: list_rows.models,
+        ListKind.others: list_rows.others,
+        ListKind.runs: lambda: list_rows.runs(found.readable),
     }
     print_rows(listings[what](), output)
     warn_of_refused(found.refused)
@@ -180,9 +180,9 @@ def audit(
     wanted += [name for name in names if name in ledgers]
     chosen = [ledgers[name] for name in dict.fromkeys(wanted)] or list(ledgers.values())
     findings = auditing.audit(chosen)
-    rows = auditing.rows(findings)
+    rows = auditing.finding_rows(findings)
     if output is AuditFormat.markdown:
-        print(auditing.page(chosen, findings))
+        print(auditing.audit_page(chosen, findings))
     elif output is AuditFormat.json:
         print_rows(rows, Format.json)
     else:
@@ -218,7 +218,7 @@ def report(
         raise InputError(f"--out {out}: holds no records to report on; bench run --out {out} makes some")
     if check:
         with kept_checks.kept():
-            stale = build.check(out, load_ledgers())
+            stale = build.check_pages(out, load_ledgers())
         for line in stale:
             print(line, file=sys.stderr)
         if stale:

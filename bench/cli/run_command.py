@@ -296,7 +296,7 @@ def _run_all(
     statuses: list[str] = []
     written: Path | None = None
     for position, one in enumerate(todo, start=1):
-        interruption.check()
+        interruption.stop_if_asked()
         label = f"[{position}/{len(todo)}] {one.label}"
         print(f"{label}: {_described(one)}", flush=True)
         if one.start is not None and not one.start.weights(out).exists():

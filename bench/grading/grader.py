@@ -44,7 +44,7 @@ def checks() -> dict[str, Callable[[], tuple[Any, Any]]]:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Row:
+class GradedClaim:
     """A claim and what became of it.
 
     Attributes:
@@ -90,7 +90,7 @@ def grade_all(
     folder: Path | None = None,
     flags: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
     only: Collection[str] | None = None,
-) -> list[Row]:
+) -> list[GradedClaim]:
     """Grade every claim of every ledger, in the ledgers' order.
 
     Args:
@@ -144,14 +144,14 @@ class Grader:
         self.folder = folder
         self.images: dict[str, PerImage | None] = {}
         self.learned: dict[int, bool] = {}
-        self.rows: dict[str, Row] = {}
+        self.rows: dict[str, GradedClaim] = {}
         self.families: dict[tuple[str, str], dict[str, float]] = {}
 
     @cached_property
     def checks(self) -> Mapping[str, Callable[[], tuple[Any, Any]]]:
         return checks()
 
-    def row(self, claim_id: str) -> Row:
+    def row(self, claim_id: str) -> GradedClaim:
         """The graded claim of that id.
 
         Raises:
@@ -161,11 +161,11 @@ class Grader:
             self.rows[claim_id] = self._grade(self.claims[claim_id])
         return self.rows[claim_id]
 
-    def _grade(self, claim: Claim) -> Row:
+    def _grade(self, claim: Claim) -> GradedClaim:
         slugs = self._slugs(claim)
         missing = [slug for slug in slugs if slug not in RECIPES]
         row = partial(
-            Row,
+            GradedClaim,
             claim=claim,
             assumptions=tuple(a for slug in slugs if slug in RECIPES for a in RECIPES[slug].assumptions),
             failures=self.runs.failures(slugs),
@@ -184,7 +184,7 @@ class Grader:
             return _not_tested(row, Obstacle("not stated" if claim.unstated else "no recipe", ""))
         if missing:
             return _not_tested(row, Obstacle("no recipe", f"no recipe {', '.join(missing)}"))
-        by_kind: dict[str, Callable[[Claim, Callable[..., Row]], Row]] = {
+        by_kind: dict[str, Callable[[Claim, Callable[..., GradedClaim]], GradedClaim]] = {
             "ordering": self._ordering,
             "figure": self._figure,
             "process": self._process,
@@ -213,7 +213,7 @@ class Grader:
         several = claim.order_recipes or claim.difference_of or claim.ratio_of
         return list(several) if several else [claim.recipe] if claim.recipe else []
 
-    def _explanation(self, claim: Claim, row: Callable[..., Row]) -> Row:
+    def _explanation(self, claim: Claim, row: Callable[..., GradedClaim]) -> GradedClaim:
         """What became of the claims that would test it; none of them decides it."""
         became = {name: self._became_of(name) for name in claim.tested_by}
         told = ", ".join(f"{name} ({label})" for name, label in became.items())
@@ -238,7 +238,7 @@ class Grader:
 
     # numbers
 
-    def _number(self, claim: Claim, row: Callable[..., Row]) -> Row:
+    def _number(self, claim: Claim, row: Callable[..., GradedClaim]) -> GradedClaim:
         assert claim.recipe is not None
         assert claim.metric_name is not None
         groups = self.runs.groups[claim.recipe]
@@ -299,7 +299,7 @@ class Grader:
         figures = [math.nan if (v := figure_of(claim, r)) is None else v for r in group.counted]
         return self._by_rule(claim, metric, [figures], [group], adjust)
 
-    def _gain(self, claim: Claim, row: Callable[..., Row]) -> Row:
+    def _gain(self, claim: Claim, row: Callable[..., GradedClaim]) -> GradedClaim:
         """A gain a − b, from the seeds of two recipes."""
         assert claim.metric is not None
         metric = claim.metric.removeprefix("delta_")
@@ -433,7 +433,7 @@ class Grader:
 
     # orderings
 
-    def _ordering(self, claim: Claim, row: Callable[..., Row]) -> Row:
+    def _ordering(self, claim: Claim, row: Callable[..., GradedClaim]) -> GradedClaim:
         members = self._members(claim)
         row = partial(row, rehearsal=self._rehearsed_ordering(claim, members))
         chosen, obstacle = self._deciding_pairing(claim, members)
@@ -534,7 +534,7 @@ class Grader:
 
     # figures, processes, timings
 
-    def _figure(self, claim: Claim, row: Callable[..., Row]) -> Row:
+    def _figure(self, claim: Claim, row: Callable[..., GradedClaim]) -> GradedClaim:
         assert claim.recipe is not None
         obstacles: list[Obstacle] = []
         for group in self.runs.groups[claim.recipe]:
@@ -563,7 +563,7 @@ class Grader:
                 told.append(f"not in the data: {', '.join(missing)} of {', '.join(claim.images)}")
         return "; ".join([*told, group.named])
 
-    def _process(self, claim: Claim, row: Callable[..., Row]) -> Row:
+    def _process(self, claim: Claim, row: Callable[..., GradedClaim]) -> GradedClaim:
         assert claim.recipe is not None
         assert claim.predicate is not None
         obstacles: list[Obstacle] = []
@@ -607,7 +607,7 @@ class Grader:
         classes = (images.results.sum(axis=2) > 0).sum(axis=1)  # (N,) classes in each true mask
         return {**record.curves, "masks_of_one_class": {1: int((classes == 1).sum())}}
 
-    def _timing(self, claim: Claim, row: Callable[..., Row]) -> Row:
+    def _timing(self, claim: Claim, row: Callable[..., GradedClaim]) -> GradedClaim:
         """How many times as long one training takes as another: runs on one machine, as printed."""
         assert claim.least is not None
         members = [
@@ -709,16 +709,16 @@ def _of_recipe(slug: str, metric: str) -> _Member:
     return _Member(slug, lambda record: record.metric(metric), recorded)
 
 
-def _not_tested(row: Callable[..., Row], obstacle: Obstacle) -> Row:
+def _not_tested(row: Callable[..., GradedClaim], obstacle: Obstacle) -> GradedClaim:
     verdict = verdict_module.not_tested(obstacle.reason, obstacle.detail)
     return row(grade=verdict.grade, reason=obstacle.reason, sentence=verdict.sentence)
 
 
-def _judged(row: Callable[..., Row], verdict: Verdict, more: str = "") -> Row:
+def _judged(row: Callable[..., GradedClaim], verdict: Verdict, more: str = "") -> GradedClaim:
     return row(grade=verdict.grade, sentence=verdict.sentence + more, statistics=verdict)
 
 
-def _unstable(row: Callable[..., Row], broken: Sequence[Record]) -> Row:
+def _unstable(row: Callable[..., GradedClaim], broken: Sequence[Record]) -> GradedClaim:
     told = "; ".join(f"{r.slug} seed {r.seed} {r.status}: {r.reason}" for r in broken)
     return row(grade="unstable", sentence=f"every seed that would count broke: {told}")
 

@@ -147,7 +147,7 @@ TABLES: tuple[Table, ...] = (
 )
 
 
-def page(ledgers: Sequence[Ledger], runs: Runs) -> str:
+def ablations_page(ledgers: Sequence[Ledger], runs: Runs) -> str:
     """Every table, once for each kind of runs that there are of it."""
     claims = {claim.id: claim for ledger in ledgers for claim in ledger.claims}
     parts = [HOW_TO_READ]

@@ -46,7 +46,10 @@ def render(folder: Path, ledgers: Iterable[Ledger], found: Found | None = None) 
     )
     runs = Runs(readable)
     boards = leaderboard.boards(rows, runs, folder)
-    across, apart = finetuning_settings.page(known, runs, folder), ablation_tables.page(known, runs)
+    across, apart = (
+        finetuning_settings.settings_page(known, runs, folder),
+        ablation_tables.ablations_page(known, runs),
+    )
     comparisons = {"Settings A to E across reports": across, "Ablations": apart}
     others = others_survey.gather(known)
     pages = {
@@ -55,15 +58,15 @@ def render(folder: Path, ledgers: Iterable[Ledger], found: Found | None = None) 
     }
     pages |= {
         "claims.md": claims_page(rows, known) + _refused(refused),
-        "audit.md": audit.page(known, findings),
+        "audit.md": audit.audit_page(known, findings),
         "settings.md": across,
         "ablations.md": apart,
-        "index.html": html_page.page(known, rows, runs, findings, boards, comparisons, others, folder),
-        "LEADERBOARD.md": leaderboard.page(boards),
-        others_page.PAGE: others_page.page(others, folder),
+        "index.html": html_page.build_html(known, rows, runs, findings, boards, comparisons, others, folder),
+        "LEADERBOARD.md": leaderboard.leaderboard_page(boards),
+        others_page.PAGE: others_page.others_markdown(others, folder),
     }
     if (folder / reliability.FILE).exists():
-        pages[reliability.PAGE] = reliability.page(folder)
+        pages[reliability.PAGE] = reliability.reliability_page(folder)
     measured = results.read_sessions(folder)
     if measured:
         pages["throughput.md"] = throughput_page.throughput_markdown(measured, folder)
@@ -94,7 +97,7 @@ def write_all(folder: Path, ledgers: Iterable[Ledger], found: Found | None = Non
     return [*drawn, *(folder / name for name in pages)]
 
 
-def check(folder: Path, ledgers: Iterable[Ledger]) -> list[str]:
+def check_pages(folder: Path, ledgers: Iterable[Ledger]) -> list[str]:
     """One line for every generated file that is stale, missing or surplus; none if all is as it should be."""
     found, known = records.find(folder), tuple(ledgers)
     pages = render(folder, known, found)

@@ -24,7 +24,7 @@ from bench import audit
 from bench.audit import Finding
 from bench.claims.claim import METRICS, Claim, Ledger
 from bench.grading import verdict as verdict_module
-from bench.grading.grader import Row
+from bench.grading.grader import GradedClaim
 from bench.grading.groups import SOURCES, TIER_RANK, Group, Runs
 from bench.grading.measured import (
     PerImage,
@@ -59,9 +59,9 @@ _RUN_KINDS = ("number", "ordering", "process", "timing", "figure")
 """Kinds of claims that runs decide; others point at the claim that has them."""
 
 
-def page(
+def build_html(
     ledgers: Sequence[Ledger],
-    rows: Sequence[Row],
+    rows: Sequence[GradedClaim],
     runs: Runs,
     findings: Sequence[Finding],
     boards: Sequence[leaderboard.Board],
@@ -134,13 +134,13 @@ class Report:
     """One report: its verdict, its results in its own layout, its claims by kind, its findings."""
 
     ledger: Ledger
-    rows: tuple[Row, ...]
+    rows: tuple[GradedClaim, ...]
     shares: tuple[summary.Share, ...]
     whole: tuple[summary.Part, ...]
     flags: Mapping[str, tuple[str, ...]]
     verdict: tuple[str, ...]
     results: tuple[Filled | Printout, ...]
-    kinds: Mapping[str, tuple[Row, ...]]
+    kinds: Mapping[str, tuple[GradedClaim, ...]]
     findings: tuple[Finding, ...]
     audited: str
 
@@ -165,7 +165,7 @@ class Report:
 _TALLY = {"against": "against its claims", "note": "to weigh the rest by", "holds": "checked and in order"}
 
 
-def _report(ledger: Ledger, rows: Sequence[Row], findings: Sequence[Finding]) -> Report:
+def _report(ledger: Ledger, rows: Sequence[GradedClaim], findings: Sequence[Finding]) -> Report:
     own = tuple(row for row in rows if row.claim.report == ledger.report)
     layout = FORMATS.get(ledger.report)
     by_kind = {
@@ -238,7 +238,7 @@ class _Site:
 
     run_kinds = _RUN_KINDS
 
-    def __init__(self, rows: Sequence[Row], runs: Runs, folder: Path) -> None:
+    def __init__(self, rows: Sequence[GradedClaim], runs: Runs, folder: Path) -> None:
         self.runs = runs
         self.folder = folder
         self.claims = {row.claim.id: row.claim for row in rows}
@@ -251,7 +251,7 @@ class _Site:
 
     # where it stands, and what the report says of it
 
-    def facts(self, row: Row) -> list[tuple[str, str]]:
+    def facts(self, row: GradedClaim) -> list[tuple[str, str]]:
         """What the ledger says of a claim, as names and values."""
         claim = row.claim
         evaluated = f"{claim.n:,} images ({_KNOWN[claim.n_from or '']})" if claim.n else ""
@@ -267,7 +267,7 @@ class _Site:
         }
         return [(name, value) for name, value in told.items() if value]
 
-    def recipes(self, row: Row) -> list[Recipe]:
+    def recipes(self, row: GradedClaim) -> list[Recipe]:
         return [RECIPES[slug] for slug in self.slugs(row.claim)]
 
     def slugs(self, claim: Claim) -> list[str]:
@@ -284,11 +284,11 @@ class _Site:
                 homes.setdefault(slug, claim.id)
         return homes | {slug: slug for slug in homes if slug in self.claims}
 
-    def is_home(self, row: Row, slug: str) -> bool:
+    def is_home(self, row: GradedClaim, slug: str) -> bool:
         """Whether a recipe's settings and runs are shown in full at this claim."""
         return self.homes.get(slug) == row.claim.id
 
-    def groups(self, row: Row) -> list[Group]:
+    def groups(self, row: GradedClaim) -> list[Group]:
         groups = [group for slug in self.slugs(row.claim) for group in self.runs.groups.get(slug, [])]
         return sorted(groups, key=lambda group: (wording.evidence(group)[0], group.slug))
 
@@ -321,7 +321,7 @@ class _Site:
 
     # figures
 
-    def plot(self, row: Row) -> Plot | None:
+    def plot(self, row: GradedClaim) -> Plot | None:
         """A number's figures, or those of an ordering's members, on one axis."""
         if row.claim.kind == "number" and not row.claim.difference_of:
             points = self._number(row)
@@ -340,7 +340,7 @@ class _Site:
         units = {self.claims[name].unit for name in claim.order if name in self.claims}
         return claim.unit or (units.pop() if len(units) == 1 else None)
 
-    def _number(self, row: Row) -> list[Point]:
+    def _number(self, row: GradedClaim) -> list[Point]:
         claim, value = row.claim, float(row.claim.fraction)
         interval = leaderboard.printed_interval(claim)
         how = f"Clopper–Pearson, {claim.n:,} images" if interval else "no interval follows from the print"
@@ -349,7 +349,7 @@ class _Site:
         labels = dict(_told_apart([measured.group for measured in ours]))
         return [printed, *(point_of(m, labels[m.group], value, claim.unit) for m in ours)]
 
-    def _ordering(self, row: Row) -> list[Point]:
+    def _ordering(self, row: GradedClaim) -> list[Point]:
         points = []
         rests_on = {id(record) for record in row.runs}
         for name in row.claim.order or row.claim.order_recipes:
@@ -372,7 +372,7 @@ class _Site:
 
     # pictures
 
-    def pictures(self, row: Row) -> list[Picture]:
+    def pictures(self, row: GradedClaim) -> list[Picture]:
         """The pictures of the claim's most telling runs, of one seed, where they lie in the folder."""
         claim = row.claim
         if claim.recipe is None:
@@ -417,7 +417,7 @@ class _Site:
 
     # runs
 
-    def listed(self, row: Row) -> tuple[list[Run], int]:
+    def listed(self, row: GradedClaim) -> tuple[list[Run], int]:
         """Runs of the claim's recipes, and how many more there are than are listed."""
         slugs = set(self.slugs(row.claim))
         records = sorted((record for record in self.runs.all if record.slug in slugs), key=_place)

@@ -61,7 +61,7 @@ LIMITS = """\
 """
 
 
-def page(others: Others, folder: Path) -> str:
+def others_markdown(others: Others, folder: Path) -> str:
     """The page as Markdown. It names the hash of each picture in ``folder``, as it lies there."""
     words = "\n".join(f"- **{word}**: {meaning}" for word, meaning in WORDS.items())
     parts = ["# What others got", HOW_TO_READ.format(words=words), _counts(others)]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.claims.ledger import load_ledgers
 from bench.grading import alignment
-from bench.grading.grader import Row, grade_all
+from bench.grading.grader import GradedClaim, grade_all
 from bench.pages.markdown import pipe_table, plain
 from bench.runs import records
 from reference.errors import InputError
@@ -20,7 +20,7 @@ BEGIN, END = "<!-- generated: python -m bench.pages.readme_block -->", "<!-- end
 NETWORKS = {"logistic": "logistic regression", "mlp": "MLP", "cnn": "CNN", "gru": "GRU"}
 
 
-def table(rows: Iterable[Row]) -> str:
+def table(rows: Iterable[GradedClaim]) -> str:
     """Printed accuracy, our mean with its interval, seeds and verdict, one line a network and data set."""
     row_of = {row.claim.id: row for row in rows}
     lines = []

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from bench.audit import Finding
 from bench.claims.claim import Ledger
 from bench.grading import verdict as verdict_module
-from bench.grading.grader import Row
+from bench.grading.grader import GradedClaim
 from bench.grading.groups import Group, Runs, Starts
 from bench.grading.others_survey import Others
 from bench.pages import summary, wording
@@ -42,7 +42,7 @@ count for the printed figures alone.
 
 def report_page(
     ledger: Ledger,
-    rows: Sequence[Row],
+    rows: Sequence[GradedClaim],
     found: Sequence[Record],
     findings: Sequence[Finding] = (),
     others: Others | None = None,
@@ -80,7 +80,7 @@ def report_page(
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
-def _in_code(sentences: Iterable[str], rows: Iterable[Row]) -> str:
+def _in_code(sentences: Iterable[str], rows: Iterable[GradedClaim]) -> str:
     """Sentences as one paragraph, claims' ids in it as code."""
     ids = {row.claim.id for row in rows}
     return re.sub(
@@ -88,7 +88,7 @@ def _in_code(sentences: Iterable[str], rows: Iterable[Row]) -> str:
     )
 
 
-def _summary(rows: Sequence[Row]) -> str:
+def _summary(rows: Sequence[GradedClaim]) -> str:
     """How often each verdict was given, and what each means."""
     counts = Counter(row.label for row in rows)
     order = {grade: position for position, grade in enumerate(reversed(verdict_module.GRADES))}
@@ -100,7 +100,7 @@ def _summary(rows: Sequence[Row]) -> str:
     return pipe_table(["verdict", "claims", "meaning"], table, right=(1,))
 
 
-def _claim_table(kind: str, rows: Sequence[Row]) -> str:
+def _claim_table(kind: str, rows: Sequence[GradedClaim]) -> str:
     if kind != "number":
         return pipe_table(
             ["claim", "what it says", "verdict", "where"],
@@ -122,23 +122,23 @@ def _claim_table(kind: str, rows: Sequence[Row]) -> str:
     )
 
 
-def _id(row: Row) -> str:
+def _id(row: GradedClaim) -> str:
     return f"`{row.claim.id}`"
 
 
-def _grade(row: Row) -> str:
+def _grade(row: GradedClaim) -> str:
     """The grade, the sentence that gives its reason, and what else must be known beside it."""
     parts = [f"**{row.label}**", *map(plain, wording.remarks(row))]
     parts += [f"flag: {plain(flag)}" for flag in row.flags]
     return "<br>".join(parts)
 
 
-def _measured(row: Row) -> str:
+def _measured(row: GradedClaim) -> str:
     """Our figure that counts; a rehearsal's stands nowhere beside a printed one."""
     return figure_text(row.measured, row.claim.unit) if row.measured else "–"
 
 
-def _others(rows: Sequence[Row], others: Others | None) -> list[str]:
+def _others(rows: Sequence[GradedClaim], others: Others | None) -> list[str]:
     """What other reports print of the same tasks, a line a claim; nothing where no claim is compared."""
     said = {row.claim.id: others.sentences(row.claim) for row in rows} if others else {}
     table = [
@@ -267,7 +267,7 @@ def _commit(record: Record) -> str:
     )
 
 
-def claims_page(rows: Sequence[Row], ledgers: Sequence[Ledger] = ()) -> str:
+def claims_page(rows: Sequence[GradedClaim], ledgers: Sequence[Ledger] = ()) -> str:
     """Every claim of every report with its grade, after counts of the grades."""
     titles = {ledger.report: ledger.title for ledger in ledgers}
     parts = [

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from bench.claims.claim import Claim
 from bench.grading import verdict
-from bench.grading.grader import Row
+from bench.grading.grader import GradedClaim
 from bench.grading.groups import SOURCES, Group
 from bench.grading.measured import Measured
 from bench.grading.verdict import in_unit
@@ -101,7 +101,7 @@ def printed(claim: Claim) -> str:
     return f"{about}{claim.value}{' %' if claim.unit == 'percent' else ''}"
 
 
-def where(row: Row) -> str:
+def where(row: GradedClaim) -> str:
     claim = row.claim
     return claim.locator if claim.place else f"{claim.report}:{', '.join(map(str, claim.lines))}"
 
@@ -110,7 +110,7 @@ def meaning(grade: str, reason: str) -> str:
     return verdict.NOT_TESTED_REASONS[reason] if reason else verdict.GRADES[grade]
 
 
-def remarks(row: Row) -> list[str]:
+def remarks(row: GradedClaim) -> list[str]:
     """What stands beside a grade but for flags: its reason, the rehearsal, the adjusted p, failures."""
     # the meaning of a reason stands elsewhere on every page; here is what it is due to
     said = row.sentence.partition("; ")[2] if row.reason else row.sentence
@@ -125,7 +125,7 @@ def remarks(row: Row) -> list[str]:
     return parts
 
 
-def recipes_of(rows: Iterable[Row]) -> list[str]:
+def recipes_of(rows: Iterable[GradedClaim]) -> list[str]:
     """The recipes that exist among those that claims name, in the claims' order."""
     named: list[str] = []
     for row in rows:

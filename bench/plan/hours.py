@@ -367,7 +367,7 @@ def seeds_to_settle(claim: Claim) -> int | None:
 # ---------------------------------------------------------------- as a table
 
 
-def rows(
+def plan_rows(
     jobs: Sequence[Job], claims: Iterable[Claim], *, seeds: int, budget: float | None
 ) -> list[dict[str, Any]]:
     """One row a job; with a budget in hours, whether the plan up to it fits.

@@ -193,7 +193,7 @@ def work(
 def _finished_since(run: Run, out: Path, before: Mapping[str, bytes]) -> bool:
     """Whether a node that was lost had ended the run and only not handed it back."""
     new = _records_of(run, out).keys() - before.keys()
-    return any(records.read(out / name).status == "ok" for name in new)
+    return any(records.read_record(out / name).status == "ok" for name in new)
 
 
 def _records_of(run: Run, out: Path) -> dict[str, bytes]:
@@ -283,7 +283,7 @@ class _Driver:
                     self._tell(run, f"not started: {start.printed.slug} left no weights", "not started")
                 else:
                     self._submit(run)
-            interruption.check()
+            interruption.stop_if_asked()
             done, _ = self._ray.wait(list(self._running), timeout=POLL_SECONDS) if self._running else ([], [])
             for reference in done:
                 self._receive(reference, self._running.pop(reference))
@@ -336,7 +336,7 @@ class _Driver:
         newest = max((n for n in files if n.startswith("records/") and n.endswith(".json")), key=_attempt)
         _write(self._out, {name: content for name, content in files.items() if name != newest})
         write_atomically(self._out / newest, files[newest])
-        return records.read(self._out / newest)
+        return records.read_record(self._out / newest)
 
     def _tell(self, run: Run, what: str, status: str) -> None:
         self._statuses[run.run_id] = status

@@ -81,7 +81,7 @@ def execute(
 
     def went_on(where: Progress) -> None:
         progress(where)
-        interruption.check()
+        interruption.stop_if_asked()
 
     def note(line: str) -> None:
         noted.append(line)

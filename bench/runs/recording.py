@@ -46,7 +46,7 @@ def _read(run: Run, out: Path) -> tuple[list[Record], list[str]]:
     readable, refused = [], []
     for path in _paths(run, out):
         try:
-            readable.append(records.read(path))
+            readable.append(records.read_record(path))
         except InputError as error:
             refused.append(str(error))
     return readable, refused

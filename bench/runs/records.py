@@ -129,7 +129,7 @@ def dumps(record: Record) -> str:
     return json.dumps(body, indent=1, ensure_ascii=False, allow_nan=True) + "\n"
 
 
-def read(path: Path) -> Record:
+def read_record(path: Path) -> Record:
     """One record.
 
     Raises:
@@ -183,7 +183,7 @@ def find(folder: Path) -> Found:
     with no_collection():
         for path in paths(folder):
             try:
-                found.readable.append(read(path))
+                found.readable.append(read_record(path))
             except InputError as error:
                 found.refused.append(str(error).removeprefix(f"{folder}/"))
         found.readable.sort(

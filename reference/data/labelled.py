@@ -19,7 +19,7 @@ MAX_LABEL = 200
 
 
 @dataclass(frozen=True)
-class Row:
+class FileRow:
     """A line of the CSV, with its number for messages; names and label in composed form (NFC)."""
 
     line: int
@@ -57,7 +57,7 @@ def list_unlabelled(folder: Path, report: Report = refuse) -> list[Path]:
     return [path for path, _ in list_folder(folder, FILE_NAME, "*.jpg", report)]
 
 
-def read_rows(path: Path, report: Report = refuse) -> list[Row]:
+def read_rows(path: Path, report: Report = refuse) -> list[FileRow]:
     """Read ``id,filename,label`` in any order, among other columns, with or without BOM and CRLF.
 
     Args:
@@ -93,7 +93,7 @@ def read_rows(path: Path, report: Report = refuse) -> list[Row]:
     return list({row.filename: row for row in reversed(rows)}.values())[::-1]
 
 
-def _row(path: Path, line: int, header: list[str], fields: list[str], report: Report) -> Row | None:
+def _row(path: Path, line: int, header: list[str], fields: list[str], report: Report) -> FileRow | None:
     where = f"{shown(path)}: line {line}"
     if len(fields) != len(header):
         report(f"{where} has {len(fields)} fields; expected {len(header)}; mend the row")
@@ -110,7 +110,7 @@ def _row(path: Path, line: int, header: list[str], fields: list[str], report: Re
     if "/" in filename or "\\" in filename or filename in (".", ".."):
         report(f"{where}: filename {filename!r} is a path; expected the bare name of a file; mend the row")
         return None
-    return Row(line, named["id"], filename, named["label"]) if filename else None
+    return FileRow(line, named["id"], filename, named["label"]) if filename else None
 
 
 def _report_repeats(path: Path, fields: Iterable[tuple[int, str, str]], report: Report) -> None:

@@ -21,7 +21,7 @@ from reference.models.byol import BYOL, Prediction
 from reference.recipes.recipe import Recipe
 from reference.schedules import byol_tau
 from reference.training.classify import embed
-from reference.training.distributed import Rows, augment_rows
+from reference.training.distributed import RankRows, augment_rows
 from reference.training.evaluation import Batches, Evaluation, Metric
 
 PROBE_IMAGES = 2560
@@ -41,13 +41,13 @@ def validation(dataset: Dataset) -> Split:
 
 
 def batch(
-    images: Tensor, labels: Tensor, recipe: Recipe, draws: torch.Generator, held: Rows | None = None
+    images: Tensor, labels: Tensor, recipe: Recipe, draws: torch.Generator, held: RankRows | None = None
 ) -> tuple[tuple[Tensor, Tensor], Tensor]:
     """Two views of each image, drawn apart, each (B, 3, H, W); and the labels, which nobody uses.
 
     ``held`` says which rows of a global batch these are; all of it if None.
     """
-    held = held or Rows.whole(len(images))
+    held = held or RankRows.whole(len(images))
     first, second = (
         normalise(augment_rows(images, None, recipe.augment, draws, held)[0], recipe.mean, recipe.std)
         for _ in range(2)

@@ -178,7 +178,7 @@ def barrier() -> None:
 
 
 @dataclass(frozen=True)
-class Rows:
+class RankRows:
     """The rows of a global batch that a rank trains on.
 
     Attributes:
@@ -191,7 +191,7 @@ class Rows:
     trained: int
 
     @classmethod
-    def whole(cls, total: int) -> Rows:
+    def whole(cls, total: int) -> RankRows:
         """All rows, in order."""
         return cls((range(total),), total, total)
 
@@ -204,7 +204,7 @@ class Rows:
         return sum(map(len, self.pieces))
 
 
-def rows(total: int, *, mirrored: bool) -> Rows:
+def rank_rows(total: int, *, mirrored: bool) -> RankRows:
     """This rank's rows of a global batch of ``total``: as many as any other's, but for one.
 
     Args:
@@ -213,15 +213,15 @@ def rows(total: int, *, mirrored: bool) -> Rows:
     """
     here = world()
     if here.size == 1:
-        return Rows.whole(total)
+        return RankRows.whole(total)
     if not mirrored:
-        return Rows((_share(total, here),), total, total)
+        return RankRows((_share(total, here),), total, total)
     even = total // 2 * 2
     first = _share(even // 2, here)
-    return Rows((first, range(even - first.stop, even - first.start)), total, even)
+    return RankRows((first, range(even - first.stop, even - first.start)), total, even)
 
 
-def share(held: Rows, targets: Tensor, recipe: Recipe) -> float | Tensor:
+def share(held: RankRows, targets: Tensor, recipe: Recipe) -> float | Tensor:
     """How much of the global batch's mean loss is this rank's: of its rows, or of the targets not ignored.
 
     Args:
@@ -258,7 +258,7 @@ def _share(count: int, here: World) -> range:
 
 
 def augment_rows(
-    images: Tensor, targets: Tensor | None, names: Sequence[str], draws: torch.Generator, held: Rows
+    images: Tensor, targets: Tensor | None, names: Sequence[str], draws: torch.Generator, held: RankRows
 ) -> tuple[Tensor, Tensor | None]:
     """``augment`` of the rows that a rank holds, with the draws that one process makes for them."""
     if not len(held):

@@ -12,7 +12,7 @@ from reference import metrics
 from reference.augment import normalise, to_float
 from reference.data.dataset import Dataset, Split
 from reference.recipes.recipe import Recipe
-from reference.training.distributed import Rows, augment_rows, gather
+from reference.training.distributed import RankRows, augment_rows, gather
 from reference.training.evaluation import Batches, Evaluation, Metric, mean_loss, sum_of_losses
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -24,13 +24,13 @@ def validation(dataset: Dataset) -> Split:
 
 
 def batch(
-    images: Tensor, masks: Tensor, recipe: Recipe, draws: torch.Generator, held: Rows | None = None
+    images: Tensor, masks: Tensor, recipe: Recipe, draws: torch.Generator, held: RankRows | None = None
 ) -> tuple[tuple[Tensor], Tensor | None]:
     """Augmented and normalised images (B, 3, H, W), and their masks (B, H, W).
 
     ``held`` says which rows of a global batch these are; all of it if None.
     """
-    inputs, targets = augment_rows(images, masks, recipe.augment, draws, held or Rows.whole(len(images)))
+    inputs, targets = augment_rows(images, masks, recipe.augment, draws, held or RankRows.whole(len(images)))
     return (normalise(inputs, recipe.mean, recipe.std),), targets
 
 

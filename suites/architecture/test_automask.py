@@ -393,7 +393,7 @@ def test_a_run_leaves_overlays_masks_and_figures(
     assert (record.status, record.reason) == ("ok", "")
     assert not record.deviations
     assert not record.notes
-    assert records.read(records.path_of(tmp_path, record)) == record
+    assert records.read_record(records.path_of(tmp_path, record)) == record
     kinds = [(figure["kind"], figure["file"].rpartition("-")[2]) for figure in record.figures]
     assert kinds == [
         ("overlay", "0003.png"),

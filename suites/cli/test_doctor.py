@@ -105,7 +105,7 @@ def test_whole_data_have_no_fault_and_a_manifest(data: Path, tmp_path: Path) -> 
     assert len(manifest["files"]) == 12
     assert manifest["faults"] == 0
     assert "landcover: stand-in: not official: train 2, official 2000" in done.stdout
-    again = data_check.check(data)
+    again = data_check.check_data(data)
     data_check.write_manifest(again, tmp_path / "again.json")
     assert (tmp_path / "again.json").read_bytes() == (tmp_path / "manifest.json").read_bytes()
 
@@ -138,7 +138,7 @@ def _damage(data: Path) -> dict[str, str]:
 
 def test_every_fault_is_listed(data: Path) -> None:
     expected = _damage(data)
-    checked = data_check.check(data)
+    checked = data_check.check_data(data)
     for file, said in expected.items():
         assert any(line.startswith(f"{file}: ") and said in line for line in checked.faults), (file, checked)
     # one file is empty and has no row; the label of another is no longer on any training image
@@ -169,14 +169,14 @@ def test_an_interrupted_check_leaves_no_manifest(data: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        data_check.check(data, stop)
+        data_check.check_data(data, stop)
     assert seen == [(12, 12)]
 
 
 def test_progress_counts_every_file(data: Path) -> None:
     counted: list[int] = []
     keep: Callable[[int, int], None] = lambda done, count: counted.append(done)  # noqa: E731
-    data_check.check(data, keep)
+    data_check.check_data(data, keep)
     assert counted[-1] == 12
     with pytest.raises(InputError, match="no such folder"):
-        data_check.check(data / "gone")
+        data_check.check_data(data / "gone")

@@ -24,7 +24,7 @@ from bench.claims.ledger import load_ledgers
 from bench.grading import alignment, grader, numbers, relevance, statistics, verdict
 from bench.grading import groups as groups_module
 from bench.grading import measured as measured_module
-from bench.grading.grader import Row, grade_all
+from bench.grading.grader import GradedClaim, grade_all
 from bench.grading.groups import Runs
 from bench.grading.measured import measure
 from bench.grading.spread import expected_spread
@@ -129,7 +129,7 @@ def keep(
 
 def graded(
     found: Sequence[Record], *claims: Claim, green: bool = False, folder: Path | None = None
-) -> dict[str, Row]:
+) -> dict[str, GradedClaim]:
     """Rows by claim: of the given claims, else of R4."""
     ledgers = [Ledger("x", "x", None, claims, "x.toml")] if claims else LEDGERS
     rows = grade_all(ledgers, found, alignment_green=green, folder=folder)

@@ -80,8 +80,8 @@ STATED: dict[tuple[str, str], tuple[str, Any, tuple[str, ...]] | None] = {
     ("r2-seg-b-protocol", "optimizer"): ("optimizer", ("adam", "sgd"), ("r2-seg-b",)),
     ("r2-seg-b-protocol", "epochs"): ("epochs", 100, ("r2-seg-b", "r2-seg-b-adam")),
     ("r2-seg-b-protocol", "normalisation"): None,  # that there is one, not which
-    ("r2-seg-b-protocol", "padding"): ("model", "fcn8s_vgg16_bn", ("r2-seg-b", "r2-seg-b-adam")),
-    ("r2-seg-b-protocol", "crop"): ("model", "fcn8s_vgg16_bn", ("r2-seg-b", "r2-seg-b-adam")),
+    ("r2-seg-b-protocol", "padding"): ("model", "fcn8s_leaky", ("r2-seg-b", "r2-seg-b-adam")),
+    ("r2-seg-b-protocol", "crop"): ("model", "fcn8s_leaky", ("r2-seg-b", "r2-seg-b-adam")),
     ("r3-classify-a-protocol", "augment"): (
         "augment",
         ("random_crop", "random_rotation", "horizontal_flip"),
@@ -186,7 +186,7 @@ STATED_BESIDE: dict[tuple[tuple[str, ...], str], tuple[Any, str]] = {
     (("r5-finetune-c",), "selection"): ("final", "r5:69"),
     (("r1-seg-b",), "selection"): ("final", "r1:688"),
     (("r2-classify",), "model"): ("leaky_vgg16", "r2:13-76"),
-    (("r2-seg-a",), "model"): ("fcn32s_pad100", "r2:102-146"),
+    (("r2-seg-a",), "model"): ("fcn32s_leaky", "r2:102-146"),
     (("r3-classify-a",), "model"): ("vgg13", "r3:16"),
     (("r3-classify-b",), "model"): ("resnet152", "r3:37"),
     (("r4-classify",), "model"): ("vgg16_bn", "r4:7-50"),

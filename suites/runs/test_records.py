@@ -67,7 +67,7 @@ def write(folder: Path, record: Record) -> Path:
 
 def test_a_record_reads_back_as_written(tmp_path: Path) -> None:
     record = a_record()
-    assert records.read(write(tmp_path, record)) == record
+    assert records.read_record(write(tmp_path, record)) == record
     assert records.read_all(tmp_path) == [record]
 
 
@@ -115,7 +115,7 @@ def test_what_is_not_whole_is_refused_in_one_line(tmp_path: Path, change: object
     path = write(tmp_path, a_record())
     path.write_text(change(path.read_text()))  # type: ignore[operator]
     with pytest.raises(InputError) as caught:
-        records.read(path)
+        records.read_record(path)
     assert said in str(caught.value)
     assert path.name in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -129,7 +129,7 @@ def test_a_missing_or_unknown_key_is_named(tmp_path: Path) -> None:
     body["content_hash"] = records.hash_of(body)
     path.write_text(json.dumps(body))
     with pytest.raises(InputError, match=r"sed, seed"):
-        records.read(path)
+        records.read_record(path)
 
 
 def test_hash_does_not_depend_on_key_order() -> None:

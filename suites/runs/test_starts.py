@@ -75,7 +75,7 @@ def test_a_fine_tuning_runs_its_pre_training_first_and_reuses_it(plan: Plan, tmp
     manifest, numerics = byol.data["manifest"], byol.numerics
     assert tuned.initial_weights["start"] == starts.hash_of_run(byol.recipe, manifest, numerics, "")
     assert tuned.initial_weights["start_recipe"] == starts.present_recipe_hash("run:r3-byol", "smoke")
-    assert groups.is_of_present_recipe(records.read(records.path_of(tmp_path, tuned)))
+    assert groups.is_of_present_recipe(records.read_record(records.path_of(tmp_path, tuned)))
 
     assert execute.missing(runs, tmp_path) == []
     both, _ = plan("r3-finetune-c", "r3-finetune-e")

@@ -69,7 +69,7 @@ class Counts:
     f1: Interval
 
 
-def check(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
+def check_classifications(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
     """Classification reports, tables of classes with precision, recall, F1 and support, and matrices."""
     for read in reads:
         columns = _columns(read)

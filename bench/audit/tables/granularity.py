@@ -48,7 +48,7 @@ EXACT_DIGITS = 10
 MOST_INFERRED = 100_000
 
 
-def check(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
+def check_granularity(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
     """GRIM where the number of images is printed or given, GRIMMER where runs and deviations are too."""
     for read in reads:
         yield from _grim(read)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from bench.audit.tables.cells import Cell, read_cell
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """One row: the line of the file it starts at, and its cells as read."""
 
     line: int
@@ -36,7 +36,7 @@ class Table:
     title: str
     form: str
     names: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     section: int = 0
     as_printed: bool = False
 
@@ -97,7 +97,7 @@ class Document:
                     (at, f"cells beyond the {width} columns of the header: {len(raw) - width}")
                 )
             cells = [read_cell(cell.strip()) for cell in raw[:width]]
-            read.append(Row(at, tuple(cells + [_EMPTY] * (width - len(cells)))))
+            read.append(TableRow(at, tuple(cells + [_EMPTY] * (width - len(cells)))))
         self.tables.append(
             Table(
                 number=len(self.tables) + 1,

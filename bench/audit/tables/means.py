@@ -104,7 +104,7 @@ class Guess:
     alike: bool = True
 
 
-def check(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
+def check_means(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
     """Every mean and sum of the tables of a file."""
     chosen = _chosen(reads)
     fits: dict[tuple[object, ...], list[bool]] = defaultdict(list)

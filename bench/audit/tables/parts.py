@@ -9,7 +9,7 @@ from bench.audit.tables.roles import MEANS, VALUE, ReadTable
 from bench.audit.tables.table_finding import Place, TableFinding, against, holds, written
 
 
-def check(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
+def check_shares(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
     """Columns called shares, and rows of percentages of which most add up to 100."""
     for read in reads:
         if read.table.form != "classification report":

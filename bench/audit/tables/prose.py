@@ -57,7 +57,7 @@ class Quoted(NamedTuple):
     text: str
 
 
-def check(document: Document, reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
+def check_prose(document: Document, reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
     """Every sentence that speaks of a change and gives its size."""
     labels = _labels(reads)
     unmatched: list[Sentence] = []

@@ -22,7 +22,7 @@ _ENDS = {"0", "1", "100", "0.0", "1.0", "100.0", "0.00", "1.00", "100.00", "1.00
 """Values that many rows share because nothing lies beyond them."""
 
 
-def check(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
+def check_repeats(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
     """Duplicated rows and columns of each table."""
     for read in reads:
         if read.table.form in ("classification report", "class log"):

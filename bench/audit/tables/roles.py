@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from bench.audit.tables.cells import Cell
-from bench.audit.tables.layout import Row, Table
+from bench.audit.tables.layout import Table, TableRow
 from reference.errors import InputError
 
 
@@ -232,14 +232,14 @@ def _with_decimal_commas(table: Table) -> Table:
     if not doubtful:
         return table
 
-    def doubted(row: Row) -> Row:
+    def doubted(row: TableRow) -> TableRow:
         cells = [
             cell._replace(kind="text", figure=None, why=doubtful[i])
             if i in doubtful and re.search(r"(?<!\d)[1-9]\d{0,2}(,\d{3})+(?!\d)", cell.text)
             else cell
             for i, cell in enumerate(row.cells)
         ]
-        return Row(row.line, tuple(cells))
+        return TableRow(row.line, tuple(cells))
 
     return replace(table, rows=tuple(map(doubted, table.rows)))
 

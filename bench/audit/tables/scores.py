@@ -80,7 +80,7 @@ _SCOPE = re.compile(
 )
 
 
-def check(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
+def check_scores(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
     """All checks of scores against scores."""
     for read in reads:
         yield from _ranges(read)
