@@ -543,7 +543,9 @@ class Grader:
             if not drawn:
                 obstacle = Obstacle("no recipe", f"the runs of {claim.recipe} draw no {claim.shows}")
             elif obstacle is not None and "rehearsal" not in row.keywords:  # type: ignore[attr-defined]
-                row = partial(row, rehearsal=rehearsal.of_figure(_epochs_drawn(claim, drawn[0]), group))
+                row = partial(
+                    row, rehearsal=rehearsal.of_figure(drawn[0].epochs_drawn(str(claim.shows)), group)
+                )
             if obstacle is None:
                 sentence = self._redrawn(claim, drawn[0], group)
                 return _judged(
@@ -554,7 +556,7 @@ class Grader:
 
     def _redrawn(self, claim: Claim, record: Record, group: Group) -> str:
         """Which epochs and images are drawn, and which of the report's are not."""
-        epochs = _epochs_drawn(claim, record)
+        epochs = record.epochs_drawn(str(claim.shows))
         told = [f"redrawn at epochs {', '.join(map(str, epochs))}" if epochs else "redrawn"]
         images = self._images(record) if claim.images else None
         if images is not None:
@@ -744,12 +746,6 @@ def _recorded(claim: Claim, record: Record) -> bool:
     return len(record.curves.get(f"val_{claim.metric_name}", [])) >= claim.our_epoch(
         claim.epoch or claim.epochs_from
     )
-
-
-def _epochs_drawn(claim: Claim, record: Record) -> list[int]:
-    """The epochs of a run's masks or embeddings, in the run's own counting."""
-    field = {"masks": "mask_epochs", "tsne": "embed_epochs", "pca": "embed_epochs"}.get(claim.shows or "")
-    return list(record.recipe.get(field, ())) if field else []
 
 
 def _seconds_a_sample(record: Record) -> float | None:

@@ -401,7 +401,7 @@ class _Site:
     def _picture(self, record: Record, kind: str, caption: str, file: str) -> Picture:
         width, height = _png_size(self.folder / file)
         svg = str(Path(file).with_suffix(".svg").as_posix())
-        epochs = tuple(record.recipe.get("mask_epochs", ())) if kind == "masks" else ()
+        epochs = tuple(record.epochs_drawn(kind)) if kind == "masks" else ()
         grid, images = _cut(epochs, record.data["classes"], height) if epochs else (None, 0)
         return Picture(
             kind=kind,
