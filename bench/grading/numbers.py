@@ -291,7 +291,7 @@ def _graded(
                                margin=margin)  # fmt: skip
     first = from_seeds(spread, sides=len(finite), delta=delta, margin=margin)
     own = float(halfwidth(0.975, sigma_hat, nu=nu, ours=ours, theirs=0, delta=0))
-    side = "better" if gain > 0 else "worse" if gain < 0 else "off"
+    side = "off" if abs(gain) < 5e-5 else "better" if gain > 0 else "worse"  # off by 0.0000
     what = "mean" if len(finite) == 1 else "gain"
     told = _told(grade, unadjusted, abs(gain), half, margin, more, chance, lacks, unit, last=k >= MAX_SEEDS)
     noise = "" if grade == "reproduced" or first is not None else (
