@@ -217,7 +217,7 @@ def judged(
     holm = max(min(1.0, (len(ranked) - i) * ranked[i]) for i in range(smaller + 1))
     if distance + t(0.98) * own < allowed:
         verdict = "reproduced"
-    elif distance > t(0.995) * both and distance > allowed and holm < 0.05 and green:
+    elif distance > t(0.995) * both and distance > allowed and holm < 0.01 and green:
         verdict = {
             (True, False): "exceeded",
             (False, False): "contradicted",

@@ -93,15 +93,13 @@ def test_our_figures_are_shown_in_the_unit_of_the_report(tmp_path: Path) -> None
     assert percent.measured is not None
     assert percent.sentence.startswith("3 seeds, mean 26.00 %, printed 26.0 %: off by 0.00 points, at most ")
     assert "inside the margin of 1.70 points" in percent.sentence
-    assert figure_text(percent.measured, "percent").startswith(
-        "26.00 % (25.80–26.20), 3 seeds; majority class "
-    )
+    shown = figure_text(percent.measured, "percent")
+    assert shown == "26.00 % (25.80–26.20), 3 seeds; majority class 2.00 %"
     fraction = graded(tmp_path, "0.260", "fraction", [650, 652, 648])
     assert fraction.measured is not None
     assert fraction.sentence.startswith("3 seeds, mean 0.2600, printed 0.260: off by 0.0000, at most ")
-    assert figure_text(fraction.measured, "fraction").startswith(
-        "0.2600 (0.2580–0.2620), 3 seeds; majority class "
-    )
+    shown = figure_text(fraction.measured, "fraction")
+    assert shown == "0.2600 (0.2580–0.2620), 3 seeds; majority class 0.0200"
 
 
 def test_a_seed_far_off_is_told_in_the_unit_of_the_report(tmp_path: Path) -> None:
