@@ -104,7 +104,7 @@ def _claim_table(kind: str, rows: Sequence[GradedClaim]) -> str:
     if kind != "number":
         return pipe_table(
             ["claim", "what it says", "verdict", "where"],
-            [[_id(row), plain(row.claim.text), _grade(row), wording.where(row)] for row in rows],
+            [[_id(row), plain(row.claim.text), _grade(row), plain(wording.where(row))] for row in rows],
         )
     return pipe_table(
         ["claim", "what it says", "printed", "measured", "verdict", "where"],
@@ -115,7 +115,7 @@ def _claim_table(kind: str, rows: Sequence[GradedClaim]) -> str:
                 wording.printed(row.claim),
                 _measured(row),
                 _grade(row),
-                wording.where(row),
+                plain(wording.where(row)),
             ]
             for row in rows
         ],
@@ -292,7 +292,7 @@ def claims_page(rows: Sequence[GradedClaim], ledgers: Sequence[Ledger] = ()) -> 
                         _measured(row),
                         f"**{row.label}**",
                         plain("; ".join(row.flags)),
-                        wording.where(row),
+                        plain(wording.where(row)),
                     ]
                     for row in own
                 ],
