@@ -20,6 +20,7 @@ from bench.pages import summary, wording
 from bench.pages.last_or_best import last_or_best
 from bench.pages.layouts import FORMATS, in_markdown
 from bench.pages.markdown import pipe_table, plain
+from bench.pages.printed_twice import printed_twice
 from bench.pages.wording import figure_text, named
 from bench.runs.records import Record
 from reference.recipes import RECIPES
@@ -69,7 +70,7 @@ def report_page(
             OWN_FORMAT,
             in_markdown(own_format(own)),
         ]
-    parts += [selection] if (selection := last_or_best(own)) else []
+    parts += list(filter(None, (printed_twice(own), last_or_best(own))))
     parts += _pictures(runs)
     parts += ["## Every claim"]
     for kind, heading in wording.HEADINGS.items():
@@ -106,19 +107,23 @@ def _claim_table(kind: str, rows: Sequence[GradedClaim]) -> str:
             ["claim", "what it says", "verdict", "where"],
             [[_id(row), plain(row.claim.text), _grade(row), plain(wording.where(row))] for row in rows],
         )
+    timed = any(row.measured for row in rows)
+    heads = ["claim", "what it says", "printed", "measured", *(["seconds a seed"] if timed else [])]
     return pipe_table(
-        ["claim", "what it says", "printed", "measured", "verdict", "where"],
+        [*heads, "verdict", "where"],
         [
             [
                 _id(row),
                 plain(row.claim.text),
                 wording.printed(row.claim),
                 _measured(row),
+                *([wording.seconds(row)] if timed else []),
                 _grade(row),
                 plain(wording.where(row)),
             ]
             for row in rows
         ],
+        right=(4,) if timed else (),
     )
 
 

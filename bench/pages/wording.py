@@ -40,6 +40,11 @@ def figure_text(measured: Measured, unit: str | None = None) -> str:
     return f"{mean}{interval}, {seeds}{chance}"
 
 
+def seconds(row: GradedClaim) -> str:
+    """What the fastest seed behind a figure took: other work on a machine makes seeds slower."""
+    return f"{min(record.wall_seconds for record in row.runs):,.0f}" if row.measured and row.runs else "–"
+
+
 def digits(value: float, digits: int, *, signed: bool = False) -> str:
     """A fixed number of decimals; ``signed`` for differences."""
     text = f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "−")
