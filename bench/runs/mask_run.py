@@ -47,11 +47,11 @@ def keep_results(
     A picture of kind ``overlay`` and a JSON file of kind ``automask`` are one image's. The JSON holds the
     generator's own records, masks as COCO's uncompressed run lengths.
     """
-    at = shown_images(dataset, recipe)
-    ids = [dataset.val.ids[i] for i in at]
+    image_indices = shown_images(dataset, recipe)
+    ids = [dataset.val.ids[i] for i in image_indices]
     folder = out / "figures" / recipe.slug
     drawn: list[tuple[str, Path]] = []
-    for position, name in zip(at, ids, strict=True):
+    for position, name in zip(image_indices, ids, strict=True):
         masks: list[Mask] = json.loads((work / "masks" / f"{name}.json").read_bytes())
         picture, listing = (folder / f"{record.name}-{name}.{ending}" for ending in ("png", "json"))
         covered, predicted = (

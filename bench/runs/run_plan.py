@@ -209,17 +209,19 @@ def plan(
 
     # nothing is drawn for automatic masks: one seed says all
     counts = {r.slug: 1 if r.task == "automask" else seeds or tiers.default_seeds(r) for r in recipes}
-    found = [[one(r, seed) for seed in range(counts[r.slug])] for r in recipes]
+    runs_by_recipe = [[one(r, seed) for seed in range(counts[r.slug])] for r in recipes]
     if backbone is not None:
-        _check_backbone(backbone, [run for some in found for run in some if isinstance(run, Run)], notice)
-    runs = [run for some in found for run in some if isinstance(run, Run)]
+        _check_backbone(
+            backbone, [run for some in runs_by_recipe for run in some if isinstance(run, Run)], notice
+        )
+    runs = [run for some in runs_by_recipe for run in some if isinstance(run, Run)]
     for line in dict.fromkeys(line for run in runs for line in run.dataset.warnings):
         notice(f"warning: {line}")
     for recipe, samples in {(run.recipe, len(run.dataset.train)) for run in planned.values()}:
         if recipe.micro_batch:
             with models.counting(recipe.model):
                 refuse_parts(recipe, samples, _untrained(recipe))
-    return runs, [some[0] for some in found if isinstance(some[0], NotRun)]
+    return runs, [some[0] for some in runs_by_recipe if isinstance(some[0], NotRun)]
 
 
 def open_data(

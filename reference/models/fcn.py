@@ -284,7 +284,7 @@ class LeakyFcn(Trunk):
 LEAKY_FRESH = ("fc6.", "bn6.", "fc7.", "bn7.", "score", "bn4", "upscore")
 
 
-class Fcn32sPad100(LeakyFcn):
+class Fcn32sLeaky(LeakyFcn):
     """R2's VGG16-FCN32s (r2:102), cropped as its text says (r2:271).
 
     ``padding`` as for ``Fcn32s``; the transposed convolution and the scores start as the original's,
@@ -312,7 +312,7 @@ class Fcn32sPad100(LeakyFcn):
         return crop(self.upscore(self.score(self.features5(x))), self.offset, height, width)
 
 
-class Fcn8sVgg16Bn(LeakyFcn):
+class Fcn8sLeaky(LeakyFcn):
     """R2's VGG16-BN-FCN8s (r2:171): no padding of 100 and no crop; kernels and strides make the sizes meet.
 
     At 512 pixels pool5 is 16², fc6 leaves 10², ``upscore2`` (5, stride 3) makes 32² to meet pool4's three
@@ -336,7 +336,7 @@ class Fcn8sVgg16Bn(LeakyFcn):
         check_sizes(num_classes, width)
         self.num_classes, self.width, self.skips = num_classes, width, skips
         features = list(vgg_features(VGG16_BLOCKS, width=width, batch_norm=batch_norm, ceil_mode=True))
-        ends = [at + 1 for at, layer in enumerate(features) if isinstance(layer, nn.MaxPool2d)][2:]
+        ends = [index + 1 for index, layer in enumerate(features) if isinstance(layer, nn.MaxPool2d)][2:]
         self.features3 = nn.Sequential(*features[: ends[0]])
         self.features4 = nn.Sequential(*features[ends[0] : ends[1]])
         self.features5 = nn.Sequential(*features[ends[1] :])
