@@ -253,7 +253,7 @@ def _signed(value: float) -> str:
 
 
 _SAME = "the same training"
-_WORDS = {"slug", "title", "report", "assumptions", "mask_epochs", "mask_images", "embed_epochs"}
+_WORDS = {"slug", "title", "printed", "report", "assumptions", "mask_epochs", "mask_images", "embed_epochs"}
 
 
 def _remark(step: Step, groups: Mapping[str, Group]) -> str:

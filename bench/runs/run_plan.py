@@ -290,7 +290,7 @@ def recipe_settings(recipe: Recipe) -> dict[str, Any]:
     A network from elsewhere is told by its source too, so that a changed one makes a new run.
     """
     fields = dataclasses.asdict(recipe)
-    del fields["assumptions"], fields["title"]
+    del fields["assumptions"], fields["title"], fields["printed"]
     fields |= tiers.network_source(recipe)
     settings: dict[str, Any] = json.loads(records.canonical(fields))
     return settings

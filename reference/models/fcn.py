@@ -1,8 +1,19 @@
 """Fully convolutional networks over VGG16 and ResNet-34 (Shelhamer, Long and Darrell 2017).
 
-All map images (B, 3, H, W) to logits (B, num_classes, H, W). No report prints a ``forward``; the wiring
-here follows from the printed shapes and, for the VGG networks, from the original's crops, which
-``Grid`` derives instead of quoting them.
+===================  ==============  ==================================================  ====================
+name in ``MODELS``   class           network                                             recipes
+===================  ==============  ==================================================  ====================
+fcn32s               Fcn32s          VGG16, fc6 and fc7 with dropout                     r1-, r3-, r4-, r5-seg-a
+fcn8s_vgg16          Fcn8s           VGG16 with skips from pool3 and pool4               an ablation
+fcn32s_leaky         Fcn32sLeaky     VGG16, BatchNorm and LeakyReLU in fc6 and fc7       r2-seg-a
+fcn8s_leaky          Fcn8sLeaky      the same head with skips, trunk with BatchNorm      r2-seg-b
+fcn8s_resnet34       Fcn8sResNet34   ResNet-34 with skips                                r4-seg-b
+fcn32s_resnet34      Fcn32sResNet34  ResNet-34 without skips                             an ablation
+===================  ==============  ==================================================  ====================
+
+All map images (B, 3, H, W) to logits (B, num_classes, H, W). No report prints a ``forward``. The wiring
+follows from the printed shapes. For the VGG networks it also follows from the original's crops: ``Grid``
+derives them.
 """
 
 from __future__ import annotations

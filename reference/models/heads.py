@@ -1,4 +1,13 @@
-"""A ResNet-50 with the classifier that each report puts on it to fine-tune on Office-Home."""
+"""A ResNet-50 with the classifier that each report puts on it to fine-tune on Office-Home.
+
+==================  =====================================================  ==============
+name in ``MODELS``  classifier                                             recipes
+==================  =====================================================  ==============
+resnet50_linear     one linear layer                                       r1-finetune-…
+resnet50_dropout    dropout and one linear layer on the 1,000 outputs      r3-finetune-…
+resnet50_mlp        two linear layers with dropout                         r5-finetune-…
+==================  =====================================================  ==============
+"""
 
 from __future__ import annotations
 
