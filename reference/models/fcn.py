@@ -3,7 +3,7 @@
 ===================  ==============  ==================================================  ====================
 name in ``MODELS``   class           network                                             recipes
 ===================  ==============  ==================================================  ====================
-fcn32s               Fcn32s          VGG16, fc6 and fc7 with dropout                     r1-, r3-, r4-, r5-seg-a
+fcn32s               Fcn32s          VGG16, fc6 and fc7 with dropout                     r1, r3, r4, r5-seg-a
 fcn8s_vgg16          Fcn8s           VGG16 with skips from pool3 and pool4               an ablation
 fcn32s_leaky         Fcn32sLeaky     VGG16, BatchNorm and LeakyReLU in fc6 and fc7       r2-seg-a
 fcn8s_leaky          Fcn8sLeaky      the same head with skips, trunk with BatchNorm      r2-seg-b
