@@ -35,26 +35,26 @@ def audit(ledgers: Iterable[Ledger]) -> list[Finding]:
 
     Conflicts with a report that is not among them are left out.
     """
-    known = tuple(ledgers)
+    all_ledgers = tuple(ledgers)
     facts = load_data_facts()
-    found: list[Finding] = []
-    for ledger in known:
-        own = [
+    all_findings: list[Finding] = []
+    for ledger in all_ledgers:
+        report_findings = [
             *counting.check_counts(ledger, facts),
             *figures.check_figures(ledger, facts),
             *ordering_findings.check_orderings(ledger),
             *statements.check_statements(ledger),
             *network_findings.check_networks(ledger),
         ]
-        found += [*own, *statements.conflicts(ledger, own)]
-    return [*found, *ordering_findings.across(known)]
+        all_findings += [*report_findings, *statements.conflicts(ledger, report_findings)]
+    return [*all_findings, *ordering_findings.across(all_ledgers)]
 
 
 def flags(findings: Iterable[Finding]) -> dict[str, tuple[str, ...]]:
     """By claim id, the flags that certain and strong findings put beside it, in the order of ``FLAGS``."""
     marked: dict[str, set[str]] = {}
-    for found in findings:
-        if found.flag and found.strength != "weak":
-            for claim in found.flagged:
-                marked.setdefault(claim, set()).add(found.flag)
+    for one in findings:
+        if one.flag and one.strength != "weak":
+            for claim in one.flagged:
+                marked.setdefault(claim, set()).add(one.flag)
     return {claim: tuple(flag for flag in FLAGS if flag in marked[claim]) for claim in sorted(marked)}

@@ -64,14 +64,15 @@ def _class_mean(group: Sequence[Claim], facts: DataFacts) -> Iterator[Finding]:
     scale = 100 if mean.unit == "percent" else 1
     if len(used) == len(cover):
         expected = f"{scale * sum(map(value, used)) / len(used):.{mean.decimals}f}"
-        said = f"the {len(used)} class IoUs average {expected}"
+        sentence = f"the {len(used)} class IoUs average {expected}"
     else:
         expected = " to ".join(f"{scale * float(end):.3g}" for end in _spans(classes, cover)[0])
-        said = f"{len(used)} of {len(cover)} class IoUs leave a mean of {expected}"
+        sentence = f"{len(used)} of {len(cover)} class IoUs leave a mean of {expected}"
     yield finding(
         [mean, *used],
         "class mean",
-        f"{said}, {'within' if fitting else 'and no'} rounding {'' if fitting else 'makes that '}the printed"
+        f"{sentence}, {'within' if fitting else 'and no'} rounding {'' if fitting else 'makes that '}"
+        f"the printed"
         f" {shown(mean)}",
         verdict="holds" if fitting else "against",
         strength="certain",
@@ -114,11 +115,11 @@ def _bounds(group: Sequence[Claim]) -> Iterator[Finding]:
         yield finding(
             [smaller, larger],
             "bounds",
-            f"{shown(smaller)} ({smaller.id}) and {shown(larger)} ({larger.id}) break {bound.said}, which"
+            f"{shown(smaller)} ({smaller.id}) and {shown(larger)} ({larger.id}) break {bound.sentence}, which"
             " holds for every prediction",
             strength="certain",
             printed=f"{shown(smaller)}, {shown(larger)}",
-            expected=bound.said,
+            expected=bound.sentence,
             flag="inconsistent",
         )
 
@@ -140,18 +141,18 @@ def _differences(ledger: Ledger) -> Iterator[Finding]:
         if any(quoted.meets(gap) or quoted.meets(_relative(claim, gap, worse)) for quoted in _quoted(claim)):
             continue
         points = value(better) - value(worse)
-        said = f"{points:.4f}"
+        points_text = f"{points:.4f}"
         if claim.unit == "percent":
             relative = f", {100 * points / value(worse):.1f} % relative" if value(worse) else ""
-            said = f"{100 * points:.2f} points{relative}"
+            points_text = f"{100 * points:.2f} points{relative}"
         yield finding(
             [claim, better, worse],
             "difference",
             f"{shown(claim)} is quoted for {better.id} over {worse.id}, but {shown(better)} and"
-            f" {shown(worse)} differ by {said}",
+            f" {shown(worse)} differ by {points_text}",
             strength="weak" if claim.approx else "certain",
             printed=shown(claim),
-            expected=said,
+            expected=points_text,
             flag="inconsistent",
             flagged=[claim],
         )
@@ -203,7 +204,7 @@ def _parts(ledger: Ledger) -> Iterator[Finding]:
         # Parts of the whole may exceed it by their rounding; what is left for others may not be nothing.
         if middle >= 0 or (left.high >= 0 and not others):
             continue
-        said = listed(
+        parts_text = listed(
             f"{'about ' if part.approx else ''}{gain:.4f} ({part.id})"
             for part, (gain, _) in zip(parts, gains, strict=True)
         )
@@ -212,7 +213,8 @@ def _parts(ledger: Ledger) -> Iterator[Finding]:
         yield finding(
             [*parts, best, base, *others],
             "parts of a gain",
-            f"of the whole gain of {whole_gain} ({best.id} over {base.id}) the report gives {said} to single"
+            f"of the whole gain of {whole_gain} ({best.id} over {base.id}) the report gives {parts_text}"
+            f" to single"
             f" changes; that leaves {signed(middle, 4)} ({signed(float(left.low), 4)} to"
             f" {signed(float(left.high), 4)} within rounding){rest}",
             strength="strong" if left.high < 0 else "weak",

@@ -292,7 +292,7 @@ def _opposed(claims: Mapping[str, Claim]) -> dict[tuple[str, str], tuple[list[Cl
 
     A tie counts as opposed to a ranking either way.
     """
-    found: dict[tuple[str, str], tuple[list[Claim], list[Claim]]] = {}
+    opposed: dict[tuple[str, str], tuple[list[Claim], list[Claim]]] = {}
     for claim in claims.values():
         for name in claim.conflicts_with:
             other = claims.get(name)
@@ -301,13 +301,13 @@ def _opposed(claims: Mapping[str, Claim]) -> dict[tuple[str, str], tuple[list[Cl
             for x, y in _ranked(claim):
                 if (y, x) in _ranked(other):
                     key = min((x, y), (y, x))
-                    sides = found.setdefault(key, ([], []))
+                    sides = opposed.setdefault(key, ([], []))
                     first, second = (claim, other) if key == (x, y) else (other, claim)
                     if first not in sides[0]:
                         sides[0].append(first)
                     if second not in sides[1]:
                         sides[1].append(second)
-    return found
+    return opposed
 
 
 def _ranked(claim: Claim) -> list[tuple[str, str]]:
@@ -334,23 +334,23 @@ def _opposite(
     oppositions = {
         (a.id, b.id): _apart_by(gaps.get(a.report), gaps.get(b.report)) for a in above for b in below
     }
-    known = [abs(z) for z in oppositions.values() if z is not None]
+    sizes = [abs(z) for z in oppositions.values() if z is not None]
     strong = {name for names, z in oppositions.items() if z is None or abs(z) >= Z for name in names}
     orderings = {claim.id: claim for claim in (*above, *below)}
     points = ", ".join(f"{g.points} ({report})" for report, g in gaps.items() if g is not None)
-    said = f"{x} − {y} is {points} points" if points else f"{x} and {y} are ranked"
-    if not known:
+    sentence = f"{x} − {y} is {points} points" if points else f"{x} and {y} are ranked"
+    if not sizes:
         end = "no number of images is known to weigh them"
     elif strong:
-        end = f"that is more than their splits explain (z = {max(known):.2f})"
+        end = f"that is more than their splits explain (z = {max(sizes):.2f})"
     else:
-        end = f"no two of these differ by more than their splits explain (z = {max(known):.2f} at most)"
+        end = f"no two of these differ by more than their splits explain (z = {max(sizes):.2f} at most)"
     sides = f"{_speakers(above)} against {_speakers(below)}"
     figures = [claim for of_report in ranked.values() for claim in of_report.values()]
     return finding(
         [*orderings.values(), *figures],
         "across reports",
-        f"opposite orderings of {x} and {y} ({sides}): {said}; {end}",
+        f"opposite orderings of {x} and {y} ({sides}): {sentence}; {end}",
         strength="strong" if strong else "weak",
         printed=sides,
         expected="one order",
@@ -378,14 +378,15 @@ def _apart(name: str, figures: Sequence[Claim]) -> Iterator[Finding]:
     widest = gap(high, low)
     if widest is None or widest.z < Z:
         return
-    said = ", ".join(f"{value(claim):.3f} ({claim.report})" for claim in figures)
+    figures_text = ", ".join(f"{value(claim):.3f} ({claim.report})" for claim in figures)
     yield finding(
         figures,
         "across reports",
-        f"{name}, one setting by its name, is {said}: {widest.difference:.3f} apart, where two splits resolve"
+        f"{name}, one setting by its name, is {figures_text}: {widest.difference:.3f} apart, "
+        f"where two splits resolve"
         f" {widest.resolved:.3f} (z = {widest.z:.1f})",
         verdict="note",
         strength="strong",
-        printed=said,
+        printed=figures_text,
         expected=f"within {widest.resolved:.3f}",
     )

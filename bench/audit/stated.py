@@ -60,9 +60,11 @@ def numbers(ledger: Ledger) -> tuple[Claim, ...]:
 
 def number_of(ledger: Ledger, recipe: str, metric: str) -> Claim | None:
     """The figure that a recipe stands for: the one with its slug as id, else the only one of that metric."""
-    found = [claim for claim in numbers(ledger) if claim.recipe == recipe and claim.metric_name == metric]
-    named = [claim for claim in found if claim.id == recipe]
-    return named[0] if named else found[0] if len(found) == 1 else None
+    candidates = [
+        claim for claim in numbers(ledger) if claim.recipe == recipe and claim.metric_name == metric
+    ]
+    named = [claim for claim in candidates if claim.id == recipe]
+    return named[0] if named else candidates[0] if len(candidates) == 1 else None
 
 
 def stated(ledger: Ledger, recipe: str | None, key: str) -> tuple[str, Claim] | None:
@@ -73,16 +75,18 @@ def stated(ledger: Ledger, recipe: str | None, key: str) -> tuple[str, Claim] | 
     """
     if recipe is None:
         return None
-    own = [(claim.stated[key], claim) for claim in _protocols(ledger, key) if claim.recipe == recipe]
-    if own:
-        return own[0]
+    own_protocols = [
+        (claim.stated[key], claim) for claim in _protocols(ledger, key) if claim.recipe == recipe
+    ]
+    if own_protocols:
+        return own_protocols[0]
     stage, _, variant = recipe.rpartition("-")
     shared = [
         (claim.stated[key], claim)
         for claim in _protocols(ledger, key)
         if variant and "-" in stage and str(claim.recipe).startswith(f"{stage}-")
     ]
-    return shared[0] if len({said for said, _ in shared}) == 1 else None
+    return shared[0] if len({text for text, _ in shared}) == 1 else None
 
 
 def _protocols(ledger: Ledger, key: str) -> Iterator[Claim]:

@@ -64,10 +64,10 @@ def torchvisions(name: str, num_classes: int) -> nn.Module:
 
     segments = {"aux_loss": True, "weights_backbone": None} if name.startswith("deeplabv3") else {}
     with shapes_only():
-        found: nn.Module = torchvision.models.get_model(
+        model: nn.Module = torchvision.models.get_model(
             name, weights=None, num_classes=num_classes, **segments
         )
-    return found.eval()
+    return model.eval()
 
 
 def is_torchvisions(model: nn.Module, name: str, num_classes: int) -> bool:
@@ -154,7 +154,7 @@ def weights(recipe: Recipe, model: nn.Module) -> str:
 def vgg13(claim: Claim) -> list[str]:
     """Five blocks and three linear layers."""
     layers = built_layers(network(claim))
-    ends = [at for at, row in enumerate(layers) if row.type == "MaxPool2d"]
+    ends = [index for index, row in enumerate(layers) if row.type == "MaxPool2d"]
     starts = [0, *(end + 1 for end in ends)]
     blocks = [_pairs([row.type for row in layers[a:b]]) for a, b in zip(starts, ends, strict=False)]
     kinds = " or ".join(dict.fromkeys(blocks))
@@ -206,9 +206,9 @@ def finetune_dropout(claim: Claim) -> list[str]:
     model = network(claim)
     name = trunk_name(model).replace("resnet", "ResNet")
     layers = [row for row in built_layers(model) if row.type in ("Linear", "Dropout")]
-    own = [row for row in layers if _in(row, "backbone")]
-    kept = f"{own[0].layer} is kept" if own else "last layer is left out"
-    between = layers[len(own)].type if len(layers) > len(own) else "nothing"
+    backbone_layers = [row for row in layers if _in(row, "backbone")]
+    kept = f"{backbone_layers[0].layer} is kept" if backbone_layers else "last layer is left out"
+    between = layers[len(backbone_layers)].type if len(layers) > len(backbone_layers) else "nothing"
     last = layers[-1]
     return [
         f"{name}'s own {kept}",
@@ -233,7 +233,7 @@ def finetune_mlp(claim: Claim) -> list[str]:
 def second_last(claim: Claim) -> list[str]:
     """What stands before VGG13's last layer: pools, convolutions and linear layers are counted."""
     layers = [row for row in built_layers(network(claim)) if row.type in (*_WEIGHTED, "MaxPool2d")]
-    last_pool = max(at for at, row in enumerate(layers) if row.type == "MaxPool2d")
+    last_pool = max(index for index, row in enumerate(layers) if row.type == "MaxPool2d")
     follow = len(layers) - 1 - last_pool
     if layers[-2].type == "MaxPool2d":
         return ["the second last layer is where the convolutions end"]
@@ -276,7 +276,7 @@ def fcn32s_in_words(claim: Claim) -> list[str]:
     shrunk = f"size / 2^{len(pools)} = size / {recipe.image_size / last:g}"
     return [
         f"{len(pools)} blocks, each with a max-pool: {shrunk}",
-        " and ".join(f"conv{len(pools) + at}" for at, _ in enumerate(extra, start=1)),
+        " and ".join(f"conv{len(pools) + index}" for index, _ in enumerate(extra, start=1)),
         f"{' and '.join(row.type for row in up) or 'no transposed convolution'} to {size}",
     ]
 
@@ -469,7 +469,7 @@ FACTS: dict[str, Callable[[Claim], list[str]]] = {
 
 def facts(claim: Claim) -> Finding:
     """A claim's facts as printed and as found; of ``r4-depth`` its comparison too."""
-    printed, found = list(claim.facts), FACTS[claim.id](claim)
+    printed, ours = list(claim.facts), FACTS[claim.id](claim)
     if claim.id == "r4-depth":
-        return [claim.text, *printed], [depth_in_words(claim), *found]
-    return printed, found
+        return [claim.text, *printed], [depth_in_words(claim), *ours]
+    return printed, ours

@@ -56,9 +56,9 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.rpartition(".")[2].lower()).removesuffix("loss")
 
 
-def _as_printed(printed: str, found: str) -> str:
+def _as_printed(printed: str, ours: str) -> str:
     """What we found, in the report's spelling where it is the same name."""
-    return printed if _plain(printed) == _plain(found) else found
+    return printed if _plain(printed) == _plain(ours) else ours
 
 
 def optimizer(recipe: Recipe, printed: str) -> str:
@@ -156,8 +156,8 @@ def with_head(recipe: Recipe, printed: str) -> str:
     """``"resnet50 + Dropout + Linear(1000,65)"``: the backbone and what is put on it."""
     model = network_checks.network_of(recipe)
     head = [layer for layer in network_checks.built_layers(model) if layer.path.startswith("head.")]
-    said = [_linear(row) if row.type == "Linear" else row.type for row in head]
-    return " + ".join([network_checks.trunk_name(model), *said])
+    layer_names = [_linear(row) if row.type == "Linear" else row.type for row in head]
+    return " + ".join([network_checks.trunk_name(model), *layer_names])
 
 
 def head_in_words(recipe: Recipe, printed: str) -> str:
@@ -353,18 +353,18 @@ AUGMENTED = ("augment", "mean", "std")
 def settings(claim: Claim) -> Finding:
     """Every stated value, read, and the same of the claim's recipes."""
     printed: dict[str, Any] = {}
-    found: dict[str, Any] = {}
+    ours: dict[str, Any] = {}
     for key, text in claim.stated.items():
         if key in AUGMENTED or (claim.id, key) in LEFT_OUT:
             continue
         read, find = BY_CLAIM.get((claim.id, key)) or BY_KEY[key]
         printed[key] = read(text)
-        found[key] = _common([(recipe.slug, find(recipe, str(printed[key]))) for recipe in recipes_of(claim)])
+        ours[key] = _common([(recipe.slug, find(recipe, str(printed[key]))) for recipe in recipes_of(claim)])
     if "augment" in claim.stated:
         left, right = _augment(claim)
         printed |= left
-        found |= right
-    return printed, found
+        ours |= right
+    return printed, ours
 
 
 def _common(values: Sequence[tuple[str, Any]]) -> Any:
@@ -384,18 +384,18 @@ def _augment(claim: Claim) -> tuple[dict[str, Any], dict[str, Any]]:
         chain = [*augmentation.in_words(words), {"op": "Normalize"}]
     else:
         chain = augmentation.chain(tree or augmentation.listed(words), recipe)
-    printed, found = augmentation.compared(chain, recipe)
+    printed, ours = augmentation.compared(chain, recipe)
     for key in ("mean", "std"):
         if key in claim.stated:
-            printed[key], found[key] = _numbers(claim.stated[key]), list(getattr(recipe, key))
+            printed[key], ours[key] = _numbers(claim.stated[key]), list(getattr(recipe, key))
     others = [
         r.slug
         for r in recipes_of(claim)
         if (r.augment, r.mean, r.std) != (recipe.augment, recipe.mean, recipe.std)
     ]
     if others:
-        found["operations"] = f"other ones in {', '.join(others)}"
-    return printed, found
+        ours["operations"] = f"other ones in {', '.join(others)}"
+    return printed, ours
 
 
 def _numbers(text: str) -> Any:
@@ -405,11 +405,11 @@ def _numbers(text: str) -> Any:
 
 def reused(claim: Claim) -> Finding:
     """``settings``, and whether fine-tuning's augmentations are the pre-training's."""
-    printed, found = settings(claim)
+    printed, ours = settings(claim)
     before = RECIPES[f"{claim.report}-byol"]
     same = augmentation.measured(RECIPES[claim.recipe or ""]) == augmentation.measured(before)
     whose = "reuses BYOL's augmentations" if same else "has augmentations of its own"
-    return {"text": claim.text} | printed, {"text": f"Fine-tuning {whose}."} | found
+    return {"text": claim.text} | printed, {"text": f"Fine-tuning {whose}."} | ours
 
 
 # Claims with a form of their own -----------------------------------------------------------------------
@@ -423,11 +423,11 @@ def byol_optimizer(claim: Claim) -> Finding:
     call = statement.value
     assert isinstance(call, ast.Call)
     printed = {"optimizer": ast.unparse(call.func), "parameters": ast.unparse(call.args[0])}
-    found = {
+    ours = {
         "optimizer": optimizer(recipe, printed["optimizer"]),
         "parameters": f"{recipe.model}.parameters()",
     }
-    return {"stated": dict(claim.stated)} | printed, {"stated": printed} | found
+    return {"stated": dict(claim.stated)} | printed, {"stated": printed} | ours
 
 
 def hub(claim: Claim) -> Finding:
@@ -438,9 +438,9 @@ def hub(claim: Claim) -> Finding:
     assert isinstance(call, ast.Call)
     version, model = (ast.literal_eval(argument) for argument in call.args)
     init = ", ".join(ast.unparse(keyword) for keyword in call.keywords)
-    printed, found = settings(claim)
+    printed, ours = settings(claim)
     stated = {"version": version, "model": model, "init": init}
-    return {"stated": dict(claim.stated)} | printed, {"stated": stated} | found
+    return {"stated": dict(claim.stated)} | printed, {"stated": stated} | ours
 
 
 def whole_or_head(claim: Claim) -> Finding:
@@ -457,10 +457,10 @@ def whole_or_head(claim: Claim) -> Finding:
         ("backbone", "head"): "Train full model (backbone + classifier)",
         ("head",): "Fix the backbone. Train classifier only",
     }
-    found = [phrases.get(parts, f"train {parts}") for parts in dict.fromkeys(trained.values())]
+    ours = [phrases.get(parts, f"train {parts}") for parts in dict.fromkeys(trained.values())]
     printed = {"text": claim.text, "epochs": claim.stated["epochs"]}
     printed["trained"] = [claim.stated["full"], claim.stated["frozen"]]  # type: ignore[assignment]
-    return printed, {"text": text, "epochs": recipe.epochs, "trained": found}
+    return printed, {"text": text, "epochs": recipe.epochs, "trained": ours}
 
 
 def _trained(recipe: Recipe) -> tuple[str, ...]:
@@ -484,17 +484,20 @@ def finetune_table(claim: Claim) -> Finding:
     trained = {s: _trained(recipe) for s, recipe in recipes.items()}
     labelled, unlabelled = claim.stated["supervised"], claim.stated["byol"]
 
-    def where(of: dict[str, Any], value: Any) -> str:
+    def span_with(of: dict[str, Any], value: Any) -> str:
         return _span([setting for setting in SETTINGS if of[setting] == value])
 
     text = (
-        f"{where(starts, '')} has no pre-training, {where(starts, 'w/ label(TA backbone)')} the supervised"
-        f" backbone, {where(starts, 'w/o label(My backbone)')} the BYOL one;"
-        f" {where(trained, ('backbone', 'head'))} train the whole network, {where(trained, ('head',))} the"
+        f"{span_with(starts, '')} has no pre-training, {span_with(starts, 'w/ label(TA backbone)')}"
+        f" the supervised"
+        f" backbone, {span_with(starts, 'w/o label(My backbone)')} the BYOL one;"
+        f" {span_with(trained, ('backbone', 'head'))} train the whole network,"
+        f" {span_with(trained, ('head',))}"
+        f" the"
         " classifier."
     )
     phrases = {("backbone", "head"): "Train full model", ("head",): "Fix the backbone"}
-    found = {
+    ours = {
         "text": text,
         "pre-training": [start for start in dict.fromkeys(starts.values()) if start],
         "trained": [phrases.get(parts, f"train {parts}") for parts in dict.fromkeys(trained.values())],
@@ -504,7 +507,7 @@ def finetune_table(claim: Claim) -> Finding:
         "pre-training": [labelled, unlabelled],
         "trained": [claim.stated["full"], claim.stated["frozen"]],
     }
-    return printed, found
+    return printed, ours
 
 
 def _pretraining(recipe: Recipe) -> str:
@@ -536,14 +539,14 @@ def automatic_masks(claim: Claim) -> Finding:
         f"SAM ViT-{network} segments {NUMBERS[len(recipe.mask_images)]} validation images automatically:"
         f" {grid}, {once}."
     )
-    found = {
+    ours = {
         "text": text,
         "example": f"{module}_example.ipynb",
         "checkpoint": automask.CHECKPOINTS[recipe.init][0],
         "call": call,
         "code": f"masks = {call}",
     }
-    return {"text": claim.text} | dict(claim.stated) | {"code": (claim.code or "").strip()}, found
+    return {"text": claim.text} | dict(claim.stated) | {"code": (claim.code or "").strip()}, ours
 
 
 def _decimals(line: str) -> int:

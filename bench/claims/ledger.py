@@ -96,46 +96,47 @@ def _ledger(document: dict[str, Any], file: str) -> Ledger:
 
 def _claim(table: dict[str, Any], head: dict[str, Any], file: str, position: int) -> Claim:
     report: str = head["id"]
-    where = f"{file}: {table['id'] if is_slug(table.get('id')) else f'claim {position}'}"
+    location = f"{file}: {table['id'] if is_slug(table.get('id')) else f'claim {position}'}"
     kind = table.get("kind")
     if kind is None:
-        check_types(table, KEYS, REQUIRED, where)
+        check_types(table, KEYS, REQUIRED, location)
     if not isinstance(kind, str) or kind not in KINDS:
-        raise InputError(f"{where}: unknown kind {kind!r} ({hint(kind, KINDS)})")
+        raise InputError(f"{location}: unknown kind {kind!r} ({hint(kind, KINDS)})")
     types, (required, _) = KIND_TYPES[kind], KIND_KEYS[kind]
     for key in table:
         if key not in types and key in KEYS:
-            raise InputError(f"{where}: key {key!r} is not of kind {kind!r} (valid: {', '.join(types)})")
-    check_types(table, types, (*REQUIRED, *required), where)
+            raise InputError(f"{location}: key {key!r} is not of kind {kind!r} (valid: {', '.join(types)})")
+    check_types(table, types, (*REQUIRED, *required), location)
     if not table["id"].startswith(f"{report}-"):
-        raise InputError(f"{where}: id does not start with the report's, {report + '-'!r}; rename it")
+        raise InputError(f"{location}: id does not start with the report's, {report + '-'!r}; rename it")
     if ("line" in table) == ("place" in table):
         if "line" in table:
-            raise InputError(f"{where}: 'line' and 'place' both say where it stands; give one of them")
+            raise InputError(f"{location}: 'line' and 'place' both say where it stands; give one of them")
         raise InputError(
-            f"{where}: missing key 'line'; add {KEYS['line'].said}, or 'place' where the report has no lines"
+            f"{location}: missing key 'line'; add {KEYS['line'].expected},"
+            f" or 'place' where the report has no lines"
         )
     if table.get("illegible", False) != ("illegible_why" in table):
-        raise InputError(f"{where}: 'illegible = true' and 'illegible_why' go together; give both or none")
+        raise InputError(f"{location}: 'illegible = true' and 'illegible_why' go together; give both or none")
     if kind in _CHECKS:
-        _CHECKS[kind](table, where)
+        _CHECKS[kind](table, location)
     values = {key: frozen(value) for key, value in table.items() if key != "line"}
     if "reference_class" in table:
-        values["reference_class"] = _reference_classes(table, where)
+        values["reference_class"] = _reference_classes(table, location)
     lines = table.get("line", [])
     lines = lines if isinstance(lines, list) else [lines]
     return Claim(report=report, lines=tuple(lines), epochs_from=head.get("epochs_from", 1), **values)
 
 
-def _reference_classes(table: dict[str, Any], where: str) -> tuple[ReferenceClass, ...]:
+def _reference_classes(table: dict[str, Any], location: str) -> tuple[ReferenceClass, ...]:
     """The declared classes, checked: known keys, of the claim's own data, of a metric that others print."""
     declared = table["reference_class"]
     classes = []
     for reference in [declared] if isinstance(declared, dict) else declared:
-        check_types(reference, REFERENCE_KEYS, ("task",), f"{where}: reference_class")
+        check_types(reference, REFERENCE_KEYS, ("task",), f"{location}: reference_class")
         if reference["task"] != table["data"]:
             raise InputError(
-                f"{where}: reference_class: task is {reference['task']!r}; expected the claim's data,"
+                f"{location}: reference_class: task is {reference['task']!r}; expected the claim's data,"
                 f" {table['data']!r}"
             )
         values = {
@@ -146,73 +147,74 @@ def _reference_classes(table: dict[str, Any], where: str) -> tuple[ReferenceClas
         )
     if table["metric"] not in SURVEYED:
         raise InputError(
-            f"{where}: reference_class: other reports are compared by {', '.join(SURVEYED)}; metric is"
+            f"{location}: reference_class: other reports are compared by {', '.join(SURVEYED)}; metric is"
             f" {table['metric']!r}"
         )
     return tuple(classes)
 
 
-def _check_number(table: dict[str, Any], where: str) -> None:
-    _check_class_index(table, where)
-    _check_positive(table, "margin", where)
+def _check_number(table: dict[str, Any], location: str) -> None:
+    _check_class_index(table, location)
+    _check_positive(table, "margin", location)
     if table["metric"].startswith("delta_") != ("difference_of" in table):
         raise InputError(
-            f"{where}: 'difference_of' goes with a delta metric and only there; metric is {table['metric']!r}"
+            f"{location}: 'difference_of' goes with a delta metric and only there;"
+            f" metric is {table['metric']!r}"
         )
     if ("n" in table) != ("n_from" in table):
-        raise InputError(f"{where}: 'n' and 'n_from' go together; give both or none")
+        raise InputError(f"{location}: 'n' and 'n_from' go together; give both or none")
     metric, value = METRICS[table["metric"]], table["value"]
     scale = 100 if table["unit"] == "percent" else 1
     if not metric.low * scale <= float(value) <= metric.high * scale:
         raise InputError(
-            f"{where}: value {value} is outside {metric.low * scale:g} to {metric.high * scale:g}"
+            f"{location}: value {value} is outside {metric.low * scale:g} to {metric.high * scale:g}"
             f" for {table['metric']} in unit {table['unit']!r}; check value and unit"
         )
     if "derived_from" in table:
         first, second = table["derived_from"]
         if abs(float(first) - float(second) - float(value)) > 1e-9:
-            raise InputError(f"{where}: value {value} is not {first} - {second}; check 'derived_from'")
+            raise InputError(f"{location}: value {value} is not {first} - {second}; check 'derived_from'")
 
 
-def _check_positive(table: dict[str, Any], key: str, where: str) -> None:
+def _check_positive(table: dict[str, Any], key: str, location: str) -> None:
     if key in table and not float(table[key]) > 0:
-        raise InputError(f"{where}: {key} is {table[key]}; expected a number above 0")
+        raise InputError(f"{location}: {key} is {table[key]}; expected a number above 0")
 
 
-def _check_timing(table: dict[str, Any], where: str) -> None:
-    _check_positive(table, "least", where)
+def _check_timing(table: dict[str, Any], location: str) -> None:
+    _check_positive(table, "least", location)
 
 
-def _check_ordering(table: dict[str, Any], where: str) -> None:
-    _check_class_index(table, where)
-    _check_positive(table, "margin", where)
+def _check_ordering(table: dict[str, Any], location: str) -> None:
+    _check_class_index(table, location)
+    _check_positive(table, "margin", location)
     if ("order" in table) == ("order_recipes" in table):
-        raise InputError(f"{where}: needs exactly one of 'order' and 'order_recipes'")
+        raise InputError(f"{location}: needs exactly one of 'order' and 'order_recipes'")
     members = table.get("order") or table["order_recipes"]
     if len(set(members)) != len(members):
-        raise InputError(f"{where}: a member of the ordering is named twice; name each once")
+        raise InputError(f"{location}: a member of the ordering is named twice; name each once")
 
 
-def _check_class_index(table: dict[str, Any], where: str) -> None:
+def _check_class_index(table: dict[str, Any], location: str) -> None:
     if (table["metric"] == "iou") != ("class_index" in table):
         raise InputError(
-            f"{where}: 'class_index' goes with metric 'iou' and only there; metric is {table['metric']!r}"
+            f"{location}: 'class_index' goes with metric 'iou' and only there; metric is {table['metric']!r}"
         )
 
 
-def _check_process(table: dict[str, Any], where: str) -> None:
+def _check_process(table: dict[str, Any], location: str) -> None:
     name = table["predicate"]
     if name not in PREDICATES:
-        raise InputError(f"{where}: unknown predicate {name!r} ({hint(name, PREDICATES)})")
+        raise InputError(f"{location}: unknown predicate {name!r} ({hint(name, PREDICATES)})")
     args, defaults = table.get("args", {}), PREDICATES[name].__kwdefaults__ or {}
     types = {key: ARGS[said] for key, said in PREDICATES[name].__annotations__.items() if said in ARGS}
-    check_types(args, types, [key for key in types if key not in defaults], f"{where}: args of {name}")
+    check_types(args, types, [key for key in types if key not in defaults], f"{location}: args of {name}")
 
 
-def _check_figure(table: dict[str, Any], where: str) -> None:
+def _check_figure(table: dict[str, Any], location: str) -> None:
     stages, epochs = len(table.get("stages", ())), len(table.get("epochs", ()))
     if "stages" in table and stages != epochs:
-        raise InputError(f"{where}: 'stages' has {stages} names for {epochs} epochs; name each or none")
+        raise InputError(f"{location}: 'stages' has {stages} names for {epochs} epochs; name each or none")
 
 
 _CHECKS: dict[str, Callable[[dict[str, Any], str], None]] = {

@@ -220,8 +220,8 @@ def lines(checked: Checked) -> Iterator[str]:
     yield f"{len(checked.files):,} files read, {faults}, {warnings}"
 
 
-def _count(found: Sequence[str], what: str) -> str:
-    return f"{len(found):,} {what}{'s' * (len(found) != 1)}"
+def _count(names: Sequence[str], what: str) -> str:
+    return f"{len(names):,} {what}{'s' * (len(names) != 1)}"
 
 
 def _official(folder: Folder) -> str:

@@ -28,7 +28,7 @@ class Finding:
 
     check: str
     verdict: str
-    said: str
+    message: str
 
 
 def examine(out: Path, cache: Path, data: Path | None, weights: Path | None) -> list[Finding]:
@@ -42,8 +42,8 @@ def examine(out: Path, cache: Path, data: Path | None, weights: Path | None) -> 
 
 
 def _python() -> Finding:
-    said = f"Python {platform.python_version()}, {os.cpu_count()} cores"
-    return Finding("python", OK if sys.version_info >= (3, 11) else BROKEN, said)
+    message = f"Python {platform.python_version()}, {os.cpu_count()} cores"
+    return Finding("python", OK if sys.version_info >= (3, 11) else BROKEN, message)
 
 
 def _torch_and_torchvision(weights: Path | None) -> tuple[Finding, dict[str, Any] | None]:
@@ -136,8 +136,8 @@ def _disk(folder: Path) -> Finding:
         free = shutil.disk_usage(_nearest(folder)).free / 1e9
     except OSError as error:
         return Finding("disk", NOTE, f"{folder}: free space cannot be told ({error.strerror})")
-    said = f"{free:.0f} GB free; a full run's checkpoints and cache take up to {LEAST_GB} GB"
-    return Finding("disk", OK if free >= LEAST_GB else NOTE, said)
+    message = f"{free:.0f} GB free; a full run's checkpoints and cache take up to {LEAST_GB} GB"
+    return Finding("disk", OK if free >= LEAST_GB else NOTE, message)
 
 
 def _data(data: Path | None) -> Finding:
@@ -178,23 +178,25 @@ def _weights(folder: Path | None) -> Finding:
     except InputError as error:
         return Finding("weights", BROKEN, str(error))
     absent = [name for name in WEIGHTS if name not in there]
-    said = f"{len(there)} of {len(WEIGHTS)} in {place}" + (
+    message = f"{len(there)} of {len(WEIGHTS)} in {place}" + (
         f"; not there: {', '.join(absent)}" if absent else ""
     )
-    return Finding("weights", NOTE if absent else OK, said)
+    return Finding("weights", NOTE if absent else OK, message)
 
 
 def _closing(findings: list[Finding]) -> Finding:
     """What this machine can run."""
-    found = {finding.check: finding.verdict for finding in findings}
-    if broken := [check for check, verdict in found.items() if verdict == BROKEN]:
-        listing = "" if found["python"] == BROKEN else "; bench list, audit and score of what is there work"
+    verdicts = {finding.check: finding.verdict for finding in findings}
+    if broken := [check for check, verdict in verdicts.items() if verdict == BROKEN]:
+        listing = (
+            "" if verdicts["python"] == BROKEN else "; bench list, audit and score of what is there work"
+        )
         return Finding("so", BROKEN, f"mend {', '.join(broken)} first{listing}")
     tiers = ["smoke tier"]
-    if found["gpu"] == OK:
+    if verdicts["gpu"] == OK:
         tiers.append("gpu tier")
-        if found["data"] == OK and found["weights"] == OK:
+        if verdicts["data"] == OK and verdicts["weights"] == OK:
             tiers.append("full tier")
-    lacking = [check for check in ("gpu", "data", "weights") if found[check] != OK]
+    lacking = [check for check in ("gpu", "data", "weights") if verdicts[check] != OK]
     why = f"; full tier needs {', '.join(lacking)}" if lacking else ""
     return Finding("so", OK, f"this machine runs: {', '.join(tiers)}{why}")

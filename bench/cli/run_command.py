@@ -369,6 +369,6 @@ def _summary(record: Record) -> str:
     name = entry["primary"]
     value, majority = record.metric(name), entry["majority"]
     shown = "undefined" if value is None else f"{value:.4f}"
-    where = f" at epoch {entry['epoch']}" if entry["epoch"] else ""
+    epoch_text = f" at epoch {entry['epoch']}" if entry["epoch"] else ""
     chance = "" if majority is None else f" (majority class {majority:.4f})"
-    return f"{name} {shown}{where}{chance}, {record.wall_seconds:.0f} s"
+    return f"{name} {shown}{epoch_text}{chance}, {record.wall_seconds:.0f} s"

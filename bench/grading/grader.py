@@ -84,7 +84,7 @@ class GradedClaim:
 
 def grade_all(
     ledgers: Iterable[Ledger],
-    found: Iterable[Record],
+    run_records: Iterable[Record],
     *,
     alignment_green: bool,
     folder: Path | None = None,
@@ -102,7 +102,7 @@ def grade_all(
         only: ids of the claims that are asked for; None for all. Others are not graded, but for the numbers
             or orderings of the same report that Holm's method needs.
     """
-    grader = Grader(ledgers, found, alignment_green=alignment_green, folder=folder)
+    grader = Grader(ledgers, run_records, alignment_green=alignment_green, folder=folder)
     asked = [claim for claim in grader.claims.values() if only is None or claim.id in only]
     rows = [grader.row(claim.id) for claim in asked]
     return [replace(row, flags=flags.get(row.claim.id, ())) for row in rows]
@@ -132,13 +132,13 @@ class Grader:
     def __init__(
         self,
         ledgers: Iterable[Ledger],
-        found: Iterable[Record],
+        run_records: Iterable[Record],
         *,
         alignment_green: bool,
         folder: Path | None = None,
     ) -> None:
         self.ledgers = tuple(ledgers)
-        self.runs = Runs(found)
+        self.runs = Runs(run_records)
         self.claims = {claim.id: claim for ledger in self.ledgers for claim in ledger.claims}
         self.alignment_green = alignment_green
         self.folder = folder
@@ -247,9 +247,9 @@ class Grader:
         if chosen is None:
             lost = self._lost(claim, [claim.recipe])
             return _unstable(row, lost) if lost else _not_tested(row, obstacle)
-        own = None if is_recipes_own(claim) else partial(figure_of, claim)
+        figure = None if is_recipes_own(claim) else partial(figure_of, claim)
         judged = replace(chosen, runs=chosen.counted)
-        measured = measure(claim.metric_name, judged, self.folder, own) if judged.runs else None
+        measured = measure(claim.metric_name, judged, self.folder, figure) if judged.runs else None
         verdict = self._number_verdict(claim, chosen)
         return _judged(
             partial(row, runs=chosen.counted, measured=measured, holm_p=self._holm_p(claim)),
@@ -339,8 +339,8 @@ class Grader:
         n = claim.n if claim.n is not None else int(groups[0].runs[0].data["val"])
         level = printed
         if claim.difference_of:  # a gain is no accuracy: the spread depends on the level it is gained at
-            known = [v for values in figures for v in values if math.isfinite(v)]
-            level = math.fsum(known) / len(known) if known else 0.5
+            finite = [v for values in figures for v in values if math.isfinite(v)]
+            level = math.fsum(finite) / len(finite) if finite else 0.5
         spread = self._spread(metric, n, level, groups)
         if spread is None:
             title = METRICS[metric].title if metric in METRICS else metric
@@ -406,13 +406,13 @@ class Grader:
     def _family(self, report: str, kind: str) -> dict[str, float]:
         """The p of every number (or ordering) of a report that runs test."""
         if (report, kind) not in self.families:
-            found: dict[str, float] = {}
+            figures: dict[str, float] = {}
             for claim in self.claims.values():
                 if claim.report == report and claim.kind == kind and not claim.illegible:
                     p = self._p_of(claim)
                     if p is not None:
-                        found[claim.id] = p
-            self.families[report, kind] = found
+                        figures[claim.id] = p
+            self.families[report, kind] = figures
         return self.families[report, kind]
 
     def _p_of(self, claim: Claim) -> float | None:
@@ -463,15 +463,15 @@ class Grader:
             [g for g in self.runs.groups[member.slug] if all(map(member.recorded, g.runs))]
             for member in members
         ]
-        found: list[_Pairing] = []
+        pairings: list[_Pairing] = []
         across_data = claim.factor == "data"
         for first in having[0]:
             like = [
                 [g for g in groups if comparable(first, g, across_data=across_data)] for groups in having[1:]
             ]
             if all(like):
-                found.append((first, *(groups[0] for groups in like)))
-        return sorted(found, key=lambda pairing: preference(pairing[0]))
+                pairings.append((first, *(groups[0] for groups in like)))
+        return sorted(pairings, key=lambda pairing: preference(pairing[0]))
 
     def _deciding_pairing(
         self, claim: Claim, members: Sequence[_Member], *, as_printed: bool = False
@@ -511,8 +511,8 @@ class Grader:
         sides = [member.side(group) for member, group in zip(members, pairing, strict=True)]
         metric = str(claim.metric_name)
         n = int(pairing[0].runs[0].data["val"])
-        known = [v for side in sides for v in side.figures if math.isfinite(v)]
-        level = math.fsum(known) / len(known) if known else 0.5
+        finite = [v for side in sides for v in side.figures if math.isfinite(v)]
+        level = math.fsum(finite) / len(finite) if finite else 0.5
         spread = self._spread(metric, n, level, pairing)
         if spread is None:
             title = METRICS[metric].title if metric in METRICS else metric
@@ -649,10 +649,10 @@ class Grader:
             metric = str(claim.metric_name)
             values = [math.nan if (v := figure_of(claim, r)) is None else v for r in group.runs]
             majority = relevance.baseline(group.runs[0])
-            own = group.runs[0].metrics.get(group.runs[0].selected, {}).get("primary") == metric
-            line = rehearsal.of_number(metric, values, majority if own else None, group, claim.unit)
+            is_primary = group.runs[0].metrics.get(group.runs[0].selected, {}).get("primary") == metric
+            line = rehearsal.of_number(metric, values, majority if is_primary else None, group, claim.unit)
             learned = all(self._learned(record) for record in group.runs)
-            return line if learned or not own else f"{line}; did not learn"
+            return line if learned or not is_primary else f"{line}; did not learn"
         return ""
 
     def _rehearsed_ordering(self, claim: Claim, members: Sequence[_Member]) -> str:

@@ -30,12 +30,12 @@ class Others:
     def sentences(self, claim: Claim) -> list[str]:
         """What others say of a claim, a sentence each; none for a claim that is not compared."""
         ranked = self.orderings.get(claim.id, ())
-        said = [place.sentence for place in self.places.get(claim.id, ())]
+        sentences = [place.sentence for place in self.places.get(claim.id, ())]
         for pair in ranked:
             if pair.gaps:
                 name = f"{pair.first.title} over {pair.second.title}: " if len(ranked) > 1 else ""
-                said.append(f"{name}{pair.sentence}")
-        return said
+                sentences.append(f"{name}{pair.sentence}")
+        return sentences
 
 
 def gather(ledgers: Sequence[Ledger]) -> Others:

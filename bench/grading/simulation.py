@@ -151,9 +151,9 @@ def judged(
     still = np.ones(size, dtype=bool)
     for k in looks:
         adjusted = adjust(np.array([_p(s, d, k) for s, d in zip(scenarios, draws, strict=True)]))
-        found = np.array([_look(s, d, k, p) for s, d, p in zip(scenarios, draws, adjusted, strict=True)])
-        decided = still & ~np.isin(found, OPEN)
-        grades[still] = found[still]
+        outcome = np.array([_look(s, d, k, p) for s, d, p in zip(scenarios, draws, adjusted, strict=True)])
+        decided = still & ~np.isin(outcome, OPEN)
+        grades[still] = outcome[still]
         seeds[decided] = k
         still &= ~decided
     return grades, seeds
@@ -177,7 +177,7 @@ def _p(scenario: Scenario, draws: Draws, k: int) -> Array:
 def _look(scenario: Scenario, draws: Draws, k: int, holm_p: Array) -> np.ndarray:
     """The grades (trials,) after k seeds."""
     gain, sigma_hat, sides = _evidence(scenario, draws, k)
-    found = numbers.number_rule(
+    outcome = numbers.number_rule(
         gain,
         sigma_hat,
         **sides,
@@ -187,8 +187,8 @@ def _look(scenario: Scenario, draws: Draws, k: int, holm_p: Array) -> np.ndarray
         assumptions=False,
     )
     if k < MIN_SEEDS:
-        found = np.where(found == "compatible", found, "undecided")
-    return np.where(_is_unstable(draws, k), "unstable", found)
+        outcome = np.where(outcome == "compatible", outcome, "undecided")
+    return np.where(_is_unstable(draws, k), "unstable", outcome)
 
 
 def _is_unstable(draws: Draws, k: int) -> npt.NDArray[np.bool_]:
@@ -317,13 +317,13 @@ def race(given: Race, *, trials: int = 20_000, seed: int = 0) -> dict[str, float
     size = (trials, max(given.looks))
     first = given.gap * sigma + sigma * standard(generator, given.law, size)
     second = sigma * standard(generator, given.law, size)
-    found = np.full(trials, "undecided", dtype="<U10")
+    outcome = np.full(trials, "undecided", dtype="<U10")
     for k in given.looks:
         now = orderings.ordering_rule(
             first[:, :k], second[:, :k], sigma0, NU0, level=given.level / given.ranked
         )
-        found = np.where(found == "undecided", now, found)
-    return {name: float((found == name).mean()) for name in ("as claimed", "opposite", "undecided")}
+        outcome = np.where(outcome == "undecided", now, outcome)
+    return {name: float((outcome == name).mean()) for name in ("as claimed", "opposite", "undecided")}
 
 
 def paired_power(gap: float, k: int, *, trials: int = 20_000, seed: int = 0) -> float:
@@ -425,10 +425,11 @@ def _broken(trials: int) -> Iterator[str]:
     yield "| chance | reproduced | contradicted | unstable |"
     yield "|---|---|---|---|"
     for chance in (0.0, 0.05, 0.1, 0.3):
-        found = simulate(replace(cell, broken=chance), trials=trials)
+        outcome = simulate(replace(cell, broken=chance), trials=trials)
         yield (
-            f"| {_percent(chance)} | {_percent(found['reproduced'])} | {_percent(found['contradicted'])} |"
-            f" {_percent(found['unstable'])} |"
+            f"| {_percent(chance)} | {_percent(outcome['reproduced'])} |"
+            f" {_percent(outcome['contradicted'])} |"
+            f" {_percent(outcome['unstable'])} |"
         )
 
 
@@ -495,11 +496,11 @@ def _orderings(trials: int) -> Iterator[str]:
     )
     yield "|---|---|---|---|---|---|"
     for gap in (0.0, 1.0, 2.0, 3.0):
-        found = race(Race(gap=gap), trials=trials)
+        outcome = race(Race(gap=gap), trials=trials)
         three = race(Race(gap=gap, looks=(3,), level=0.05), trials=trials)
         yield (
-            f"| {gap:.0f} σ | {_percent(found['as claimed'])} | {_percent(found['opposite'])} |"
-            f" {_percent(found['undecided'])} | {_percent(three['as claimed'])} |"
+            f"| {gap:.0f} σ | {_percent(outcome['as claimed'])} | {_percent(outcome['opposite'])} |"
+            f" {_percent(outcome['undecided'])} | {_percent(three['as claimed'])} |"
             f" {_percent(paired_power(gap, 3, trials=trials))} |"
         )
     yield ""
@@ -519,8 +520,8 @@ def _history(trials: int) -> Iterator[str]:
     yield "|---|---|---|---|"
     for groups in (5, 9, 24):
         for nu0 in (4, 16):
-            sigma0, found = history(groups=groups, nu0=nu0, trials=max(trials // 200, 20))
-            yield f"| {groups} | {nu0} | {sigma0:.2f} | {found:.1f} |"
+            sigma0, outcome = history(groups=groups, nu0=nu0, trials=max(trials // 200, 20))
+            yield f"| {groups} | {nu0} | {sigma0:.2f} | {outcome:.1f} |"
 
 
 def _percent(share: float) -> str:

@@ -172,15 +172,15 @@ def _kinds(table: Table, runs: Runs) -> Iterator[dict[str, Group]]:
         for group in runs.groups[slug]:
             if id(group) in taken:
                 continue
-            found = {slug: group}
+            groups_by_slug = {slug: group}
             for other in slugs:
                 like = (g for g in runs.groups[other] if id(g) not in taken and comparable(group, g))
-                match = found.get(other) or next(like, None)
+                match = groups_by_slug.get(other) or next(like, None)
                 if match is not None:
-                    found[other] = match
-            taken |= {id(g) for g in found.values()}
-            if any(step.weights.keys() <= found.keys() for step in table.steps):
-                yield found
+                    groups_by_slug[other] = match
+            taken |= {id(g) for g in groups_by_slug.values()}
+            if any(step.weights.keys() <= groups_by_slug.keys() for step in table.steps):
+                yield groups_by_slug
 
 
 def _grid(table: Table, grid: Mapping[str, Mapping[str, str]], groups: Mapping[str, Group]) -> str:
@@ -201,9 +201,9 @@ def _steps(table: Table, groups: Mapping[str, Group], claims: Mapping[str, Claim
     }
     remarks = {step.name: _remark(step, groups) for step in table.steps if step.name in contrasts}
     tested = {
-        name: found.p
-        for name, found in contrasts.items()
-        if found.p is not None and not remarks[name].startswith(_SAME)
+        name: contrast.p
+        for name, contrast in contrasts.items()
+        if contrast.p is not None and not remarks[name].startswith(_SAME)
     }
     adjusted = dict(zip(tested, statistics.holm(list(tested.values())), strict=True))
     rows = []
@@ -225,10 +225,10 @@ def _contrast(metric: str, step: Step, groups: Mapping[str, Group]) -> Contrast:
     return orderings.contrast(figures, list(step.weights.values()))
 
 
-def _figures(found: Contrast) -> list[str]:
-    interval = "–" if found.interval is None else span(found.interval, signed=True)
-    p = "–" if found.p is None else f"{found.p:.2g}"
-    return [_signed(found.mean), interval, str(found.seeds), p]
+def _figures(contrast: Contrast) -> list[str]:
+    interval = "–" if contrast.interval is None else span(contrast.interval, signed=True)
+    p = "–" if contrast.p is None else f"{contrast.p:.2g}"
+    return [_signed(contrast.mean), interval, str(contrast.seeds), p]
 
 
 def _printed(step: Step, claims: Mapping[str, Claim]) -> str:
@@ -253,7 +253,7 @@ def _signed(value: float) -> str:
 
 
 _SAME = "the same training"
-_WORDS = {"slug", "title", "report", "assumptions", "mask_epochs", "mask_images", "embed_epochs"}
+_WORDS = {"slug", "title", "printed", "report", "assumptions", "mask_epochs", "mask_images", "embed_epochs"}
 
 
 def _remark(step: Step, groups: Mapping[str, Group]) -> str:
@@ -266,8 +266,8 @@ def _remark(step: Step, groups: Mapping[str, Group]) -> str:
         return f"{_SAME} at {after.tier} tier, which has scaled the step away"
     printed = _unequal(*(_settings_as_printed(record) for record in (after, before)))
     more = sorted(used - printed)
-    said = [f"{name} {_value(after, name)} and {_value(before, name)}" for name in more]
-    return f"also unequal at {after.tier} tier: {', '.join(said)}" if said else ""
+    values_text = [f"{name} {_value(after, name)} and {_value(before, name)}" for name in more]
+    return f"also unequal at {after.tier} tier: {', '.join(values_text)}" if values_text else ""
 
 
 def _settings_as_printed(record: Record) -> dict[str, Any]:

@@ -123,10 +123,10 @@ def build_html(
     return text.rstrip("\n") + "\n"
 
 
-def _once(known: Sequence[str], there: Iterable[str]) -> list[str]:
+def _once(ordered_words: Sequence[str], there: Iterable[str]) -> list[str]:
     """Those of the known words that are there, in their order."""
-    found = set(there)
-    return [word for word in known if word in found]
+    present = set(there)
+    return [word for word in ordered_words if word in present]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,39 +151,39 @@ class Report:
     @property
     def tally(self) -> str:
         """How many findings there are of each verdict, and how sure they are."""
-        said = []
+        texts = []
         for verdict, words in _TALLY.items():
-            own = Counter(found.strength for found in self.findings if found.verdict == verdict)
-            if own:
+            strengths = Counter(finding.strength for finding in self.findings if finding.verdict == verdict)
+            if strengths:
                 sure = ", ".join(
-                    f"{own[strength]} {strength}" for strength in audit.STRENGTHS if own[strength]
+                    f"{strengths[strength]} {strength}" for strength in audit.STRENGTHS if strengths[strength]
                 )
-                said.append(f"{own.total()} {words} ({sure})")
-        return f"Findings: {'; '.join(said)}."
+                texts.append(f"{strengths.total()} {words} ({sure})")
+        return f"Findings: {'; '.join(texts)}."
 
 
 _TALLY = {"against": "against its claims", "note": "to weigh the rest by", "holds": "checked and in order"}
 
 
 def _report(ledger: Ledger, rows: Sequence[GradedClaim], findings: Sequence[Finding]) -> Report:
-    own = tuple(row for row in rows if row.claim.report == ledger.report)
+    report_rows = tuple(row for row in rows if row.claim.report == ledger.report)
     layout = FORMATS.get(ledger.report)
     by_kind = {
-        heading: tuple(row for row in own if row.claim.kind == kind)
+        heading: tuple(row for row in report_rows if row.claim.kind == kind)
         for kind, heading in wording.HEADINGS.items()
     }
     order = list(audit.STRENGTHS)
-    of_it = [found for found in findings if found.reports == (ledger.report,)]
+    of_it = [finding for finding in findings if finding.reports == (ledger.report,)]
     return Report(
         ledger=ledger,
-        rows=own,
-        shares=tuple(summary.shares(own)),
-        whole=summary.parts(own),
-        flags=summary.flagged(own),
-        verdict=tuple(summary.sentences(ledger, own, findings)),
-        results=tuple(layout(own)) if layout else (),
+        rows=report_rows,
+        shares=tuple(summary.shares(report_rows)),
+        whole=summary.parts(report_rows),
+        flags=summary.flagged(report_rows),
+        verdict=tuple(summary.sentences(ledger, report_rows, findings)),
+        results=tuple(layout(report_rows)) if layout else (),
         kinds={heading: of_kind for heading, of_kind in by_kind.items() if of_kind},
-        findings=tuple(sorted(of_it, key=lambda found: order.index(found.strength))),
+        findings=tuple(sorted(of_it, key=lambda finding: order.index(finding.strength))),
         audited=audit.paragraph(ledger, findings),
     )
 
@@ -468,9 +468,9 @@ class _Site:
 def _place(record: Record) -> tuple[object, ...]:
     """Runs of one kind stand together, by seed."""
     source = record.data["source"]
-    known = SOURCES.index(source) if source in SOURCES else len(SOURCES)
+    position = SOURCES.index(source) if source in SOURCES else len(SOURCES)
     numbers = (record.seed, record.run_id, record.attempt)
-    return (record.slug, known, record.data["name"], record.tier, record.recipe_hash, *numbers)
+    return (record.slug, position, record.data["name"], record.tier, record.recipe_hash, *numbers)
 
 
 _KNOWN = {

@@ -43,7 +43,7 @@ def _line(row: GradedClaim) -> list[str]:
         means.append(fmean(values))
     least = float(claim.fraction - claim.half_step)
     reached = next(
-        (where for where, mean in zip(("last step", "best only"), means, strict=True) if mean >= least),
+        (place for place, mean in zip(("last step", "best only"), means, strict=True) if mean >= least),
         "by neither",
     )
     scale, unit = (100, " %") if claim.unit == "percent" else (1, "")

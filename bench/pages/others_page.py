@@ -132,13 +132,13 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     """Lower quartile, median and upper quartile, ends included (Hyndman and Fan's type 7)."""
     ordered = sorted(values)
 
-    def at(share: float) -> float:
+    def x_of(share: float) -> float:
         place = share * (len(ordered) - 1)
         low = int(place)
         high = min(low + 1, len(ordered) - 1)
         return ordered[low] + (place - low) * (ordered[high] - ordered[low])
 
-    return at(0.25), at(0.5), at(0.75)
+    return x_of(0.25), x_of(0.5), x_of(0.75)
 
 
 def _variant(name: str, other: Place, place: Place) -> str:

@@ -76,24 +76,24 @@ def placed(points: Sequence[Point], metric: str, unit: str | None) -> Plot:
     room = 0.04 * (high - low) or 0.01
     low, high = low - room, high + room
 
-    def at(value: float) -> float:
+    def x_of(value: float) -> float:
         return round(100 * (value - low) / (high - low), 2)
 
     marks = tuple(
         Mark(
             label=p.label,
             source=p.source,
-            at=at(p.value),
-            low=at(p.interval[0]) if p.interval else None,
-            high=at(p.interval[1]) if p.interval else None,
-            printed=at(p.printed) if p.printed is not None else None,
+            at=x_of(p.value),
+            low=x_of(p.interval[0]) if p.interval else None,
+            high=x_of(p.interval[1]) if p.interval else None,
+            printed=x_of(p.printed) if p.printed is not None else None,
             text=p.text,
             how=p.how,
         )
         for p in points
     )
     scale, name = (100, f"{metric} in %") if unit == "percent" else (1, metric)
-    ticks = tuple((at(tick / scale), said) for tick, said in round_numbers(scale * low, scale * high))
+    ticks = tuple((x_of(tick / scale), label) for tick, label in round_numbers(scale * low, scale * high))
     return Plot(metric=name, marks=marks, ticks=ticks)
 
 
@@ -132,13 +132,13 @@ def strip(place: Place) -> Strip | None:
     values = (*place.dots, place.value, *place.interval)
     low, high = min(values), max(values)
 
-    def at(value: float) -> int:
+    def x_of(value: float) -> int:
         return round(20 + 960 * (value - low) / (high - low))
 
     return Strip(
-        dots="".join(f"M{at(value)} 10h0" for value in place.dots),
-        low=at(place.interval.low),
-        high=at(place.interval.high),
-        printed=at(place.value),
+        dots="".join(f"M{x_of(value)} 10h0" for value in place.dots),
+        low=x_of(place.interval.low),
+        high=x_of(place.interval.high),
+        printed=x_of(place.value),
         ends=(short(low), short(high)),
     )

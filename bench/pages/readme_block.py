@@ -25,7 +25,7 @@ def table(rows: Iterable[GradedClaim]) -> str:
     """Printed accuracy, our mean with interval, seeds, their time, verdict: a line a network and data set."""
     row_of = {row.claim.id: row for row in rows}
     lines = []
-    for prefix, where in (("", ""), ("shuffled-", ", positions shuffled")):
+    for prefix, suffix in (("", ""), ("shuffled-", ", positions shuffled")):
         for network, name in NETWORKS.items():
             row = row_of[f"mnist1d-{prefix}{network}"]
             ours, seeds = "–", "0"
@@ -33,7 +33,7 @@ def table(rows: Iterable[GradedClaim]) -> str:
                 low, high = row.measured.interval or (row.measured.mean, row.measured.mean)
                 ours = f"{100 * row.measured.mean:.1f} ({100 * low:.1f}–{100 * high:.1f})"
                 seeds = str(row.measured.k)
-            lines.append([name + where, str(row.claim.value), ours, seeds, seconds(row), plain(row.grade)])
+            lines.append([name + suffix, str(row.claim.value), ours, seeds, seconds(row), plain(row.grade)])
     heads = (
         "MNIST-1D, accuracy in %",
         "printed",

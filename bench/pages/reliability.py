@@ -60,9 +60,9 @@ def note(folder: Path, rows: Iterable[Trial]) -> Path:
     new = list(rows)
     if odd := next((row.section for row in new if row.section not in SECTIONS), None):
         raise ValueError(f"no section {odd!r}; sections are {', '.join(SECTIONS)}")
-    known, code = read_trials(folder), code_hash()
+    earlier, code = read_trials(folder), code_hash()
     replaced = {(row.section, row.where, row.what) for row in new}
-    same = known[1] if known[0] == code else []
+    same = earlier[1] if earlier[0] == code else []
     kept = [row for row in same if (row.section, row.where, row.what) not in replaced]
     order = list(SECTIONS)
     ordered = sorted(kept + new, key=lambda row: (order.index(row.section), row.where, row.what))
@@ -118,10 +118,10 @@ def reliability_page(folder: Path) -> str:
     code, rows = read_trials(folder)
     parts = ["# What it withstands", NOTE, f"Of the code with hash `{code[:16]}`."]
     for section, title in SECTIONS.items():
-        own = [row for row in rows if row.section == section]
-        if own:
-            total = [sum(row.held for row in own), sum(row.tried for row in own)]
-            table = [[plain(r.what), f"{r.held:,}", f"{r.tried:,}", f"`{r.where}`"] for r in own]
+        section_rows = [row for row in rows if row.section == section]
+        if section_rows:
+            total = [sum(row.held for row in section_rows), sum(row.tried for row in section_rows)]
+            table = [[plain(r.what), f"{r.held:,}", f"{r.tried:,}", f"`{r.where}`"] for r in section_rows]
             table.append(["**together**", *(f"**{number:,}**" for number in total), ""])
             parts += [f"## {title}", pipe_table(["what", "held", "tried", "test"], table, right=(1, 2))]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"

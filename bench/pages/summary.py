@@ -89,13 +89,15 @@ def standing(row: GradedClaim) -> str:
 
 def shares(rows: Iterable[GradedClaim]) -> list[Share]:
     """Claims by kind, and in each by grade, in the order of ``HEADINGS`` and ``STANDINGS``."""
-    known = list(rows)
-    found = []
+    all_rows = list(rows)
+    counted_shares = []
     for kind, heading in HEADINGS.items():
-        own = [row for row in known if row.claim.kind == kind]
-        if own:
-            found.append(Share(kind=kind, heading=heading, total=len(own), parts=parts(own)))
-    return found
+        kind_rows = [row for row in all_rows if row.claim.kind == kind]
+        if kind_rows:
+            counted_shares.append(
+                Share(kind=kind, heading=heading, total=len(kind_rows), parts=parts(kind_rows))
+            )
+    return counted_shares
 
 
 def parts(rows: Sequence[GradedClaim]) -> tuple[Part, ...]:
@@ -143,8 +145,8 @@ def headline(rows: Sequence[GradedClaim]) -> str:
 
 def flagged(rows: Iterable[GradedClaim]) -> dict[str, tuple[str, ...]]:
     """By flag, the claims that it stands beside; flags without any are left out."""
-    known = list(rows)
-    by_flag = {flag: tuple(row.claim.id for row in known if flag in row.flags) for flag in FLAGS}
+    all_rows = list(rows)
+    by_flag = {flag: tuple(row.claim.id for row in all_rows if flag in row.flags) for flag in FLAGS}
     return {flag: claims for flag, claims in by_flag.items() if claims}
 
 
@@ -158,22 +160,22 @@ def sentences(ledger: Ledger, rows: Iterable[GradedClaim], findings: Iterable[Fi
         rows: graded claims, of this report and perhaps others.
         findings: the audit's, of this report and perhaps others.
     """
-    own = [row for row in rows if row.claim.report == ledger.report]
+    report_rows = [row for row in rows if row.claim.report == ledger.report]
     name = ledger.report.upper()
-    if not own:
+    if not report_rows:
         return [f"{name} makes no claim that is listed here."]
-    said = [_opening(name, own)]
-    for share in shares(own):
+    lines = [_opening(name, report_rows)]
+    for share in shares(report_rows):
         if share.kind in _COUNTED_ONLY:
             continue
-        of_kind = [row for row in own if row.claim.kind == share.kind]
+        of_kind = [row for row in report_rows if row.claim.kind == share.kind]
         if any(part.standing != "no run" for part in share.parts) or share.kind == "number":
-            said.append(_of_kind(share, of_kind))
-    untouched = [share for share in shares(own) if share.kind != "number" and _nothing_ran(share)]
+            lines.append(_of_kind(share, of_kind))
+    untouched = [share for share in shares(report_rows) if share.kind != "number" and _nothing_ran(share)]
     if untouched:
-        said.append(f"Not tested: {listed(_counted(share) for share in untouched)}.")
-    said += [noise(n, value) for n, value in accuracies(ledger.claims)]
-    return [*said, *_audited(own, ledger.report, findings)]
+        lines.append(f"Not tested: {listed(_counted(share) for share in untouched)}.")
+    lines += [noise(n, value) for n, value in accuracies(ledger.claims)]
+    return [*lines, *_audited(report_rows, ledger.report, findings)]
 
 
 def _opening(name: str, rows: Sequence[GradedClaim]) -> str:
@@ -232,14 +234,14 @@ def _claims(count: int) -> str:
 def _audited(rows: Sequence[GradedClaim], report: str, findings: Iterable[Finding]) -> list[str]:
     """What the audit found against the report: the certain in full, the rest as flags."""
     of_it = [f for f in findings if report in f.reports]
-    own = [f for f in of_it if f.verdict == "against" and f.strength != "weak"]
-    if not own:
+    firm = [f for f in of_it if f.verdict == "against" and f.strength != "weak"]
+    if not firm:
         return ["The audit of its text finds nothing to answer."]
-    certain = [found for found in own if found.strength == "certain"]
-    told = "; ".join(f"{found.sentence} ({found.locator})" for found in certain)
-    said = [f"By the audit it has {points(of_it)}" + (f"; certain: {told}." if certain else ".")]
+    certain = [finding for finding in firm if finding.strength == "certain"]
+    told = "; ".join(f"{finding.sentence} ({finding.locator})" for finding in certain)
+    lines = [f"By the audit it has {points(of_it)}" + (f"; certain: {told}." if certain else ".")]
     flags = [f"{flag} beside {_claims(len(claims))}" for flag, claims in flagged(rows).items()]
-    return [*said, f"Flags: {listed(flags)}."] if flags else said
+    return [*lines, f"Flags: {listed(flags)}."] if flags else lines
 
 
 # ---------------------------------------------------------------- what one evaluation can say

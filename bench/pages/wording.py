@@ -25,9 +25,9 @@ def in_words(group: Group) -> str:
     """``"synthetic data, smoke tier"``; numerics and a user's own deviations where there are any."""
     words = [group.where, *([] if group.tier == "full" else [f"{group.tier} tier"])]
     words += [] if group.eager_float32 else [group.numerics]
-    own = [why for why in group.whys if not why.startswith(f"{group.tier} tier")]
-    own += [f"from {group.origin}"] if group.origin.startswith("file ") else []
-    return "; ".join([", ".join(words), *own])
+    reasons = [why for why in group.whys if not why.startswith(f"{group.tier} tier")]
+    reasons += [f"from {group.origin}"] if group.origin.startswith("file ") else []
+    return "; ".join([", ".join(words), *reasons])
 
 
 def figure_text(measured: Measured, unit: str | None = None) -> str:
@@ -118,8 +118,8 @@ def meaning(grade: str, reason: str) -> str:
 def remarks(row: GradedClaim) -> list[str]:
     """What stands beside a grade but for flags: its reason, the rehearsal, the adjusted p, failures."""
     # the meaning of a reason stands elsewhere on every page; here is what it is due to
-    said = row.sentence.partition("; ")[2] if row.reason else row.sentence
-    parts = [said] if said else []
+    sentence = row.sentence.partition("; ")[2] if row.reason else row.sentence
+    parts = [sentence] if sentence else []
     parts += [row.rehearsal] if row.rehearsal else []
     decided = row.grade not in ("reproduced", "compatible", "unstable", "undecided")
     if row.holm_p is not None and decided:
@@ -161,8 +161,8 @@ def result(record: Record) -> tuple[str, str]:
 
 def commit(record: Record) -> tuple[str, bool]:
     """The commit's first digits, empty outside a checkout, and whether there were changes."""
-    found = record.provenance.get("commit")
-    return ("" if found is None else str(found)[:9]), bool(record.provenance.get("dirty"))
+    commit = record.provenance.get("commit")
+    return ("" if commit is None else str(commit)[:9]), bool(record.provenance.get("dirty"))
 
 
 def first_pictures(groups: Iterable[Group], kind: str) -> tuple[Group, Record, list[str]] | None:

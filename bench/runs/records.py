@@ -190,17 +190,17 @@ class Found(NamedTuple):
 
 def find(folder: Path) -> Found:
     """Every record under ``folder/records``."""
-    found = Found([], [])
+    read_and_refused = Found([], [])
     with no_collection():
         for path in paths(folder):
             try:
-                found.readable.append(read_record(path))
+                read_and_refused.readable.append(read_record(path))
             except InputError as error:
-                found.refused.append(str(error).removeprefix(f"{folder}/"))
-        found.readable.sort(
+                read_and_refused.refused.append(str(error).removeprefix(f"{folder}/"))
+        read_and_refused.readable.sort(
             key=lambda r: (r.slug, r.tier, r.data["source"], r.seed, r.run_id, r.attempt),
         )
-    return found
+    return read_and_refused
 
 
 def read_all(folder: Path) -> list[Record]:

@@ -34,10 +34,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def take(self, at: Sequence[int] | np.ndarray) -> Split:
+    def take(self, indices: Sequence[int] | np.ndarray) -> Split:
         """The images at those positions, in memory."""
-        ids = tuple(self.ids[i] for i in at)
-        return Split(ids=ids, images=self.images[at], targets=np.asarray(self.targets)[at])
+        ids = tuple(self.ids[i] for i in indices)
+        return Split(ids=ids, images=self.images[indices], targets=np.asarray(self.targets)[indices])
 
     def spread(self, most: int) -> Split:
         """At most so many of the images, evenly spread, in memory."""

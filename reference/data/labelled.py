@@ -94,21 +94,21 @@ def read_rows(path: Path, report: Report = refuse) -> list[FileRow]:
 
 
 def _row(path: Path, line: int, header: list[str], fields: list[str], report: Report) -> FileRow | None:
-    where = f"{shown(path)}: line {line}"
+    location = f"{shown(path)}: line {line}"
     if len(fields) != len(header):
-        report(f"{where} has {len(fields)} fields; expected {len(header)}; mend the row")
+        report(f"{location} has {len(fields)} fields; expected {len(header)}; mend the row")
         return None
     named = dict(zip(header, (composed(field.strip()) for field in fields), strict=True))
     for column in COLUMNS:
         if not named[column] or not named[column].isprintable():
-            report(f"{where}: {column} is {named[column]!r}; expected printable text; mend the row")
+            report(f"{location}: {column} is {named[column]!r}; expected printable text; mend the row")
             named[column] = ""
     if len(named["label"]) > MAX_LABEL:
-        report(f"{where}: label of {len(named['label'])} characters; at most {MAX_LABEL}; mend the row")
+        report(f"{location}: label of {len(named['label'])} characters; at most {MAX_LABEL}; mend the row")
         named["label"] = ""
     filename = named["filename"]
     if "/" in filename or "\\" in filename or filename in (".", ".."):
-        report(f"{where}: filename {filename!r} is a path; expected the bare name of a file; mend the row")
+        report(f"{location}: filename {filename!r} is a path; expected the bare name of a file; mend the row")
         return None
     return FileRow(line, named["id"], filename, named["label"]) if filename else None
 

@@ -542,10 +542,10 @@ def test_a_folder_that_may_not_be_read_is_named(unprivileged: Path, closed: str)
     assert any("cannot be listed (Permission denied)" in fault for fault in checked.faults)
     assert line.removeprefix(f"{unprivileged}/") in checked.faults
     assert findings["data"].verdict == "broken"
-    assert "cannot be listed (Permission denied)" in findings["data"].said
+    assert "cannot be listed (Permission denied)" in findings["data"].message
     if closed == ".":
         assert findings["results"].verdict == findings["cache"].verdict == "broken"
-        assert "Permission denied" in weights.said
+        assert "Permission denied" in weights.message
 
 
 def test_a_file_that_may_not_be_read_is_named(unprivileged: Path) -> None:

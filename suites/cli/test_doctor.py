@@ -72,10 +72,10 @@ def test_a_folder_that_cannot_be_written_and_a_folder_without_data_are_said(tmp_
     (tmp_path / "file").touch()
     findings = {f.check: f for f in doctor.examine(tmp_path / "file" / "out", tmp_path, tmp_path, tmp_path)}
     assert findings["results"].verdict == "broken"
-    assert str(tmp_path / "file") in findings["results"].said
+    assert str(tmp_path / "file") in findings["results"].message
     assert findings["data"].verdict == "broken"
-    assert findings["weights"].said.startswith(f"0 of 8 in {tmp_path}; not there: vgg13")
-    assert findings["so"].said.startswith("mend results, data first")
+    assert findings["weights"].message.startswith(f"0 of 8 in {tmp_path}; not there: vgg13")
+    assert findings["so"].message.startswith("mend results, data first")
 
 
 @pytest.fixture

@@ -37,6 +37,14 @@ TRAINED = [recipe for recipe in EVERY if recipe.task != "automask"]
 every_recipe = pytest.mark.parametrize("recipe", EVERY, ids=lambda recipe: recipe.slug)
 every_training = pytest.mark.parametrize("recipe", TRAINED, ids=lambda recipe: recipe.slug)
 
+
+def test_a_recipe_holds_the_figure_that_it_stands_for() -> None:
+    """Digit for digit as in the ledger; a recipe without a figure of its slug holds none."""
+    figures = {name: claim.value for name, claim in CLAIMS.items() if claim.kind == "number"}
+    assert {r.slug: r.printed for r in EVERY} == {r.slug: figures.get(r.slug, "") for r in EVERY}
+    assert sum(bool(recipe.printed) for recipe in EVERY) == 37
+
+
 R1_FULL = ("r1-finetune-a", "r1-finetune-b", "r1-finetune-c", "r1-finetune-c-400")
 R1_FROZEN = ("r1-finetune-d", "r1-finetune-e")
 R1_FINETUNE = (*R1_FULL, *R1_FROZEN)
@@ -561,7 +569,7 @@ CHANGED = {
     "ablation-r3-classify-b-scratch": ("r3-classify-b", {"init"}),
     "r2-seg-b-adam": ("r2-seg-b", {"phases", "mask_epochs", "mask_images"}),
 }
-WORDS = {"slug", "title", "assumptions"}
+WORDS = {"slug", "title", "printed", "assumptions"}
 
 
 @pytest.mark.parametrize("slug", CHANGED)

@@ -16,6 +16,7 @@ from bench.cli import run_command
 from bench.cli.verdict_lines import VerdictLines
 from bench.grading import groups
 from bench.runs import execute, recording, records, run_plan, starts, tiers
+from bench.runs.run_kinds import RUN_KINDS, TRAINING
 from bench.runs.run_plan import NotRun, Run
 from reference import models
 from reference.data import synthetic
@@ -219,7 +220,7 @@ def test_flops_are_counted_before_training(
         done.append("count")
         return 1.0, 3.0
 
-    monkeypatch.setattr(execute, "train", interrupted)
+    monkeypatch.setitem(RUN_KINDS, "classify", replace(TRAINING, work=interrupted))
     monkeypatch.setattr(recording, "flops_per_sample", counted)
     (run,), _ = plan("supervised")
     with pytest.raises(KeyboardInterrupt):

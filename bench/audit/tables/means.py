@@ -178,10 +178,10 @@ def _by_rows(read: ReadTable) -> Iterator[list[Guess]]:
 
 def _range_in_name(read: ReadTable, column: Column) -> list[int] | None:
     """``miou_2_6`` with ``iou_2`` to ``iou_6`` in the same table."""
-    found = _RANGE.search(column.name)
-    if not found or (metric := MEANS.get(column.role, column.role)) is None:
+    match = _RANGE.search(column.name)
+    if not match or (metric := MEANS.get(column.role, column.role)) is None:
         return None
-    first, last = int(found[1]), int(found[2])
+    first, last = int(match[1]), int(match[2])
     by_number: dict[int, int] = {}
     for other in read.columns:
         words = normal(other.name)
@@ -228,14 +228,14 @@ def _runs_of(read: ReadTable, column: Column, roles: Sequence[str]) -> list[tupl
         ("the columns at some k", [i for i in before if "@" in read.columns[i].name]),
         ("the other means", means if column.role == "mean" else []),
     ]
-    found: dict[tuple[int, ...], str] = {}
+    guesses: dict[tuple[int, ...], str] = {}
     for what, members in options:
         if len(members) >= 2:
-            found.setdefault(tuple(members), what)
+            guesses.setdefault(tuple(members), what)
             without = [i for i in members if not _BACKGROUND.fullmatch(normal(read.columns[i].name))]
             if 2 <= len(without) < len(members):
-                found.setdefault(tuple(without), f"{what}, background left out")
-    return [(what, list(members)) for members, what in found.items()]
+                guesses.setdefault(tuple(without), f"{what}, background left out")
+    return [(what, list(members)) for members, what in guesses.items()]
 
 
 def _row_guess(
@@ -305,10 +305,12 @@ def _by_columns(read: ReadTable) -> Iterator[list[Guess]]:
             for weighted in (None, weights_column) if kind == "mean" else (None,):
                 if weighted is not None and any(read.cell(i, weighted).figure is None for i in rows):
                     continue
-                said = what if weighted is None else f"{what}, weighted by {read.table.names[weighted]}"
+                description = (
+                    what if weighted is None else f"{what}, weighted by {read.table.names[weighted]}"
+                )
                 key = (*rows, -1 if weighted is None else weighted)
                 if len(rows) >= 2 and key not in guesses:
-                    guesses[key] = _column_guess(read, index, rows, columns, said, kind, "", weighted)
+                    guesses[key] = _column_guess(read, index, rows, columns, description, kind, "", weighted)
         if guesses:
             yield list(guesses.values())
 
@@ -606,18 +608,20 @@ def _of_one(group: Group, guess: Guess, confirmed: bool, always_cut: bool, total
     )
     if len({p.row for p in group.members}) > 1 and len(mean.read.numeric()) > 1:
         row = f"{mean.name}: "
-    said = f"{row}the {n} figures ({guess.what}) {name} {computed}"
+    description = f"{row}the {n} figures ({guess.what}) {name} {computed}"
     check_name = {"mean": "mean", "sum": "sum", "harmonic": "harmonic mean"}[group.kind]
     places = [mean, *group.members]
     top = "certain" if group.by == "option" else "strong"
     if fit == ROUNDED:
         strength = top if confirmed or group.by or _telling(group) else "weak"
-        return holds(check_name, strength, f"{said}, printed {mean.cell.text}", places, expected=computed)
+        return holds(
+            check_name, strength, f"{description}, printed {mean.cell.text}", places, expected=computed
+        )
     if fit == MEAN_CUT and always_cut:
         return holds(
             check_name,
             "weak",
-            f"{said}, printed {mean.cell.text}, cut off as in the rows beside it",
+            f"{description}, printed {mean.cell.text}, cut off as in the rows beside it",
             places,
             expected=computed,
         )
@@ -625,7 +629,7 @@ def _of_one(group: Group, guess: Guess, confirmed: bool, always_cut: bool, total
         return against(
             check_name,
             "weak",
-            f"{said}; the printed {mean.cell.text} holds {INNOCENT[fit]}",
+            f"{description}; the printed {mean.cell.text} holds {INNOCENT[fit]}",
             places,
             expected=computed,
         )
@@ -636,7 +640,7 @@ def _of_one(group: Group, guess: Guess, confirmed: bool, always_cut: bool, total
     return against(
         check_name,
         strength,
-        f"{said}, not the printed {mean.cell.text}{why}{doubt}",
+        f"{description}, not the printed {mean.cell.text}{why}{doubt}",
         places,
         expected=computed,
     )
