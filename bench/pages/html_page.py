@@ -344,10 +344,13 @@ class _Site:
         claim, value = row.claim, float(row.claim.fraction)
         interval = leaderboard.printed_interval(claim)
         how = f"Clopper–Pearson, {claim.n:,} images" if interval else "no interval follows from the print"
-        printed = Point("printed", "printed", value, interval, value, _printed_text(claim), how)
+        margin = row.statistics.margin if row.statistics else None
+        printed = Point(
+            "printed", "printed", value, interval, value, _printed_text(claim), how, margin=margin
+        )
         ours = [row.measured] if row.measured else []  # a rehearsal stands on no axis with what is printed
         labels = dict(_told_apart([measured.group for measured in ours]))
-        return [printed, *(point_of(m, labels[m.group], value, claim.unit) for m in ours)]
+        return [printed, *(point_of(m, labels[m.group], value, claim.unit, margin) for m in ours)]
 
     def _ordering(self, row: GradedClaim) -> list[Point]:
         points = []
