@@ -72,7 +72,7 @@ class Scenario:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SimulatedOutcome:
     """Share of trials by grade, and how many seeds were run on average."""
 
     shares: dict[str, float]
@@ -126,11 +126,13 @@ class Draws:
         )
 
 
-def simulate(scenario: Scenario, *, seed: int = 0, trials: int = 20_000) -> Outcome:
+def simulate(scenario: Scenario, *, seed: int = 0, trials: int = 20_000) -> SimulatedOutcome:
     """What trials come to, alignment green and no assumptions in force."""
     draws = Draws.of(scenario, np.random.default_rng(seed), trials)
     grades, seeds = judged([scenario], [draws], adjust=lambda p: p)
-    return Outcome({grade: float((grades == grade).mean()) for grade in NUMBER_GRADES}, float(seeds.mean()))
+    return SimulatedOutcome(
+        {grade: float((grades == grade).mean()) for grade in NUMBER_GRADES}, float(seeds.mean())
+    )
 
 
 def judged(
