@@ -83,7 +83,7 @@ class SimulatedOutcome:
 
 
 def standard(generator: np.random.Generator, law: Law, size: tuple[int, ...]) -> Array:
-    """Draws with mean 0 and standard deviation 1."""
+    """NumberTrials with mean 0 and standard deviation 1."""
     if law == "t3":
         return generator.standard_t(3, size) / math.sqrt(3)
     if law == "skewed":
@@ -92,7 +92,7 @@ def standard(generator: np.random.Generator, law: Law, size: tuple[int, ...]) ->
 
 
 @dataclass(frozen=True)
-class Draws:
+class NumberTrials:
     """Trials of one number, and σ₀ and Δ as the rules see them.
 
     Attributes:
@@ -106,7 +106,7 @@ class Draws:
     margin: Array
 
     @classmethod
-    def of(cls, scenario: Scenario, generator: np.random.Generator, trials: int) -> Draws:
+    def of(cls, scenario: Scenario, generator: np.random.Generator, trials: int) -> NumberTrials:
         """Draw what the report prints and what our seeds give."""
         sigma = scenario.spread * scenario.sigma0
         claim = np.full(trials, scenario.mean)
@@ -128,7 +128,7 @@ class Draws:
 
 def simulate(scenario: Scenario, *, seed: int = 0, trials: int = 20_000) -> SimulatedOutcome:
     """What trials come to, alignment green and no assumptions in force."""
-    draws = Draws.of(scenario, np.random.default_rng(seed), trials)
+    draws = NumberTrials.of(scenario, np.random.default_rng(seed), trials)
     grades, seeds = judged([scenario], [draws], adjust=lambda p: p)
     return SimulatedOutcome(
         {grade: float((grades == grade).mean()) for grade in NUMBER_GRADES}, float(seeds.mean())
@@ -136,7 +136,7 @@ def simulate(scenario: Scenario, *, seed: int = 0, trials: int = 20_000) -> Simu
 
 
 def judged(
-    scenarios: Sequence[Scenario], draws: Sequence[Draws], *, adjust: Callable[[Array], Array]
+    scenarios: Sequence[Scenario], draws: Sequence[NumberTrials], *, adjust: Callable[[Array], Array]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Judge the numbers of a report at every planned look, each until a look decides it.
 
@@ -161,7 +161,7 @@ def judged(
     return grades, seeds
 
 
-def _evidence(scenario: Scenario, draws: Draws, k: int) -> tuple[Array, Array, dict[str, Any]]:
+def _evidence(scenario: Scenario, draws: NumberTrials, k: int) -> tuple[Array, Array, dict[str, Any]]:
     """Our mean minus the printed value after k seeds, σ̂, and the rule's other arguments."""
     ours = draws.ours[:, :k]
     sigma_hat, nu = pooled_sigma((ours,), draws.sigma0, NU0)
@@ -169,14 +169,14 @@ def _evidence(scenario: Scenario, draws: Draws, k: int) -> tuple[Array, Array, d
     return ours.mean(axis=1) - draws.claim, sigma_hat, sides
 
 
-def _p(scenario: Scenario, draws: Draws, k: int) -> Array:
+def _p(scenario: Scenario, draws: NumberTrials, k: int) -> Array:
     """The p after k seeds. It is 0 where a seed makes the number unstable: such a number is not in the
     report's family, and a p of 0 leaves the factors of the others as they are without it."""
     gain, sigma_hat, sides = _evidence(scenario, draws, k)
     return np.where(_is_unstable(draws, k), 0.0, numbers.two_sided_p(gain, sigma_hat, **sides))
 
 
-def _look(scenario: Scenario, draws: Draws, k: int, holm_p: Array) -> np.ndarray:
+def _look(scenario: Scenario, draws: NumberTrials, k: int, holm_p: Array) -> np.ndarray:
     """The grades (trials,) after k seeds."""
     gain, sigma_hat, sides = _evidence(scenario, draws, k)
     outcome = numbers.number_rule(
@@ -193,7 +193,7 @@ def _look(scenario: Scenario, draws: Draws, k: int, holm_p: Array) -> np.ndarray
     return np.where(_is_unstable(draws, k), "unstable", outcome)
 
 
-def _is_unstable(draws: Draws, k: int) -> npt.NDArray[np.bool_]:
+def _is_unstable(draws: NumberTrials, k: int) -> npt.NDArray[np.bool_]:
     """Whether one of k seeds lies far off the median."""
     ours = draws.ours[:, :k]
     far = np.abs(ours - np.median(ours, axis=1, keepdims=True)).max(axis=1)
@@ -270,7 +270,7 @@ def report(
     scenarios = [
         replace(scenario, shift=-2.0 if i in short else 0.0, **options) for i, scenario in enumerate(R4)
     ]
-    draws = [Draws.of(scenario, generator, trials) for scenario in scenarios]
+    draws = [NumberTrials.of(scenario, generator, trials) for scenario in scenarios]
     grades, _ = judged(scenarios, draws, adjust=_holm if adjust else lambda p: p)
     honest = np.array([i not in short for i in range(len(R4))])
     contradicted = grades == "contradicted"

@@ -18,7 +18,7 @@ from bench.grading.simulation import (
     PRINTED,
     R4,
     SHORT,
-    Draws,
+    NumberTrials,
     Race,
     Scenario,
     _holm,
@@ -89,7 +89,7 @@ def test_a_report_is_judged_as_single_reports_are() -> None:
     trials, looks = 300, range(3, 11)
     generator = np.random.default_rng(7)
     scenarios = [replace(scenario, spread=2.0, shift=-1.0) for scenario in R4[:4]]
-    draws = [Draws.of(scenario, generator, trials) for scenario in scenarios]
+    draws = [NumberTrials.of(scenario, generator, trials) for scenario in scenarios]
     found, seeds = judged(scenarios, draws, adjust=_holm)
     accused = 0
     for trial in range(trials):
@@ -108,7 +108,7 @@ def test_a_report_is_judged_as_single_reports_are() -> None:
     assert accused > 30
 
 
-def _verdict(scenario: Scenario, draws: Draws, trial: int, k: int, holm_p: float = 1.0) -> Verdict:
+def _verdict(scenario: Scenario, draws: NumberTrials, trial: int, k: int, holm_p: float = 1.0) -> Verdict:
     return grade_number(
         f"{draws.claim[trial]:.{scenario.decimals}f}",
         draws.ours[trial, :k].tolist(),
