@@ -1,4 +1,4 @@
-"""Commands about data: `score`, `data check`, `doctor`, and `new-report`."""
+"""Commands about data: `score`, `data check`, `data prepare`, `doctor`, and `new-report`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from bench.cli.options import (
     OutOption,
     app,
     mask_values_of,
+    refuse_name,
 )
 from bench.cli.printing import print_rows
 
@@ -88,6 +89,41 @@ def data_check(
     print(manifest)
     if checked.faults:
         raise typer.Exit(1)
+
+
+@data_app.command("prepare")
+def data_prepare(
+    role: Annotated[str, typer.Argument(help="What to prepare: officehome, miniimagenet, …", metavar="ROLE")],
+    source: Annotated[Path, typer.Option("--from", help="The public original, as published.")],
+    target: Annotated[Path, typer.Option("--to", help="Folder to write to; --data takes it.")] = Path("data"),
+    seed: Annotated[int, typer.Option(min=0, help="Seed that draws the split.")] = 0,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy image files in place of hard links.")] = False,
+) -> None:
+    """Turn a public original into the official layout, with a split drawn by seed."""
+    from bench.runs import interruption
+    from bench.runs.progress import files_shown
+    from reference.data import OFFICIAL_COUNTS
+    from reference.data.originals import ORIGINALS
+    from reference.data.prepare import Counts, Preparation, prepare
+
+    if role not in ORIGINALS:
+        refuse_name("data role", role, ORIGINALS)
+    official = OFFICIAL_COUNTS[role]
+    counts = Counts(official["train"], official["val"], official.get("classes", ORIGINALS[role].classes))
+    with interruption.interruptible(), files_shown("preparing") as shown:
+
+        def progress(done: int, count: int) -> None:
+            shown(done, count)
+            interruption.stop_if_asked()
+
+        wanted = Preparation(
+            role=role, original=ORIGINALS[role], counts=counts, seed=seed, copy=copy, progress=progress
+        )
+        done = prepare(wanted, source, target)
+    kept = f", {done.kept:,} of them there already" if done.kept else ""
+    print(f"{done.folder}: {done.train:,} training and {done.val:,} validation images{kept}")
+    print(f"labelled public originals, not official: {ORIGINALS[role].split}")
+    print(f"next: bench data check {target}")
 
 
 @app.command("new-report")

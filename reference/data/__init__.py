@@ -11,6 +11,7 @@ from reference.data import classification50, landcover, miniimagenet, mnist1d, o
 from reference.data.cache import Progress
 from reference.data.dataset import (
     OFFICIAL_PALETTE,
+    PUBLIC,
     Dataset,
     Palette,
     Source,
@@ -144,7 +145,7 @@ def open_dataset(
     return Dataset(
         role=role,
         source=kind,
-        name=listing.name or (role if kind == "official" else shown(source.resolve().name)),
+        name=listing.about.name or (role if kind == "official" else shown(source.resolve().name)),
         classes=listing.classes,
         scored=tuple(range(len(scored))),
         palette=palette,
@@ -165,8 +166,10 @@ def with_mask_values(listing: Listing, mask_values: Sequence[str]) -> Listing:
 
 
 def source_of(role: str, listing: Listing) -> tuple[Source, str]:
-    """Whether files are the official ones, as far as counting can tell, and how that was found, in words."""
-    if listing.described:
+    """Whether files are the official ones, or rebuilt from the public original, and how that was found."""
+    original = listing.about.original
+    rebuilt = original is not None and original.role == role
+    if listing.about.described and not rebuilt:
         return "stand-in", "not official: described by its dataset.toml"
     if listing.palette is not None and listing.palette.labels:
         return "stand-in", "not official: its masks hold labels, the official ones colours"
@@ -175,6 +178,8 @@ def source_of(role: str, listing: Listing) -> tuple[Source, str]:
         # Labels are optional for mini-ImageNet; without them there are no classes to count.
         if counts.get(what, expected) != expected:
             return "stand-in", f"not official: {what} {counts[what]}, official {expected}"
+    if original is not None:
+        return PUBLIC, f"rebuilt from the public original, seed {original.seed}: {original.split}"
     return "official", "counts match, content unverified"
 
 

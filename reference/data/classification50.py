@@ -23,10 +23,10 @@ def list_files(source: Path, report: Report = refuse) -> Listing:
             validation, a bad ``dataset.toml``.
     """
     folder = source / "p1_data"
+    about = described_name(report, folder)
     of_train, of_val = _labelled(folder / "train_50", report), _labelled(folder / "val_50", report)
     train, val, classes = label_items(of_train, of_val, report)
-    name, described = described_name(report, folder)
-    return Listing(train, val, classes, name=name, described=described)
+    return Listing(train, val, classes, about=about)
 
 
 def _labelled(folder: Path, report: Report) -> list[tuple[Path, str]]:

@@ -13,7 +13,10 @@ import numpy as np
 
 from reference.errors import InputError
 
-Source = Literal["official", "stand-in", "synthetic"]
+PUBLIC = "public-originals"
+"""Data that ``bench data prepare`` rebuilt from their published original, with a split of its own."""
+
+Source = Literal["official", "public-originals", "stand-in", "synthetic"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +109,8 @@ class Dataset:
 
     Attributes:
         role: key of ``reference.data.READERS`` or of ``reference.data.DRAWN``.
-        source: official files (by their counts), other files, or drawn by code.
+        source: official files (by their counts), rebuilt from the public original, other files, or drawn
+            by code.
         name: what a reader of a table calls it.
         classes: outputs of the network; for land cover the last is ``"unknown"``; empty without labels.
         scored: indices of the classes that the score averages; unknown is never among them.

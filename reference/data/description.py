@@ -8,8 +8,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from reference.data.dataset import Palette
-from reference.data.listing import Report, composed, shown
+from reference.data.dataset import OFFICIAL_PALETTE, Palette
+from reference.data.listing import Described, RebuiltFrom, Report, composed, shown
 from reference.data.mask_values import stated
 from reference.errors import InputError
 
@@ -17,6 +17,8 @@ FILE_NAME = "dataset.toml"
 PALETTE_KEYS = ("name", "classes", "palette", "unknown")
 VALUES_KEY = "mask_values"
 UNKNOWN_KEYS = ("index", "colour")
+ORIGINAL_KEY = "original"
+ORIGINAL_TYPES: dict[str, type] = {"role": str, "split": str, "seed": int, "complete": bool}
 # 255 marks a refused pixel while a mask is decoded, and one index is unknown's.
 MAX_CLASSES = 254
 
@@ -27,36 +29,71 @@ def find_description(*folders: Path) -> Path | None:
     return next((folder / FILE_NAME for folder in folders if os.path.lexists(folder / FILE_NAME)), None)
 
 
-def described_name(report: Report, *folders: Path) -> tuple[str | None, bool]:
-    """What a classification set's ``dataset.toml`` calls it, and whether one lies in any of the folders."""
+def described_name(report: Report, *folders: Path) -> Described:
+    """What the nearest ``dataset.toml`` in the folders says of a classification set."""
     path = find_description(*folders)
     if path is None:
-        return None, False
+        return Described()
     try:
-        return read_name(path), True
+        return Described(read_name(path), described=True, original=read_original(path, finished=True))
     except InputError as error:
         report(str(error))
-        return None, True
+        return Described(described=True)
 
 
 def read_name(path: Path) -> str:
-    """Read the ``dataset.toml`` of a classification set, whose one key is ``name``.
+    """Read the name in the ``dataset.toml`` of a classification set.
 
     Raises:
-        InputError: not TOML, or another key, or no name.
+        InputError: not TOML, or another key than ``name`` and ``original``, or no name.
     """
-    return _name(path, _load(path, ("name",)))
+    return _name(path, _load(path, ("name",), optional=(ORIGINAL_KEY,)))
+
+
+def read_original(path: Path, *, finished: bool = False) -> RebuiltFrom | None:
+    """The table ``[original]`` that ``bench data prepare`` writes; None where there is none.
+
+    Args:
+        finished: refuse data whose preparation has not ended.
+
+    Raises:
+        InputError: not TOML, a key that does not fit, or an unfinished preparation.
+    """
+    values = _load(path, ("name",), optional=(*PALETTE_KEYS, VALUES_KEY, ORIGINAL_KEY)).get(ORIGINAL_KEY)
+    if values is None:
+        return None
+    if not isinstance(values, dict):
+        raise _refusal(path, ORIGINAL_KEY, values, "the table that bench data prepare writes")
+    _check_keys(path, values, tuple(ORIGINAL_TYPES), f"{ORIGINAL_KEY}.", optional=("sha256",))
+    for key, kind in ORIGINAL_TYPES.items():
+        if type(values[key]) is not kind:
+            raise _refusal(
+                path,
+                f"{ORIGINAL_KEY}.{key}",
+                values[key],
+                f"what bench data prepare writes ({kind.__name__})",
+            )
+    original = RebuiltFrom(**{key: values[key] for key in ORIGINAL_TYPES})
+    if finished and not original.complete:
+        raise InputError(
+            f"{shown(path)}: the preparation of this data has not ended; give the bench data prepare command "
+            "again"
+        )
+    return original
 
 
 def read_palette(path: Path) -> tuple[str, Palette]:
     """Read name and palette of a land-cover ``dataset.toml``; its colours are matched exactly.
 
+    Data rebuilt from the public original have the official palette and no such keys.
     ``mask_values``, which may be left out, says that masks hold labels in place of colours, and which:
     a list such as ``["unknown", "field", "255=unknown"]``, or ``"colours"``.
 
     Raises:
         InputError: not TOML, or keys, classes, colours or unknown index that do not fit together.
     """
+    if read_original(path, finished=True) is not None:
+        return read_name(path), OFFICIAL_PALETTE
     values = _load(path, PALETTE_KEYS, optional=(VALUES_KEY,))
     unknown = values["unknown"]
     if not isinstance(unknown, dict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,10 +57,11 @@ def list_unlabelled(folder: Path, report: Report = refuse) -> list[Path]:
     return [path for path, _ in list_folder(folder, FILE_NAME, "*.jpg", report)]
 
 
-def read_rows(path: Path, report: Report = refuse) -> list[FileRow]:
+def read_rows(path: Path, report: Report = refuse, columns: Sequence[str] = COLUMNS) -> list[FileRow]:
     """Read ``id,filename,label`` in any order, among other columns, with or without BOM and CRLF.
 
     Args:
+        columns: those that have to be there; without ``id`` the file's name is the id.
         report: told of a file that is no CSV in UTF-8, a missing column, a field that is empty or unsafe, an
             id or file given twice. Where it does not raise, a row whose label is bad has the label "", a row
             without a usable file name is left out, and of two rows for one file the first counts.
@@ -77,29 +78,31 @@ def read_rows(path: Path, report: Report = refuse) -> list[FileRow]:
         report(str(error))
         return []
     if len(lines) < 2:
-        report(f"{shown(path)}: no rows; expected {','.join(COLUMNS)} and a row per image")
+        report(f"{shown(path)}: no rows; expected {','.join(columns)} and a row per image")
         return []
     header = [field.strip() for field in lines[0][1]]
-    wrong = [column for column in COLUMNS if header.count(column) != 1]
+    wrong = [column for column in columns if header.count(column) != 1]
     if wrong:
         report(
-            f"{shown(path)}: found columns {shown(','.join(header))}; expected {','.join(COLUMNS)}, "
+            f"{shown(path)}: found columns {shown(','.join(header))}; expected {','.join(columns)}, "
             f"once each; mend column {wrong[0]!r}"
         )
         return []
-    rows = [row for line, fields in lines[1:] if (row := _row(path, line, header, fields, report))]
+    rows = [row for line, fields in lines[1:] if (row := _row(path, line, header, fields, report, columns))]
     _report_repeats(path, [(row.line, "id", row.id) for row in rows if row.id], report)
     _report_repeats(path, [(row.line, "filename", row.filename) for row in rows], report)
     return list({row.filename: row for row in reversed(rows)}.values())[::-1]
 
 
-def _row(path: Path, line: int, header: list[str], fields: list[str], report: Report) -> FileRow | None:
+def _row(
+    path: Path, line: int, header: list[str], fields: list[str], report: Report, columns: Sequence[str]
+) -> FileRow | None:
     location = f"{shown(path)}: line {line}"
     if len(fields) != len(header):
         report(f"{location} has {len(fields)} fields; expected {len(header)}; mend the row")
         return None
     named = dict(zip(header, (composed(field.strip()) for field in fields), strict=True))
-    for column in COLUMNS:
+    for column in columns:
         if not named[column] or not named[column].isprintable():
             report(f"{location}: {column} is {named[column]!r}; expected printable text; mend the row")
             named[column] = ""
@@ -110,7 +113,7 @@ def _row(path: Path, line: int, header: list[str], fields: list[str], report: Re
     if "/" in filename or "\\" in filename or filename in (".", ".."):
         report(f"{location}: filename {filename!r} is a path; expected the bare name of a file; mend the row")
         return None
-    return FileRow(line, named["id"], filename, named["label"]) if filename else None
+    return FileRow(line, named.get("id", filename), filename, named["label"]) if filename else None
 
 
 def _report_repeats(path: Path, fields: Iterable[tuple[int, str, str]], report: Report) -> None:

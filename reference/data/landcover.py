@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from reference.data.dataset import OFFICIAL_PALETTE, Palette
-from reference.data.description import find_description, read_palette
+from reference.data.description import find_description, read_original, read_palette
 from reference.data.images import as_rgb, decoded, read_bytes
-from reference.data.listing import Item, Listing, Report, list_folder, refuse, shown
+from reference.data.listing import Described, Item, Listing, Report, list_folder, refuse, shown
 from reference.data.mask_values import COLOURS, LARGEST, OPTION
 from reference.data.png_rows import read_header
 from reference.errors import InputError
@@ -185,21 +185,24 @@ def list_files(source: Path, report: Report = refuse) -> Listing:
             ``dataset.toml``; where it does not raise, a listing without a readable palette has none.
     """
     folder = source / "p2_data"
-    train, val = (_pairs(folder / split, report) for split in ("train", "validation"))
     description = find_description(folder)
-    if description is None:
-        palette, name = OFFICIAL_PALETTE, None
-    else:
+    palette: Palette | None = OFFICIAL_PALETTE
+    about, classes = Described(), OFFICIAL_PALETTE.classes
+    if description is not None:
         try:
             name, palette = read_palette(description)
+            about = Described(name, described=True, original=read_original(description, finished=True))
+            classes = palette.classes
         except InputError as error:
             report(str(error))
-            return Listing(train, val, (), described=True)
-    classes = (*palette.classes, "unknown")
-    return Listing(train, val, classes, palette=palette, name=name, described=description is not None)
+            palette, about, classes = None, Described(described=True), ()
+    train, val = (find_pairs(folder / split, report) for split in ("train", "validation"))
+    outputs = (*classes, "unknown") if palette is not None else ()
+    return Listing(train, val, outputs, palette=palette, about=about)
 
 
-def _pairs(folder: Path, report: Report) -> tuple[Item, ...]:
+def find_pairs(folder: Path, report: Report = refuse) -> tuple[Item, ...]:
+    """The images of a folder with their masks; ``report`` is told of a bad name and of half a pair."""
     kinds: dict[str, dict[str, Path]] = {"sat.jpg": {}, "mask.png": {}}
     for path, match in list_folder(folder, FILE_NAME, "NAME_sat.jpg and NAME_mask.png", report):
         kinds[match["kind"]][match["id"]] = path

@@ -36,21 +36,38 @@ class Item:
 
 
 @dataclass(frozen=True)
+class RebuiltFrom:
+    """What ``bench data prepare`` wrote of the public original that the data were rebuilt from."""
+
+    role: str
+    split: str
+    seed: int
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a ``dataset.toml`` says, and whether there is one."""
+
+    name: str | None = None
+    described: bool = False
+    original: RebuiltFrom | None = None
+
+
+@dataclass(frozen=True)
 class Listing:
     """The files of one role, in natural order of their names.
 
     Attributes:
         classes: outputs of the network; empty where nothing is labelled.
-        name: what ``dataset.toml`` calls the set, None without one.
-        described: a ``dataset.toml`` lies in the folder, so the set is not the official one.
+        about: what a ``dataset.toml`` says; with one the set is not the official one.
     """
 
     train: tuple[Item, ...]
     val: tuple[Item, ...]
     classes: tuple[str, ...]
     palette: Palette | None = None
-    name: str | None = None
-    described: bool = False
+    about: Described = Described()
 
 
 class Reader(Protocol):

@@ -21,12 +21,12 @@ def list_files(source: Path, report: Report = refuse) -> Listing:
             disagree in, of a bad ``dataset.toml``.
     """
     folder = source / "p1_data" / "mini"
-    name, described = described_name(report, folder, folder.parent)
+    about = described_name(report, folder, folder.parent)
     if not os.path.lexists(folder / "train.csv"):  # a link to nothing is there, and refused when it is read
         files = list_unlabelled(folder / "train", report)
         items = tuple(Item(composed(path.stem), path) for path in files)
-        return Listing(items, (), (), name=name, described=described)
+        return Listing(items, (), (), about=about)
     train, val, classes = label_items(
         list_labelled(folder / "train.csv", folder / "train", report), [], report
     )
-    return Listing(train, val, classes, name=name, described=described)
+    return Listing(train, val, classes, about=about)

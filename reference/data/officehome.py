@@ -20,10 +20,10 @@ def list_files(source: Path, report: Report = refuse) -> Listing:
             only in validation, of a bad ``dataset.toml``.
     """
     folder = source / "p1_data" / "office"
+    about = described_name(report, folder, folder.parent)
     train, val, classes = label_items(
         list_labelled(folder / "train.csv", folder / "train", report),
         list_labelled(folder / "val.csv", folder / "val", report),
         report,
     )
-    name, described = described_name(report, folder, folder.parent)
-    return Listing(train, val, classes, name=name, described=described)
+    return Listing(train, val, classes, about=about)
