@@ -1,7 +1,7 @@
 """Would the suites notice? Faults that an expert might plant, one at a time, in a copy of the code.
 
-``faults.toml`` lists them: one change of a few characters, why it is wrong, and the suites of which one has to turn
-red. A fault that no suite notices asks for an assertion.
+``faults.toml`` lists them: one change of a few characters, why it is wrong, and the suites that may notice.
+A fault that no suite notices asks for an assertion.
 """
 
 from __future__ import annotations
