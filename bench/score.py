@@ -104,7 +104,7 @@ def lines(score: Score) -> list[str]:
 
 
 def notes(score: Score) -> list[str]:
-    """Return the files read and left out, the classes, and those that make a score undefined or 0, in lines."""
+    """Return in lines the files read and left out, the classes, and those with an undefined or zero score."""
     missing_names = []
     for role, part in zip(("predictions", "truth"), score.read, strict=False):
         names = [path.name for path in part.masks.values()]
