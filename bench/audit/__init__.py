@@ -12,12 +12,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bench.audit import counting, figures, network_findings, ordering_findings, statements
-from bench.audit.finding import FLAGS, STRENGTHS, VERDICTS, Finding
+from bench.audit.finding import FLAGS, STRENGTHS, VERDICTS, Finding, in_order_of_strength, not_checked
 from bench.audit.text import page, paragraph, rows
 from bench.claims.claim import Ledger
 from bench.claims.data_facts import load_data_facts
 
-__all__ = ["FLAGS", "STRENGTHS", "VERDICTS", "Finding", "audit", "flags", "page", "paragraph", "rows"]
+__all__ = [
+    "FLAGS",
+    "STRENGTHS",
+    "VERDICTS",
+    "Finding",
+    "audit",
+    "flags",
+    "in_order_of_strength",
+    "page",
+    "paragraph",
+    "rows",
+]
+
+NAMED = 20
+"""Figures without a check that are named one by one."""
 
 
 def audit(ledgers: Iterable[Ledger]) -> list[Finding]:
@@ -36,8 +50,22 @@ def audit(ledgers: Iterable[Ledger]) -> list[Finding]:
             *statements.check(ledger),
             *network_findings.check(ledger),
         ]
-        found += [*own, *statements.conflicts(ledger, own)]
+        own += statements.conflicts(ledger, own)
+        found += [*own, *_unused(ledger, own)]
     return [*found, *ordering_findings.across(known)]
+
+
+def _unused(ledger: Ledger, findings: Iterable[Finding]) -> list[Finding]:
+    """One line on the figures that no check used, by name; none where every one was used."""
+    used = {claim for found in findings if found.verdict != "not checked" for claim in found.claims}
+    unused = [claim for claim in ledger.of_kind("number") if claim.id not in used]
+    if not unused:
+        return []
+    named = ", ".join(claim.id for claim in unused[:NAMED])
+    more = f" and {len(unused) - NAMED:,} more" if len(unused) > NAMED else ""
+    total = len(ledger.of_kind("number"))
+    sentence = f"{len(unused):,} of {total:,} figures stand in no check: {named}{more}"
+    return [not_checked(unused, "figures", sentence)]
 
 
 def flags(findings: Iterable[Finding]) -> dict[str, tuple[str, ...]]:

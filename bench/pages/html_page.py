@@ -158,11 +158,16 @@ class Report:
                 sure = ", ".join(
                     f"{own[strength]} {strength}" for strength in audit.STRENGTHS if own[strength]
                 )
-                said.append(f"{own.total()} {words} ({sure})")
+                said.append(f"{own.total()} {words}{f' ({sure})' if sure else ''}")
         return f"Findings: {'; '.join(said)}."
 
 
-_TALLY = {"against": "against its claims", "note": "to weigh the rest by", "holds": "checked and in order"}
+_TALLY = {
+    "against": "against its claims",
+    "note": "to weigh the rest by",
+    "holds": "checked and in order",
+    "not checked": "not checked",
+}
 
 
 def _report(ledger: Ledger, rows: Sequence[Row], findings: Sequence[Finding]) -> Report:
@@ -172,7 +177,6 @@ def _report(ledger: Ledger, rows: Sequence[Row], findings: Sequence[Finding]) ->
         heading: tuple(row for row in own if row.claim.kind == kind)
         for kind, heading in wording.HEADINGS.items()
     }
-    order = list(audit.STRENGTHS)
     of_it = [found for found in findings if found.reports == (ledger.report,)]
     return Report(
         ledger=ledger,
@@ -183,7 +187,7 @@ def _report(ledger: Ledger, rows: Sequence[Row], findings: Sequence[Finding]) ->
         verdict=tuple(summary.sentences(ledger, own, findings)),
         results=tuple(layout(own)) if layout else (),
         kinds={heading: of_kind for heading, of_kind in by_kind.items() if of_kind},
-        findings=tuple(sorted(of_it, key=lambda found: order.index(found.strength))),
+        findings=tuple(audit.in_order_of_strength(of_it)),
         audited=audit.paragraph(ledger, findings),
     )
 
