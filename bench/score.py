@@ -105,27 +105,29 @@ def lines(score: Score) -> list[str]:
 
 def notes(score: Score) -> list[str]:
     """Files read and left out, the classes by name, and the classes that make a score undefined or 0."""
-    found = []
+    missing_names = []
     for role, part in zip(("predictions", "truth"), score.read, strict=False):
         names = [path.name for path in part.masks.values()]
-        found.append(f"{role}: {len(names):,} masks of {shown(part.folder)}: {_listed(names)}")
+        missing_names.append(f"{role}: {len(names):,} masks of {shown(part.folder)}: {_listed(names)}")
         if part.skipped:
-            found.append(
+            missing_names.append(
                 f"{role}: skipped {len(part.skipped):,} that are no masks (NAME_mask.png, NAME.png): "
                 f"{_listed(part.skipped)}"
             )
     classes = ", ".join(f"#{index} {name}" for index, name in enumerate(score.classes))
     palette = "the official palette" if score.palette_of is None else shown(score.palette_of)
-    found.append(f"classes ({palette}): {classes}; not averaged: #{len(score.classes)} unknown")
+    missing_names.append(f"classes ({palette}): {classes}; not averaged: #{len(score.classes)} unknown")
     predicted, true = score.confusion.sum(axis=0), score.confusion.sum(axis=1)
     for index, name in enumerate(score.classes):
         if not predicted[index] and not true[index]:
-            found.append(f"class #{index} {name} is in no mask: its IoU and the mean are undefined (nan)")
+            missing_names.append(
+                f"class #{index} {name} is in no mask: its IoU and the mean are undefined (nan)"
+            )
         elif not true[index]:
-            found.append(f"class #{index} {name} is in no true mask, but predicted: its IoU is 0")
+            missing_names.append(f"class #{index} {name} is in no true mask, but predicted: its IoU is 0")
         elif not predicted[index]:
-            found.append(f"class #{index} {name} is in no predicted mask: its IoU is 0")
-    return found
+            missing_names.append(f"class #{index} {name} is in no predicted mask: its IoU is 0")
+    return missing_names
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -170,9 +170,9 @@ def topk_accuracy(prediction: Tensor, labels: Tensor, *, k: int = 1) -> tuple[in
         _check_labels("prediction", prediction, None)
         return int((prediction == labels).sum()), labels.numel()
     column = labels.long()[:, None]
-    own = prediction.gather(1, column)  # (N, 1)
+    own_score = prediction.gather(1, column)  # (N, 1)
     before = torch.arange(prediction.shape[1], device=column.device) < column  # (N, C): a lower index
-    ahead = (prediction > own) | ((prediction == own) & before)
+    ahead = (prediction > own_score) | ((prediction == own_score) & before)
     return int((ahead.sum(dim=1) < k).sum()), labels.numel()
 
 

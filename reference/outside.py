@@ -65,7 +65,7 @@ def build(model: str, *, num_classes: int, width: int, **args: int | float | boo
     try:
         network = builder(**given)
     except Exception as error:
-        raise InputError(f"model {model!r}: cannot be built: {said(error)}") from error
+        raise InputError(f"model {model!r}: cannot be built: {message_of(error)}") from error
     if not isinstance(network, nn.Module):
         raise InputError(f"model {model!r}: returned {type(network).__name__}, expected a torch.nn.Module")
     return network
@@ -80,16 +80,16 @@ def find(model: str) -> Callable[..., Any]:
     _check_path(model)
     module, _, names = model.partition(":")
     try:
-        found: Any = importlib.import_module(module)
+        attribute: Any = importlib.import_module(module)
     except Exception as error:
-        raise InputError(f"model {model!r}: cannot import {module!r}: {said(error)}") from error
+        raise InputError(f"model {model!r}: cannot import {module!r}: {message_of(error)}") from error
     for name in names.split("."):
-        if not hasattr(found, name):
+        if not hasattr(attribute, name):
             raise InputError(f"model {model!r}: {module!r} has no {names!r}; check the name after the colon")
-        found = getattr(found, name)
-    if not callable(found):
-        raise InputError(f"model {model!r}: is {type(found).__name__}, expected something to call")
-    checked: Callable[..., Any] = found
+        attribute = getattr(attribute, name)
+    if not callable(attribute):
+        raise InputError(f"model {model!r}: is {type(attribute).__name__}, expected something to call")
+    checked: Callable[..., Any] = attribute
     return checked
 
 
@@ -124,6 +124,6 @@ def source_hash(model: str) -> str:
     return digest.hexdigest()
 
 
-def said(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     """An exception of somebody else's code on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())

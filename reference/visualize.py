@@ -163,11 +163,11 @@ def overlay(
     painted = _scaled(image, side, smooth=True).astype(np.float64)
     hues = np.arange(len(masks)) * 0.618034 % 1  # steps of the golden ratio: neighbours in order differ most
     colours = hsv_to_rgb(np.stack([hues, np.full(len(masks), 0.85), np.ones(len(masks))], axis=-1)) * 255
-    for at in sorted(range(len(masks)), key=lambda i: -int(masks[i].sum())):
-        tile = _scaled(masks[at].astype(np.uint8), side, smooth=False).astype(bool)
+    for mask_index in sorted(range(len(masks)), key=lambda i: -int(masks[i].sum())):
+        tile = _scaled(masks[mask_index].astype(np.uint8), side, smooth=False).astype(bool)
         inner = _inside(_inside(tile))
-        painted[inner] = 0.5 * painted[inner] + 0.5 * colours[at]
-        painted[tile & ~inner] = colours[at] * 0.6
+        painted[inner] = 0.5 * painted[inner] + 0.5 * colours[mask_index]
+        painted[tile & ~inner] = colours[mask_index] * 0.6
     sheet = np.full((height, WIDTH, 3), 255, dtype=np.uint8)
     for column, tile in enumerate((_scaled(image, side, smooth=True), painted.round().astype(np.uint8))):
         x = _GAP + column * (side + _GAP)
@@ -301,7 +301,7 @@ def class_iou_curves(
         selected: epoch (from 1) that the reported figure is taken from; drawn as a dotted line.
     """
     epochs = np.arange(1, len(mean) + 1)
-    at = (selected or len(mean)) - 1
+    selected_index = (selected or len(mean)) - 1
     with _defaults():
         figure = Figure(figsize=(WIDTH / _DPI, 6.2), dpi=_DPI)
         figure.suptitle(_wrapped(title), fontsize=16, weight="bold")
@@ -320,7 +320,7 @@ def class_iou_curves(
         ranked = sorted(named, key=lambda name: (named[name][-1] == named[name][-1], named[name][-1]))
         ends = [float(np.nan_to_num(named[name][-1])) / top for name in ranked]
         for name, end, place in zip(ranked, ends, _apart(ends, 0.065), strict=True):
-            value = named[name][at]
+            value = named[name][selected_index]
             colour = _COLOURS[list(values).index(name) % len(_COLOURS)] if name in values else "black"
             axes.annotate(
                 f"{name} {'absent' if value != value else f'{value:.3f}'}",
@@ -341,7 +341,9 @@ def class_iou_curves(
                     "shrinkB": 0,
                 },
             )
-        when = f"epoch {at + 1}, selected" if selected is not None else f"epoch {at + 1}"
+        when = (
+            f"epoch {selected_index + 1}, selected" if selected is not None else f"epoch {selected_index + 1}"
+        )
         axes.text(1.05, 1.03, f"IoU at {when}", transform=axes.transAxes, fontsize=13, color=GREY)
         axes.set_xlabel("epoch", fontsize=17)
         axes.set_ylabel("IoU on val", fontsize=17)
@@ -428,8 +430,8 @@ def roofline(
             axes.plot(
                 (left, ridge, right), (left * bandwidth, peak, peak), line, color=colour, lw=2.2, label=dtype
             )
-            at = [(x, y) for x, y, kind in points.values() if kind == dtype]
-            axes.plot(*zip(*at, strict=True), marker, color=colour, markeredgecolor="black", ms=8)
+            points_of_kind = [(x, y) for x, y, kind in points.values() if kind == dtype]
+            axes.plot(*zip(*points_of_kind, strict=True), marker, color=colour, markeredgecolor="black", ms=8)
         ranked = sorted(points.items(), key=lambda item: item[1][1])
         fractions = [np.log(y / low) / np.log(high / low) for _, (_, y, _) in ranked]
         for (name, (x, y, _)), place in zip(ranked, _apart(fractions, 0.26 / (height - 1.4)), strict=True):

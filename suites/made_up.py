@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,42 +19,52 @@ from reference.data.dataset import OFFICIAL_PALETTE
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Recipe
 
+IMAGES = {"classification50": 2500, "landcover": 257, "officehome": 406, "miniimagenet": 400}
+"""Validation images of the reports' official data."""
 
-def put(
-    out: Path,
+
+def a_run(
     slug: str,
     value: float | None,
     *,
     seed: int = 0,
-    tier: str = "smoke",
-    source: str = "synthetic",
+    tier: str = "full",
+    source: str = "official",
     name: str = "",
+    n: int | None = None,
+    ious: Sequence[float | None] = (),
+    epoch: int = 9,
+    majority: float = 0.05,
     attempt: int = 1,
     status: str = "ok",
-    classes: Sequence[str] = (*OFFICIAL_PALETTE.classes, "unknown"),
-    figures: list[dict[str, str]] | None = None,
+    numerics: Mapping[str, Any] | None = None,
+    classes: Sequence[str] | None = None,
+    options: Callable[[Recipe], Recipe] = lambda recipe: recipe,
     **changes: Any,
 ) -> Record:
-    """Write a record with its per-image results into ``out``, of a segmentation with a file as its picture.
+    """A record of a recipe as it is now; ``value`` is its figure at the selected epoch.
 
     Args:
         name: of the data, if it is not the usual one of its source.
-        figures: pictures that the test has drawn itself.
+        n: validation images; by default the official number, or 16 of other data.
+        ious: one IoU a class.
+        options: changes the recipe as a user's options would, which makes deviations.
+        changes: fields of the record that are to be other than made up here.
     """
-    recipe, deviations = tiers.apply(RECIPES[slug], tier)
-    segment, n = recipe.task == "segment", 20
-    metric, ok = "miou" if segment else "top1", status == "ok"
-    counts = (None, None) if segment or value is None else (round(value * n), n)
-    scores = {metric: dict(zip(("value", "numerator", "denominator"), (value, *counts), strict=True))}
-    for index in range(6 if segment else 0):
-        scores[f"iou_{index}"] = {"value": value, "numerator": 1, "denominator": 2}
-    entry = {"epoch": 4, "loss": 0.5, "majority": 0.1, "primary": metric, "metrics": scores}
-    identity = f"{slug} {tier} {source} {seed} {name}"
-    run_id = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    if figures is None:
-        figures = [_picture(out, slug, f"{run_id}-{attempt}")] if ok and segment else []
+    scaled, deviations = tiers.apply(RECIPES[slug], tier)
+    recipe = options(scaled)
+    deviations += tiers.deviations(scaled, recipe, "asked for")
+    segment, ok = recipe.task == "segment", status == "ok"
+    n = n or (IMAGES[recipe.data] if source == "official" else 16)
+    primary = "miou" if segment else "top1"
+    hits = None if segment or value is None else round(value * n)
+    scores = {primary: {"value": value, "numerator": hits, "denominator": None if hits is None else n}}
+    scores |= {f"iou_{i}": {"value": iou, "numerator": 1, "denominator": 2} for i, iou in enumerate(ious)}
+    entry = {"epoch": epoch, "loss": 0.5, "majority": majority, "primary": primary, "metrics": scores}
+    names = [*OFFICIAL_PALETTE.classes, "unknown"] if segment else [f"c{i}" for i in range(50)]
+    identity = f"{slug} {tier} {source} {name} {seed} {deviations} {numerics}"
     record = Record(
-        run_id=run_id,
+        run_id=hashlib.sha256(identity.encode()).hexdigest()[:16],
         attempt=attempt,
         slug=slug,
         claims=(slug,),
@@ -63,17 +73,18 @@ def put(
         reason="" if ok else "loss is nan | in epoch 3",
         seed=seed,
         recipe=json.loads(records.canonical(dataclasses.asdict(recipe))),
-        recipe_hash="",
+        recipe_hash="f" * 64,
         assumptions=[dataclasses.asdict(a) for a in recipe.assumptions],
         deviations=[dataclasses.asdict(d) for d in deviations],
-        numerics={"device": "cpu", "dtype": "float32", "channels_last": False, "compiled": False},
+        numerics={"device": "cpu", "dtype": "float32", "channels_last": False, "compiled": False}
+        | dict(numerics or {}),
         data={
             "role": recipe.data,
             "source": source,
-            "name": name or ("dubai" if source == "stand-in" else source),
+            "name": name or source,
             "manifest": f"{source} {name} {recipe.data} {recipe.image_size}",
-            "classes": list(classes) if segment else [f"c{i}" for i in range(10)],
-            "scored": list(range(6)),
+            "classes": list(classes or names),
+            "scored": list(range(6 if segment else 50)),
             "train": 64,
             "val": n,
             "unique_val": n,
@@ -88,29 +99,71 @@ def put(
         },
         metrics={"best": entry, "final": entry} if ok else {},
         confusion=[],
-        curves={},
-        weights_hash=hashlib.sha256(f"{run_id} {attempt}".encode()).hexdigest(),
+        curves={"train_loss": [1.0, 0.5], f"val_{primary}": [0.1, value or 0.0]} if ok else {},
+        weights_hash=hashlib.sha256(f"{identity} {attempt} {value}".encode()).hexdigest(),
         parameters=1_234_567,
         throughput={"samples_per_second": 321.5},
         peak_memory=1,
         wall_seconds=1.0,
         device_seconds=0.0,
         segments=[],
-        figures=figures,
+        figures=[],
         notes=[],
         started="2031-05-06T07:08:09+00:00",
     )
-    record = replace(record, **changes)
-    path = records.path_of(out, record)
+    return replace(record, **changes)
+
+
+def write(folder: Path, record: Record) -> Path:
+    """Write a record where a run would; returns its file."""
+    path = records.path_of(folder, record)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(records.dumps(record), encoding="utf-8")
-    if ok:
-        rng = np.random.default_rng(seed)
+    return path
+
+
+def put(
+    out: Path,
+    slug: str,
+    value: float | None,
+    *,
+    tier: str = "smoke",
+    source: str = "synthetic",
+    name: str = "",
+    figures: list[dict[str, str]] | None = None,
+    **changes: Any,
+) -> Record:
+    """Write a record of 20 images and their results into ``out``; a segmentation's has a file as its picture.
+
+    Args:
+        figures: pictures that the test has drawn itself.
+        changes: as of ``a_run``.
+    """
+    segment = RECIPES[slug].task == "segment"
+    common: dict[str, Any] = {
+        "n": 20,
+        "name": name or ("dubai" if source == "stand-in" else source),
+        "ious": [value] * (6 if segment else 0),
+        "classes": None if segment else [f"c{i}" for i in range(10)],
+        "epoch": 4,
+        "majority": 0.1,
+        "curves": {},
+    }
+    record = a_run(slug, value, tier=tier, source=source, **(common | changes))
+    if figures is None and record.status == "ok" and segment:
+        figures = [_picture(out, slug, record.name)]
+    record = replace(record, figures=figures or [])
+    path = write(out, record)
+    if record.status == "ok":
+        rng = np.random.default_rng(record.seed)
         # right on most pixels, but where the figure is no better than guessing
         right = 60 * np.eye(7, dtype=np.int64) if value is not None and value > 0.15 else 0
-        per_image = rng.integers(1, 9, (n, 7, 7)) + right if segment else np.arange(n)
+        per_image = rng.integers(1, 9, (20, 7, 7)) + right if segment else np.arange(20)
         np.savez_compressed(
-            path.with_suffix(".npz"), per_image=per_image, targets=np.arange(0), ids=np.arange(n).astype(str)
+            path.with_suffix(".npz"),
+            per_image=per_image,
+            targets=np.arange(0),
+            ids=np.arange(20).astype(str),
         )
     return record
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from bench.audit import counting, figures, network_findings, ordering_findings, statements
 from bench.audit.finding import FLAGS, STRENGTHS, VERDICTS, Finding, in_order_of_strength, not_checked
-from bench.audit.text import page, paragraph, rows
+from bench.audit.text import audit_page, finding_rows, paragraph
 from bench.claims.claim import Ledger
 from bench.claims.data_facts import load_data_facts
 
@@ -23,11 +23,11 @@ __all__ = [
     "VERDICTS",
     "Finding",
     "audit",
+    "audit_page",
+    "finding_rows",
     "flags",
     "in_order_of_strength",
-    "page",
     "paragraph",
-    "rows",
 ]
 
 NAMED = 20
@@ -39,25 +39,25 @@ def audit(ledgers: Iterable[Ledger]) -> list[Finding]:
 
     Conflicts with a report that is not among them are left out.
     """
-    known = tuple(ledgers)
+    all_ledgers = tuple(ledgers)
     facts = load_data_facts()
-    found: list[Finding] = []
-    for ledger in known:
-        own = [
-            *counting.check(ledger, facts),
-            *figures.check(ledger, facts),
-            *ordering_findings.check(ledger),
-            *statements.check(ledger),
-            *network_findings.check(ledger),
+    all_findings: list[Finding] = []
+    for ledger in all_ledgers:
+        report_findings = [
+            *counting.check_counts(ledger, facts),
+            *figures.check_figures(ledger, facts),
+            *ordering_findings.check_orderings(ledger),
+            *statements.check_statements(ledger),
+            *network_findings.check_networks(ledger),
         ]
-        own += statements.conflicts(ledger, own)
-        found += [*own, *_unused(ledger, own)]
-    return [*found, *ordering_findings.across(known)]
+        report_findings += statements.conflicts(ledger, report_findings)
+        all_findings += [*report_findings, *_unused(ledger, report_findings)]
+    return [*all_findings, *ordering_findings.across(all_ledgers)]
 
 
 def _unused(ledger: Ledger, findings: Iterable[Finding]) -> list[Finding]:
     """One line on the figures that no check used, by name; none where every one was used."""
-    used = {claim for found in findings if found.verdict != "not checked" for claim in found.claims}
+    used = {claim for finding in findings if finding.verdict != "not checked" for claim in finding.claims}
     unused = [claim for claim in ledger.of_kind("number") if claim.id not in used]
     if not unused:
         return []
@@ -71,8 +71,8 @@ def _unused(ledger: Ledger, findings: Iterable[Finding]) -> list[Finding]:
 def flags(findings: Iterable[Finding]) -> dict[str, tuple[str, ...]]:
     """By claim id, the flags that certain and strong findings put beside it, in the order of ``FLAGS``."""
     marked: dict[str, set[str]] = {}
-    for found in findings:
-        if found.flag and found.strength != "weak":
-            for claim in found.flagged:
-                marked.setdefault(claim, set()).add(found.flag)
+    for one in findings:
+        if one.flag and one.strength != "weak":
+            for claim in one.flagged:
+                marked.setdefault(claim, set()).add(one.flag)
     return {claim: tuple(flag for flag in FLAGS if flag in marked[claim]) for claim in sorted(marked)}

@@ -42,7 +42,7 @@ def _dice(iou: Fraction) -> Fraction:
 class Bound(NamedTuple):
     """``smaller`` is at most ``of(larger)``, or ``of(smaller)`` at most ``larger``; ``of`` grows on 0…1."""
 
-    said: str
+    sentence: str
     smaller: str
     larger: str
     below: Callable[[Fraction], Fraction] = _same

@@ -17,7 +17,7 @@ MUCH = 0.05
 """A reading that more than one arbitrary value in twenty would fit is weak evidence."""
 
 
-def check(ledger: Ledger, facts: DataFacts) -> Iterator[Finding]:
+def check_counts(ledger: Ledger, facts: DataFacts) -> Iterator[Finding]:
     """GRIM for every accuracy that claims to be exact; together those that share their number of images."""
     groups: dict[tuple[int, str], list[Claim]] = defaultdict(list)
     for claim in numbers(ledger):
@@ -59,14 +59,14 @@ def is_excused(ledger: Ledger, claim: Claim, claims: Sequence[Claim], n: int) ->
 
 def _batch_of(ledger: Ledger, claim: Claim, n: int) -> int | None:
     """The stated batch size; None where none is, 0 where it makes no batches of n images."""
-    said = stated(ledger, claim.recipe, "batch_size")
-    sizes = whole_numbers(said[0]) if said else []
-    if said is None or not sizes:
+    stated_batch = stated(ledger, claim.recipe, "batch_size")
+    sizes = whole_numbers(stated_batch[0]) if stated_batch else []
+    if stated_batch is None or not sizes:
         return None
     return sizes[0] if 1 < sizes[0] < n else 0
 
 
-def _counts(claim: Claim, n: int) -> grim.Counts | None:
+def _counts(claim: Claim, n: int) -> grim.ImageCounts | None:
     assert claim.value is not None
     return grim.counts(claim.value, n, percent=claim.unit == "percent")
 
@@ -77,17 +77,18 @@ def _share(claims: Sequence[Claim], n: int) -> float:
 
 def _whole(claims: Sequence[Claim], n: int) -> Iterator[Finding]:
     """What passes: to the last digit of a float, and within the printed digits."""
-    found = {claim: counts for claim in claims if (counts := _counts(claim, n)) is not None}
-    exact = [claim for claim, counts in found.items() if counts.exact]
-    within = [claim for claim in found if claim not in exact]
+    counts_by_claim = {claim: counts for claim in claims if (counts := _counts(claim, n)) is not None}
+    exact = [claim for claim, counts in counts_by_claim.items() if counts.exact]
+    within = [claim for claim in counts_by_claim if claim not in exact]
     if exact:
-        reduced = [Fraction(found[claim].low, n).denominator for claim in exact]
+        reduced = [Fraction(counts_by_claim[claim].low, n).denominator for claim in exact]
         alone = math.lcm(*reduced) == n and n > 1
         one = len(exact) == 1
         yield finding(
             exact,
             "GRIM",
-            f"{listed(map(shown, exact))} {'is' if one else 'are'} {_of(found, exact)} of {n:,} to the last"
+            f"{listed(map(shown, exact))} {'is' if one else 'are'} {_of(counts_by_claim, exact)}"
+            f" of {n:,} to the last"
             f" digit{f', so that n = {n:,} follows from the report itself, or a multiple' if alone else ''}",
             verdict="holds",
             strength="certain",
@@ -100,7 +101,8 @@ def _whole(claims: Sequence[Claim], n: int) -> Iterator[Finding]:
         yield finding(
             within,
             "GRIM",
-            f"{listed(map(shown, within))} {'is' if len(within) == 1 else 'are'} {_of(found, within)} of"
+            f"{listed(map(shown, within))} {'is' if len(within) == 1 else 'are'}"
+            f" {_of(counts_by_claim, within)} of"
             f" {n:,}, as {_arbitrary(share)} with as many digits would be",
             verdict="holds",
             strength="strong" if share <= MUCH else "weak",
@@ -134,8 +136,8 @@ def _one_way(claims: Sequence[Claim], n: int) -> Iterator[Finding]:
         )
 
 
-def _of(found: dict[Claim, grim.Counts], claims: Sequence[Claim]) -> str:
-    spans = [found[claim] for claim in claims]
+def _of(counts_by_claim: dict[Claim, grim.ImageCounts], claims: Sequence[Claim]) -> str:
+    spans = [counts_by_claim[claim] for claim in claims]
     return listed(f"{s.low:,}" if s.low == s.high else f"{s.low:,} to {s.high:,}" for s in spans)
 
 
@@ -174,13 +176,13 @@ def _without_n(ledger: Ledger, claim: Claim, facts: DataFacts) -> Iterator[Findi
     if not sizes:
         return
     fits = {name: counts for name, n in sizes.items() if (counts := _counts(claim, n)) is not None}
-    said = listed(f"{sizes[name]:,} ({name})" for name in (fits or sizes))
+    sizes_text = listed(f"{sizes[name]:,} ({name})" for name in (fits or sizes))
     if fits:
         share = max(_share([claim], sizes[name]) for name in fits)
         yield finding(
             [claim],
             "GRIM",
-            f"{shown(claim)} can be a whole number of {said} images, as {_arbitrary(share)}"
+            f"{shown(claim)} can be a whole number of {sizes_text} images, as {_arbitrary(share)}"
             " could; the report does not say of which",
             verdict="holds",
             strength="weak",
@@ -191,7 +193,8 @@ def _without_n(ledger: Ledger, claim: Claim, facts: DataFacts) -> Iterator[Findi
         yield finding(
             [claim],
             "GRIM",
-            f"{shown(claim)} is no whole number of {said} images, the sizes of the set; the report does not"
+            f"{shown(claim)} is no whole number of {sizes_text}"
+            f" images, the sizes of the set; the report does not"
             " say which images it is measured on",
             strength="weak",
             printed=shown(claim),
@@ -210,13 +213,13 @@ def _as_batch_means(
     by_batch: dict[int | None, list[Claim]] = defaultdict(list)
     sources: dict[int, Claim] = {}
     for claim in claims:
-        said = stated(ledger, claim.recipe, "batch_size")
-        sizes = whole_numbers(said[0]) if said else []
-        if said is None or not sizes:
+        stated_batch = stated(ledger, claim.recipe, "batch_size")
+        sizes = whole_numbers(stated_batch[0]) if stated_batch else []
+        if stated_batch is None or not sizes:
             by_batch[None].append(claim)
         elif 1 < sizes[0] < n:  # else there is one batch, or one image in each
             by_batch[sizes[0]].append(claim)
-            sources[sizes[0]] = said[1]
+            sources[sizes[0]] = stated_batch[1]
     for batch, group in by_batch.items():
         if not any(claim in missed for claim in group):
             continue
@@ -262,7 +265,7 @@ class _Readings:
 def _at_stated(claims: Sequence[Claim], n: int, batch: int, source: Claim) -> Finding:
     readings = _Readings(claims, n, batch)
     explaining = readings.explaining()
-    said = "; ".join(
+    readings_text = "; ".join(
         f"{'the last one left out' if dropped else 'the last one smaller'} and"
         f" {'cut off' if cut else 'rounded'}, {_who(fit, claims)}"
         for cut, dropped in readings.ways
@@ -271,8 +274,11 @@ def _at_stated(claims: Sequence[Claim], n: int, batch: int, source: Claim) -> Fi
     start = f"read as {'a mean' if len(claims) == 1 else 'means'} over batches of {batch}, the stated size"
     if not explaining:
         strength = "strong"
-        end = "; no such reading fits all of them" if said else ""
-        said = said or f"{listed(map(shown, claims))} {'does' if len(claims) == 1 else 'do'} not fit either"
+        end = "; no such reading fits all of them" if readings_text else ""
+        readings_text = (
+            readings_text
+            or f"{listed(map(shown, claims))} {'does' if len(claims) == 1 else 'do'} not fit either"
+        )
     else:
         share = min(readings.share(*way) for way in explaining)
         # One of four readings was free to fit.
@@ -282,7 +288,7 @@ def _at_stated(claims: Sequence[Claim], n: int, batch: int, source: Claim) -> Fi
     return finding(
         [*claims, source],
         "batch means",
-        f"{start}: {said}{end}",
+        f"{start}: {readings_text}{end}",
         verdict="note",
         strength=strength,
         printed=listed(map(shown, claims)),
@@ -333,5 +339,5 @@ def _arbitrary(share: float) -> str:
     """A share of values in words."""
     if share >= 0.95:
         return "nearly all arbitrary values"
-    said = "fewer than 0.1" if share < 0.001 else f"about {100 * share:.{1 if share < 0.01 else 0}f}"
-    return f"{said} % of arbitrary values"
+    share_text = "fewer than 0.1" if share < 0.001 else f"about {100 * share:.{1 if share < 0.01 else 0}f}"
+    return f"{share_text} % of arbitrary values"

@@ -25,7 +25,7 @@ ABLATION = "ablation-"
 """Recipes that test one change, by the first word of their slug."""
 
 
-def check(ledger: Ledger, facts: DataFacts) -> Iterator[Finding]:
+def check_figures(ledger: Ledger, facts: DataFacts) -> Iterator[Finding]:
     """All checks of figures against figures."""
     for group in _evaluations(ledger):
         for metric, entry in METRICS.items():
@@ -112,14 +112,15 @@ def _class_mean(group: Sequence[Claim], metric: str, known: KnownData) -> Iterat
     scale = 100 if mean.unit == "percent" else 1
     if len(used) == len(cover):
         expected = f"{scale * sum(map(value, used)) / len(used):.{mean.decimals}f}"
-        said = f"the {len(used)} {title} average {expected}"
+        sentence = f"the {len(used)} {title} average {expected}"
     else:
         expected = " to ".join(f"{scale * float(end):.3g}" for end in _spans(classes, cover)[0])
-        said = f"{len(used)} of {len(cover)} {title} leave a mean of {expected}"
+        sentence = f"{len(used)} of {len(cover)} {title} leave a mean of {expected}"
     yield finding(
         [mean, *used],
         "class mean",
-        f"{said}, {'within' if fitting else 'and no'} rounding {'' if fitting else 'makes that '}the printed"
+        f"{sentence}, {'within' if fitting else 'and no'} rounding {'' if fitting else 'makes that '}"
+        f"the printed"
         f" {shown(mean)}",
         verdict="holds" if fitting else "against",
         strength=_sureness(set(classes), known),
@@ -182,16 +183,20 @@ def _bounds(group: Sequence[Claim]) -> Iterator[Finding]:
             continue
         smaller, larger = by_metric[bound.smaller], by_metric[bound.larger]
         is_broken = bound in broken
-        end = f"break {bound.said}, which holds for every prediction" if is_broken else f"keep {bound.said}"
+        end = (
+            f"break {bound.sentence}, which holds for every prediction"
+            if is_broken
+            else f"keep {bound.sentence}"
+        )
         yield finding(
             [smaller, larger],
             "bounds",
             f"{shown(smaller)} ({smaller.id}) and {shown(larger)} ({larger.id}) {end}",
-            brief="" if is_broken else f"{bound.said} ({smaller.id}, {larger.id})",
+            brief="" if is_broken else f"{bound.sentence} ({smaller.id}, {larger.id})",
             verdict="against" if is_broken else "holds",
             strength="certain" if is_broken else "weak",
             printed=f"{shown(smaller)}, {shown(larger)}",
-            expected=bound.said,
+            expected=bound.sentence,
             flag="inconsistent" if is_broken else "",
         )
 
@@ -289,20 +294,21 @@ def _differences(ledger: Ledger) -> Iterator[Finding]:
             quoted.meets(gap) or quoted.meets(_relative(claim, gap, worse)) for quoted in _quoted(claim)
         )
         points = value(better) - value(worse)
-        said = f"{points:.4f}"
+        points_text = f"{points:.4f}"
         if claim.unit == "percent":
             relative = f", {100 * points / value(worse):.1f} % relative" if value(worse) else ""
-            said = f"{100 * points:.2f} points{relative}"
+            points_text = f"{100 * points:.2f} points{relative}"
         quoted_for = f"{shown(claim)} is quoted for {better.id} over {worse.id}"
         yield finding(
             [claim, better, worse],
             "difference",
-            f"{quoted_for}, {'and' if kept else 'but'} {shown(better)} and {shown(worse)} differ by {said}",
+            f"{quoted_for}, {'and' if kept else 'but'} {shown(better)} and {shown(worse)} differ by"
+            f" {points_text}",
             brief=f"{shown(claim)} ({claim.id})" if kept else "",
             verdict="holds" if kept else "against",
             strength="weak" if claim.approx or kept else "certain",
             printed=shown(claim),
-            expected=said,
+            expected=points_text,
             flag="" if kept else "inconsistent",
             flagged=[claim],
         )
@@ -371,7 +377,7 @@ def _parts(ledger: Ledger) -> Iterator[Finding]:
         # Parts of the whole may exceed it by their rounding; what is left for others may not be nothing.
         if middle >= 0 or (left.high >= 0 and not others):
             continue
-        said = listed(
+        parts_text = listed(
             f"{'about ' if part.approx else ''}{gain:.4f} ({part.id})"
             for part, (gain, _) in zip(parts, gains, strict=True)
         )
@@ -380,7 +386,8 @@ def _parts(ledger: Ledger) -> Iterator[Finding]:
         yield finding(
             [*parts, best, base, *others],
             "parts of a gain",
-            f"of the whole gain of {whole_gain} ({best.id} over {base.id}) the report gives {said} to single"
+            f"of the whole gain of {whole_gain} ({best.id} over {base.id}) the report gives {parts_text}"
+            f" to single"
             f" changes; that leaves {signed(middle, 4)} ({signed(float(left.low), 4)} to"
             f" {signed(float(left.high), 4)} within rounding){rest}",
             strength="strong" if left.high < 0 else "weak",

@@ -60,13 +60,13 @@ class Finding:
     flagged: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, value, known in (
+        for name, value, valid in (
             ("strength", self.strength, {"": ""} if self.verdict == "not checked" else STRENGTHS),
             ("verdict", self.verdict, VERDICTS),
             ("flag", self.flag, {"": "", **FLAGS}),
         ):
-            if value not in known:
-                raise ValueError(f"no {name} {value!r}; valid are {', '.join(known)}")
+            if value not in valid:
+                raise ValueError(f"no {name} {value!r}; valid are {', '.join(valid)}")
 
 
 def finding(

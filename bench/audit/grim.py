@@ -42,7 +42,7 @@ MANY = 50_000
 _GOLDEN = 0.6180339887498949
 
 
-class Counts(NamedTuple):
+class ImageCounts(NamedTuple):
     """The k for which k/n can be printed so, from ``low`` to ``high``.
 
     ``exact``: every digit is that of the one quotient k/n as a float64 prints it.
@@ -59,7 +59,7 @@ def steps(value: str, *, percent: bool) -> tuple[int, int]:
     return int(whole + digits), 10 ** (len(digits) + (2 if percent else 0))
 
 
-def counts(value: str, n: int, *, percent: bool = False) -> Counts | None:
+def counts(value: str, n: int, *, percent: bool = False) -> ImageCounts | None:
     """The numbers of correct images, of n, that a printed accuracy can stand for; None if there is none.
 
     Args:
@@ -68,17 +68,17 @@ def counts(value: str, n: int, *, percent: bool = False) -> Counts | None:
     """
     if n < 1:
         raise ValueError(f"n is {n}; an accuracy has at least one image")
-    at, of = steps(value, percent=percent)
-    rounded = max(0, -(-n * (2 * at - 1) // (2 * of))), min(n, n * (2 * at + 1) // (2 * of))
-    cut = max(0, -(-n * at // of)), min(n, -(-n * (at + 1) // of) - 1)
+    step, of = steps(value, percent=percent)
+    rounded = max(0, -(-n * (2 * step - 1) // (2 * of))), min(n, n * (2 * step + 1) // (2 * of))
+    cut = max(0, -(-n * step // of)), min(n, -(-n * (step + 1) // of) - 1)
     ranges = [span for span in (rounded, cut) if span[0] <= span[1]]
     if not ranges:
         k = _held_by_a_float(value, n, percent)
         if k is None and of >= STEPS_AN_IMAGE * n:
             k = cut_by_floats(value, n, percent=percent)
-        return None if k is None else Counts(k, k, _is_quotient(value, k, n, percent))
+        return None if k is None else ImageCounts(k, k, _is_quotient(value, k, n, percent))
     low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
-    return Counts(low, high, low == high and _is_quotient(value, low, n, percent))
+    return ImageCounts(low, high, low == high and _is_quotient(value, low, n, percent))
 
 
 def batch_mean(value: str, n: int, batch: int, *, percent: bool = False, cut: bool = False) -> bool:
@@ -90,8 +90,8 @@ def batch_mean(value: str, n: int, batch: int, *, percent: bool = False, cut: bo
     full, rest = divmod(n, batch)
     if not full or not rest:
         return reached(value, n, percent=percent, cut=cut)
-    at, of = steps(value, percent=percent)
-    low, high = (2 * at, 2 * at + 2) if cut else (2 * at - 1, 2 * at + 1)
+    step, of = steps(value, percent=percent)
+    low, high = (2 * step, 2 * step + 2) if cut else (2 * step - 1, 2 * step + 1)
     # (a/batch + b/rest)/m in [low, high]/2of, times everything below the bars; a cut value excludes high.
     scale = batch * (full + 1) * rest
     bottom = 2 * of * rest
@@ -107,16 +107,16 @@ def batch_mean(value: str, n: int, batch: int, *, percent: bool = False, cut: bo
 
 def reached(value: str, n: int, *, percent: bool = False, cut: bool = False) -> bool:
     """Whether some k/n is printed so by one of the two ways alone."""
-    at, of = steps(value, percent=percent)
+    step, of = steps(value, percent=percent)
     if cut:
-        return max(0, -(-n * at // of)) <= min(n, -(-n * (at + 1) // of) - 1)
-    return max(0, -(-n * (2 * at - 1) // (2 * of))) <= min(n, n * (2 * at + 1) // (2 * of))
+        return max(0, -(-n * step // of)) <= min(n, -(-n * (step + 1) // of) - 1)
+    return max(0, -(-n * (2 * step - 1) // (2 * of))) <= min(n, n * (2 * step + 1) // (2 * of))
 
 
 def nearest(value: str, n: int, *, percent: bool = False) -> tuple[str, ...]:
     """The accuracies on n images next below and above, printed with as many digits."""
-    at, of = steps(value, percent=percent)
-    below = n * at // of
+    step, of = steps(value, percent=percent)
+    below = n * step // of
     digits = len(value.partition(".")[2])
     return tuple(_written((2 * k * of + n) // (2 * n), digits) for k in (below, below + 1) if 0 <= k <= n)
 
@@ -149,14 +149,14 @@ def share(accepts: Callable[[str], bool], digits: int, *, percent: bool = False)
     of: int = 10 ** (digits + (2 if percent else 0))
     if of < SAMPLES:
         chosen = range(of + 1)
-        return sum(accepts(_written(at, digits)) for at in chosen) / len(chosen)
+        return sum(accepts(_written(k, digits)) for k in chosen) / len(chosen)
     # Multiples of the golden ratio: even, and in step with no n, as a fixed stride might be.
     scattered = (int(of * (i * _GOLDEN % 1.0)) for i in range(1, SAMPLES + 1))
-    return sum(accepts(_written(at, digits)) for at in scattered) / SAMPLES
+    return sum(accepts(_written(k, digits)) for k in scattered) / SAMPLES
 
 
-def _written(at: int, digits: int) -> str:
-    whole, part = divmod(at, 10**digits)
+def _written(k: int, digits: int) -> str:
+    whole, part = divmod(k, 10**digits)
     return f"{whole}.{part:0{digits}d}" if digits else str(whole)
 
 
@@ -165,9 +165,9 @@ def cut_by_floats(value: str, n: int, *, percent: bool = False) -> int | None:
 
     55/2500 is 2.2 %, and ``int(55/2500 * 100 * 10**3) / 10**3`` is 2.199.
     """
-    at, of = steps(value, percent=percent)
+    step, of = steps(value, percent=percent)
     digits = len(value.partition(".")[2])
-    above, left = divmod((at + 1) * n, of)
+    above, left = divmod((step + 1) * n, of)
     if left or above > n:
         return None
     scale = 100.0 if percent else 1.0
@@ -179,14 +179,14 @@ def cut_by_floats(value: str, n: int, *, percent: bool = False) -> int | None:
         scale * share * ten,
         above * scale / n * ten,
     )
-    return above if any(math.floor(product) == at for product in products) else None
+    return above if any(math.floor(product) == step for product in products) else None
 
 
 def rounded_twice(value: str, n: int, *, percent: bool = False) -> bool:
     """Whether some k/n, rounded to one digit more and then to the printed ones, is printed so."""
-    at, of = steps(value, percent=percent)
+    step, of = steps(value, percent=percent)
     # x/of with x within 0.55 of the printed step: what the first rounding may have carried to its half
-    low, high = 20 * at - 11, 20 * at + 11
+    low, high = 20 * step - 11, 20 * step + 11
     return -(-n * low // (20 * of)) <= min(n, n * high // (20 * of))
 
 

@@ -39,7 +39,7 @@ _OPEN = {"(": ")", "[": "]", "{": "}"}
 _STRINGS = r"'''.*?'''|\"\"\".*?\"\"\"|'[^'\n]*'|\"[^\"\n]*\"|#[^\n]*"
 
 
-def check(ledger: Ledger) -> Iterator[Finding]:
+def check_networks(ledger: Ledger) -> Iterator[Finding]:
     """All checks of printed code and networks."""
     for claim in ledger.claims:
         if claim.illegible:
@@ -128,14 +128,14 @@ def _parses(code: str) -> bool:
 
 def _bracket(code: str) -> tuple[int, str] | None:
     """The one bracket without which the code parses, or the one that is missing at its end."""
-    at = unmatched_bracket(code)
-    if at is None:
+    position = unmatched_bracket(code)
+    if position is None:
         return None
-    if code[at] in _OPEN:
-        closed = code + "\n" + _OPEN[code[at]]
-        return (_line(code, at), f"its {code[at]!r} is never closed") if _parses(closed) else None
-    left_out = code[:at] + code[at + 1 :]
-    return (_line(code, at), f"one closing {code[at]!r} too many") if _parses(left_out) else None
+    if code[position] in _OPEN:
+        closed = code + "\n" + _OPEN[code[position]]
+        return (_line(code, position), f"its {code[position]!r} is never closed") if _parses(closed) else None
+    left_out = code[:position] + code[position + 1 :]
+    return (_line(code, position), f"one closing {code[position]!r} too many") if _parses(left_out) else None
 
 
 def unmatched_bracket(code: str) -> int | None:
@@ -157,19 +157,19 @@ def _line(code: str, position: int) -> int:
 def _other_stage(ledger: Ledger, claim: Claim) -> Iterator[Finding]:
     """Code of one stage (pre-training, say) that names the network of another."""
     stages = {stage for c in ledger.claims if (stage := _stage(c)) is not None}
-    own = _stage(claim)
+    own_stage = _stage(claim)
     assert claim.code is not None
-    if own is None:
+    if own_stage is None:
         return
     for name in dict.fromkeys(re.findall(r"[A-Za-z_]\w*", claim.code)):
-        for stage in sorted((stages - {own}) & set(name.lower().split("_"))):
+        for stage in sorted((stages - {own_stage}) & set(name.lower().split("_"))):
             yield finding(
                 [claim],
                 "name",
-                f"the code printed for {own} uses {name}, by its name the {stage} stage's",
+                f"the code printed for {own_stage} uses {name}, by its name the {stage} stage's",
                 strength="weak",
                 printed=name,
-                expected=f"a name of {own}",
+                expected=f"a name of {own_stage}",
                 flag="misnamed",
             )
 
@@ -185,11 +185,11 @@ def _stage(claim: Claim) -> str | None:
 
 def _facts(ledger: Ledger, claim: Claim) -> Iterator[Finding]:
     """What the report says of a network against what the network of that name has."""
-    known = NAMED_MODELS.get(claim.model or "", {})
+    named_facts = NAMED_MODELS.get(claim.model or "", {})
     for fact in claim.facts:
-        for quality, true in known.items():
-            said = _SAID_AS[quality].search(fact)
-            if said is None or _numbers(quality, said[1]) == true:
+        for quality, true in named_facts.items():
+            stated_fact = _SAID_AS[quality].search(fact)
+            if stated_fact is None or _numbers(quality, stated_fact[1]) == true:
                 continue
             naming = [c for c in ledger.of_kind("protocol") if _same_name(c.stated.get("model"), claim.model)]
             named = f", which {listed(c.id for c in naming)} names," if naming else ""
@@ -211,8 +211,8 @@ def _numbers(quality: str, text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", plain))
 
 
-def _same_name(said: str | None, model: str | None) -> bool:
-    return bool(said) and _letters(said) == _letters(model)
+def _same_name(stated_name: str | None, model: str | None) -> bool:
+    return bool(stated_name) and _letters(stated_name) == _letters(model)
 
 
 def _letters(name: str | None) -> str:
@@ -248,11 +248,11 @@ def _runs(claim: Claim, rows: Sequence[printed_layers.PrintedLayer]) -> Iterator
 
 def _repeats(claim: Claim, rows: Sequence[printed_layers.PrintedLayer]) -> Iterator[Finding]:
     """The same layer with weights at the same place twice; a place whose name is lost is none."""
-    where: dict[printed_layers.PrintedLayer, list[int]] = defaultdict(list)
+    lines_by_layer: dict[printed_layers.PrintedLayer, list[int]] = defaultdict(list)
     for row in rows:
         if LOST_NAME not in row.path.split(".") and printed_layers.channels(row)[0] is not None:
-            where[row].append(row.line)
-    twice = {row: lines for row, lines in where.items() if len(lines) > 1}
+            lines_by_layer[row].append(row.line)
+    twice = {row: lines for row, lines in lines_by_layer.items() if len(lines) > 1}
     if not twice:
         return
     row, lines = next(iter(twice.items()))

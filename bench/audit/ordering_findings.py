@@ -90,7 +90,7 @@ def _mcnemar(fewer: int, total: int) -> float:
     return min(1.0, float(Fraction(2 * tail, 2**total)))
 
 
-def check(ledger: Ledger) -> Iterator[Finding]:
+def check_orderings(ledger: Ledger) -> Iterator[Finding]:
     """Orderings of one report."""
     adjusted = _adjusted(ledger)
     for claim in ledger.of_kind("ordering"):
@@ -177,7 +177,7 @@ def _against_chance(
     if claim.tie:
         holds = all(abs(g.z) < Z for g in gaps.values())
         end = f"{'inside' if holds else 'beyond'} the noise of one split of {images} images"
-        strength, brief = ("weak" if holds else "strong"), _said(gaps)
+        strength, brief = ("weak" if holds else "strong"), _gap_list(gaps)
         verdict, flag = ("holds", "") if holds else ("against", "self-contradicted")
     else:
         close = {pair: share for pair in gaps if (share := _too_close(*pair, gaps[pair])) is not None}
@@ -185,21 +185,21 @@ def _against_chance(
         if close:
             shares = listed(f"{100 * share:.1f} %" for share in close.values())
             verdict, flag, strength = "against", "indistinguishable", "strong"
-            brief = _said({pair: gaps[pair] for pair in close})
+            brief = _gap_list({pair: gaps[pair] for pair in close})
             end = (
                 f"not distinguishable on {images} images unless the networks disagree on fewer than {shares}"
                 " of them (exact McNemar), and such networks disagree on"
                 f" {100 * USUAL_DISAGREEMENT:.0f} % and more"
             )
         elif firm:
-            verdict, flag, strength, brief = "holds", "", "strong", _said(gaps)
+            verdict, flag, strength, brief = "holds", "", "strong", _gap_list(gaps)
             pairs = len(adjusted)
             end = (
                 f"{'each ' if len(gaps) > 1 else ''}beyond the noise of one split of {images} images"
                 f"{f', adjusted for the {pairs} pairs that the report ranks' if pairs > 1 else ''}"
             )
         else:
-            verdict, flag, strength, brief = "note", "", "weak", _said(gaps)
+            verdict, flag, strength, brief = "note", "", "weak", _gap_list(gaps)
             p = max(adjusted[frozenset(m.id for m in pair)] for pair in gaps)
             told = [share for pair in gaps if (share := telling_share(*pair)) is not None]
             least = (
@@ -214,7 +214,7 @@ def _against_chance(
     yield finding(
         [claim, *members],
         "tie" if claim.tie else "ordering",
-        f"{_said(gaps)}: {end}",
+        f"{_gap_list(gaps)}: {end}",
         brief=brief,
         verdict=verdict,
         strength=strength,
@@ -236,7 +236,7 @@ def _too_close(first: Claim, second: Claim, apart: Gap) -> float | None:
     return share if share < USUAL_DISAGREEMENT else None
 
 
-def _said(gaps: Mapping[tuple[Claim, Claim], Gap]) -> str:
+def _gap_list(gaps: Mapping[tuple[Claim, Claim], Gap]) -> str:
     return listed(
         f"{a.id} − {b.id} = {signed(g.difference, 4)} (z = {abs(g.z):.2f})" for (a, b), g in gaps.items()
     )
@@ -311,7 +311,7 @@ def _opposed(claims: Mapping[str, Claim]) -> dict[tuple[str, str], tuple[list[Cl
 
     A tie counts as opposed to a ranking either way.
     """
-    found: dict[tuple[str, str], tuple[list[Claim], list[Claim]]] = {}
+    opposed: dict[tuple[str, str], tuple[list[Claim], list[Claim]]] = {}
     for claim in claims.values():
         for name in claim.conflicts_with:
             other = claims.get(name)
@@ -320,13 +320,13 @@ def _opposed(claims: Mapping[str, Claim]) -> dict[tuple[str, str], tuple[list[Cl
             for x, y in _ranked(claim):
                 if (y, x) in _ranked(other):
                     key = min((x, y), (y, x))
-                    sides = found.setdefault(key, ([], []))
+                    sides = opposed.setdefault(key, ([], []))
                     first, second = (claim, other) if key == (x, y) else (other, claim)
                     if first not in sides[0]:
                         sides[0].append(first)
                     if second not in sides[1]:
                         sides[1].append(second)
-    return found
+    return opposed
 
 
 def _ranked(claim: Claim) -> list[tuple[str, str]]:
@@ -353,23 +353,23 @@ def _opposite(
     oppositions = {
         (a.id, b.id): _apart_by(gaps.get(a.report), gaps.get(b.report)) for a in above for b in below
     }
-    known = [abs(z) for z in oppositions.values() if z is not None]
+    sizes = [abs(z) for z in oppositions.values() if z is not None]
     strong = {name for names, z in oppositions.items() if z is None or abs(z) >= Z for name in names}
     orderings = {claim.id: claim for claim in (*above, *below)}
     points = ", ".join(f"{g.points} ({report})" for report, g in gaps.items() if g is not None)
-    said = f"{x} − {y} is {points} points" if points else f"{x} and {y} are ranked"
-    if not known:
+    sentence = f"{x} − {y} is {points} points" if points else f"{x} and {y} are ranked"
+    if not sizes:
         end = "no number of images is known to weigh them"
     elif strong:
-        end = f"that is more than their splits explain (z = {max(known):.2f})"
+        end = f"that is more than their splits explain (z = {max(sizes):.2f})"
     else:
-        end = f"no two of these differ by more than their splits explain (z = {max(known):.2f} at most)"
+        end = f"no two of these differ by more than their splits explain (z = {max(sizes):.2f} at most)"
     sides = f"{_speakers(above)} against {_speakers(below)}"
     figures = [claim for of_report in ranked.values() for claim in of_report.values()]
     return finding(
         [*orderings.values(), *figures],
         "across reports",
-        f"opposite orderings of {x} and {y} ({sides}): {said}; {end}",
+        f"opposite orderings of {x} and {y} ({sides}): {sentence}; {end}",
         strength="strong" if strong else "weak",
         printed=sides,
         expected="one order",
@@ -397,14 +397,15 @@ def _apart(name: str, figures: Sequence[Claim]) -> Iterator[Finding]:
     widest = gap(high, low)
     if widest is None or widest.z < Z:
         return
-    said = ", ".join(f"{value(claim):.3f} ({claim.report})" for claim in figures)
+    figures_text = ", ".join(f"{value(claim):.3f} ({claim.report})" for claim in figures)
     yield finding(
         figures,
         "across reports",
-        f"{name}, one setting by its name, is {said}: {widest.difference:.3f} apart, where two splits resolve"
+        f"{name}, one setting by its name, is {figures_text}: {widest.difference:.3f} apart, "
+        f"where two splits resolve"
         f" {widest.resolved:.3f} (z = {widest.z:.1f})",
         verdict="note",
         strength="strong",
-        printed=said,
+        printed=figures_text,
         expected=f"within {widest.resolved:.3f}",
     )

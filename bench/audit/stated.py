@@ -87,16 +87,18 @@ def stated(ledger: Ledger, recipe: str | None, key: str) -> tuple[str, Claim] | 
     """
     if recipe is None:
         return None
-    own = [(claim.stated[key], claim) for claim in _protocols(ledger, key) if claim.recipe == recipe]
-    if own:
-        return own[0]
+    own_protocols = [
+        (claim.stated[key], claim) for claim in _protocols(ledger, key) if claim.recipe == recipe
+    ]
+    if own_protocols:
+        return own_protocols[0]
     stage, _, variant = recipe.rpartition("-")
     shared = [
         (claim.stated[key], claim)
         for claim in _protocols(ledger, key)
         if variant and "-" in stage and str(claim.recipe).startswith(f"{stage}-")
     ]
-    return shared[0] if len({said for said, _ in shared}) == 1 else None
+    return shared[0] if len({text for text, _ in shared}) == 1 else None
 
 
 def _protocols(ledger: Ledger, key: str) -> Iterator[Claim]:

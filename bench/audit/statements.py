@@ -17,7 +17,7 @@ from bench.claims.predicates import PREDICATES
 LAST_STAGES = ("final", "last", "end")
 
 
-def check(ledger: Ledger) -> Iterator[Finding]:
+def check_statements(ledger: Ledger) -> Iterator[Finding]:
     """All checks of statements of one report, but for declared conflicts."""
     yield from _gains_denied(ledger)
     yield from _best_elsewhere(ledger)
@@ -108,11 +108,11 @@ def _best_elsewhere(ledger: Ledger) -> Iterator[Finding]:
 
 def _trained(ledger: Ledger, recipe: str | None) -> tuple[int, Claim] | None:
     """The epochs that a recipe's own protocol states: ``"(70 / 100)"`` are 100."""
-    found = stated(ledger, recipe, "epochs")
-    if found is None or found[1].recipe != recipe:
+    stated_epochs = stated(ledger, recipe, "epochs")
+    if stated_epochs is None or stated_epochs[1].recipe != recipe:
         return None
-    epochs = whole_numbers(found[0])
-    return (max(epochs), found[1]) if epochs else None
+    epochs = whole_numbers(stated_epochs[0])
+    return (max(epochs), stated_epochs[1]) if epochs else None
 
 
 def _beyond_training(ledger: Ledger) -> Iterator[Finding]:
@@ -189,25 +189,26 @@ def _number(text: str) -> Decimal | None:
 
 def _selected_where_reported(ledger: Ledger) -> Iterator[Finding]:
     """Figures that are the best of an evaluation on the very split they are reported on."""
-    said = [c for c in numbers(ledger) if c.split == "val" and re.search(r"\bbest\b", c.selection)]
+    best_figures = [c for c in numbers(ledger) if c.split == "val" and re.search(r"\bbest\b", c.selection)]
     named = [
         c for c in numbers(ledger) if c.split == "val" and c.epoch and re.search(r"^epoch \d+$", c.selection)
     ]
-    if said:
+    if best_figures:
         beside = (
             f"; {listed(c.id for c in named)} name an epoch each, and whether it is the best is not said"
             if named
             else ""
         )
         yield finding(
-            [*said, *named],
+            [*best_figures, *named],
             "selection",
-            f"{listed(c.id for c in said)}: the best of many epochs on the validation split, reported on the"
+            f"{listed(c.id for c in best_figures)}: the best of many epochs on the validation split, "
+            f"reported on the"
             f" same images; on others such a figure is lower on average{beside}",
             strength="strong",
-            printed=listed(dict.fromkeys(c.selection for c in said)),
+            printed=listed(dict.fromkeys(c.selection for c in best_figures)),
             expected="selection on other images",
-            flagged=said,
+            flagged=best_figures,
         )
 
 
@@ -271,9 +272,9 @@ def _reselected(one: Claim, other: Claim) -> bool:
 # Declared conflicts -----------------------------------------------------------------------------------
 
 
-def conflicts(ledger: Ledger, found: Iterable[Finding]) -> Iterator[Finding]:
+def conflicts(ledger: Ledger, findings: Iterable[Finding]) -> Iterator[Finding]:
     """Conflicts that the ledger declares within its report and that no other check has explained."""
-    explained = [set(f.claims) for f in found if f.verdict == "against"]
+    explained = [set(f.claims) for f in findings if f.verdict == "against"]
     done = set()
     for claim in ledger.claims:
         for name in claim.conflicts_with:
@@ -314,14 +315,14 @@ def _conflict(ledger: Ledger, claim: Claim, other: Claim) -> Finding:
 
 
 def _names(name: Claim, thing: Claim, declaring: list[Claim]) -> Finding:
-    said = thing.stated.get("model") or f"a network that reads as {thing.model}"
+    stated_name = thing.stated.get("model") or f"a network that reads as {thing.model}"
     return finding(
         [name, thing],
         "name",
-        f"what is called {name.stated['model']} is {said} elsewhere in the report",
+        f"what is called {name.stated['model']} is {stated_name} elsewhere in the report",
         strength="strong",
         printed=name.stated["model"],
-        expected=said,
+        expected=stated_name,
         flag="misnamed",
         flagged=declaring,
     )

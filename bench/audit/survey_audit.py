@@ -35,7 +35,7 @@ def _faults(figure: OtherFigure, facts: DataFacts) -> Iterator[str]:
         near = " and ".join(grim.nearest(figure.value, figure.n, percent=percent))
         yield f"no number of correct images out of {figure.n:,} gives it, rounded or cut off (near: {near})"
     if figure.class_iou:
-        for finding in figure_checks.check(_as_ledger(figure), facts):
+        for finding in figure_checks.check_figures(_as_ledger(figure), facts):
             if finding.flag == "inconsistent":
                 yield finding.sentence
 

@@ -44,21 +44,21 @@ TOGETHER: dict[tuple[str, str, str], str] = {
 """What a list of like findings begins with, by check, verdict and flag."""
 
 
-def rows(findings: Iterable[Finding]) -> list[dict[str, object]]:
+def finding_rows(findings: Iterable[Finding]) -> list[dict[str, object]]:
     """One row a finding, for tables and JSON."""
     return [
         {
-            "claims": list(found.claims),
-            "check": found.check,
-            "verdict": found.verdict,
-            "strength": found.strength,
-            "flag": found.flag,
-            "printed": found.printed,
-            "expected": found.expected,
-            "finding": found.sentence,
-            "where": found.locator,
+            "claims": list(finding.claims),
+            "check": finding.check,
+            "verdict": finding.verdict,
+            "strength": finding.strength,
+            "flag": finding.flag,
+            "printed": finding.printed,
+            "expected": finding.expected,
+            "finding": finding.sentence,
+            "where": finding.locator,
         }
-        for found in findings
+        for finding in findings
     ]
 
 
@@ -67,18 +67,18 @@ def paragraph(ledger: Ledger, findings: Iterable[Finding]) -> str:
 
     Claims go by their ids without the report's own.
     """
-    own = [found for found in findings if ledger.report in found.reports]
-    alone = [found for found in own if found.reports == (ledger.report,)]
+    report_findings = [finding for finding in findings if ledger.report in finding.reports]
+    alone = [finding for finding in report_findings if finding.reports == (ledger.report,)]
     against = _sentences(
-        f for f in in_order_of_strength(own) if f.verdict == "against" and f.strength != "weak"
+        f for f in in_order_of_strength(report_findings) if f.verdict == "against" and f.strength != "weak"
     )
-    weak = _sentences(f for f in own if f.verdict == "against" and f.strength == "weak")
+    weak = _sentences(f for f in report_findings if f.verdict == "against" and f.strength == "weak")
     notes = _sentences(f for f in alone if f.verdict == "note")
     holds = _sentences(f for f in alone if f.verdict == "holds")
     name = ledger.report.upper()
-    if not own:
+    if not report_findings:
         return f"{name} prints nothing that these checks apply to."
-    said = [f"{name} has {points(own)}{':' if against else '.'}", *against]
+    said = [f"{name} has {points(report_findings)}{':' if against else '.'}", *against]
     skipped = _sentences(f for f in alone if f.verdict == "not checked")
     for heading, sentences in (
         ("Less surely:", weak),
@@ -87,7 +87,7 @@ def paragraph(ledger: Ledger, findings: Iterable[Finding]) -> str:
         ("Not checked:", skipped),
     ):
         said += [heading, *sentences] if sentences else []
-    firm = (f for f in own if f.verdict == "against" and f.strength != "weak")
+    firm = (f for f in report_findings if f.verdict == "against" and f.strength != "weak")
     asks = dict.fromkeys(ask for f in firm if (ask := ASKS.get(f.check)))
     if asks:
         said.append(f"Please {'; '.join(asks)}.")
@@ -99,8 +99,8 @@ def points(findings: Iterable[Finding]) -> str:
 
     The one count of all pages: findings that are certain or strong. Certain ones use nothing from outside.
     """
-    firm = [found for found in findings if found.verdict == "against" and found.strength != "weak"]
-    alone = sum(found.strength == "certain" for found in firm)
+    firm = [finding for finding in findings if finding.verdict == "against" and finding.strength != "weak"]
+    alone = sum(finding.strength == "certain" for finding in firm)
     if not firm:
         return "no points to answer"
     count = "1 point" if len(firm) == 1 else f"{len(firm)} points"
@@ -109,7 +109,7 @@ def points(findings: Iterable[Finding]) -> str:
     return f"{count} to answer ({alone or 'none'} by its text alone)"
 
 
-def page(ledgers: Iterable[Ledger], findings: Iterable[Finding]) -> str:
+def audit_page(ledgers: Iterable[Ledger], findings: Iterable[Finding]) -> str:
     """The findings as Markdown, the same bytes for the same ledgers."""
     every = list(findings)
     lines = [
@@ -125,10 +125,10 @@ def page(ledgers: Iterable[Ledger], findings: Iterable[Finding]) -> str:
         "",
     ]
     for ledger in ledgers:
-        own = [found for found in every if found.reports == (ledger.report,)]
+        report_findings = [finding for finding in every if finding.reports == (ledger.report,)]
         lines += [f"## {ledger.report.upper()}: {_cell(ledger.title)}", "", paragraph(ledger, every), ""]
-        lines += _tables(own)
-    between = [found for found in every if len(found.reports) > 1]
+        lines += _tables(report_findings)
+    between = [finding for finding in every if len(finding.reports) > 1]
     if between:
         lines += ["## Across reports", "", *_tables(between)]
     return "\n".join(lines).rstrip("\n") + "\n"
@@ -137,7 +137,7 @@ def page(ledgers: Iterable[Ledger], findings: Iterable[Finding]) -> str:
 def _tables(findings: Sequence[Finding]) -> list[str]:
     lines: list[str] = []
     for verdict, meaning in VERDICTS.items():
-        chosen = [found for found in findings if found.verdict == verdict]
+        chosen = [finding for finding in findings if finding.verdict == verdict]
         if chosen:
             lines += [f"**{meaning.capitalize()}**", "", *_table(in_order_of_strength(chosen)), ""]
     return lines
@@ -158,13 +158,13 @@ def _sentences(findings: Iterable[Finding]) -> list[str]:
     """One sentence a finding, and one for all of a kind that ``TOGETHER`` has."""
     chosen = list(findings)
     sentences: dict[object, str] = {}
-    for position, found in enumerate(chosen):
-        key = found.check, found.verdict, found.flag
-        if found.brief and key in TOGETHER:
+    for position, finding in enumerate(chosen):
+        key = finding.check, finding.verdict, finding.flag
+        if finding.brief and key in TOGETHER:
             alike = [f.brief for f in chosen if (f.check, f.verdict, f.flag) == key]
             sentences[key] = f"{TOGETHER[key]} {'; '.join(dict.fromkeys(alike))}."
         else:
-            sentences[position] = f"{_capital(found.sentence)} ({found.locator})."
+            sentences[position] = f"{_capital(finding.sentence)} ({finding.locator})."
     return list(sentences.values())
 
 

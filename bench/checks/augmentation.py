@@ -86,10 +86,10 @@ def parsed(claim: Claim) -> ast.Module | str:
     """
     code = claim.code or ""
     if BRACKET in " ".join(claim.damage):
-        at = unmatched_bracket(code)
-        if at is None or code[at] != ")":
+        position = unmatched_bracket(code)
+        if position is None or code[position] != ")":
             return f"declared damage that is not there: {BRACKET}"
-        code = code[:at] + code[at + 1 :]
+        code = code[:position] + code[position + 1 :]
     try:
         return ast.parse(code)
     except SyntaxError as error:
@@ -119,16 +119,16 @@ def operation(node: ast.expr, recipe: Recipe) -> Operation:
     name = _name(node.func if isinstance(node, ast.Call) else node)
     if not isinstance(node, ast.Call):
         return {"op": name}
-    said = {keyword.arg: _literal(keyword.value, recipe) for keyword in node.keywords if keyword.arg}
+    arguments = {keyword.arg: _literal(keyword.value, recipe) for keyword in node.keywords if keyword.arg}
     if name == "RandomApply":  # torchvision's takes a list, byol-pytorch's a single operation
         inner = node.args[0].elts[0] if isinstance(node.args[0], ast.List) else node.args[0]
-        return operation(inner, recipe) | {"p": said.get("p", 0.5)}
+        return operation(inner, recipe) | {"p": arguments.get("p", 0.5)}
     transform = getattr(transforms, name, None)
     if transform is None:
         return {"op": name}
     given = (_literal(argument, recipe) for argument in node.args)
     try:
-        bound = inspect.signature(transform).bind_partial(*given, **said)  # Normalize() says not how
+        bound = inspect.signature(transform).bind_partial(*given, **arguments)  # Normalize() says not how
     except TypeError as error:
         return {"op": name, "arguments": f"{ast.unparse(node)}: {error}"}
     printed = set(bound.arguments)
@@ -164,17 +164,17 @@ def _plain(key: str, value: Any) -> Any:
 
 def in_words(text: str) -> list[Operation]:
     """The operations that R1 tells in words, set apart by ``;``; what is not known stays as it is."""
-    found: list[Operation] = []
+    operations: list[Operation] = []
     for part in text.split("; "):
         names = [(names.split(), re.fullmatch(words, part)) for words, names in WORDS.items()]
-        known = next(((n, match) for n, match in names if match), None)
-        if known is None:
-            found.append({"op": part})
+        known_words = next(((n, match) for n, match in names if match), None)
+        if known_words is None:
+            operations.append({"op": part})
             continue
-        for name in known[0]:
-            border = {"padding": number_in_words(known[1][1])} if name == "Pad" else {}
-            found.append({"op": name} | border)
-    return found
+        for name in known_words[0]:
+            border = {"padding": number_in_words(known_words[1][1])} if name == "Pad" else {}
+            operations.append({"op": name} | border)
+    return operations
 
 
 # Found -------------------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ def _measured(name: str, side: int) -> Operation:
     after = augment.AUGMENT[name](augment.Batch(images), _noting_draws(asked))
     chances = [values[0] for kind, *values in asked if kind == "chance"]
     ranges = [[round(v, 6) for v in values] for kind, *values in asked if kind == "between"]
-    found: Operation = {"op": TRANSFORMS[name]}
+    operation_found: Operation = {"op": TRANSFORMS[name]}
     measure: dict[str, Callable[[], Mapping[str, Any]]] = {
         "ColorJitter": lambda: _jitter(ranges),
         "GaussianBlur": lambda: {"kernel_size": _spread(after), "sigma": ranges[0]},
@@ -210,9 +210,9 @@ def _measured(name: str, side: int) -> Operation:
         },
         "RandomRotation": lambda: {"degrees": ranges[0]},
     }
-    if found["op"] in measure:
-        found |= measure[found["op"]]()
-    return found | ({"p": chances[0]} if chances else {})
+    if operation_found["op"] in measure:
+        operation_found |= measure[operation_found["op"]]()
+    return operation_found | ({"p": chances[0]} if chances else {})
 
 
 def _noting_draws(asked: list[tuple[Any, ...]]) -> Draws:
@@ -235,11 +235,11 @@ def _noting_draws(asked: list[tuple[Any, ...]]) -> Draws:
 
 def _jitter(ranges: Sequence[Sequence[float]]) -> Operation:
     """ColorJitter's arguments from the ranges of its factors: a number where they are even about 1, or 0."""
-    found: Operation = {}
+    operation_found: Operation = {}
     for name, middle, (low, high) in zip(MEASURED["ColorJitter"], (1, 1, 1, 0), ranges, strict=False):
         even = abs(low + high - 2 * middle) < 1e-6
-        found[name] = round(high - middle, 6) if even else [low, high]
-    return found
+        operation_found[name] = round(high - middle, 6) if even else [low, high]
+    return operation_found
 
 
 def _spread(batch: Batch) -> list[int]:
@@ -258,9 +258,11 @@ def compared(printed: list[Operation], recipe: Recipe) -> tuple[dict[str, Any], 
         sides = shown.pop(0).get("size")
         enter = sides[0] if isinstance(sides, list) and len(set(sides)) == 1 else sides
     ours = measured(recipe)
-    for at, said in enumerate(shown[: len(ours)]):
-        if ours[at]["op"] == said["op"]:  # of an operation that is only named, no argument is printed
-            ours[at] = {key: value for key, value in ours[at].items() if key in said}
+    for index, printed_op in enumerate(shown[: len(ours)]):
+        if (
+            ours[index]["op"] == printed_op["op"]
+        ):  # of an operation that is only named, no argument is printed
+            ours[index] = {key: value for key, value in ours[index].items() if key in printed_op}
     if enter is None:
         return {"operations": shown}, {"operations": ours}
     return (

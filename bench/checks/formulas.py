@@ -38,12 +38,12 @@ Finding = tuple[Any, Any]
 
 def agreeing(printed: Any, found: Any, tolerance: float = TOLERANCE) -> tuple[list[str], list[str]]:
     """Two lists of numbers as texts, equal where the numbers agree; nan agrees with nothing."""
-    said, ours = [], []
+    texts, ours = [], []
     for left, right in zip(_flat(printed), _flat(found), strict=True):
-        said.append(f"{left:.{DIGITS}g}" if np.isfinite(left) else "no finite value")
+        texts.append(f"{left:.{DIGITS}g}" if np.isfinite(left) else "no finite value")
         near = abs(left - right) <= tolerance * max(1.0, abs(left))
-        ours.append(said[-1] if near else f"{right:.{DIGITS}g}")
-    return said, ours
+        ours.append(texts[-1] if near else f"{right:.{DIGITS}g}")
+    return texts, ours
 
 
 def _flat(values: Any) -> list[float]:
@@ -51,10 +51,8 @@ def _flat(values: Any) -> list[float]:
     return [float(value) for value in np.asarray(tensor, np.float64).ravel()]
 
 
-def _compared(
-    names: list[str], printed: list[Any], found: list[Any], tolerance: float = TOLERANCE
-) -> Finding:
-    pairs = [agreeing(left, right, tolerance) for left, right in zip(printed, found, strict=True)]
+def _compared(names: list[str], printed: list[Any], ours: list[Any], tolerance: float = TOLERANCE) -> Finding:
+    pairs = [agreeing(left, right, tolerance) for left, right in zip(printed, ours, strict=True)]
     return dict(zip(names, (p for p, _ in pairs), strict=True)), dict(
         zip(names, (f for _, f in pairs), strict=True)
     )
@@ -63,7 +61,7 @@ def _compared(
 def _statements(claim: Claim) -> tuple[notation.Statement, ...]:
     if claim.formula is None:
         raise InputError(f"{claim.id}: no formula; a check of one needs it")
-    return notation.read(claim.formula)
+    return notation.parse_formula(claim.formula)
 
 
 def _implementation(claim: Claim) -> Callable[..., Tensor]:
@@ -137,13 +135,13 @@ def byol_views(claim: Claim) -> Finding:
     printed = {statement.target: statement.sides[-1](names) for statement in _statements(claim)}
     answer = model(first, second)
     # The loss compares each prediction with the target that follows it: these are one direction.
-    found = {"z1'": answer.target2, "z2'": answer.target1}
+    ours = {"z1'": answer.target2, "z2'": answer.target1}
     for name in ("z1", "z2"):
         if name in printed:
             printed[name] = model.predictor(printed[name])
-    found |= {"z1": answer.prediction1, "z2": answer.prediction2}
-    said = {name: f"q({name})" if name in ("z1", "z2") else name for name in printed}
-    return _compared(list(said.values()), list(printed.values()), [found[name] for name in printed])
+    ours |= {"z1": answer.prediction1, "z2": answer.prediction2}
+    labels = {name: f"q({name})" if name in ("z1", "z2") else name for name in printed}
+    return _compared(list(labels.values()), list(printed.values()), [ours[name] for name in printed])
 
 
 def byol_gradient(claim: Claim) -> Finding:
@@ -169,10 +167,10 @@ def byol_gradient(claim: Claim) -> Finding:
     printed.append(step.sides[-1](names | {gradient.target: printed[0]}))
     loss(z1 @ theta.T, t1, z2 @ theta.T, t2).backward()  # type: ignore[no-untyped-call]
     assert theta.grad is not None
-    found = [theta.grad.clone()]
+    ours = [theta.grad.clone()]
     _optimizer(recipe.phases[0].optimizer)([theta], lr=rate).step()
-    found.append({"theta": theta}.get(step.target, z1))
-    return _compared(["gradient", "parameters after a step"], printed, found)
+    ours.append({"theta": theta}.get(step.target, z1))
+    return _compared(["gradient", "parameters after a step"], printed, ours)
 
 
 def _cosine(a: Tensor, b: Tensor) -> Tensor:
@@ -213,7 +211,7 @@ def byol_average(claim: Claim) -> Finding:
 
     targets = [statement.target for statement in statements]
     printed: dict[str, list[Any]] = {name: [] for name in targets}
-    found: dict[str, list[Any]] = {name: [] for name in targets}
+    ours: dict[str, list[Any]] = {name: [] for name in targets}
     for name, theta, xi in _pairs(online, target):
         names: dict[str, Any] = {
             "theta": before[name][0], "xi": before[name][1], "tau": tau, "tau_k": tau, "eta": rate,
@@ -223,12 +221,12 @@ def byol_average(claim: Claim) -> Finding:
             names[statement.target] = statement.sides[-1](names)
             printed[statement.target].append(names[statement.target].sum())
         for key in targets:
-            found[key].append({"theta": theta, "xi": xi}[key].detach().sum())
-    said = [f"{name}, summed over each tensor" for name in targets]
+            ours[key].append({"theta": theta, "xi": xi}[key].detach().sum())
+    labels = [f"{name}, summed over each tensor" for name in targets]
     return _compared(
-        said,
+        labels,
         [[value.item() for value in printed[name]] for name in targets],
-        [[value.item() for value in found[name]] for name in targets],
+        [[value.item() for value in ours[name]] for name in targets],
     )
 
 
@@ -287,23 +285,23 @@ def _column() -> dict[str, Any]:
 
 def cross_entropy_series(claim: Claim) -> Finding:
     """Both sides of the series, and the loss."""
-    found = _loss_at(_implementation(claim))
+    ours = _loss_at(_implementation(claim))
     (statement,) = _statements(claim)
     sides = [side(_column()) for side in statement.sides]
-    return _compared(["-log p", "its series"], sides, [found, found])
+    return _compared(["-log p", "its series"], sides, [ours, ours])
 
 
 def focal_series(claim: Claim) -> Finding:
     """Both sides of the series at several gamma, and the loss."""
-    names, printed, found = [], [], []
+    names, printed, ours = [], [], []
     (statement,) = _statements(claim)
     for gamma in GAMMAS:
         loss = _loss_at(_implementation(claim), gamma=gamma)
         for what, side in zip(("focal loss", "its series"), statement.sides, strict=True):
             names.append(f"{what}, gamma = {gamma:g}")
             printed.append(side(_column() | {"gamma": gamma}))
-            found.append(loss)
-    return _compared(names, printed, found)
+            ours.append(loss)
+    return _compared(names, printed, ours)
 
 
 def poly_loss(claim: Claim) -> Finding:
@@ -311,7 +309,7 @@ def poly_loss(claim: Claim) -> Finding:
     from reference import losses
 
     (statement,) = _statements(claim)
-    names, printed, found = [], [], []
+    names, printed, ours = [], [], []
     for count in range(1, len(EPSILONS) + 1):
         epsilons = np.array(EPSILONS[:count])
         loss = (
@@ -325,8 +323,8 @@ def poly_loss(claim: Claim) -> Finding:
                 _column() | {"N": count, "eps": lambda j, e=epsilons: e[np.asarray(j, int) - 1]}
             )
         )
-        found.append(loss)
-    return _compared(names, printed, found)
+        ours.append(loss)
+    return _compared(names, printed, ours)
 
 
 def mixup(claim: Claim) -> Finding:

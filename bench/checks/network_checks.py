@@ -64,10 +64,10 @@ def torchvisions(name: str, num_classes: int) -> nn.Module:
 
     segments = {"aux_loss": True, "weights_backbone": None} if name.startswith("deeplabv3") else {}
     with shapes_only():
-        found: nn.Module = torchvision.models.get_model(
+        model: nn.Module = torchvision.models.get_model(
             name, weights=None, num_classes=num_classes, **segments
         )
-    return found.eval()
+    return model.eval()
 
 
 def is_torchvisions(model: nn.Module, name: str, num_classes: int) -> bool:
@@ -77,7 +77,7 @@ def is_torchvisions(model: nn.Module, name: str, num_classes: int) -> bool:
 
 
 @cache
-def rows(model: nn.Module) -> tuple[PrintedLayer, ...]:
+def built_layers(model: nn.Module) -> tuple[PrintedLayer, ...]:
     """The layers of a network, which is not changed any more."""
     return tuple(rows_of(model))
 
@@ -89,7 +89,7 @@ def weighted(layers: Sequence[PrintedLayer]) -> list[PrintedLayer]:
 
 def trunk(model: nn.Module) -> list[PrintedLayer]:
     """The rows of what is, or would be, pretrained; without a classifier's last layer."""
-    return [row for row in rows(model) if row.path.startswith(_TRUNKS) and row.type != "Linear"]
+    return [row for row in built_layers(model) if row.path.startswith(_TRUNKS) and row.type != "Linear"]
 
 
 def trunk_name(model: nn.Module) -> str:
@@ -103,11 +103,11 @@ def trunk_name(model: nn.Module) -> str:
 
 def branches(model: nn.Module) -> list[PrintedLayer]:
     """The convolutions that see one map side by side, dilated ones among them: ASPP's."""
-    dilated = [row.path for row in rows(model) if _dilation(row) > 1 and not _in(row, "backbone")]
+    dilated = [row.path for row in built_layers(model) if _dilation(row) > 1 and not _in(row, "backbone")]
     if not dilated:
         return []
     container = dilated[0].rsplit(".", 2)[0]
-    return [row for row in rows(model) if _in(row, container) and row.type == "Conv2d"]
+    return [row for row in built_layers(model) if _in(row, container) and row.type == "Conv2d"]
 
 
 def _in(row: PrintedLayer, container: str) -> bool:
@@ -153,8 +153,8 @@ def weights(recipe: Recipe, model: nn.Module) -> str:
 
 def vgg13(claim: Claim) -> list[str]:
     """Five blocks and three linear layers."""
-    layers = rows(network(claim))
-    ends = [at for at, row in enumerate(layers) if row.type == "MaxPool2d"]
+    layers = built_layers(network(claim))
+    ends = [index for index, row in enumerate(layers) if row.type == "MaxPool2d"]
     starts = [0, *(end + 1 for end in ends)]
     blocks = [_pairs([row.type for row in layers[a:b]]) for a, b in zip(starts, ends, strict=False)]
     kinds = " or ".join(dict.fromkeys(blocks))
@@ -180,12 +180,16 @@ def resnet152(claim: Claim) -> list[str]:
     sizes = [w.transforms().crop_size[0] for w in published if w.url.endswith(WEIGHTS.get(recipe.init, "/"))]
     default = sizes[0] if sizes else "unknown"
     size = default if default == recipe.image_size else f"{default} px, the recipe's {recipe.image_size}"
-    return [f"{len(weighted(rows(model)))} layers", f"default input {size} px", weights(recipe, model)]
+    return [
+        f"{len(weighted(built_layers(model)))} layers",
+        f"default input {size} px",
+        weights(recipe, model),
+    ]
 
 
 def depth(claim: Claim) -> list[str]:
     """Layers of ResNet34, and of R4's other trunk."""
-    return [f"{len(weighted(rows(network(claim))))} layers with weights on the main path"]
+    return [f"{len(weighted(built_layers(network(claim))))} layers with weights on the main path"]
 
 
 def depth_in_words(claim: Claim) -> str:
@@ -193,17 +197,18 @@ def depth_in_words(claim: Claim) -> str:
     resnet, vgg = network(claim), built("vgg16_bn", RECIPES[f"{claim.report}-classify"].num_classes)
     names = [trunk_name(net).removesuffix("_bn") for net in (resnet, vgg)]
     first, second = names[0].replace("resnet", "ResNet"), names[1].replace("vgg", "VGG")
-    return f"{first} has {len(weighted(rows(resnet)))} layers where {second} has {len(weighted(rows(vgg)))}."
+    layers = [len(weighted(built_layers(net))) for net in (resnet, vgg)]
+    return f"{first} has {layers[0]} layers where {second} has {layers[1]}."
 
 
 def finetune_dropout(claim: Claim) -> list[str]:
     """R3's head: what follows the convolutions."""
     model = network(claim)
     name = trunk_name(model).replace("resnet", "ResNet")
-    layers = [row for row in rows(model) if row.type in ("Linear", "Dropout")]
-    own = [row for row in layers if _in(row, "backbone")]
-    kept = f"{own[0].layer} is kept" if own else "last layer is left out"
-    between = layers[len(own)].type if len(layers) > len(own) else "nothing"
+    layers = [row for row in built_layers(model) if row.type in ("Linear", "Dropout")]
+    backbone_layers = [row for row in layers if _in(row, "backbone")]
+    kept = f"{backbone_layers[0].layer} is kept" if backbone_layers else "last layer is left out"
+    between = layers[len(backbone_layers)].type if len(layers) > len(backbone_layers) else "nothing"
     last = layers[-1]
     return [
         f"{name}'s own {kept}",
@@ -214,7 +219,7 @@ def finetune_dropout(claim: Claim) -> list[str]:
 
 def finetune_mlp(claim: Claim) -> list[str]:
     """R5's head."""
-    head = [row for row in rows(network(claim)) if _in(row, "head")]
+    head = [row for row in built_layers(network(claim)) if _in(row, "head")]
     linear = [row for row in head if row.type == "Linear"]
     dropout = [row.arg("p") for row in head if row.type == "Dropout"]
     hidden = " and ".join(str(row.number("out_features")) for row in linear[:-1]) or "none"
@@ -227,8 +232,8 @@ def finetune_mlp(claim: Claim) -> list[str]:
 
 def second_last(claim: Claim) -> list[str]:
     """What stands before VGG13's last layer: pools, convolutions and linear layers are counted."""
-    layers = [row for row in rows(network(claim)) if row.type in (*_WEIGHTED, "MaxPool2d")]
-    last_pool = max(at for at, row in enumerate(layers) if row.type == "MaxPool2d")
+    layers = [row for row in built_layers(network(claim)) if row.type in (*_WEIGHTED, "MaxPool2d")]
+    last_pool = max(index for index, row in enumerate(layers) if row.type == "MaxPool2d")
     follow = len(layers) - 1 - last_pool
     if layers[-2].type == "MaxPool2d":
         return ["the second last layer is where the convolutions end"]
@@ -241,8 +246,8 @@ def second_last(claim: Claim) -> list[str]:
 def fully_convolutional(claim: Claim) -> list[str]:
     """Whether each of VGG16's linear layers has become a convolution with as many weights."""
     classes = RECIPES[claim.recipe or ""].num_classes
-    layers = [row for row in rows(network(claim)) if not row.path.startswith(_TRUNKS)]
-    linear = [row for row in rows(torchvisions("vgg16", classes)) if row.type == "Linear"]
+    layers = [row for row in built_layers(network(claim)) if not row.path.startswith(_TRUNKS)]
+    linear = [row for row in built_layers(torchvisions("vgg16", classes)) if row.type == "Linear"]
     left = sum(row.type == "Linear" for row in layers)
     same = [_weights(row) for row in layers if row.type == "Conv2d"] == [_weights(row) for row in linear]
     if left:
@@ -259,7 +264,7 @@ def fcn32s_in_words(claim: Claim) -> list[str]:
     """R3's model A, by the sizes of its maps for an image of the recipe's size."""
     model, recipe = network(claim), RECIPES[claim.recipe or ""]
     answer, shapes = output_size(model, recipe.image_size)
-    layers = rows(model)
+    layers = built_layers(model)
     pools = [row for row in layers if row.type == "MaxPool2d"]
     last = shapes[pools[-1].path][-1]
     extra = [row for row in layers if row.type == "Conv2d" and not row.path.startswith(_TRUNKS)]
@@ -271,7 +276,7 @@ def fcn32s_in_words(claim: Claim) -> list[str]:
     shrunk = f"size / 2^{len(pools)} = size / {recipe.image_size / last:g}"
     return [
         f"{len(pools)} blocks, each with a max-pool: {shrunk}",
-        " and ".join(f"conv{len(pools) + at}" for at, _ in enumerate(extra, start=1)),
+        " and ".join(f"conv{len(pools) + index}" for index, _ in enumerate(extra, start=1)),
         f"{' and '.join(row.type for row in up) or 'no transposed convolution'} to {size}",
     ]
 
@@ -279,7 +284,7 @@ def fcn32s_in_words(claim: Claim) -> list[str]:
 def deeplab(claim: Claim) -> list[str]:
     """R3's model B: torchvision's network, its start and its dilation."""
     model, recipe = network(claim), RECIPES[claim.recipe or ""]
-    dilated = any(_dilation(row) > 1 for row in rows(model))
+    dilated = any(_dilation(row) > 1 for row in built_layers(model))
     same = is_torchvisions(model, claim.model or "", recipe.num_classes)
     start = weights(recipe, model) if same else "another network than torchvision's"
     return [start, "dilated convolutions" if dilated else "no dilated convolution"]
@@ -308,7 +313,7 @@ def has_decoder(model: nn.Module, size: int) -> bool:
     """Whether a head works on a finer map than its backbone ends with, as DeepLabv3+ does."""
     _, shapes = output_size(model, size)
     last = [shape for name, shape in shapes.items() if name.startswith("backbone.") and len(shape) == 4][-1]
-    heads = [row for row in rows(model) if row.type == "Conv2d" and not _in(row, "backbone")]
+    heads = [row for row in built_layers(model) if row.type == "Conv2d" and not _in(row, "backbone")]
     return any(shapes[row.path][-1] > last[-1] for row in heads if row.path in shapes)
 
 
@@ -437,7 +442,7 @@ FACTS: dict[str, Callable[[Claim], list[str]]] = {
 
 def facts(claim: Claim) -> Finding:
     """A claim's facts as printed and as found; of ``r4-depth`` its comparison too."""
-    printed, found = list(claim.facts), FACTS[claim.id](claim)
+    printed, ours = list(claim.facts), FACTS[claim.id](claim)
     if claim.id == "r4-depth":
-        return [claim.text, *printed], [depth_in_words(claim), *found]
-    return printed, found
+        return [claim.text, *printed], [depth_in_words(claim), *ours]
+    return printed, ours

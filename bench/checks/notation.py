@@ -46,7 +46,7 @@ class Statement:
     sides: tuple[Expression, ...]
 
 
-def read(formula: str) -> tuple[Statement, ...]:
+def parse_formula(formula: str) -> tuple[Statement, ...]:
     """The statements of a formula, which are set apart by ``;`` or ``,``.
 
     Raises:
@@ -84,13 +84,13 @@ class _Parser:
         return token
 
     def statements(self) -> tuple[Statement, ...]:
-        found = [self.statement()]
+        statements = [self.statement()]
         while self.token in (",", ";"):
             self.take()
-            found.append(self.statement())
+            statements.append(self.statement())
         if self.token:
             raise self.wrong(f"expected its end, found {self.token!r}")
-        return tuple(found)
+        return tuple(statements)
 
     def statement(self) -> Statement:
         start = self.at

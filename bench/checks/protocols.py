@@ -56,9 +56,9 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.rpartition(".")[2].lower()).removesuffix("loss")
 
 
-def _as_printed(printed: str, found: str) -> str:
+def _as_printed(printed: str, ours: str) -> str:
     """What we found, in the report's spelling where it is the same name."""
-    return printed if _plain(printed) == _plain(found) else found
+    return printed if _plain(printed) == _plain(ours) else ours
 
 
 def optimizer(recipe: Recipe, printed: str) -> str:
@@ -147,19 +147,22 @@ def pretrained_network(recipe: Recipe, printed: str) -> str:
     return f"{network_checks.trunk_name(model)} {words} model"
 
 
+def _layers(recipe: Recipe) -> tuple[PrintedLayer, ...]:
+    """The layers of a recipe's network."""
+    return network_checks.built_layers(network_checks.network_of(recipe))
+
+
 def with_head(recipe: Recipe, printed: str) -> str:
     """``"resnet50 + Dropout + Linear(1000,65)"``: the backbone and what is put on it."""
     model = network_checks.network_of(recipe)
-    head = [row for row in network_checks.rows(model) if row.path.startswith("head.")]
-    said = [_linear(row) if row.type == "Linear" else row.type for row in head]
-    return " + ".join([network_checks.trunk_name(model), *said])
+    head = [layer for layer in network_checks.built_layers(model) if layer.path.startswith("head.")]
+    layer_names = [_linear(row) if row.type == "Linear" else row.type for row in head]
+    return " + ".join([network_checks.trunk_name(model), *layer_names])
 
 
 def head_in_words(recipe: Recipe, printed: str) -> str:
     """``"Two FC layer (hidden_size=256) with dropout rate of 0.1"``."""
-    head = [
-        row for row in network_checks.rows(network_checks.network_of(recipe)) if row.path.startswith("head.")
-    ]
+    head = [layer for layer in _layers(recipe) if layer.path.startswith("head.")]
     linear = [row for row in head if row.type == "Linear"]
     hidden = " and ".join(str(row.number("out_features")) for row in linear[:-1])
     rates = " and ".join(str(row.arg("p")) for row in head if row.type == "Dropout")
@@ -169,7 +172,7 @@ def head_in_words(recipe: Recipe, printed: str) -> str:
 def fcn(recipe: Recipe, printed: str) -> str:
     """``"Resnet34+FCN8"``: the trunk, and the stride of the finest map whose scores are added."""
     model = network_checks.network_of(recipe)
-    up = [row for row in network_checks.rows(model) if row.type == "ConvTranspose2d"]
+    up = [row for row in network_checks.built_layers(model) if row.type == "ConvTranspose2d"]
     finest = max(row.number("stride") or 1 for row in up)
     trunk = network_checks.trunk_name(model).removesuffix("_bn")  # the name alone leaves BatchNorm open
     return _as_printed(printed, f"{trunk.capitalize()}+FCN{finest}")
@@ -195,14 +198,12 @@ def _linear(row: PrintedLayer) -> str:
 
 def last_linear(recipe: Recipe, printed: str) -> str:
     """``"Linear(1000,65)"``: the last layer."""
-    return _linear(
-        [row for row in network_checks.rows(network_checks.network_of(recipe)) if row.type == "Linear"][-1]
-    )
+    return _linear([row for row in _layers(recipe) if row.type == "Linear"][-1])
 
 
 def out_features(recipe: Recipe, printed: str) -> str:
     """``"out_features=50"``: of the last layer."""
-    row = [row for row in network_checks.rows(network_checks.network_of(recipe)) if row.type == "Linear"][-1]
+    row = [row for row in _layers(recipe) if row.type == "Linear"][-1]
     return f"out_features={row.number('out_features')}"
 
 
@@ -211,14 +212,16 @@ def scores(recipe: Recipe, printed: str) -> str:
     model = network_checks.network_of(recipe)
     (_, classes, *_), _ = network_checks.output_size(model, recipe.image_size)
     rows = [
-        r for r in network_checks.rows(model) if r.type == "Conv2d" and r.number("out_channels") == classes
+        r
+        for r in network_checks.built_layers(model)
+        if r.type == "Conv2d" and r.number("out_channels") == classes
     ]
     return f"Conv2d({rows[0].number('in_channels')}, {classes}," if rows else f"no Conv2d to {classes}"
 
 
 def classes_in_words(recipe: Recipe, printed: str) -> Any:
     """The number of outputs."""
-    row = [row for row in network_checks.rows(network_checks.network_of(recipe)) if row.type == "Linear"][-1]
+    row = [row for row in _layers(recipe) if row.type == "Linear"][-1]
     return row.number("out_features")
 
 
@@ -227,7 +230,7 @@ def classes_in_words(recipe: Recipe, printed: str) -> Any:
 
 def first_padding(recipe: Recipe, printed: str) -> str:
     """The first convolution's padding, for both axes."""
-    return _padding(network_checks.rows(network_checks.network_of(recipe)))
+    return _padding(_layers(recipe))
 
 
 def _padding(rows: Sequence[PrintedLayer]) -> str:
@@ -239,7 +242,9 @@ def crops(recipe: Recipe, printed: str) -> str:
     """Whether the last transposed convolution makes a larger map than the network answers with."""
     model = network_checks.network_of(recipe)
     answer, shapes = network_checks.output_size(model, recipe.image_size)
-    largest = max(shapes[row.path][-1] for row in network_checks.rows(model) if row.type == "ConvTranspose2d")
+    largest = max(
+        shapes[row.path][-1] for row in network_checks.built_layers(model) if row.type == "ConvTranspose2d"
+    )
     return "crop" if largest > answer[-1] else "no crop"
 
 
@@ -278,7 +283,9 @@ def _vggs_own(text: str) -> str:
     """原本VGG16的設定: the setting of a network of torchvision's."""
     match = re.fullmatch(r"原本(VGG\d+)的設定", text)
     return (
-        _padding(network_checks.rows(network_checks.torchvisions(match[1].lower(), 1000))) if match else text
+        _padding(network_checks.built_layers(network_checks.torchvisions(match[1].lower(), 1000)))
+        if match
+        else text
     )
 
 
@@ -346,18 +353,18 @@ AUGMENTED = ("augment", "mean", "std")
 def settings(claim: Claim) -> Finding:
     """Every stated value, read, and the same of the claim's recipes."""
     printed: dict[str, Any] = {}
-    found: dict[str, Any] = {}
+    ours: dict[str, Any] = {}
     for key, text in claim.stated.items():
         if key in AUGMENTED or (claim.id, key) in LEFT_OUT:
             continue
         read, find = BY_CLAIM.get((claim.id, key)) or BY_KEY[key]
         printed[key] = read(text)
-        found[key] = _common([(recipe.slug, find(recipe, str(printed[key]))) for recipe in recipes_of(claim)])
+        ours[key] = _common([(recipe.slug, find(recipe, str(printed[key]))) for recipe in recipes_of(claim)])
     if "augment" in claim.stated:
         left, right = _augment(claim)
         printed |= left
-        found |= right
-    return printed, found
+        ours |= right
+    return printed, ours
 
 
 def _common(values: Sequence[tuple[str, Any]]) -> Any:
@@ -377,18 +384,18 @@ def _augment(claim: Claim) -> tuple[dict[str, Any], dict[str, Any]]:
         chain = [*augmentation.in_words(words), {"op": "Normalize"}]
     else:
         chain = augmentation.chain(tree or augmentation.listed(words), recipe)
-    printed, found = augmentation.compared(chain, recipe)
+    printed, ours = augmentation.compared(chain, recipe)
     for key in ("mean", "std"):
         if key in claim.stated:
-            printed[key], found[key] = _numbers(claim.stated[key]), list(getattr(recipe, key))
+            printed[key], ours[key] = _numbers(claim.stated[key]), list(getattr(recipe, key))
     others = [
         r.slug
         for r in recipes_of(claim)
         if (r.augment, r.mean, r.std) != (recipe.augment, recipe.mean, recipe.std)
     ]
     if others:
-        found["operations"] = f"other ones in {', '.join(others)}"
-    return printed, found
+        ours["operations"] = f"other ones in {', '.join(others)}"
+    return printed, ours
 
 
 def _numbers(text: str) -> Any:
@@ -398,11 +405,11 @@ def _numbers(text: str) -> Any:
 
 def reused(claim: Claim) -> Finding:
     """``settings``, and whether fine-tuning's augmentations are the pre-training's."""
-    printed, found = settings(claim)
+    printed, ours = settings(claim)
     before = RECIPES[f"{claim.report}-byol"]
     same = augmentation.measured(RECIPES[claim.recipe or ""]) == augmentation.measured(before)
     whose = "reuses BYOL's augmentations" if same else "has augmentations of its own"
-    return {"text": claim.text} | printed, {"text": f"Fine-tuning {whose}."} | found
+    return {"text": claim.text} | printed, {"text": f"Fine-tuning {whose}."} | ours
 
 
 # Claims with a form of their own -----------------------------------------------------------------------
@@ -416,11 +423,11 @@ def byol_optimizer(claim: Claim) -> Finding:
     call = statement.value
     assert isinstance(call, ast.Call)
     printed = {"optimizer": ast.unparse(call.func), "parameters": ast.unparse(call.args[0])}
-    found = {
+    ours = {
         "optimizer": optimizer(recipe, printed["optimizer"]),
         "parameters": f"{recipe.model}.parameters()",
     }
-    return {"stated": dict(claim.stated)} | printed, {"stated": printed} | found
+    return {"stated": dict(claim.stated)} | printed, {"stated": printed} | ours
 
 
 def hub(claim: Claim) -> Finding:
@@ -431,9 +438,9 @@ def hub(claim: Claim) -> Finding:
     assert isinstance(call, ast.Call)
     version, model = (ast.literal_eval(argument) for argument in call.args)
     init = ", ".join(ast.unparse(keyword) for keyword in call.keywords)
-    printed, found = settings(claim)
+    printed, ours = settings(claim)
     stated = {"version": version, "model": model, "init": init}
-    return {"stated": dict(claim.stated)} | printed, {"stated": stated} | found
+    return {"stated": dict(claim.stated)} | printed, {"stated": stated} | ours
 
 
 def whole_or_head(claim: Claim) -> Finding:
@@ -450,10 +457,10 @@ def whole_or_head(claim: Claim) -> Finding:
         ("backbone", "head"): "Train full model (backbone + classifier)",
         ("head",): "Fix the backbone. Train classifier only",
     }
-    found = [phrases.get(parts, f"train {parts}") for parts in dict.fromkeys(trained.values())]
+    ours = [phrases.get(parts, f"train {parts}") for parts in dict.fromkeys(trained.values())]
     printed = {"text": claim.text, "epochs": claim.stated["epochs"]}
     printed["trained"] = [claim.stated["full"], claim.stated["frozen"]]  # type: ignore[assignment]
-    return printed, {"text": text, "epochs": recipe.epochs, "trained": found}
+    return printed, {"text": text, "epochs": recipe.epochs, "trained": ours}
 
 
 def _trained(recipe: Recipe) -> tuple[str, ...]:
@@ -477,17 +484,20 @@ def finetune_table(claim: Claim) -> Finding:
     trained = {s: _trained(recipe) for s, recipe in recipes.items()}
     labelled, unlabelled = claim.stated["supervised"], claim.stated["byol"]
 
-    def where(of: dict[str, Any], value: Any) -> str:
+    def span_with(of: dict[str, Any], value: Any) -> str:
         return _span([setting for setting in SETTINGS if of[setting] == value])
 
     text = (
-        f"{where(starts, '')} has no pre-training, {where(starts, 'w/ label(TA backbone)')} the supervised"
-        f" backbone, {where(starts, 'w/o label(My backbone)')} the BYOL one;"
-        f" {where(trained, ('backbone', 'head'))} train the whole network, {where(trained, ('head',))} the"
+        f"{span_with(starts, '')} has no pre-training, {span_with(starts, 'w/ label(TA backbone)')}"
+        f" the supervised"
+        f" backbone, {span_with(starts, 'w/o label(My backbone)')} the BYOL one;"
+        f" {span_with(trained, ('backbone', 'head'))} train the whole network,"
+        f" {span_with(trained, ('head',))}"
+        f" the"
         " classifier."
     )
     phrases = {("backbone", "head"): "Train full model", ("head",): "Fix the backbone"}
-    found = {
+    ours = {
         "text": text,
         "pre-training": [start for start in dict.fromkeys(starts.values()) if start],
         "trained": [phrases.get(parts, f"train {parts}") for parts in dict.fromkeys(trained.values())],
@@ -497,7 +507,7 @@ def finetune_table(claim: Claim) -> Finding:
         "pre-training": [labelled, unlabelled],
         "trained": [claim.stated["full"], claim.stated["frozen"]],
     }
-    return printed, found
+    return printed, ours
 
 
 def _pretraining(recipe: Recipe) -> str:
@@ -529,14 +539,14 @@ def automatic_masks(claim: Claim) -> Finding:
         f"SAM ViT-{network} segments {NUMBERS[len(recipe.mask_images)]} validation images automatically:"
         f" {grid}, {once}."
     )
-    found = {
+    ours = {
         "text": text,
         "example": f"{module}_example.ipynb",
         "checkpoint": automask.CHECKPOINTS[recipe.init][0],
         "call": call,
         "code": f"masks = {call}",
     }
-    return {"text": claim.text} | dict(claim.stated) | {"code": (claim.code or "").strip()}, found
+    return {"text": claim.text} | dict(claim.stated) | {"code": (claim.code or "").strip()}, ours
 
 
 def _decimals(line: str) -> int:

@@ -129,21 +129,21 @@ def run_recipe_files(more: Iterable[Path] = (), say: Callable[[str], None] = lam
         if not path.is_file():
             raise InputError(f"--recipes {path}: no such file")
         say(f"running the recipe file {path}")
-        found = _load(resolved)
-        _register(found, _report_of(found, path, reports.values()), resolved)
+        content = _load(resolved)
+        _register(content, _report_of(content, path, reports.values()), resolved)
 
 
-def _report_of(found: object, path: Path, reports: Iterable[Ledger]) -> Ledger | None:
+def _report_of(content: object, path: Path, reports: Iterable[Ledger]) -> Ledger | None:
     """The added report that a recipe file is of; None where the file holds no recipe."""
-    if not isinstance(found, tuple | list) or not found or not isinstance(found[0], Recipe):
+    if not isinstance(content, tuple | list) or not content or not isinstance(content[0], Recipe):
         return None
     by_name = {one.report: one for one in reports}
-    if found[0].report not in by_name:
+    if content[0].report not in by_name:
         raise InputError(
-            f"{path.name}: its recipes are of report {found[0].report!r};"
+            f"{path.name}: its recipes are of report {content[0].report!r};"
             " name the claims file of that report with --claims"
         )
-    return by_name[found[0].report]
+    return by_name[content[0].report]
 
 
 def _load(path: Path) -> object:
@@ -164,7 +164,7 @@ def _load(path: Path) -> object:
         raise
     except Exception as error:
         del sys.modules[name]
-        what = f"SyntaxError: {error.msg}" if isinstance(error, SyntaxError) else outside.said(error)
+        what = f"SyntaxError: {error.msg}" if isinstance(error, SyntaxError) else outside.message_of(error)
         raise InputError(f"{path.name}{_line(error, path)}: {what}; mend the file") from error
     if not hasattr(module, "RECIPES"):
         raise InputError(f"{path.name}: no RECIPES; end the file with RECIPES = (…,), a tuple of its recipes")
@@ -181,19 +181,21 @@ def _line(error: Exception, path: Path) -> str:
     return f":{lines[-1]}" if lines else ""
 
 
-def _register(found: object, one: Ledger | None, path: Path) -> None:
+def _register(content: object, one: Ledger | None, path: Path) -> None:
     """Put recipes beside the packaged ones, once all of them are in order."""
-    if not isinstance(found, tuple | list) or not found:
-        raise InputError(f"{path.name}: RECIPES is {found!r:.80}; expected a tuple of recipes, at least one")
+    if not isinstance(content, tuple | list) or not content:
+        raise InputError(
+            f"{path.name}: RECIPES is {content!r:.80}; expected a tuple of recipes, at least one"
+        )
     added: dict[str, Recipe] = {}
-    for position, recipe in enumerate(found, 1):
+    for position, recipe in enumerate(content, 1):
         if not isinstance(recipe, Recipe):
             raise InputError(f"{path.name}: entry {position} of RECIPES is {recipe!r:.80}; expected a Recipe")
         assert one is not None, "only a file without recipes has no report"
-        where = f"{path.name}: {recipe.slug}"
-        _check(recipe, one, where)
+        location = f"{path.name}: {recipe.slug}"
+        _check(recipe, one, location)
         if recipe.slug in RECIPES or recipe.slug in added:
-            raise InputError(f"{where}: slug is used by another recipe; rename this one")
+            raise InputError(f"{location}: slug is used by another recipe; rename this one")
         added[recipe.slug] = recipe
     for slug in added:
         _check_start(slug, RECIPES | added, f"{path.name}: {slug}")
@@ -202,18 +204,18 @@ def _register(found: object, one: Ledger | None, path: Path) -> None:
     _RUN.add(path)
 
 
-def _check_start(slug: str, known: Mapping[str, Recipe], where: str) -> None:
+def _check_start(slug: str, recipes: Mapping[str, Recipe], location: str) -> None:
     """What a recipe starts from exists, and does not start from the recipe itself."""
     chain = [slug]
-    while (init := known[chain[-1]].init).startswith("run:"):
+    while (init := recipes[chain[-1]].init).startswith("run:"):
         start = init.removeprefix("run:")
-        if start not in known:
+        if start not in recipes:
             raise InputError(
-                f"{where}: init names {start!r}, which is no recipe ({schema.hint(start, known)})"
+                f"{location}: init names {start!r}, which is no recipe ({schema.hint(start, recipes)})"
             )
         if start in chain:
             raise InputError(
-                f"{where}: init goes round: {' from '.join([*chain, start])}; start one from scratch"
+                f"{location}: init goes round: {' from '.join([*chain, start])}; start one from scratch"
             )
         chain.append(start)
 
@@ -221,28 +223,31 @@ def _check_start(slug: str, known: Mapping[str, Recipe], where: str) -> None:
 # What a recipe may say --------------------------------------------------------------------------------
 
 
-def _check(recipe: Recipe, one: Ledger, where: str) -> None:
+def _check(recipe: Recipe, one: Ledger, location: str) -> None:
     """What can be told without torch: types, choices, and how the recipe stands to its report."""
-    check_types(recipe, where)
+    check_types(recipe, location)
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", recipe.slug):
         raise InputError(
-            f"{where}: slug is {recipe.slug!r}; expected lower-case letters, digits, single hyphens"
+            f"{location}: slug is {recipe.slug!r}; expected lower-case letters, digits, single hyphens"
         )
     if recipe.report != one.report:
-        raise InputError(f"{where}: report is {recipe.report!r}; {one.file} is of report {one.report!r}")
+        raise InputError(f"{location}: report is {recipe.report!r}; {one.file} is of report {one.report!r}")
     if not recipe.slug.startswith(f"{one.report}-"):
-        raise InputError(f"{where}: slug does not start with the report's, {one.report + '-'!r}; rename it")
+        raise InputError(
+            f"{location}: slug does not start with the report's, {one.report + '-'!r}; rename it"
+        )
     if recipe.task == "automask":
         raise InputError(
-            f"{where}: task 'automask' is of one network only; expected classify, segment or byol"
+            f"{location}: task 'automask' is of one network only; expected classify, segment or byol"
         )
     if outside.is_import_path(recipe.model):
         if not outside.PATH.fullmatch(recipe.model):
-            raise InputError(f"{where}: model is {recipe.model!r}; expected 'package.module:callable'")
+            raise InputError(f"{location}: model is {recipe.model!r}; expected 'package.module:callable'")
     elif recipe.model not in model_builders():
         near = schema.hint(recipe.model, model_builders())
         raise InputError(
-            f"{where}: unknown model {recipe.model!r} ({near}; or an import path 'package.module:callable')"
+            f"{location}: unknown model {recipe.model!r} ({near};"
+            f" or an import path 'package.module:callable')"
         )
     least: Mapping[str, int] = {
         "num_classes": 2,
@@ -253,46 +258,46 @@ def _check(recipe: Recipe, one: Ledger, where: str) -> None:
     }
     for name, low in least.items():
         if getattr(recipe, name) < low:
-            raise InputError(f"{where}: {name} is {getattr(recipe, name)}; expected at least {low}")
+            raise InputError(f"{location}: {name} is {getattr(recipe, name)}; expected at least {low}")
     if not recipe.phases:
-        raise InputError(f"{where}: phases is empty; expected at least one Phase")
+        raise InputError(f"{location}: phases is empty; expected at least one Phase")
     for phase in recipe.phases:
-        check_types(phase, f"{where}: phase")
+        check_types(phase, f"{location}: phase")
         if phase.epochs < 1 or not phase.lr > 0 or not 0 <= phase.warmup_epochs <= phase.epochs:
             raise InputError(
-                f"{where}: phase: found epochs {phase.epochs}, lr {phase.lr}, warmup_epochs"
+                f"{location}: phase: found epochs {phase.epochs}, lr {phase.lr}, warmup_epochs"
                 f" {phase.warmup_epochs}; expected 1 epoch or more, lr above 0, no more warm-up than epochs"
             )
     for assumption in recipe.assumptions:
-        check_types(assumption, f"{where}: assumption")
+        check_types(assumption, f"{location}: assumption")
 
 
-def check_types(value: Recipe | Phase | Assumption, where: str) -> None:
+def check_types(value: Recipe | Phase | Assumption, location: str) -> None:
     """Every field of its annotated type: a recipe file is Python, which does not check that by itself."""
     hints = get_type_hints(type(value))
     for field in dataclasses.fields(value):
-        found, wanted = getattr(value, field.name), hints[field.name]
-        if not _holds(found, wanted):
-            raise InputError(f"{where}: {field.name} is {found!r:.80}; expected {_words(wanted)}")
+        value_of_field, wanted = getattr(value, field.name), hints[field.name]
+        if not _holds(value_of_field, wanted):
+            raise InputError(f"{location}: {field.name} is {value_of_field!r:.80}; expected {_words(wanted)}")
 
 
-def _holds(found: object, wanted: Any) -> bool:
+def _holds(value: object, wanted: Any) -> bool:
     origin, inner = get_origin(wanted), get_args(wanted)
     if origin is Literal:
-        return found in inner
+        return value in inner
     if origin is tuple:
-        if not isinstance(found, tuple):
+        if not isinstance(value, tuple):
             return False
         if inner[-1] is Ellipsis:
-            return all(_holds(item, inner[0]) for item in found)
-        return len(found) == len(inner) and all(map(_holds, found, inner))
+            return all(_holds(item, inner[0]) for item in value)
+        return len(value) == len(inner) and all(map(_holds, value, inner))
     if inner:  # a union
-        return any(_holds(found, one) for one in inner)
+        return any(_holds(value, one) for one in inner)
     if wanted is float:
-        return isinstance(found, int | float) and not isinstance(found, bool)
+        return isinstance(value, int | float) and not isinstance(value, bool)
     if wanted is int:
-        return isinstance(found, int) and not isinstance(found, bool)
-    return isinstance(found, wanted)
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, wanted)
 
 
 def _words(wanted: Any) -> str:
@@ -325,12 +330,12 @@ def check_runnable(recipe: Recipe) -> None:
     from reference.models.byol import BYOL
     from reference.models.weights import WEIGHTS
 
-    known: dict[str, tuple[Iterable[str], Iterable[str]]] = {
+    names_by_field: dict[str, tuple[Iterable[str], Iterable[str]]] = {
         "loss": ((recipe.loss,), losses.LOSSES[recipe.task]),
         "augment": (recipe.augment, AUGMENT),
         "init": (() if recipe.init.startswith("run:") else (recipe.init,), ("scratch", *WEIGHTS)),
     }
-    for field, (names, valid) in known.items():
+    for field, (names, valid) in names_by_field.items():
         for name in names:
             if name not in valid:
                 raise InputError(f"{recipe.slug}: unknown {field} {name!r} ({schema.hint(name, valid)})")
@@ -345,9 +350,9 @@ def check_runnable(recipe: Recipe) -> None:
             recipe.model, num_classes=recipe.num_classes, width=recipe.width, **dict(recipe.model_args)
         )
     if (recipe.task == "byol") != isinstance(network, BYOL):
-        said = "is" if isinstance(network, BYOL) else "is not"
+        is_or_not = "is" if isinstance(network, BYOL) else "is not"
         raise InputError(
-            f"{recipe.slug}: task is {recipe.task!r}, and {recipe.model!r} {said} a BYOL network"
+            f"{recipe.slug}: task is {recipe.task!r}, and {recipe.model!r} {is_or_not} a BYOL network"
         )
     if recipe.init.startswith("run:") and not hasattr(network, "load_encoder"):
         raise InputError(
@@ -374,7 +379,7 @@ def _check_output(recipe: Recipe, network: nn.Module) -> None:
             output = network.eval()(torch.zeros(2, 3, size, size))
     except Exception as error:
         raise InputError(
-            f"{recipe.slug}: {recipe.model!r} fails on images of {size} px: {outside.said(error)}"
+            f"{recipe.slug}: {recipe.model!r} fails on images of {size} px: {outside.message_of(error)}"
         ) from error
     if not isinstance(output, torch.Tensor) or tuple(output.shape) != expected:
         raise InputError(

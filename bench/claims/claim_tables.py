@@ -36,11 +36,11 @@ EMPTY = ("", "-", "–", "—", "n/a")
 
 
 @dataclass(kw_only=True)
-class _Table:
+class _ReadRows:
     """A table with its roles; ``classes`` are names of classes in the order of their indices."""
 
     keys: Mapping[str, Any]
-    where: str
+    location: str
     metrics: dict[int, tuple[str, str]]
     roles: dict[str, int]
     classes: list[str]
@@ -56,25 +56,26 @@ def claims_of_table(
     Raises:
         InputError: a key or role is unknown, a row has too few or too many cells, a cell is no figure.
     """
-    where = f"{file}: {table['id'] if is_slug(table.get('id')) else f'table {position}'}"
-    check_types(table, TABLE_KEYS, ("id", "columns", "rows", "data", "split"), where)
-    read = _roles(table, where, declared.get(table["data"]))
+    location = f"{file}: {table['id'] if is_slug(table.get('id')) else f'table {position}'}"
+    check_types(table, TABLE_KEYS, ("id", "columns", "rows", "data", "split"), location)
+    read = _roles(table, location, declared.get(table["data"]))
     lines = table.get("line")
     by_row = isinstance(lines, list) and len(lines) == len(table["rows"])
     claims: list[dict[str, Any]] = []
     for number, row in enumerate(table["rows"], 1):
         if len(row) != len(table["columns"]):
             raise InputError(
-                f"{where}: row {number} has {len(row)} cells; expected {len(table['columns'])}, one a column"
+                f"{location}: row {number} has {len(row)} cells; expected {len(table['columns'])},"
+                " one a column"
             )
         line = lines[number - 1] if by_row and isinstance(lines, list) else lines
         claims += _row(read, row, number, line)
     if not claims:
-        raise InputError(f"{where}: no cell holds a figure; give rows with some")
+        raise InputError(f"{location}: no cell holds a figure; give rows with some")
     yield from _with_means(claims)
 
 
-def _roles(table: dict[str, Any], where: str, declared: DeclaredData | None) -> _Table:
+def _roles(table: dict[str, Any], location: str, declared: DeclaredData | None) -> _ReadRows:
     metrics: dict[int, tuple[str, str]] = {}
     roles: dict[str, int] = {}
     for index, text in enumerate(table["columns"]):
@@ -82,20 +83,21 @@ def _roles(table: dict[str, Any], where: str, declared: DeclaredData | None) -> 
         if role in METRICS:
             metrics[index] = (role, label)
         elif role not in COLUMNS or label:
-            raise InputError(
-                f"{where}: unknown role {text!r} of column {index + 1} ({hint(role, (*COLUMNS, *METRICS))})"
-            )
+            near = hint(role, (*COLUMNS, *METRICS))
+            raise InputError(f"{location}: unknown role {text!r} of column {index + 1} ({near})")
         elif role != "skip" and role in roles:
-            raise InputError(f"{where}: two columns have the role {role!r}; give one of them 'skip'")
+            raise InputError(f"{location}: two columns have the role {role!r}; give one of them 'skip'")
         else:
             roles[role] = index
     if not metrics:
-        raise InputError(f"{where}: no column is a metric (valid: {', '.join(METRICS)})")
+        raise InputError(f"{location}: no column is a metric (valid: {', '.join(METRICS)})")
     names = list(declared.class_names) if declared else []
-    return _Table(keys=table, where=where, metrics=metrics, roles=roles, classes=names, fixed=bool(names))
+    return _ReadRows(
+        keys=table, location=location, metrics=metrics, roles=roles, classes=names, fixed=bool(names)
+    )
 
 
-def _row(read: _Table, row: Sequence[str], number: int, line: Any) -> Iterator[dict[str, Any]]:
+def _row(read: _ReadRows, row: Sequence[str], number: int, line: Any) -> Iterator[dict[str, Any]]:
     """The claims of one row."""
     cells: Mapping[str, str] = {role: row[index].strip() for role, index in read.roles.items()}
     label = next((cells[role] for role in ("name", "recipe", "class") if role in cells), "")
@@ -103,7 +105,7 @@ def _row(read: _Table, row: Sequence[str], number: int, line: Any) -> Iterator[d
     common = {key: read.keys[key] for key in (*SHARED, "n", "runs") if key in read.keys}
     for key in ("n", "runs", "line"):
         if cells.get(key, "") not in EMPTY:
-            common[key] = _count(cells[key], key, read.where, label)
+            common[key] = _count(cells[key], key, read.location, label)
     if line is not None:
         common.setdefault("line", line)
     of_row = read.keys["id"] if "class" in cells else f"{read.keys['id']}-{named}"
@@ -115,8 +117,8 @@ def _row(read: _Table, row: Sequence[str], number: int, line: Any) -> Iterator[d
         figure = printed_figure(row[index])
         if figure is None:
             raise InputError(
-                f"{read.where}: row {number} ({label}), {metric}: {row[index]!r} is no figure; expected one"
-                " as printed, or an empty text"
+                f"{read.location}: row {number} ({label}), {metric}: {row[index]!r} is no figure; expected"
+                " one as printed, or an empty text"
             )
         claim = common | {"kind": "number", "metric": metric, "value": row[index], "_average": average}
         parts = [read.keys["id"], named, metric.replace("_", "-")]
@@ -128,7 +130,7 @@ def _row(read: _Table, row: Sequence[str], number: int, line: Any) -> Iterator[d
                 parts.append(_slug(of_class) or str(claim["class_index"]))
         unit = "count" if metric == "support" else "percent" if figure.percent else read.keys.get("unit")
         if unit is None:
-            raise InputError(f'{read.where}: missing key \'unit\'; add "fraction" or "percent"')
+            raise InputError(f'{read.location}: missing key \'unit\'; add "fraction" or "percent"')
         title = f"{METRICS[claim['metric']].title}{f' of {of_class}' if of_class else ''}"
         claim |= {
             "unit": unit,
@@ -142,12 +144,12 @@ def _row(read: _Table, row: Sequence[str], number: int, line: Any) -> Iterator[d
         yield claim
 
 
-def _images(read: _Table, row: Sequence[str], label: str) -> dict[str, Any]:
+def _images(read: _ReadRows, row: Sequence[str], label: str) -> dict[str, Any]:
     """The images behind the row *accuracy*, which stand under *support*."""
     column = next((index for index, (metric, _) in read.metrics.items() if metric == "support"), None)
     if column is None or row[column].strip() in EMPTY:
         return {}
-    return {"n": _count(row[column], "support", read.where, label), "n_from": "printed"}
+    return {"n": _count(row[column], "support", read.location, label), "n_from": "printed"}
 
 
 AVERAGES = ("macro-avg", "weighted-avg", "micro-avg", "accuracy", "mean", "average", "avg")
@@ -175,25 +177,25 @@ def _with_means(claims: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield claim
 
 
-def _class_index(read: _Table, column: int, label: str) -> int:
+def _class_index(read: _ReadRows, column: int, label: str) -> int:
     if label.isdigit() and not read.fixed and "class" not in read.roles:
         return int(label)
     label = label or str(column)
     if label not in read.classes:
         if read.fixed:
-            raise InputError(f"{read.where}: unknown class {label!r} ({hint(label, read.classes)})")
+            raise InputError(f"{read.location}: unknown class {label!r} ({hint(label, read.classes)})")
         read.classes.append(label)
     return read.classes.index(label)
 
 
-def _count(text: str, key: str, where: str, label: str) -> int:
+def _count(text: str, key: str, location: str, label: str) -> int:
     figure = printed_figure(text)
     if figure is None or not figure.value.isdigit() or int(figure.value) < 1:
-        raise InputError(f"{where}: row {label!r}, {key}: {text!r}; expected a whole number from 1")
+        raise InputError(f"{location}: row {label!r}, {key}: {text!r}; expected a whole number from 1")
     return int(figure.value)
 
 
-def _unique(read: _Table, name: str) -> str:
+def _unique(read: _ReadRows, name: str) -> str:
     read.ids[name] += 1
     return name if read.ids[name] == 1 else f"{name}-{read.ids[name]}"
 

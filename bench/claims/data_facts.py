@@ -146,9 +146,9 @@ _OPTIONAL_FACTS = ("val", "images", "stated_in", "note")
 
 def _fact_tables(document: dict[str, Any], name: str, types: dict[str, Type]) -> list[dict[str, Any]]:
     """The tables of one name in the data file, checked; a single one counts as a list of one."""
-    found = document.get(name)
-    tables = several([found] if isinstance(found, dict) else found, DATA_FILE, f"[{name}]")
+    value = document.get(name)
+    tables = several([value] if isinstance(value, dict) else value, DATA_FILE, f"[{name}]")
     for position, table in enumerate(tables, 1):
-        where = f"{DATA_FILE}: {table.get('role') or table.get('name') or f'{name} {position}'}"
-        check_types(table, types, [key for key in types if key not in _OPTIONAL_FACTS], where)
+        location = f"{DATA_FILE}: {table.get('role') or table.get('name') or f'{name} {position}'}"
+        check_types(table, types, [key for key in types if key not in _OPTIONAL_FACTS], location)
     return [{key: frozen(value) for key, value in table.items()} for table in tables]

@@ -132,21 +132,22 @@ def _declared_data(document: dict[str, Any], file: str) -> dict[str, DeclaredDat
     if "data" not in document:
         return declared
     for position, table in enumerate(several(document["data"], file, "[[data]]"), 1):
-        where = f"{file}: {table['name'] if is_slug(table.get('name')) else f'data {position}'}"
-        check_types(table, DATA_KEYS, ("name",), where)
+        location = f"{file}: {table['name'] if is_slug(table.get('name')) else f'data {position}'}"
+        check_types(table, DATA_KEYS, ("name",), location)
         name, classes = table["name"], table.get("classes")
         if name in BUILT_IN_DATA:
-            raise InputError(f"{where}: a data set of that name is built in; choose another name")
+            raise InputError(f"{location}: a data set of that name is built in; choose another name")
         if name in declared:
-            raise InputError(f"{where}: the name is declared twice; keep one of the two")
+            raise InputError(f"{location}: the name is declared twice; keep one of the two")
         names = tuple(classes) if isinstance(classes, list) else ()
         if len(set(names)) != len(names):
-            raise InputError(f"{where}: classes names one class twice; name each once")
+            raise InputError(f"{location}: classes names one class twice; name each once")
         count = len(names) if names else classes
         scored = tuple(table.get("scored", ()))
         if scored and (count is None or max(scored) >= count or len(set(scored)) != len(scored)):
             raise InputError(
-                f"{where}: scored is {list(scored)}; expected different indices below the number of classes"
+                f"{location}: scored is {list(scored)}; expected different indices below the number of"
+                " classes"
             )
         declared[name] = DeclaredData(
             name=name,
@@ -168,53 +169,54 @@ def _claim(
     declared: Mapping[str, DeclaredData],
 ) -> Claim:
     report: str = head["id"]
-    where = f"{file}: {table['id'] if is_slug(table.get('id')) else f'claim {position}'}"
+    location = f"{file}: {table['id'] if is_slug(table.get('id')) else f'claim {position}'}"
     kind = table.get("kind")
     if kind is None:
-        check_types(table, KEYS, REQUIRED, where)
+        check_types(table, KEYS, REQUIRED, location)
     if not isinstance(kind, str) or kind not in KINDS:
-        raise InputError(f"{where}: unknown kind {kind!r} ({hint(kind, KINDS)})")
+        raise InputError(f"{location}: unknown kind {kind!r} ({hint(kind, KINDS)})")
     types, (required, _) = KIND_TYPES[kind], KIND_KEYS[kind]
     for key in table:
         if key not in types and key in KEYS:
-            raise InputError(f"{where}: key {key!r} is not of kind {kind!r} (valid: {', '.join(types)})")
-    check_types(table, types, (*REQUIRED, *required), where)
+            raise InputError(f"{location}: key {key!r} is not of kind {kind!r} (valid: {', '.join(types)})")
+    check_types(table, types, (*REQUIRED, *required), location)
     if not table["id"].startswith(f"{report}-"):
-        raise InputError(f"{where}: id does not start with the report's, {report + '-'!r}; rename it")
+        raise InputError(f"{location}: id does not start with the report's, {report + '-'!r}; rename it")
     if ("line" in table) == ("place" in table):
         if "line" in table:
-            raise InputError(f"{where}: 'line' and 'place' both say where it stands; give one of them")
+            raise InputError(f"{location}: 'line' and 'place' both say where it stands; give one of them")
         raise InputError(
-            f"{where}: missing key 'line'; add {KEYS['line'].said}, or 'place' where the report has no lines"
+            f"{location}: missing key 'line'; add {KEYS['line'].expected},"
+            f" or 'place' where the report has no lines"
         )
     if table.get("illegible", False) != ("illegible_why" in table):
-        raise InputError(f"{where}: 'illegible = true' and 'illegible_why' go together; give both or none")
+        raise InputError(f"{location}: 'illegible = true' and 'illegible_why' go together; give both or none")
     if kind in _CHECKS:
-        _CHECKS[kind](table, where)
+        _CHECKS[kind](table, location)
     if "data" in table and table["data"] not in (*BUILT_IN_DATA, *declared):
+        near = hint(table["data"], (*BUILT_IN_DATA, *declared))
         raise InputError(
-            f"{where}: unknown data {table['data']!r} ({hint(table['data'], (*BUILT_IN_DATA, *declared))});"
-            " or declare it in a [[data]] table"
+            f"{location}: unknown data {table['data']!r} ({near}); or declare it in a [[data]] table"
         )
     values = {key: frozen(value) for key, value in table.items() if key != "line"}
     if kind == "number":
         values |= _read_number(table, declared.get(table["data"]))
     if "reference_class" in table:
-        values["reference_class"] = _reference_classes(table, where)
+        values["reference_class"] = _reference_classes(table, location)
     lines = table.get("line", [])
     lines = lines if isinstance(lines, list) else [lines]
     return Claim(report=report, lines=tuple(lines), epochs_from=head.get("epochs_from", 1), **values)
 
 
-def _reference_classes(table: dict[str, Any], where: str) -> tuple[ReferenceClass, ...]:
+def _reference_classes(table: dict[str, Any], location: str) -> tuple[ReferenceClass, ...]:
     """The declared classes, checked: known keys, of the claim's own data, of a metric that others print."""
     declared = table["reference_class"]
     classes = []
     for reference in [declared] if isinstance(declared, dict) else declared:
-        check_types(reference, REFERENCE_KEYS, ("task",), f"{where}: reference_class")
+        check_types(reference, REFERENCE_KEYS, ("task",), f"{location}: reference_class")
         if reference["task"] != table["data"]:
             raise InputError(
-                f"{where}: reference_class: task is {reference['task']!r}; expected the claim's data,"
+                f"{location}: reference_class: task is {reference['task']!r}; expected the claim's data,"
                 f" {table['data']!r}"
             )
         values = {
@@ -225,45 +227,48 @@ def _reference_classes(table: dict[str, Any], where: str) -> tuple[ReferenceClas
         )
     if table["metric"] not in SURVEYED:
         raise InputError(
-            f"{where}: reference_class: other reports are compared by {', '.join(SURVEYED)}; metric is"
+            f"{location}: reference_class: other reports are compared by {', '.join(SURVEYED)}; metric is"
             f" {table['metric']!r}"
         )
     return tuple(classes)
 
 
-def _check_number(table: dict[str, Any], where: str) -> None:
-    _check_class_index(table, where)
-    _check_positive(table, "margin", where)
+def _check_number(table: dict[str, Any], location: str) -> None:
+    _check_class_index(table, location)
+    _check_positive(table, "margin", location)
     if table["metric"].startswith("delta_") != ("difference_of" in table):
         raise InputError(
-            f"{where}: 'difference_of' goes with a delta metric and only there; metric is {table['metric']!r}"
+            f"{location}: 'difference_of' goes with a delta metric and only there;"
+            f" metric is {table['metric']!r}"
         )
     if ("n" in table) != ("n_from" in table):
-        raise InputError(f"{where}: 'n' and 'n_from' go together; give both or none")
-    _check_range(table, where)
+        raise InputError(f"{location}: 'n' and 'n_from' go together; give both or none")
+    _check_range(table, location)
     if ("weights" in table) and len(table["weights"]) != len(table.get("mean_of", ())):
-        raise InputError(f"{where}: 'weights' needs one number for each claim of 'mean_of'")
+        raise InputError(f"{location}: 'weights' needs one number for each claim of 'mean_of'")
     if "derived_from" in table:
         first, second = table["derived_from"]
         if abs(float(first) - float(second) - float(table["value"])) > 1e-9:
             raise InputError(
-                f"{where}: value {table['value']} is not {first} - {second}; check 'derived_from'"
+                f"{location}: value {table['value']} is not {first} - {second}; check 'derived_from'"
             )
 
 
-def _check_range(table: dict[str, Any], where: str) -> None:
+def _check_range(table: dict[str, Any], location: str) -> None:
     """The value lies in its metric's range and is of the unit that it is printed in."""
     name, unit = table["metric"], table["unit"]
     metric, figure = METRICS[name], printed_figure(table["value"])
     assert figure is not None, "the types were checked"
     if figure.percent and unit != "percent":
-        raise InputError(f"{where}: value is {table['value']!r} and unit {unit!r}; expected unit 'percent'")
+        raise InputError(
+            f"{location}: value is {table['value']!r} and unit {unit!r}; expected unit 'percent'"
+        )
     if (unit == "count") != (name == "support"):
-        raise InputError(f"{where}: unit 'count' goes with metric 'support' and only there")
+        raise InputError(f"{location}: unit 'count' goes with metric 'support' and only there")
     scale = 100 if unit == "percent" else 1
     if not metric.low * scale <= float(figure.value) <= metric.high * scale:
         raise InputError(
-            f"{where}: value {table['value']} is outside {metric.low * scale:g} to {metric.high * scale:g}"
+            f"{location}: value {table['value']} is outside {metric.low * scale:g} to {metric.high * scale:g}"
             f" for {name} in unit {unit!r}; check value and unit"
         )
 
@@ -283,48 +288,48 @@ def _read_number(table: dict[str, Any], declared: DeclaredData | None) -> dict[s
     return values
 
 
-def _check_positive(table: dict[str, Any], key: str, where: str) -> None:
+def _check_positive(table: dict[str, Any], key: str, location: str) -> None:
     if key in table and not float(table[key]) > 0:
-        raise InputError(f"{where}: {key} is {table[key]}; expected a number above 0")
+        raise InputError(f"{location}: {key} is {table[key]}; expected a number above 0")
 
 
-def _check_timing(table: dict[str, Any], where: str) -> None:
-    _check_positive(table, "least", where)
+def _check_timing(table: dict[str, Any], location: str) -> None:
+    _check_positive(table, "least", location)
 
 
-def _check_ordering(table: dict[str, Any], where: str) -> None:
-    _check_class_index(table, where)
-    _check_positive(table, "margin", where)
+def _check_ordering(table: dict[str, Any], location: str) -> None:
+    _check_class_index(table, location)
+    _check_positive(table, "margin", location)
     if ("order" in table) == ("order_recipes" in table):
-        raise InputError(f"{where}: needs exactly one of 'order' and 'order_recipes'")
+        raise InputError(f"{location}: needs exactly one of 'order' and 'order_recipes'")
     members = table.get("order") or table["order_recipes"]
     if len(set(members)) != len(members):
-        raise InputError(f"{where}: a member of the ordering is named twice; name each once")
+        raise InputError(f"{location}: a member of the ordering is named twice; name each once")
 
 
-def _check_class_index(table: dict[str, Any], where: str) -> None:
+def _check_class_index(table: dict[str, Any], location: str) -> None:
     """The IoU of one class names it; some other metrics may be of one class."""
     metric, of_class = table["metric"], "class_index" in table
     if metric == "iou" and not of_class:
-        raise InputError(f"{where}: missing key 'class_index'; metric 'iou' is of one class")
+        raise InputError(f"{location}: missing key 'class_index'; metric 'iou' is of one class")
     if of_class and not METRICS[metric].by_class:
         valid = ", ".join(name for name, entry in METRICS.items() if entry.by_class)
-        raise InputError(f"{where}: 'class_index' goes with one of {valid}; metric is {metric!r}")
+        raise InputError(f"{location}: 'class_index' goes with one of {valid}; metric is {metric!r}")
 
 
-def _check_process(table: dict[str, Any], where: str) -> None:
+def _check_process(table: dict[str, Any], location: str) -> None:
     name = table["predicate"]
     if name not in PREDICATES:
-        raise InputError(f"{where}: unknown predicate {name!r} ({hint(name, PREDICATES)})")
+        raise InputError(f"{location}: unknown predicate {name!r} ({hint(name, PREDICATES)})")
     args, defaults = table.get("args", {}), PREDICATES[name].__kwdefaults__ or {}
     types = {key: ARGS[said] for key, said in PREDICATES[name].__annotations__.items() if said in ARGS}
-    check_types(args, types, [key for key in types if key not in defaults], f"{where}: args of {name}")
+    check_types(args, types, [key for key in types if key not in defaults], f"{location}: args of {name}")
 
 
-def _check_figure(table: dict[str, Any], where: str) -> None:
+def _check_figure(table: dict[str, Any], location: str) -> None:
     stages, epochs = len(table.get("stages", ())), len(table.get("epochs", ()))
     if "stages" in table and stages != epochs:
-        raise InputError(f"{where}: 'stages' has {stages} names for {epochs} epochs; name each or none")
+        raise InputError(f"{location}: 'stages' has {stages} names for {epochs} epochs; name each or none")
 
 
 _CHECKS: dict[str, Callable[[dict[str, Any], str], None]] = {

@@ -56,7 +56,9 @@ def gap_opens_after(
     if below is None or above is None:
         return _missing(curves, lower, upper)
     low = dict(below)
-    before, after = _split([(at, value - low[at]) for at, value in above if at in low], epoch)
+    before, after = _split(
+        [(at_epoch, value - low[at_epoch]) for at_epoch, value in above if at_epoch in low], epoch
+    )
     if not before or len(after) < LEAST_TAIL:
         return _too_short(f"{upper} - {lower}", epoch, after)
     first, last = before[-LEVEL_EPOCHS:], after[-LEVEL_EPOCHS:]
@@ -105,8 +107,8 @@ def best_near(
         return Judgement(None, f"{curve} ends at epoch {points[-1][0] if points else 0}, {needed} is needed")
     competing = points if until is None else [point for point in points if point[0] <= until]
     best = max(value for _, value in competing)
-    epochs = [at for at, value in competing if value == best]
-    nearest = min(epochs, key=lambda at: abs(at - epoch))
+    epochs = [at_epoch for at_epoch, value in competing if value == best]
+    nearest = min(epochs, key=lambda at_epoch: abs(at_epoch - epoch))
     return Judgement(
         abs(nearest - epoch) <= within,
         f"{curve} is best ({best:.4g}) at epoch {nearest} of {competing[-1][0]};"
@@ -130,7 +132,7 @@ def clusters_grow(
     rising = silhouette if purity is None else purity
     assert rising is not None
     holds = rising.size > margin and (silhouette is None or silhouette.size >= -margin)
-    return Judgement(holds, f"{_said(purity, silhouette)}; a rise by more than {margin:g} is needed")
+    return Judgement(holds, f"{_changes_text(purity, silhouette)}; a rise by more than {margin:g} is needed")
 
 
 def clusters_about_equal(
@@ -145,7 +147,7 @@ def clusters_about_equal(
     if purity is None and silhouette is None:
         return _unmeasured(prefix, since, until)
     holds = all(abs(change.size) <= margin for change in (purity, silhouette) if change is not None)
-    return Judgement(holds, f"{_said(purity, silhouette)}; changes up to {margin:g} count as equal")
+    return Judgement(holds, f"{_changes_text(purity, silhouette)}; changes up to {margin:g} count as equal")
 
 
 def clusters_clear(curves: Curves, *, epoch: Epoch, least: float = 0.5, prefix: str = "") -> Judgement:
@@ -170,8 +172,10 @@ def reaches(curves: Curves, *, curve: str, epoch: Epoch, least: float) -> Judgem
     measured = _at(curves, curve, epoch)
     if measured is None:
         return Judgement(None, f"{curve} was not measured at epoch {epoch}")
-    at, value = measured
-    return Judgement(value >= least, f"{curve} is {value:.4g} at epoch {at}; at least {least:g} is claimed")
+    at_epoch, value = measured
+    return Judgement(
+        value >= least, f"{curve} is {value:.4g} at epoch {at_epoch}; at least {least:g} is claimed"
+    )
 
 
 def stays_below(curves: Curves, *, curve: str, epoch: Epoch, most: float) -> Judgement:
@@ -342,7 +346,7 @@ def _change(curves: Curves, name: str, since: Epoch, until: Epoch) -> _Change | 
     return _Change(name, first, last)
 
 
-def _said(*changes: _Change | None) -> str:
+def _changes_text(*changes: _Change | None) -> str:
     return ", ".join(
         f"{change.name} {change.since[1]:.3f} at epoch {change.since[0]} and {change.until[1]:.3f}"
         f" at epoch {change.until[0]}"
@@ -356,9 +360,10 @@ def _purity_within(curves: Curves, epoch: Epoch, least: float, most: float, pref
     measured = _at(curves, name, epoch)
     if measured is None:
         return Judgement(None, f"{name} was not measured at epoch {epoch}")
-    at, value = measured
+    at_epoch, value = measured
     return Judgement(
-        least <= value <= most, f"{name} is {value:.3f} at epoch {at}; {least:.2f} to {most:.2f} is claimed"
+        least <= value <= most,
+        f"{name} is {value:.3f} at epoch {at_epoch}; {least:.2f} to {most:.2f} is claimed",
     )
 
 

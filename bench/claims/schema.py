@@ -18,7 +18,7 @@ DATA_FILE = "data.toml"
 class Type(NamedTuple):
     """What a value of a claims file must be, in words and as a predicate."""
 
-    said: str
+    expected: str
     holds: Callable[[Any], bool]
 
 
@@ -240,25 +240,25 @@ def frozen(value: Any) -> Any:
 
 
 def check_types(
-    table: dict[str, Any], types: Mapping[str, Type], required: Sequence[str], where: str
+    table: dict[str, Any], types: Mapping[str, Type], required: Sequence[str], location: str
 ) -> None:
     """Every key known, every needed one there, every value of its type and among its choices."""
-    known_keys(table, types, where)
+    known_keys(table, types, location)
     for key in required:
         if key not in table:
-            raise InputError(f"{where}: missing key {key!r}; add {types[key].said}")
+            raise InputError(f"{location}: missing key {key!r}; add {types[key].expected}")
     for key, value in table.items():
         if not types[key].holds(value):
-            raise InputError(f"{where}: {key} is {value!r}; expected {types[key].said}")
+            raise InputError(f"{location}: {key} is {value!r}; expected {types[key].expected}")
         if key in CHOICES and value not in CHOICES[key]:
-            raise InputError(f"{where}: unknown {key} {value!r} ({hint(value, CHOICES[key])})")
+            raise InputError(f"{location}: unknown {key} {value!r} ({hint(value, CHOICES[key])})")
 
 
-def known_keys(table: Mapping[str, Any], valid: Iterable[str], where: str) -> None:
+def known_keys(table: Mapping[str, Any], valid: Iterable[str], location: str) -> None:
     """Raise ``InputError`` at the first key that is not valid."""
     for key in table:
         if key not in valid:
-            raise InputError(f"{where}: unknown key {key!r} ({hint(key, valid)})")
+            raise InputError(f"{location}: unknown key {key!r} ({hint(key, valid)})")
 
 
 def hint(word: object, valid: Iterable[str]) -> str:

@@ -270,7 +270,7 @@ def _figure(
 ) -> OtherFigure:
     for column, cell in row.items():
         if not _TYPES[column].holds(cell):
-            raise InputError(f"{place}: {column} is {cell!r}; expected {_TYPES[column].said}")
+            raise InputError(f"{place}: {column} is {cell!r}; expected {_TYPES[column].expected}")
         if column in _CHOICES and cell not in _CHOICES[column]:
             raise InputError(
                 f"{place}: unknown {column} {cell!r} ({hint(cell, filter(None, _CHOICES[column]))})"

@@ -79,7 +79,7 @@ def data_check(
     from bench.runs.progress import files_shown
 
     with files_shown("reading") as progress:
-        checked = data_check_module.check(source, progress, mask_values=mask_values_of(mask_values))
+        checked = data_check_module.check_data(source, progress, mask_values=mask_values_of(mask_values))
     for fault in checked.faults:
         print(fault)
     for line in data_check_module.lines(checked):

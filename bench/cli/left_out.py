@@ -11,21 +11,21 @@ from bench.grading.groups import Group, Runs
 from bench.runs.records import Record
 
 
-def lines(folder: Path, found: Sequence[Record], claims: Collection[str]) -> list[str]:
+def lines(folder: Path, run_records: Sequence[Record], claims: Collection[str]) -> list[str]:
     """One line for each thing that the graded claims lack.
 
     Args:
         found: the readable records under ``folder``.
         claims: ids of the claims that were graded.
     """
-    if not found:
+    if not run_records:
         return [f"{folder}: holds no records"]
     by_id = {claim.id: claim for ledger in load_ledgers() for claim in ledger.claims}
     slugs = dict.fromkeys(slug for name in claims if name in by_id for slug in _recipes(by_id[name], by_id))
-    runs = Runs(found)
+    runs = Runs(run_records)
     told: list[str] = []
     for slug in slugs:
-        earlier = [r for r in found if r.slug == slug and r.status == "ok" and not runs.counts(r)]
+        earlier = [r for r in run_records if r.slug == slug and r.status == "ok" and not runs.counts(r)]
         if earlier and not runs.groups.get(slug):
             told.append(_earlier(slug, earlier))
         told += [line for group in runs.groups.get(slug, ()) for line in _missing_seeds(group)]

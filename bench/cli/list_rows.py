@@ -85,7 +85,7 @@ def models() -> Rows:
     return rows
 
 
-def runs(found: Sequence[Record]) -> Rows:
+def runs(run_records: Sequence[Record]) -> Rows:
     """One row a record."""
     return [
         {
@@ -98,12 +98,12 @@ def runs(found: Sequence[Record]) -> Rows:
             "metric": primary,
             "value": None if primary is None else record.metric(primary),
         }
-        for record in found
+        for record in run_records
         for primary in [record.metrics.get(record.selected, {}).get("primary")]
     ]
 
 
-def grades(out: Path, found: Sequence[Record], asked: Sequence[str]) -> Rows:
+def grades(out: Path, run_records: Sequence[Record], asked: Sequence[str]) -> Rows:
     """One row a claim: its grade from the records in a folder, what the audit flags, what others got.
 
     Args:
@@ -123,7 +123,7 @@ def grades(out: Path, found: Sequence[Record], asked: Sequence[str]) -> Rows:
     with kept_checks.kept():
         rows = grader.grade_all(
             ledgers,
-            found,
+            run_records,
             alignment_green=alignment.is_green(out),
             folder=out,
             flags=audit.flags(audit.audit(ledgers)),
@@ -135,7 +135,7 @@ def grades(out: Path, found: Sequence[Record], asked: Sequence[str]) -> Rows:
             "printed": row.claim.value,
             "verdict": row.label,
             "flags": row.flags,
-            "measured": _said(row.measured) if row.measured else None,
+            "measured": _mean_text(row.measured) if row.measured else None,
             "why": row.sentence,
             "rehearsal": row.rehearsal or None,
             "others": compared.sentences(row.claim),
@@ -145,5 +145,5 @@ def grades(out: Path, found: Sequence[Record], asked: Sequence[str]) -> Rows:
     ]
 
 
-def _said(measured: Measured) -> str:
+def _mean_text(measured: Measured) -> str:
     return f"{measured.mean:.4f} ({measured.group.named}, k = {measured.k})"

@@ -50,7 +50,7 @@ RUNS = Path("runs")
 RESULTS = Path("results")
 
 
-class What(StrEnum):
+class ListKind(StrEnum):
     """What ``bench list`` can list."""
 
     recipes = "recipes"
@@ -90,12 +90,12 @@ OthersOption = Annotated[
 ]
 
 
-def add_surveys(own: list[Path] | None) -> None:
+def add_surveys(claims_files: list[Path] | None) -> None:
     """Make surveys of one's own known to this process, checked."""
-    if own:
+    if claims_files:
         from bench.claims import survey
 
-        survey.ADDED_SURVEYS += own
+        survey.ADDED_SURVEYS += claims_files
         survey.load_others()
 
 
@@ -122,20 +122,20 @@ RecipesOption = Annotated[
 ]
 
 
-def add_reports(own: list[Path] | None) -> None:
+def add_reports(claims_files: list[Path] | None) -> None:
     """Make the claims of reports of one's own known to this process. Runs no code."""
-    if own:
+    if claims_files:
         from bench.claims.added import add
 
-        add(own)
+        add(claims_files)
 
 
-def add_recipes(own: list[Path] | None, recipe_files: list[Path] | None) -> None:
+def add_recipes(claims_files: list[Path] | None, recipe_files: list[Path] | None) -> None:
     """Make such reports known with their recipes. Runs the recipe files that are named, and says so."""
-    add_reports(own)
-    if recipe_files and not own:
+    add_reports(claims_files)
+    if recipe_files and not claims_files:
         raise InputError(f"--recipes {recipe_files[0]}: of which report? Name its claims file with --claims")
-    if own:
+    if claims_files:
         from bench.claims.added import run_recipe_files
 
         run_recipe_files(recipe_files or (), say=lambda line: print(line, file=sys.stderr))
@@ -216,9 +216,9 @@ def readable(message: str) -> str:
     return f"{message[:-1]}; did you mean {near[0]!r}?" if near else message
 
 
-def refuse_name(kind: str, name: str, known: Iterable[str]) -> NoReturn:
+def refuse_name(kind: str, name: str, valid: Iterable[str]) -> NoReturn:
     """Raise ``InputError`` for an unknown name and list the nearest valid ones."""
-    names = sorted(known)
+    names = sorted(valid)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names[:5]
     raise InputError(f"{kind} {name!r} is not known; nearest: {', '.join(near)}")
 

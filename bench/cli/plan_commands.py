@@ -37,11 +37,11 @@ def plan_(
     throughput: Annotated[Path | None, typer.Option(help="Result file of the machine to plan for.")] = None,
     output: FormatOption = Format.table,
     out: Annotated[Path, typer.Option("--out", help="Folder of records and throughput.")] = RESULTS,
-    own: ClaimsOption = None,
+    claims_files: ClaimsOption = None,
     recipe_files: RecipesOption = None,
 ) -> None:
     """Plan which claims runs can settle in how many hours, most claims an hour first."""
-    add_recipes(own, recipe_files)
+    add_recipes(claims_files, recipe_files)
     from bench.claims.ledger import load_ledgers
     from bench.plan import hours
     from bench.runs import records
@@ -61,7 +61,7 @@ def plan_(
         from bench.plan import makespan
 
         lines = [*lines[:-1], *makespan.closing(makespan.bounds(jobs, seeds=seeds, gpus=gpus), gpus)]
-    table = hours.rows(jobs, claims, seeds=seeds, budget=gpu_hours)
+    table = hours.plan_rows(jobs, claims, seeds=seeds, budget=gpu_hours)
     print_rows(hours.brief(table) if output is Format.table else table, output)
     print("\n".join(["", *lines]), file=sys.stderr if output is Format.json else sys.stdout)
 

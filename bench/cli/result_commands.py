@@ -16,11 +16,11 @@ from bench.cli.options import (
     ClaimsOption,
     Format,
     FormatOption,
+    ListKind,
     OthersOption,
     OutOption,
     RecipesOption,
     Tier,
-    What,
     add_recipes,
     add_reports,
     add_surveys,
@@ -52,32 +52,32 @@ class FailOn(StrEnum):
 
 @app.command("list")
 def list_(
-    what: Annotated[What, typer.Argument(help="What to list.")] = What.recipes,
+    what: Annotated[ListKind, typer.Argument(help="ListKind to list.")] = ListKind.recipes,
     output: FormatOption = Format.table,
     out: OutOption = RUNS,
-    own: ClaimsOption = None,
+    claims_files: ClaimsOption = None,
     recipe_files: RecipesOption = None,
     surveys: OthersOption = None,
 ) -> None:
     """List what there is: recipes, claims, models, runs, or what others got."""
-    if what in (What.recipes, What.models):
-        add_recipes(own, recipe_files)
+    if what in (ListKind.recipes, ListKind.models):
+        add_recipes(claims_files, recipe_files)
     else:
-        add_reports(own)
+        add_reports(claims_files)
     add_surveys(surveys)
     from bench.cli import list_rows
     from bench.runs import records
 
-    found = records.find(records_folder(out)) if what is What.runs else records.Found([], [])
-    listings: dict[What, Callable[[], list_rows.Rows]] = {
-        What.recipes: list_rows.recipes,
-        What.claims: list_rows.claims,
-        What.models: list_rows.models,
-        What.others: list_rows.others,
-        What.runs: lambda: list_rows.runs(found.readable),
+    run_records = records.find(records_folder(out)) if what is ListKind.runs else records.Found([], [])
+    listings: dict[ListKind, Callable[[], list_rows.Rows]] = {
+        ListKind.recipes: list_rows.recipes,
+        ListKind.claims: list_rows.claims,
+        ListKind.models: list_rows.models,
+        ListKind.others: list_rows.others,
+        ListKind.runs: lambda: list_rows.runs(run_records.readable),
     }
     print_rows(listings[what](), output)
-    warn_of_refused(found.refused)
+    warn_of_refused(run_records.refused)
 
 
 @app.command()
@@ -87,30 +87,30 @@ def grade(
     ] = None,
     output: FormatOption = Format.table,
     out: OutOption = RUNS,
-    own: ClaimsOption = None,
+    claims_files: ClaimsOption = None,
     recipe_files: RecipesOption = None,
     surveys: OthersOption = None,
 ) -> None:
     """Grade claims from the records of a folder."""
-    add_recipes(own, recipe_files)
+    add_recipes(claims_files, recipe_files)
     add_surveys(surveys)
     from bench.claims.ledger import load_ledgers
     from bench.cli import left_out, list_rows
     from bench.grading import alignment
     from bench.runs import records
 
-    known = {name for ledger in load_ledgers() for name in (ledger.report, *(c.id for c in ledger.claims))}
+    names = {name for ledger in load_ledgers() for name in (ledger.report, *(c.id for c in ledger.claims))}
     for claim in claims or ():
-        if claim not in known:
-            refuse_name("claim", claim, known)
+        if claim not in names:
+            refuse_name("claim", claim, names)
     folder = records_folder(out)
-    found = records.find(folder)
-    rows = list_rows.grades(folder, found.readable, claims or ())
+    run_records = records.find(folder)
+    rows = list_rows.grades(folder, run_records.readable, claims or ())
     print_rows(rows, output)
     if any(alignment.WANTED in str(row["why"]) for row in rows):
         print(alignment.how_to(folder), file=sys.stderr)
-    warn_of_refused(found.refused)
-    for line in left_out.lines(folder, found.readable, {str(row["claim"]) for row in rows}):
+    warn_of_refused(run_records.refused)
+    for line in left_out.lines(folder, run_records.readable, {str(row["claim"]) for row in rows}):
         print(f"note: {line}", file=sys.stderr)
 
 
@@ -180,9 +180,9 @@ def audit(
     wanted += [name for name in names if name in ledgers]
     chosen = [ledgers[name] for name in dict.fromkeys(wanted)] or list(ledgers.values())
     findings = auditing.audit(chosen)
-    rows = auditing.rows(findings)
+    rows = auditing.finding_rows(findings)
     if output is AuditFormat.markdown:
-        print(auditing.page(chosen, findings))
+        print(auditing.audit_page(chosen, findings))
     elif output is AuditFormat.json:
         print_rows(rows, Format.json)
     else:
@@ -191,7 +191,7 @@ def audit(
         for ledger in chosen:
             print(f"\n{auditing.paragraph(ledger, findings)}")
     if fail_on is not None and any(
-        found.verdict == "against" and found.strength in ("certain", fail_on) for found in findings
+        finding.verdict == "against" and finding.strength in ("certain", fail_on) for finding in findings
     ):
         raise typer.Exit(1)
 
@@ -202,12 +202,12 @@ def report(
     check: Annotated[
         bool, typer.Option("--check", help="Check whether the tables are stale; write nothing.")
     ] = False,
-    own: ClaimsOption = None,
+    claims_files: ClaimsOption = None,
     recipe_files: RecipesOption = None,
     surveys: OthersOption = None,
 ) -> None:
     """Write tables and pages from the records of a folder."""
-    add_recipes(own, recipe_files)
+    add_recipes(claims_files, recipe_files)
     add_surveys(surveys)
     from bench.claims.ledger import load_ledgers
     from bench.grading import kept_checks
@@ -218,7 +218,7 @@ def report(
         raise InputError(f"--out {out}: holds no records to report on; bench run --out {out} makes some")
     if check:
         with kept_checks.kept():
-            stale = build.check(out, load_ledgers())
+            stale = build.check_pages(out, load_ledgers())
         for line in stale:
             print(line, file=sys.stderr)
         if stale:
@@ -226,12 +226,12 @@ def report(
             raise typer.Exit(1)
         print(f"{out}: tables are those of the records")
         return
-    found = records.find(out)
+    run_records = records.find(out)
     with kept_checks.kept():
-        written = build.write_all(out, load_ledgers(), found)
+        written = build.write_all(out, load_ledgers(), run_records)
     for path in written:
         print(path)
-    warn_of_refused(found.refused)
+    warn_of_refused(run_records.refused)
 
 
 @app.command()
@@ -245,12 +245,12 @@ def publish(
     dirty: Annotated[
         bool, typer.Option("--dirty", help="Include runs of uncommitted or unknown code.")
     ] = False,
-    own: ClaimsOption = None,
+    claims_files: ClaimsOption = None,
     recipe_files: RecipesOption = None,
     surveys: OthersOption = None,
 ) -> None:
     """Copy chosen records and figures into the tracked results and write its tables anew."""
-    add_recipes(own, recipe_files)
+    add_recipes(claims_files, recipe_files)
     add_surveys(surveys)
     from bench.grading import kept_checks
     from bench.pages.publish import publish as copy

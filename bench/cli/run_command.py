@@ -190,7 +190,7 @@ def on_cluster(options: RunOptions, recipes: Sequence[Recipe]) -> list[str]:
     )
     folders = cluster.Folders(data=data, weights=weights, cache=cache, shared=options.shared.absolute())
     resume = options.resume and options.again is None
-    with cluster.Board(todo, _summary) as board:
+    with cluster.ProgressBoard(todo, _summary) as board:
         return cluster.run_all(ray, todo, options.out, folders, resume=resume, say=board)
 
 
@@ -296,7 +296,7 @@ def _run_all(
     statuses: list[str] = []
     written: Path | None = None
     for position, one in enumerate(todo, start=1):
-        interruption.check()
+        interruption.stop_if_asked()
         label = f"[{position}/{len(todo)}] {one.label}"
         print(f"{label}: {_described(one)}", flush=True)
         if one.start is not None and not one.start.weights(out).exists():
@@ -369,6 +369,6 @@ def _summary(record: Record) -> str:
     name = entry["primary"]
     value, majority = record.metric(name), entry["majority"]
     shown = "undefined" if value is None else f"{value:.4f}"
-    where = f" at epoch {entry['epoch']}" if entry["epoch"] else ""
+    epoch_text = f" at epoch {entry['epoch']}" if entry["epoch"] else ""
     chance = "" if majority is None else f" (majority class {majority:.4f})"
-    return f"{name} {shown}{where}{chance}, {record.wall_seconds:.0f} s"
+    return f"{name} {shown}{epoch_text}{chance}, {record.wall_seconds:.0f} s"

@@ -16,40 +16,40 @@ from bench.grading.verdict import MIN_SEEDS, Verdict, seed_count
 from reference.errors import InputError
 
 
-def grade_exact(printed: Any, found: Any) -> Verdict:
+def grade_exact(printed: Any, ours: Any) -> Verdict:
     """``matches`` or ``differs``, naming the first difference.
 
     A number that was found compares by value with a printed number or string (``"50"`` is 50, ``".1"``
     is 0.1: floats by their shortest repr); strings verbatim; sequences and mappings element by element.
     """
-    difference = _first_difference(printed, found, "")
+    difference = _first_difference(printed, ours, "")
     if difference is None:
         return Verdict(grade="matches", sentence="what we computed equals what is printed")
     return Verdict(grade="differs", sentence=difference)
 
 
-def _first_difference(printed: Any, found: Any, where: str) -> str | None:
-    place = f" at {where}" if where else ""
-    unequal = f"stated: {_shown(printed)}; computed: {_shown(found)}{place}"
-    if isinstance(printed, Mapping) and isinstance(found, Mapping):
-        for key in (*printed, *(key for key in found if key not in printed)):
-            if key not in printed or key not in found:
+def _first_difference(printed: Any, ours: Any, path: str) -> str | None:
+    place = f" at {path}" if path else ""
+    unequal = f"stated: {_shown(printed)}; computed: {_shown(ours)}{place}"
+    if isinstance(printed, Mapping) and isinstance(ours, Mapping):
+        for key in (*printed, *(key for key in ours if key not in printed)):
+            if key not in printed or key not in ours:
                 return f"only {'stated' if key in printed else 'computed'}: {_shown(key)}{place}"
-            difference = _first_difference(printed[key], found[key], f"{where}[{key!r}]")
+            difference = _first_difference(printed[key], ours[key], f"{path}[{key!r}]")
             if difference:
                 return difference
         return None
-    if _is_list(printed) and _is_list(found):
-        for index, (left, right) in enumerate(zip(printed, found, strict=False)):
-            difference = _first_difference(left, right, f"{where}[{index}]")
+    if _is_list(printed) and _is_list(ours):
+        for index, (left, right) in enumerate(zip(printed, ours, strict=False)):
+            difference = _first_difference(left, right, f"{path}[{index}]")
             if difference:
                 return difference
-        if len(printed) != len(found):
-            return f"stated: {len(printed)} elements; computed: {len(found)}{place}"
+        if len(printed) != len(ours):
+            return f"stated: {len(printed)} elements; computed: {len(ours)}{place}"
         return None
-    if isinstance(found, str) or (type(printed) in (bool, type(None)) or type(found) in (bool, type(None))):
-        return None if type(printed) is type(found) and printed == found else unequal
-    left, right = _number(printed), _number(found)
+    if isinstance(ours, str) or (type(printed) in (bool, type(None)) or type(ours) in (bool, type(None))):
+        return None if type(printed) is type(ours) and printed == ours else unequal
+    left, right = _number(printed), _number(ours)
     return None if left is not None and left == right else unequal
 
 

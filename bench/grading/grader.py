@@ -44,7 +44,7 @@ def checks() -> dict[str, Callable[[], tuple[Any, Any]]]:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Row:
+class GradedClaim:
     """A claim and what became of it.
 
     Attributes:
@@ -84,13 +84,13 @@ class Row:
 
 def grade_all(
     ledgers: Iterable[Ledger],
-    found: Iterable[Record],
+    run_records: Iterable[Record],
     *,
     alignment_green: bool,
     folder: Path | None = None,
     flags: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
     only: Collection[str] | None = None,
-) -> list[Row]:
+) -> list[GradedClaim]:
     """Grade every claim of every ledger, in the ledgers' order.
 
     Args:
@@ -102,7 +102,7 @@ def grade_all(
         only: ids of the claims that are asked for; None for all. Others are not graded, but for the numbers
             or orderings of the same report that Holm's method needs.
     """
-    grader = Grader(ledgers, found, alignment_green=alignment_green, folder=folder)
+    grader = Grader(ledgers, run_records, alignment_green=alignment_green, folder=folder)
     asked = [claim for claim in grader.claims.values() if only is None or claim.id in only]
     rows = [grader.row(claim.id) for claim in asked]
     return [replace(row, flags=flags.get(row.claim.id, ())) for row in rows]
@@ -132,26 +132,26 @@ class Grader:
     def __init__(
         self,
         ledgers: Iterable[Ledger],
-        found: Iterable[Record],
+        run_records: Iterable[Record],
         *,
         alignment_green: bool,
         folder: Path | None = None,
     ) -> None:
         self.ledgers = tuple(ledgers)
-        self.runs = Runs(found)
+        self.runs = Runs(run_records)
         self.claims = {claim.id: claim for ledger in self.ledgers for claim in ledger.claims}
         self.alignment_green = alignment_green
         self.folder = folder
         self.images: dict[str, PerImage | None] = {}
         self.learned: dict[int, bool] = {}
-        self.rows: dict[str, Row] = {}
+        self.rows: dict[str, GradedClaim] = {}
         self.families: dict[tuple[str, str], dict[str, float]] = {}
 
     @cached_property
     def checks(self) -> Mapping[str, Callable[[], tuple[Any, Any]]]:
         return checks()
 
-    def row(self, claim_id: str) -> Row:
+    def row(self, claim_id: str) -> GradedClaim:
         """The graded claim of that id.
 
         Raises:
@@ -161,11 +161,11 @@ class Grader:
             self.rows[claim_id] = self._grade(self.claims[claim_id])
         return self.rows[claim_id]
 
-    def _grade(self, claim: Claim) -> Row:
+    def _grade(self, claim: Claim) -> GradedClaim:
         slugs = self._slugs(claim)
         missing = [slug for slug in slugs if slug not in RECIPES]
         row = partial(
-            Row,
+            GradedClaim,
             claim=claim,
             assumptions=tuple(a for slug in slugs if slug in RECIPES for a in RECIPES[slug].assumptions),
             failures=self.runs.failures(slugs),
@@ -184,7 +184,7 @@ class Grader:
             return _not_tested(row, Obstacle("not stated" if claim.unstated else "no recipe", ""))
         if missing:
             return _not_tested(row, Obstacle("no recipe", f"no recipe {', '.join(missing)}"))
-        by_kind: dict[str, Callable[[Claim, Callable[..., Row]], Row]] = {
+        by_kind: dict[str, Callable[[Claim, Callable[..., GradedClaim]], GradedClaim]] = {
             "ordering": self._ordering,
             "figure": self._figure,
             "process": self._process,
@@ -213,7 +213,7 @@ class Grader:
         several = claim.order_recipes or claim.difference_of or claim.ratio_of
         return list(several) if several else [claim.recipe] if claim.recipe else []
 
-    def _explanation(self, claim: Claim, row: Callable[..., Row]) -> Row:
+    def _explanation(self, claim: Claim, row: Callable[..., GradedClaim]) -> GradedClaim:
         """What became of the claims that would test it; none of them decides it."""
         became = {name: self._became_of(name) for name in claim.tested_by}
         told = ", ".join(f"{name} ({label})" for name, label in became.items())
@@ -238,7 +238,7 @@ class Grader:
 
     # numbers
 
-    def _number(self, claim: Claim, row: Callable[..., Row]) -> Row:
+    def _number(self, claim: Claim, row: Callable[..., GradedClaim]) -> GradedClaim:
         assert claim.recipe is not None
         assert claim.metric_name is not None
         groups = self.runs.groups[claim.recipe]
@@ -247,9 +247,9 @@ class Grader:
         if chosen is None:
             lost = self._lost(claim, [claim.recipe])
             return _unstable(row, lost) if lost else _not_tested(row, obstacle)
-        own = None if is_recipes_own(claim) else partial(figure_of, claim)
+        figure = None if is_recipes_own(claim) else partial(figure_of, claim)
         judged = replace(chosen, runs=chosen.counted)
-        measured = measure(claim.metric_name, judged, self.folder, own) if judged.runs else None
+        measured = measure(claim.metric_name, judged, self.folder, figure) if judged.runs else None
         verdict = self._number_verdict(claim, chosen)
         return _judged(
             partial(row, runs=chosen.counted, measured=measured, holm_p=self._holm_p(claim)),
@@ -299,7 +299,7 @@ class Grader:
         figures = [math.nan if (v := figure_of(claim, r)) is None else v for r in group.counted]
         return self._by_rule(claim, metric, [figures], [group], adjust)
 
-    def _gain(self, claim: Claim, row: Callable[..., Row]) -> Row:
+    def _gain(self, claim: Claim, row: Callable[..., GradedClaim]) -> GradedClaim:
         """A gain a − b, from the seeds of two recipes."""
         assert claim.metric is not None
         metric = claim.metric.removeprefix("delta_")
@@ -339,8 +339,8 @@ class Grader:
         n = claim.n if claim.n is not None else int(groups[0].runs[0].data["val"])
         level = printed
         if claim.difference_of:  # a gain is no accuracy: the spread depends on the level it is gained at
-            known = [v for values in figures for v in values if math.isfinite(v)]
-            level = math.fsum(known) / len(known) if known else 0.5
+            finite = [v for values in figures for v in values if math.isfinite(v)]
+            level = math.fsum(finite) / len(finite) if finite else 0.5
         spread = self._spread(metric, n, level, groups)
         if spread is None:
             title = METRICS[metric].title if metric in METRICS else metric
@@ -406,13 +406,13 @@ class Grader:
     def _family(self, report: str, kind: str) -> dict[str, float]:
         """The p of every number (or ordering) of a report that runs test."""
         if (report, kind) not in self.families:
-            found: dict[str, float] = {}
+            figures: dict[str, float] = {}
             for claim in self.claims.values():
                 if claim.report == report and claim.kind == kind and not claim.illegible:
                     p = self._p_of(claim)
                     if p is not None:
-                        found[claim.id] = p
-            self.families[report, kind] = found
+                        figures[claim.id] = p
+            self.families[report, kind] = figures
         return self.families[report, kind]
 
     def _p_of(self, claim: Claim) -> float | None:
@@ -433,7 +433,7 @@ class Grader:
 
     # orderings
 
-    def _ordering(self, claim: Claim, row: Callable[..., Row]) -> Row:
+    def _ordering(self, claim: Claim, row: Callable[..., GradedClaim]) -> GradedClaim:
         members = self._members(claim)
         row = partial(row, rehearsal=self._rehearsed_ordering(claim, members))
         chosen, obstacle = self._deciding_pairing(claim, members)
@@ -463,12 +463,12 @@ class Grader:
             [g for g in self.runs.groups[member.slug] if all(map(member.recorded, g.runs))]
             for member in members
         ]
-        found: list[_Pairing] = []
+        pairings: list[_Pairing] = []
         for first in having[0]:
             like = [[g for g in groups if comparable(first, g)] for groups in having[1:]]
             if all(like):
-                found.append((first, *(groups[0] for groups in like)))
-        return sorted(found, key=lambda pairing: preference(pairing[0]))
+                pairings.append((first, *(groups[0] for groups in like)))
+        return sorted(pairings, key=lambda pairing: preference(pairing[0]))
 
     def _deciding_pairing(
         self, claim: Claim, members: Sequence[_Member], *, as_printed: bool = False
@@ -508,8 +508,8 @@ class Grader:
         sides = [member.side(group) for member, group in zip(members, pairing, strict=True)]
         metric = str(claim.metric_name)
         n = int(pairing[0].runs[0].data["val"])
-        known = [v for side in sides for v in side.figures if math.isfinite(v)]
-        level = math.fsum(known) / len(known) if known else 0.5
+        finite = [v for side in sides for v in side.figures if math.isfinite(v)]
+        level = math.fsum(finite) / len(finite) if finite else 0.5
         spread = self._spread(metric, n, level, pairing)
         if spread is None:
             title = METRICS[metric].title if metric in METRICS else metric
@@ -531,7 +531,7 @@ class Grader:
 
     # figures, processes, timings
 
-    def _figure(self, claim: Claim, row: Callable[..., Row]) -> Row:
+    def _figure(self, claim: Claim, row: Callable[..., GradedClaim]) -> GradedClaim:
         assert claim.recipe is not None
         obstacles: list[Obstacle] = []
         for group in self.runs.groups[claim.recipe]:
@@ -560,7 +560,7 @@ class Grader:
                 told.append(f"not in the data: {', '.join(missing)} of {', '.join(claim.images)}")
         return "; ".join([*told, group.named])
 
-    def _process(self, claim: Claim, row: Callable[..., Row]) -> Row:
+    def _process(self, claim: Claim, row: Callable[..., GradedClaim]) -> GradedClaim:
         assert claim.recipe is not None
         assert claim.predicate is not None
         obstacles: list[Obstacle] = []
@@ -604,7 +604,7 @@ class Grader:
         classes = (images.results.sum(axis=2) > 0).sum(axis=1)  # (N,) classes in each true mask
         return {**record.curves, "masks_of_one_class": {1: int((classes == 1).sum())}}
 
-    def _timing(self, claim: Claim, row: Callable[..., Row]) -> Row:
+    def _timing(self, claim: Claim, row: Callable[..., GradedClaim]) -> GradedClaim:
         """How many times as long one training takes as another: runs on one machine, as printed."""
         assert claim.least is not None
         members = [
@@ -638,10 +638,10 @@ class Grader:
             metric = str(claim.metric_name)
             values = [math.nan if (v := figure_of(claim, r)) is None else v for r in group.runs]
             majority = relevance.baseline(group.runs[0])
-            own = group.runs[0].metrics.get(group.runs[0].selected, {}).get("primary") == metric
-            line = rehearsal.of_number(metric, values, majority if own else None, group)
+            is_primary = group.runs[0].metrics.get(group.runs[0].selected, {}).get("primary") == metric
+            line = rehearsal.of_number(metric, values, majority if is_primary else None, group)
             learned = all(self._learned(record) for record in group.runs)
-            return line if learned or not own else f"{line}; did not learn"
+            return line if learned or not is_primary else f"{line}; did not learn"
         return ""
 
     def _rehearsed_ordering(self, claim: Claim, members: Sequence[_Member]) -> str:
@@ -700,16 +700,16 @@ def _of_recipe(slug: str, metric: str) -> _Member:
     return _Member(slug, lambda record: record.metric(metric), recorded)
 
 
-def _not_tested(row: Callable[..., Row], obstacle: Obstacle) -> Row:
+def _not_tested(row: Callable[..., GradedClaim], obstacle: Obstacle) -> GradedClaim:
     verdict = verdict_module.not_tested(obstacle.reason, obstacle.detail)
     return row(grade=verdict.grade, reason=obstacle.reason, sentence=verdict.sentence)
 
 
-def _judged(row: Callable[..., Row], verdict: Verdict, more: str = "") -> Row:
+def _judged(row: Callable[..., GradedClaim], verdict: Verdict, more: str = "") -> GradedClaim:
     return row(grade=verdict.grade, sentence=verdict.sentence + more, statistics=verdict)
 
 
-def _unstable(row: Callable[..., Row], broken: Sequence[Record]) -> Row:
+def _unstable(row: Callable[..., GradedClaim], broken: Sequence[Record]) -> GradedClaim:
     told = "; ".join(f"{r.slug} seed {r.seed} {r.status}: {r.reason}" for r in broken)
     return row(grade="unstable", sentence=f"every seed that would count broke: {told}")
 

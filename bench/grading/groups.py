@@ -101,8 +101,8 @@ class Group:
     def counts_for(self, claim: Claim) -> bool:
         """Whether a number of ``claim`` may rest on these runs: its data, every setting as printed."""
         role = self.runs[0].data["role"]
-        own = self.source == claim.source and claim.data in (None, role)
-        return own and not self.deviations and self.eager_float32
+        own_data = self.source == claim.source and claim.data in (None, role)
+        return own_data and not self.deviations and self.eager_float32
 
 
 class Runs:
@@ -112,8 +112,8 @@ class Runs:
         starts: of these records, where they started from runs that are not among them.
     """
 
-    def __init__(self, found: Iterable[Record], starts: Starts | None = None) -> None:
-        self.all = sorted(found, key=lambda r: (r.slug, r.seed, r.run_id, r.attempt))
+    def __init__(self, run_records: Iterable[Record], starts: Starts | None = None) -> None:
+        self.all = sorted(run_records, key=lambda r: (r.slug, r.seed, r.run_id, r.attempt))
         self._starts = starts or Starts(self.all)
         standing: dict[tuple[object, ...], Record] = {}
         repeated: list[Record] = []
@@ -210,8 +210,8 @@ def is_of_present_recipe(
     settings = present(record.slug, record.tier)
     if settings is None:
         return False
-    own = {d["field"] for d in record.deviations if d["why"] != tiers.WHY[record.tier]}
-    compared = set(settings) - WORDS - own
+    changed = {d["field"] for d in record.deviations if d["why"] != tiers.WHY[record.tier]}
+    compared = set(settings) - WORDS - changed
     return all(record.recipe.get(name, DEFAULTS.get(name)) == settings[name] for name in compared)
 
 
@@ -245,8 +245,8 @@ class Starts:
     alike: each gets a hash of its own.
     """
 
-    def __init__(self, found: Iterable[Record]) -> None:
-        self._by_id = {record.run_id: record for record in found}
+    def __init__(self, run_records: Iterable[Record]) -> None:
+        self._by_id = {record.run_id: record for record in run_records}
         self.present = cache(present_settings)
         self._present_start = cache(present_recipe_hash)
         self.of_run = cache(self._of_run)
@@ -269,9 +269,9 @@ class Starts:
         if weights.get("run_id") not in self._by_id:
             return Start(records.hash_of(run_id), is_present=False)
         before = self._by_id[weights["run_id"]]
-        own = self.of(before)
-        made = hash_of_run(before.recipe, before.data["manifest"], before.numerics, own.hash)
-        return Start(made, is_of_present_recipe(before, self.present) and own.is_present)
+        own_runs = self.of(before)
+        made = hash_of_run(before.recipe, before.data["manifest"], before.numerics, own_runs.hash)
+        return Start(made, is_of_present_recipe(before, self.present) and own_runs.is_present)
 
 
 def _group(runs: Sequence[Record], broken: Sequence[Record] = ()) -> Group:

@@ -58,7 +58,7 @@ def matrix(
         for name, values in groups.items()
     }
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    found = {}
+    improvements = {}
     for first in groups:
         for second in groups:
             if first == second:
@@ -66,11 +66,11 @@ def matrix(
             shares = _ahead(drawn[first], drawn[second])
             enough = min(len(groups[first]), len(groups[second])) >= MIN_SEEDS
             low, high = (float(end) for end in np.quantile(shares, tails))
-            found[first, second] = Improvement(
+            improvements[first, second] = Improvement(
                 probability=float(_ahead(groups[first][None], groups[second][None])[0]),
                 interval=(low, high) if enough else None,
             )
-    return found
+    return improvements
 
 
 def _ahead(first: Array, second: Array) -> Array:
@@ -80,8 +80,8 @@ def _ahead(first: Array, second: Array) -> Array:
     return share
 
 
-def told(found: Improvement) -> str:
+def told(improvement: Improvement) -> str:
     """``"0.89 (0.56–1.00)"``."""
-    if found.interval is None or not math.isfinite(found.probability):
-        return f"{found.probability:.2f}"
-    return f"{found.probability:.2f} ({found.interval[0]:.2f}–{found.interval[1]:.2f})"
+    if improvement.interval is None or not math.isfinite(improvement.probability):
+        return f"{improvement.probability:.2f}"
+    return f"{improvement.probability:.2f} ({improvement.interval[0]:.2f}–{improvement.interval[1]:.2f})"

@@ -111,7 +111,7 @@ def measure(
     """One metric over a group of runs, with its 95 % interval."""
     read = figure or (lambda record: record.metric(metric))
     values = tuple(math.nan if (v := read(record)) is None else float(v) for record in group.runs)
-    interval, how = _interval(metric, group, values, folder, own=figure is None)
+    interval, how = _interval(metric, group, values, folder, primary=figure is None)
     return Measured(
         metric=metric,
         group=group,
@@ -131,7 +131,7 @@ def _majority(metric: str, group: Group) -> float | None:
 
 
 def _interval(
-    metric: str, group: Group, values: Sequence[float], folder: Path | None, *, own: bool
+    metric: str, group: Group, values: Sequence[float], folder: Path | None, *, primary: bool
 ) -> tuple[tuple[float, float] | None, str]:
     if not np.isfinite(values).all():
         return None, ""
@@ -141,7 +141,7 @@ def _interval(
             0.975, spread, nu=len(values) - 1, ours=1 / len(values), theirs=0, delta=0
         ))  # fmt: skip
         return (mean - half, mean + half), f"t over {len(values)} seeds"
-    if not own:
+    if not primary:
         return None, ""
     return image_interval(metric, group.runs[0], lambda record: per_image(record, folder))
 

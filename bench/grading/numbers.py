@@ -330,11 +330,13 @@ def _told(
     if unadjusted == "reproduced":
         return f"inside the margin of {margin:.4f}; to count it needs {' and '.join(lacks)}"
     if grade == "compatible":
-        said = f"within the ±{half(0.975):.4f} that seeds explain, not yet inside the margin of {margin:.4f}"
+        sentence = (
+            f"within the ±{half(0.975):.4f} that seeds explain, not yet inside the margin of {margin:.4f}"
+        )
         if more is None:
-            return f"{said}; {MAX_SEEDS} seeds settle it with a chance of {100 * (chance or 0):.0f} %"
+            return f"{sentence}; {MAX_SEEDS} seeds settle it with a chance of {100 * (chance or 0):.0f} %"
         return (
-            f"{said}; {more} more would probably settle it, up to {MAX_SEEDS} seeds with a chance of"
+            f"{sentence}; {more} more would probably settle it, up to {MAX_SEEDS} seeds with a chance of"
             f" {100 * (chance or 0):.0f} %"
         )
     if unadjusted not in ("compatible", "undecided"):
@@ -395,12 +397,12 @@ def outlook(
     for more in range(1, MAX_SEEDS - k + 1):
         means = (k * gain + drawn[:, :more].sum(axis=1)) / (k + more)
         scatter = np.square(drawn[:, :more] - means[:, None]).sum(axis=1) / sides
-        at = nu + sides * more
-        sigmas = np.sqrt((nu * sigma_hat**2 + scatter) / at)
+        df = nu + sides * more
+        sigmas = np.sqrt((nu * sigma_hat**2 + scatter) / df)
         grades = number_rule(
             means,
             sigmas,
-            nu=at,
+            nu=df,
             ours=sides / (k + more),
             theirs=theirs,
             delta=delta,

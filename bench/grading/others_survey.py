@@ -9,7 +9,7 @@ from bench.audit.survey_audit import inconsistent
 from bench.claims.claim import Claim, Ledger
 from bench.claims.survey import OtherFigure, load_others
 from bench.grading.agreement import Agreement, asked, ordered_sides
-from bench.grading.others import Place, places
+from bench.grading.others import PlaceAmongOthers, places
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,18 +24,18 @@ class Others:
     ledgers: tuple[Ledger, ...]
     survey: tuple[OtherFigure, ...]
     inconsistent: Mapping[OtherFigure, str]
-    places: Mapping[str, tuple[Place, ...]]
+    places: Mapping[str, tuple[PlaceAmongOthers, ...]]
     orderings: Mapping[str, tuple[Agreement, ...]]
 
     def sentences(self, claim: Claim) -> list[str]:
         """What others say of a claim, a sentence each; none for a claim that is not compared."""
         ranked = self.orderings.get(claim.id, ())
-        said = [place.sentence for place in self.places.get(claim.id, ())]
+        sentences = [place.sentence for place in self.places.get(claim.id, ())]
         for pair in ranked:
             if pair.gaps:
                 name = f"{pair.first.title} over {pair.second.title}: " if len(ranked) > 1 else ""
-                said.append(f"{name}{pair.sentence}")
-        return said
+                sentences.append(f"{name}{pair.sentence}")
+        return sentences
 
 
 def gather(ledgers: Sequence[Ledger]) -> Others:

@@ -32,14 +32,14 @@ def of_ordering(
         return f"rehearsed, but not this comparison: {obstacle.detail}; {_on(group)}"
     signs = [(a > b) - (a < b) for a, b in pairwise(means)]
     if tie:
-        said = f"they differ by {max(means) - min(means):.4f}"
+        sentence = f"they differ by {max(means) - min(means):.4f}"
     elif all(sign > 0 for sign in signs):
-        said = "same sign"
+        sentence = "same sign"
     elif all(sign < 0 for sign in signs):
-        said = "other sign"
+        sentence = "other sign"
     else:
-        said = "signs differ" if any(signs) else "no difference"
-    return f"rehearsed: {said}, {seed_count(seeds)}, {_on(group)}"
+        sentence = "signs differ" if any(signs) else "no difference"
+    return f"rehearsed: {sentence}, {seed_count(seeds)}, {_on(group)}"
 
 
 def of_process(judgements: Sequence[bool | None], group: Group) -> str:
@@ -52,8 +52,8 @@ def of_process(judgements: Sequence[bool | None], group: Group) -> str:
 
 def of_figure(epochs: Sequence[int], group: Group) -> str:
     """``"rehearsed: drawn at epochs 1, 10, 20"``."""
-    at = f" at epoch{'s' if len(epochs) > 1 else ''} {', '.join(map(str, epochs))}" if epochs else ""
-    return f"rehearsed: drawn{at}, {_on(group)}"
+    epochs_text = f" at epoch{'s' if len(epochs) > 1 else ''} {', '.join(map(str, epochs))}" if epochs else ""
+    return f"rehearsed: drawn{epochs_text}, {_on(group)}"
 
 
 def _on(group: Group) -> str:

@@ -61,9 +61,9 @@ def wrong_data(claim: Claim, group: Group) -> Obstacle | None:
 
 def deviates(group: Group) -> Obstacle | None:
     """Settings other than the recipe's, beyond what the tier itself shortens."""
-    own = [d["field"] for d in group.deviations if not d["why"].startswith(f"{group.tier} tier")]
-    if own:
-        return Obstacle("deviation", f"the runs changed {', '.join(dict.fromkeys(own))}")
+    changed = [d["field"] for d in group.deviations if not d["why"].startswith(f"{group.tier} tier")]
+    if changed:
+        return Obstacle("deviation", f"the runs changed {', '.join(dict.fromkeys(changed))}")
     return None
 
 
@@ -183,8 +183,8 @@ def baseline(record: Record) -> float | None:
 
 def stages(record: Record, finished: Iterable[Record]) -> list[Record | str]:
     """The runs that a run starts from, the nearest first; a name in place of one that is not recorded."""
-    found: list[Record | str] = []
-    known = list(finished)
+    earlier: list[Record | str] = []
+    finished_runs = list(finished)
     current: Record | None = record
     while current is not None and str(current.initial_weights["from"]).startswith("run:"):
         slug = str(current.initial_weights["from"]).removeprefix("run:")
@@ -192,24 +192,24 @@ def stages(record: Record, finished: Iterable[Record]) -> list[Record | str]:
         seed, tier, source = current.seed, current.tier, current.data["source"]
         before = [
             r
-            for r in known
+            for r in finished_runs
             if r.slug == slug
             and (r.run_id == wanted if wanted else (r.seed, r.tier, r.data["source"]) == (seed, tier, source))
         ]
-        found.append(before[-1] if before else slug)
+        earlier.append(before[-1] if before else slug)
         current = before[-1] if before else None
-    return found
+    return earlier
 
 
 def at_chance(
     group: Group, finished: Iterable[Record], has_learned: Callable[[Record], bool] = learned
 ) -> Obstacle | None:
     """Every network judged, and every stage of pre-training behind it, has to beat chance."""
-    known = list(finished)
+    finished_runs = list(finished)
     for record in group.runs:
         if not has_learned(record):
             return Obstacle("chance", f"{record.slug} seed {record.seed} did not learn: {_against(record)}")
-        for stage in stages(record, known):
+        for stage in stages(record, finished_runs):
             if isinstance(stage, str):
                 return Obstacle("chance", f"{record.slug} starts from {stage}, of which no run is recorded")
             if not has_learned(stage):

@@ -73,7 +73,7 @@ class Scenario:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SimulatedOutcome:
     """Share of trials by grade, and how many seeds were run on average."""
 
     shares: dict[str, float]
@@ -92,7 +92,7 @@ def standard(generator: np.random.Generator, law: Law, size: tuple[int, ...]) ->
     return generator.standard_normal(size)
 
 
-def simulate(scenario: Scenario, *, seed: int = 0, trials: int = 20_000) -> Outcome:
+def simulate(scenario: Scenario, *, seed: int = 0, trials: int = 20_000) -> SimulatedOutcome:
     """What trials come to, alignment green and no assumptions in force."""
     generator = np.random.default_rng(seed)
     sigma = scenario.spread * scenario.sigma0
@@ -111,12 +111,14 @@ def simulate(scenario: Scenario, *, seed: int = 0, trials: int = 20_000) -> Outc
     seeds = np.full(trials, max(scenario.looks))
     open_ones = np.ones(trials, dtype=bool)
     for k in scenario.looks:
-        found = look(ours[:, :k], claim, sigma0, delta_max, scenario)
-        decided = open_ones & ~np.isin(found, OPEN)
-        grades[open_ones] = found[open_ones]
+        outcome = look(ours[:, :k], claim, sigma0, delta_max, scenario)
+        decided = open_ones & ~np.isin(outcome, OPEN)
+        grades[open_ones] = outcome[open_ones]
         seeds[decided] = k
         open_ones &= ~decided
-    return Outcome({grade: float((grades == grade).mean()) for grade in NUMBER_GRADES}, float(seeds.mean()))
+    return SimulatedOutcome(
+        {grade: float((grades == grade).mean()) for grade in NUMBER_GRADES}, float(seeds.mean())
+    )
 
 
 def look(ours: Array, claim: Array, sigma0: Array, allowed: Array, scenario: Scenario) -> np.ndarray:
@@ -126,7 +128,7 @@ def look(ours: Array, claim: Array, sigma0: Array, allowed: Array, scenario: Sce
     gain = ours.mean(axis=1) - claim
     sides: dict[str, Any] = {"nu": nu, "ours": 1 / k, "theirs": 1 / scenario.m, "delta": scenario.delta}
     p = numbers.two_sided_p(gain, sigma_hat, **sides)
-    found = numbers.number_rule(
+    outcome = numbers.number_rule(
         gain,
         sigma_hat,
         **sides,
@@ -136,9 +138,9 @@ def look(ours: Array, claim: Array, sigma0: Array, allowed: Array, scenario: Sce
         assumptions=False,
     )
     if k < MIN_SEEDS:
-        found = np.where(found == "compatible", found, "undecided")
+        outcome = np.where(outcome == "compatible", outcome, "undecided")
     far = np.abs(ours - np.median(ours, axis=1, keepdims=True)).max(axis=1)
-    return np.where(far > np.maximum(FAR_MARGINS * allowed, FAR_SIGMAS * sigma0), "unstable", found)
+    return np.where(far > np.maximum(FAR_MARGINS * allowed, FAR_SIGMAS * sigma0), "unstable", outcome)
 
 
 PRINTED: dict[str, tuple[str, int, str, verdict.Unit]] = {
@@ -255,13 +257,13 @@ def race(given: Race, *, trials: int = 20_000, seed: int = 0) -> dict[str, float
     size = (trials, max(given.looks))
     first = given.gap * sigma + sigma * standard(generator, given.law, size)
     second = sigma * standard(generator, given.law, size)
-    found = np.full(trials, "undecided", dtype="<U10")
+    outcome = np.full(trials, "undecided", dtype="<U10")
     for k in given.looks:
         now = orderings.ordering_rule(
             first[:, :k], second[:, :k], sigma0, NU0, level=given.level / given.ranked
         )
-        found = np.where(found == "undecided", now, found)
-    return {name: float((found == name).mean()) for name in ("as claimed", "opposite", "undecided")}
+        outcome = np.where(outcome == "undecided", now, outcome)
+    return {name: float((outcome == name).mean()) for name in ("as claimed", "opposite", "undecided")}
 
 
 def paired_power(gap: float, k: int, *, trials: int = 20_000, seed: int = 0) -> float:
@@ -363,10 +365,11 @@ def _broken(trials: int) -> Iterator[str]:
     yield "| chance | reproduced | contradicted | unstable |"
     yield "|---|---|---|---|"
     for chance in (0.0, 0.05, 0.1, 0.3):
-        found = simulate(replace(cell, broken=chance), trials=trials)
+        outcome = simulate(replace(cell, broken=chance), trials=trials)
         yield (
-            f"| {_percent(chance)} | {_percent(found['reproduced'])} | {_percent(found['contradicted'])} |"
-            f" {_percent(found['unstable'])} |"
+            f"| {_percent(chance)} | {_percent(outcome['reproduced'])} |"
+            f" {_percent(outcome['contradicted'])} |"
+            f" {_percent(outcome['unstable'])} |"
         )
 
 
@@ -424,11 +427,11 @@ def _orderings(trials: int) -> Iterator[str]:
     )
     yield "|---|---|---|---|---|---|"
     for gap in (0.0, 1.0, 2.0, 3.0):
-        found = race(Race(gap=gap), trials=trials)
+        outcome = race(Race(gap=gap), trials=trials)
         three = race(Race(gap=gap, looks=(3,), level=0.05), trials=trials)
         yield (
-            f"| {gap:.0f} σ | {_percent(found['as claimed'])} | {_percent(found['opposite'])} |"
-            f" {_percent(found['undecided'])} | {_percent(three['as claimed'])} |"
+            f"| {gap:.0f} σ | {_percent(outcome['as claimed'])} | {_percent(outcome['opposite'])} |"
+            f" {_percent(outcome['undecided'])} | {_percent(three['as claimed'])} |"
             f" {_percent(paired_power(gap, 3, trials=trials))} |"
         )
     yield ""
@@ -448,8 +451,8 @@ def _history(trials: int) -> Iterator[str]:
     yield "|---|---|---|---|"
     for groups in (5, 9, 24):
         for nu0 in (4, 16):
-            sigma0, found = history(groups=groups, nu0=nu0, trials=max(trials // 200, 20))
-            yield f"| {groups} | {nu0} | {sigma0:.2f} | {found:.1f} |"
+            sigma0, outcome = history(groups=groups, nu0=nu0, trials=max(trials // 200, 20))
+            yield f"| {groups} | {nu0} | {sigma0:.2f} | {outcome:.1f} |"
 
 
 def _percent(share: float) -> str:

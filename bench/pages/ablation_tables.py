@@ -54,7 +54,7 @@ def _change(name: str, after: str, before: str, claim: str | None = None) -> Ste
 
 
 @dataclass(frozen=True)
-class Table:
+class AblationTable:
     """Steps that belong together; ``grid`` holds the recipes of a table with two ways, by row and column."""
 
     heading: str
@@ -65,8 +65,8 @@ class Table:
 
 _R34_32, _V16_8 = "ablation-resnet34-fcn32s", "ablation-vgg16-fcn8s"
 
-TABLES: tuple[Table, ...] = (
-    Table(
+TABLES: tuple[AblationTable, ...] = (
+    AblationTable(
         "R4: is the gain the ResNet's or FCN8's? (r4:438)",
         "miou",
         (
@@ -89,7 +89,7 @@ TABLES: tuple[Table, ...] = (
             "ResNet34": {"FCN32s": _R34_32, "FCN8s": "r4-seg-b"},
         },
     ),
-    Table(
+    AblationTable(
         "R2: the improvement taken apart (r2:265-275)",
         "miou",
         (
@@ -104,7 +104,7 @@ TABLES: tuple[Table, ...] = (
             _change("SGD after Adam", "r2-seg-b", "r2-seg-b-adam", "r2-sgd-gain"),
         ),
     ),
-    Table(
+    AblationTable(
         "Three losses on one network: R3's DeepLabV3",
         "miou",
         (
@@ -115,7 +115,7 @@ TABLES: tuple[Table, ...] = (
             _change("Poly-1 for focal loss", "r3-seg-b", "ablation-r3-seg-b-focal"),
         ),
     ),
-    Table(
+    AblationTable(
         "Segmentation: flips, and unknown pixels",
         "miou",
         (
@@ -127,7 +127,7 @@ TABLES: tuple[Table, ...] = (
             ),
         ),
     ),
-    Table(
+    AblationTable(
         "R3's classifier B: depth, mixup, pretrained weights",
         "top1",
         (
@@ -147,7 +147,7 @@ TABLES: tuple[Table, ...] = (
 )
 
 
-def page(ledgers: Sequence[Ledger], runs: Runs) -> str:
+def ablations_page(ledgers: Sequence[Ledger], runs: Runs) -> str:
     """Every table, once for each kind of runs that there are of it."""
     claims = {claim.id: claim for ledger in ledgers for claim in ledger.claims}
     parts = [HOW_TO_READ]
@@ -164,7 +164,7 @@ def page(ledgers: Sequence[Ledger], runs: Runs) -> str:
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
-def _kinds(table: Table, runs: Runs) -> Iterator[dict[str, Group]]:
+def _kinds(table: AblationTable, runs: Runs) -> Iterator[dict[str, Group]]:
     """Groups that may be compared, by recipe: one dict for each kind of data, tier and numerics."""
     slugs = list(dict.fromkeys(slug for step in table.steps for slug in step.weights))
     taken: set[int] = set()
@@ -172,18 +172,18 @@ def _kinds(table: Table, runs: Runs) -> Iterator[dict[str, Group]]:
         for group in runs.groups[slug]:
             if id(group) in taken:
                 continue
-            found = {slug: group}
+            groups_by_slug = {slug: group}
             for other in slugs:
                 like = (g for g in runs.groups[other] if id(g) not in taken and comparable(group, g))
-                match = found.get(other) or next(like, None)
+                match = groups_by_slug.get(other) or next(like, None)
                 if match is not None:
-                    found[other] = match
-            taken |= {id(g) for g in found.values()}
-            if any(step.weights.keys() <= found.keys() for step in table.steps):
-                yield found
+                    groups_by_slug[other] = match
+            taken |= {id(g) for g in groups_by_slug.values()}
+            if any(step.weights.keys() <= groups_by_slug.keys() for step in table.steps):
+                yield groups_by_slug
 
 
-def _grid(table: Table, grid: Mapping[str, Mapping[str, str]], groups: Mapping[str, Group]) -> str:
+def _grid(table: AblationTable, grid: Mapping[str, Mapping[str, str]], groups: Mapping[str, Group]) -> str:
     columns = list(next(iter(grid.values())))
     rows = [[name, *(_cell(table.metric, groups.get(row[c])) for c in columns)] for name, row in grid.items()]
     return pipe_table(["", *columns], rows)
@@ -193,7 +193,7 @@ def _cell(metric: str, group: Group | None) -> str:
     return "–" if group is None else figure_text(measure(metric, group, None))
 
 
-def _steps(table: Table, groups: Mapping[str, Group], claims: Mapping[str, Claim]) -> str:
+def _steps(table: AblationTable, groups: Mapping[str, Group], claims: Mapping[str, Claim]) -> str:
     contrasts = {
         step.name: _contrast(table.metric, step, groups)
         for step in table.steps
@@ -201,9 +201,9 @@ def _steps(table: Table, groups: Mapping[str, Group], claims: Mapping[str, Claim
     }
     remarks = {step.name: _remark(step, groups) for step in table.steps if step.name in contrasts}
     tested = {
-        name: found.p
-        for name, found in contrasts.items()
-        if found.p is not None and not remarks[name].startswith(_SAME)
+        name: contrast.p
+        for name, contrast in contrasts.items()
+        if contrast.p is not None and not remarks[name].startswith(_SAME)
     }
     adjusted = dict(zip(tested, statistics.holm(list(tested.values())), strict=True))
     rows = []
@@ -225,10 +225,10 @@ def _contrast(metric: str, step: Step, groups: Mapping[str, Group]) -> Contrast:
     return orderings.contrast(figures, list(step.weights.values()))
 
 
-def _figures(found: Contrast) -> list[str]:
-    interval = "–" if found.interval is None else span(found.interval, signed=True)
-    p = "–" if found.p is None else f"{found.p:.2g}"
-    return [_signed(found.mean), interval, str(found.seeds), p]
+def _figures(contrast: Contrast) -> list[str]:
+    interval = "–" if contrast.interval is None else span(contrast.interval, signed=True)
+    p = "–" if contrast.p is None else f"{contrast.p:.2g}"
+    return [_signed(contrast.mean), interval, str(contrast.seeds), p]
 
 
 def _printed(step: Step, claims: Mapping[str, Claim]) -> str:
@@ -253,7 +253,7 @@ def _signed(value: float) -> str:
 
 
 _SAME = "the same training"
-_WORDS = {"slug", "title", "report", "assumptions", "mask_epochs", "mask_images", "embed_epochs"}
+_WORDS = {"slug", "title", "printed", "report", "assumptions", "mask_epochs", "mask_images", "embed_epochs"}
 
 
 def _remark(step: Step, groups: Mapping[str, Group]) -> str:
@@ -266,8 +266,8 @@ def _remark(step: Step, groups: Mapping[str, Group]) -> str:
         return f"{_SAME} at {after.tier} tier, which has scaled the step away"
     printed = _unequal(*(_settings_as_printed(record) for record in (after, before)))
     more = sorted(used - printed)
-    said = [f"{name} {_value(after, name)} and {_value(before, name)}" for name in more]
-    return f"also unequal at {after.tier} tier: {', '.join(said)}" if said else ""
+    values_text = [f"{name} {_value(after, name)} and {_value(before, name)}" for name in more]
+    return f"also unequal at {after.tier} tier: {', '.join(values_text)}" if values_text else ""
 
 
 def _settings_as_printed(record: Record) -> dict[str, Any]:

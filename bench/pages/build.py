@@ -29,16 +29,16 @@ from reference.files import STALE_SECONDS, remove_leftovers, write_atomically
 
 
 @records.no_collection()
-def render(folder: Path, ledgers: Iterable[Ledger], found: Found | None = None) -> dict[str, str]:
+def render(folder: Path, ledgers: Iterable[Ledger], run_records: Found | None = None) -> dict[str, str]:
     """Every page from the records under ``folder``: its path below ``folder`` and its text.
 
     Args:
         found: the records, where they have been read already.
     """
-    known, (readable, refused) = tuple(ledgers), found or records.find(folder)
-    findings = audit.audit(known)
+    all_ledgers, (readable, refused) = tuple(ledgers), run_records or records.find(folder)
+    findings = audit.audit(all_ledgers)
     rows = grade_all(
-        known,
+        all_ledgers,
         readable,
         alignment_green=alignment.is_green(folder),
         folder=folder,
@@ -46,24 +46,29 @@ def render(folder: Path, ledgers: Iterable[Ledger], found: Found | None = None) 
     )
     runs = Runs(readable)
     boards = leaderboard.boards(rows, runs, folder)
-    across, apart = finetuning_settings.page(known, runs, folder), ablation_tables.page(known, runs)
+    across, apart = (
+        finetuning_settings.settings_page(all_ledgers, runs, folder),
+        ablation_tables.ablations_page(all_ledgers, runs),
+    )
     comparisons = {"Settings A to E across reports": across, "Ablations": apart}
-    others = others_survey.gather(known)
+    others = others_survey.gather(all_ledgers)
     pages = {
         f"reports/{ledger.report}.md": report_page(ledger, rows, readable, findings, others)
-        for ledger in known
+        for ledger in all_ledgers
     }
     pages |= {
-        "claims.md": claims_page(rows, known) + _refused(refused),
-        "audit.md": audit.page(known, findings),
+        "claims.md": claims_page(rows, all_ledgers) + _refused(refused),
+        "audit.md": audit.audit_page(all_ledgers, findings),
         "settings.md": across,
         "ablations.md": apart,
-        "index.html": html_page.page(known, rows, runs, findings, boards, comparisons, others, folder),
-        "LEADERBOARD.md": leaderboard.page(boards),
-        others_page.PAGE: others_page.page(others, folder),
+        "index.html": html_page.build_html(
+            all_ledgers, rows, runs, findings, boards, comparisons, others, folder
+        ),
+        "LEADERBOARD.md": leaderboard.leaderboard_page(boards),
+        others_page.PAGE: others_page.others_markdown(others, folder),
     }
     if (folder / reliability.FILE).exists():
-        pages[reliability.PAGE] = reliability.page(folder)
+        pages[reliability.PAGE] = reliability.reliability_page(folder)
     measured = results.read_sessions(folder)
     if measured:
         pages["throughput.md"] = throughput_page.throughput_markdown(measured, folder)
@@ -78,15 +83,15 @@ def _refused(lines: Sequence[str]) -> str:
     return f"\n## Records that cannot be read: {len(lines)}\n\nNo grade counts them.\n\n{listed}\n"
 
 
-def write_all(folder: Path, ledgers: Iterable[Ledger], found: Found | None = None) -> list[Path]:
+def write_all(folder: Path, ledgers: Iterable[Ledger], run_records: Found | None = None) -> list[Path]:
     """Write every page into ``folder``; the files written. Pages of reports that are gone are removed."""
     for place in (folder, folder / "reports"):
         remove_leftovers(place, older_than=STALE_SECONDS)
-    known = tuple(ledgers)
+    all_ledgers = tuple(ledgers)
     # first: their pages name the pictures' hashes
     drawn = throughput_page.draw_rooflines(results.read_sessions(folder), folder)
-    drawn += others_page.draw(others_survey.gather(known), folder)
-    pages = render(folder, known, found)
+    drawn += others_page.draw(others_survey.gather(all_ledgers), folder)
+    pages = render(folder, all_ledgers, run_records)
     for name, text in pages.items():
         write_atomically(folder / name, text.encode())
     for name in _surplus_pages(folder, pages):
@@ -94,10 +99,10 @@ def write_all(folder: Path, ledgers: Iterable[Ledger], found: Found | None = Non
     return [*drawn, *(folder / name for name in pages)]
 
 
-def check(folder: Path, ledgers: Iterable[Ledger]) -> list[str]:
+def check_pages(folder: Path, ledgers: Iterable[Ledger]) -> list[str]:
     """One line for every generated file that is stale, missing or surplus; none if all is as it should be."""
-    found, known = records.find(folder), tuple(ledgers)
-    pages = render(folder, known, found)
+    run_records, all_ledgers = records.find(folder), tuple(ledgers)
+    pages = render(folder, all_ledgers, run_records)
     wrong = []
     for name, text in pages.items():
         path = folder / name
@@ -106,12 +111,12 @@ def check(folder: Path, ledgers: Iterable[Ledger]) -> list[str]:
         elif path.read_bytes() != text.encode():
             wrong.append(f"{name}: stale: differs from what the records give")
     wrong += [f"{name}: surplus: nothing to write it from" for name in _surplus_pages(folder, pages)]
-    wrong += [f"unreadable: {line}" for line in found.refused]
+    wrong += [f"unreadable: {line}" for line in run_records.refused]
     drawn = [
         *throughput_page.pictures(results.read_sessions(folder)),
-        *others_page.pictures(others_survey.gather(known)),
+        *others_page.pictures(others_survey.gather(all_ledgers)),
     ]
-    return wrong + _check_figures(folder, pages, found.readable, drawn)
+    return wrong + _check_figures(folder, pages, run_records.readable, drawn)
 
 
 def _surplus_pages(folder: Path, pages: Mapping[str, str]) -> list[str]:

@@ -46,7 +46,7 @@ matrix.
 """
 
 
-def page(ledgers: Sequence[Ledger], runs: Runs, folder: Path) -> str:
+def settings_page(ledgers: Sequence[Ledger], runs: Runs, folder: Path) -> str:
     """One matrix a report that prints the settings."""
     claims = {claim.id: claim for ledger in ledgers for claim in ledger.claims}
     parts = [HOW_TO_READ, "\n".join(f"- **{name}**: {what}" for name, what in SETTINGS.items())]

@@ -24,7 +24,7 @@ from bench import audit
 from bench.audit import Finding
 from bench.claims.claim import METRICS, Claim, Ledger
 from bench.grading import verdict as verdict_module
-from bench.grading.grader import Row
+from bench.grading.grader import GradedClaim
 from bench.grading.groups import SOURCES, TIER_RANK, Group, Runs
 from bench.grading.measured import (
     PerImage,
@@ -59,9 +59,9 @@ _RUN_KINDS = ("number", "ordering", "process", "timing", "figure")
 """Kinds of claims that runs decide; others point at the claim that has them."""
 
 
-def page(
+def build_html(
     ledgers: Sequence[Ledger],
-    rows: Sequence[Row],
+    rows: Sequence[GradedClaim],
     runs: Runs,
     findings: Sequence[Finding],
     boards: Sequence[leaderboard.Board],
@@ -123,10 +123,10 @@ def page(
     return text.rstrip("\n") + "\n"
 
 
-def _once(known: Sequence[str], there: Iterable[str]) -> list[str]:
+def _once(ordered_words: Sequence[str], there: Iterable[str]) -> list[str]:
     """Those of the known words that are there, in their order."""
-    found = set(there)
-    return [word for word in known if word in found]
+    present = set(there)
+    return [word for word in ordered_words if word in present]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,13 +134,13 @@ class Report:
     """One report: its verdict, its results in its own layout, its claims by kind, its findings."""
 
     ledger: Ledger
-    rows: tuple[Row, ...]
+    rows: tuple[GradedClaim, ...]
     shares: tuple[summary.Share, ...]
     whole: tuple[summary.Part, ...]
     flags: Mapping[str, tuple[str, ...]]
     verdict: tuple[str, ...]
     results: tuple[Filled | Printout, ...]
-    kinds: Mapping[str, tuple[Row, ...]]
+    kinds: Mapping[str, tuple[GradedClaim, ...]]
     findings: tuple[Finding, ...]
     audited: str
 
@@ -151,15 +151,15 @@ class Report:
     @property
     def tally(self) -> str:
         """How many findings there are of each verdict, and how sure they are."""
-        said = []
+        texts = []
         for verdict, words in _TALLY.items():
-            own = Counter(found.strength for found in self.findings if found.verdict == verdict)
-            if own:
+            strengths = Counter(finding.strength for finding in self.findings if finding.verdict == verdict)
+            if strengths:
                 sure = ", ".join(
-                    f"{own[strength]} {strength}" for strength in audit.STRENGTHS if own[strength]
+                    f"{strengths[strength]} {strength}" for strength in audit.STRENGTHS if strengths[strength]
                 )
-                said.append(f"{own.total()} {words}{f' ({sure})' if sure else ''}")
-        return f"Findings: {'; '.join(said)}."
+                texts.append(f"{strengths.total()} {words}{f' ({sure})' if sure else ''}")
+        return f"Findings: {'; '.join(texts)}."
 
 
 _TALLY = {
@@ -170,22 +170,22 @@ _TALLY = {
 }
 
 
-def _report(ledger: Ledger, rows: Sequence[Row], findings: Sequence[Finding]) -> Report:
-    own = tuple(row for row in rows if row.claim.report == ledger.report)
+def _report(ledger: Ledger, rows: Sequence[GradedClaim], findings: Sequence[Finding]) -> Report:
+    report_rows = tuple(row for row in rows if row.claim.report == ledger.report)
     layout = FORMATS.get(ledger.report)
     by_kind = {
-        heading: tuple(row for row in own if row.claim.kind == kind)
+        heading: tuple(row for row in report_rows if row.claim.kind == kind)
         for kind, heading in wording.HEADINGS.items()
     }
-    of_it = [found for found in findings if found.reports == (ledger.report,)]
+    of_it = [finding for finding in findings if finding.reports == (ledger.report,)]
     return Report(
         ledger=ledger,
-        rows=own,
-        shares=tuple(summary.shares(own)),
-        whole=summary.parts(own),
-        flags=summary.flagged(own),
-        verdict=tuple(summary.sentences(ledger, own, findings)),
-        results=tuple(layout(own)) if layout else (),
+        rows=report_rows,
+        shares=tuple(summary.shares(report_rows)),
+        whole=summary.parts(report_rows),
+        flags=summary.flagged(report_rows),
+        verdict=tuple(summary.sentences(ledger, report_rows, findings)),
+        results=tuple(layout(report_rows)) if layout else (),
         kinds={heading: of_kind for heading, of_kind in by_kind.items() if of_kind},
         findings=tuple(audit.in_order_of_strength(of_it)),
         audited=audit.paragraph(ledger, findings),
@@ -222,7 +222,7 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class RunRow:
     """One line of a claim's table of runs."""
 
     recipe: str
@@ -242,7 +242,7 @@ class _Site:
 
     run_kinds = _RUN_KINDS
 
-    def __init__(self, rows: Sequence[Row], runs: Runs, folder: Path) -> None:
+    def __init__(self, rows: Sequence[GradedClaim], runs: Runs, folder: Path) -> None:
         self.runs = runs
         self.folder = folder
         self.claims = {row.claim.id: row.claim for row in rows}
@@ -255,7 +255,7 @@ class _Site:
 
     # where it stands, and what the report says of it
 
-    def facts(self, row: Row) -> list[tuple[str, str]]:
+    def facts(self, row: GradedClaim) -> list[tuple[str, str]]:
         """What the ledger says of a claim, as names and values."""
         claim = row.claim
         evaluated = f"{claim.n:,} images ({_KNOWN[claim.n_from or '']})" if claim.n else ""
@@ -271,7 +271,7 @@ class _Site:
         }
         return [(name, value) for name, value in told.items() if value]
 
-    def recipes(self, row: Row) -> list[Recipe]:
+    def recipes(self, row: GradedClaim) -> list[Recipe]:
         return [RECIPES[slug] for slug in self.slugs(row.claim)]
 
     def slugs(self, claim: Claim) -> list[str]:
@@ -288,11 +288,11 @@ class _Site:
                 homes.setdefault(slug, claim.id)
         return homes | {slug: slug for slug in homes if slug in self.claims}
 
-    def is_home(self, row: Row, slug: str) -> bool:
+    def is_home(self, row: GradedClaim, slug: str) -> bool:
         """Whether a recipe's settings and runs are shown in full at this claim."""
         return self.homes.get(slug) == row.claim.id
 
-    def groups(self, row: Row) -> list[Group]:
+    def groups(self, row: GradedClaim) -> list[Group]:
         groups = [group for slug in self.slugs(row.claim) for group in self.runs.groups.get(slug, [])]
         return sorted(groups, key=lambda group: (wording.evidence(group)[0], group.slug))
 
@@ -325,7 +325,7 @@ class _Site:
 
     # figures
 
-    def plot(self, row: Row) -> Plot | None:
+    def plot(self, row: GradedClaim) -> Plot | None:
         """A number's figures, or those of an ordering's members, on one axis."""
         if row.claim.kind == "number" and not row.claim.difference_of:
             points = self._number(row)
@@ -338,7 +338,7 @@ class _Site:
             points = [point for point in points if point.interval is not None]
         return placed(points, METRICS[row.claim.metric or "top1"].title) if points else None
 
-    def _number(self, row: Row) -> list[Point]:
+    def _number(self, row: GradedClaim) -> list[Point]:
         claim, value = row.claim, float(row.claim.fraction)
         interval = leaderboard.printed_interval(claim)
         how = f"Clopper–Pearson, {claim.n:,} images" if interval else "no interval follows from the print"
@@ -348,7 +348,7 @@ class _Site:
         labels = dict(_told_apart([measured.group for measured in ours]))
         return [printed, *(point_of(m, labels[m.group], value) for m in ours)]
 
-    def _ordering(self, row: Row) -> list[Point]:
+    def _ordering(self, row: GradedClaim) -> list[Point]:
         points = []
         rests_on = {id(record) for record in row.runs}
         for name in row.claim.order or row.claim.order_recipes:
@@ -369,7 +369,7 @@ class _Site:
 
     # pictures
 
-    def pictures(self, row: Row) -> list[Picture]:
+    def pictures(self, row: GradedClaim) -> list[Picture]:
         """The pictures of the claim's most telling runs, of one seed, where they lie in the folder."""
         claim = row.claim
         if claim.recipe is None:
@@ -414,7 +414,7 @@ class _Site:
 
     # runs
 
-    def listed(self, row: Row) -> tuple[list[Run], int]:
+    def listed(self, row: GradedClaim) -> tuple[list[RunRow], int]:
         """Runs of the claim's recipes, and how many more there are than are listed."""
         slugs = set(self.slugs(row.claim))
         records = sorted((record for record in self.runs.all if record.slug in slugs), key=_place)
@@ -422,10 +422,10 @@ class _Site:
             0, len(records) - MOST_RUNS
         )
 
-    def _run(self, record: Record, claim: Claim) -> Run:
+    def _run(self, record: Record, claim: Claim) -> RunRow:
         commit, dirty = wording.commit(record)
         name = record.data["name"] if record.data["source"] == "stand-in" else ""
-        return Run(
+        return RunRow(
             recipe=record.slug,
             name=record.name,
             seed=record.seed,
@@ -465,9 +465,9 @@ class _Site:
 def _place(record: Record) -> tuple[object, ...]:
     """Runs of one kind stand together, by seed."""
     source = record.data["source"]
-    known = SOURCES.index(source) if source in SOURCES else len(SOURCES)
+    position = SOURCES.index(source) if source in SOURCES else len(SOURCES)
     numbers = (record.seed, record.run_id, record.attempt)
-    return (record.slug, known, record.data["name"], record.tier, record.recipe_hash, *numbers)
+    return (record.slug, position, record.data["name"], record.tier, record.recipe_hash, *numbers)
 
 
 _KNOWN = {

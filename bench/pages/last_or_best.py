@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from statistics import fmean
 
-from bench.grading.grader import Row
+from bench.grading.grader import GradedClaim
 from bench.pages.markdown import pipe_table
 from bench.pages.wording import printed
 
@@ -22,14 +22,14 @@ HOW_TO_READ = (
 )
 
 
-def last_or_best(rows: Iterable[Row]) -> str:
+def last_or_best(rows: Iterable[GradedClaim]) -> str:
     """A table with one line for each figure whose runs report their last step; empty without any."""
     lines = [line for row in rows if (line := _line(row))]
     heads = ("claim", "printed", "last step", "best evaluation", "evaluations", "reached")
     return "\n\n".join([HEADING, HOW_TO_READ, pipe_table(heads, lines, right=(1, 2, 3, 4))]) if lines else ""
 
 
-def _line(row: Row) -> list[str]:
+def _line(row: GradedClaim) -> list[str]:
     claim, runs = row.claim, row.runs
     if claim.kind != "number" or claim.difference_of or not runs or row.measured is None:
         return []
@@ -43,7 +43,7 @@ def _line(row: Row) -> list[str]:
         means.append(fmean(values))
     least = float(claim.fraction - claim.half_step)
     reached = next(
-        (where for where, mean in zip(("last step", "best only"), means, strict=True) if mean >= least),
+        (place for place, mean in zip(("last step", "best only"), means, strict=True) if mean >= least),
         "by neither",
     )
     scale, unit = (100, " %") if claim.unit == "percent" else (1, "")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from bench.claims.claim import Claim
-from bench.grading.grader import Row
+from bench.grading.grader import GradedClaim
 from bench.grading.groups import Group
 from bench.grading.measured import Measured
 from bench.pages.markdown import pipe_table, plain
@@ -158,13 +158,13 @@ class Printout:
     text: str
 
 
-def tables_of(tables: Sequence[_Table], rows: Sequence[Row]) -> list[Filled | Printout]:
+def tables_of(tables: Sequence[_Table], rows: Sequence[GradedClaim]) -> list[Filled | Printout]:
     """A report's tables, with a column for our runs that count; a row where models stand in columns."""
     of = {row.claim.id: row for row in rows}
     return [_filled(one, of) for one in tables]
 
 
-def _filled(one: _Table, of: Mapping[str, Row]) -> Filled:
+def _filled(one: _Table, of: Mapping[str, GradedClaim]) -> Filled:
     shown = [of[claim] for _, claim in one.rows]
     ours = {"measured": [figure_text(row.measured) if row.measured else "–" for row in shown]}
     printed = [_printed(one, row.claim) for row in shown]
@@ -215,13 +215,13 @@ R4_LISTINGS = (
 )
 
 
-def r4_printouts(rows: Sequence[Row]) -> list[Filled | Printout]:
+def r4_printouts(rows: Sequence[GradedClaim]) -> list[Filled | Printout]:
     """R4's validation output, line for line as printed, with a column for our runs that count."""
     of = {row.claim.id: row for row in rows}
     return [_printout(listing, of) for listing in R4_LISTINGS]
 
 
-def _printout(listing: _Listing, of: Mapping[str, Row]) -> Printout:
+def _printout(listing: _Listing, of: Mapping[str, GradedClaim]) -> Printout:
     rows = [of[claim] for _, claim in listing.lines]
     printed = [f"{label}{of[claim].claim.value}" for label, claim in listing.lines]
     seeds = next((_seeds(row.measured.group) for row in rows if row.measured), "not tested")
@@ -249,7 +249,7 @@ def _seeds(group: Group) -> str:
     return f"{len(group.runs)} seed{'s' if len(group.runs) > 1 else ''}, {group.numerics}"
 
 
-FORMATS: dict[str, Callable[[Sequence[Row]], list[Filled | Printout]]] = {
+FORMATS: dict[str, Callable[[Sequence[GradedClaim]], list[Filled | Printout]]] = {
     **{report: partial(tables_of, tables) for report, tables in TABLES.items()},
     "r4": r4_printouts,
 }

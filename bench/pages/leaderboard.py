@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.claims.claim import METRICS, Claim
 from bench.grading import relevance, statistics
-from bench.grading.grader import Row
+from bench.grading.grader import GradedClaim
 from bench.grading.groups import Group, Runs
 from bench.grading.measured import measure, per_image
 from bench.pages.markdown import pipe_table, plain
@@ -118,7 +118,7 @@ class Board:
     rankings: tuple[Ranking, ...]
 
 
-def boards(rows: Sequence[Row], runs: Runs, folder: Path | None = None) -> list[Board]:
+def boards(rows: Sequence[GradedClaim], runs: Runs, folder: Path | None = None) -> list[Board]:
     """One board for each task that anything is known of.
 
     Args:
@@ -150,7 +150,7 @@ def boards(rows: Sequence[Row], runs: Runs, folder: Path | None = None) -> list[
     return made
 
 
-def page(made: Sequence[Board]) -> str:
+def leaderboard_page(made: Sequence[Board]) -> str:
     """The boards as Markdown."""
     heads = [
         "rank",
@@ -196,7 +196,7 @@ def printed_interval(claim: Claim) -> tuple[float, float] | None:
     return statistics.accuracy_interval(round(float(claim.fraction) * claim.n), claim.n)
 
 
-def _printed(row: Row) -> Entry:
+def _printed(row: GradedClaim) -> Entry:
     claim = row.claim
     interval = printed_interval(claim)
     return Entry(
@@ -212,7 +212,9 @@ def _printed(row: Row) -> Entry:
     )
 
 
-def _measured(group: Group, role: str, graded: Mapping[str, Row], folder: Path | None) -> Entry | None:
+def _measured(
+    group: Group, role: str, graded: Mapping[str, GradedClaim], folder: Path | None
+) -> Entry | None:
     first = group.runs[0]
     primary = first.metrics.get(first.selected, {}).get("primary")
     if first.data["role"] != role or primary not in METRICS:
@@ -239,12 +241,12 @@ def _measured(group: Group, role: str, graded: Mapping[str, Row], folder: Path |
     )
 
 
-def _decided(group: Group, row: Row | None) -> bool:
+def _decided(group: Group, row: GradedClaim | None) -> bool:
     """Whether a claim's grade rests on these very runs."""
     return row is not None and row.measured is not None and row.measured.group.runs[0] is group.runs[0]
 
 
-def _standing(group: Group, row: Row | None, learned: bool) -> str:
+def _standing(group: Group, row: GradedClaim | None, learned: bool) -> str:
     if not learned:
         return "did not learn"
     if row is not None and _decided(group, row):

@@ -40,7 +40,7 @@ def in_html(text: str) -> tuple[Markup, list[tuple[str, Markup]]]:
         return Markup(written.replace("&lt;br&gt;", "<br>"))  # also where a text says so; it harms nothing
 
     title, *others = parts
-    return rendered(title), [(_said(part[1]), rendered(part)) for part in others]
+    return rendered(title), [(_heading_text(part[1]), rendered(part)) for part in others]
 
 
 def _for_a_page(part: list[Token]) -> Iterator[Token]:
@@ -55,7 +55,7 @@ def _for_a_page(part: list[Token]) -> Iterator[Token]:
             token.attrs |= ({"scope": "col"} if token.tag == "th" else {}) | ({"class": "n"} if right else {})
         if token.type == "table_open":
             tables += 1
-            label = escape(f"{_said(heading)}, table {tables}")
+            label = escape(f"{_heading_text(heading)}, table {tables}")
             yield _html(f'<div class="scroll" role="region" aria-label="{label}" tabindex="0">\n')
         yield token
         if token.type == "table_close":
@@ -66,6 +66,6 @@ def _html(content: str) -> Token:
     return Token("html_block", "", 0, content=content)
 
 
-def _said(inline: Token) -> str:
+def _heading_text(inline: Token) -> str:
     """The words of a heading."""
     return "".join(child.content for child in inline.children or ())

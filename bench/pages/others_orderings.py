@@ -9,7 +9,7 @@ from bench.grading.agreement import (
     IMPROVED_OVER_BASELINE,
     TWO_BY_TWO,
     Agreement,
-    Side,
+    PairSide,
     agreements,
     asked,
     gaps,
@@ -80,7 +80,7 @@ def _count(differences: Iterable[float]) -> str:
     return f"{sum(signs)} to {len(signs) - sum(signs)}"
 
 
-def _title(side: Side) -> str:
+def _title(side: PairSide) -> str:
     return side.title if side.class_index is None else f"{side.title}, class {side.class_index}"
 
 
@@ -115,7 +115,7 @@ def _settings(others: Others) -> list[str]:
     ]
 
 
-def _setting(side: Side) -> str:
+def _setting(side: PairSide) -> str:
     return str(side.reference.setting)
 
 
@@ -165,10 +165,10 @@ def _two_by_two(others: Others) -> list[str]:
         for name, pair in pairs.items()
     ]
     sides = dict.fromkeys(side for both in TWO_BY_TWO.values() for side in both)
-    (own,) = (pair.graded["r4"] for pair in others.orderings["r4-order-seg"])
+    (own_gain,) = (pair.graded["r4"] for pair in others.orderings["r4-order-seg"])
     return [
         "## ResNet or skips? R4's question",
-        f"R4 changes the backbone and adds skips at once, gains {100 * own:.1f} points, and says that it"
+        f"R4 changes the backbone and adds skips at once, gains {100 * own_gain:.1f} points, and says that it"
         " could not afford to find out which of the two it was. Other reports print two of the four cells;"
         " differences are in points.",
         pipe_table(
@@ -177,11 +177,11 @@ def _two_by_two(others: Others) -> list[str]:
         pipe_table(
             ["cell", "others", "median mean IoU"], [_cell(side, others) for side in sides], right=(1,)
         ),
-        _answer(pairs, own),
+        _answer(pairs, own_gain),
     ]
 
 
-def _cell(side: Side, others: Others) -> list[str]:
+def _cell(side: PairSide, others: Others) -> list[str]:
     best = best_figures(
         side.reference, others.survey, side.metric, keeps=lambda figure: figure not in others.inconsistent
     )
@@ -189,12 +189,12 @@ def _cell(side: Side, others: Others) -> list[str]:
     return [side.title, str(len(values)), short(median(values)) if values else "–"]
 
 
-def _answer(pairs: Mapping[str, Agreement], own: float) -> str:
+def _answer(pairs: Mapping[str, Agreement], own_gain: float) -> str:
     skips, backbone = pairs["skips, over VGG16"], pairs["ResNet, without skips"]
-    as_much = sum(gap >= own for gap in skips.gaps.values())
+    as_much = sum(gap >= own_gain for gap in skips.gaps.values())
     return (
         f"Skips alone gain a median of {_points(skips.median_gap)} points over VGG16,"
-        f" {100 * (skips.median_gap or 0) / own:.0f} % of R4's gain, and {as_much} of {len(skips.gaps)}"
+        f" {100 * (skips.median_gap or 0) / own_gain:.0f} % of R4's gain, and {as_much} of {len(skips.gaps)}"
         f" others gain as much as R4 with skips alone. Only {len(backbone.gaps)} others print the ResNet's"
         " part, too few to say. Their networks are torchvision's with dilated backbones, a third change."
     )

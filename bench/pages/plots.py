@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench.grading.measured import (
     Measured,
 )
-from bench.grading.others import Place, short
+from bench.grading.others import PlaceAmongOthers, short
 from bench.pages.wording import figure_text
 
 if TYPE_CHECKING:
@@ -75,24 +75,26 @@ def placed(points: Sequence[Point], metric: str) -> Plot:
     room = 0.04 * (high - low) or 0.01
     low, high = low - room, high + room
 
-    def at(value: float) -> float:
+    def x_of(value: float) -> float:
         return round(100 * (value - low) / (high - low), 2)
 
     marks = tuple(
         Mark(
             label=p.label,
             source=p.source,
-            at=at(p.value),
-            low=at(p.interval[0]) if p.interval else None,
-            high=at(p.interval[1]) if p.interval else None,
-            printed=at(p.printed) if p.printed is not None else None,
+            at=x_of(p.value),
+            low=x_of(p.interval[0]) if p.interval else None,
+            high=x_of(p.interval[1]) if p.interval else None,
+            printed=x_of(p.printed) if p.printed is not None else None,
             text=p.text,
             how=p.how,
         )
         for p in points
     )
     return Plot(
-        metric=metric, marks=marks, ticks=tuple((at(tick), said) for tick, said in round_numbers(low, high))
+        metric=metric,
+        marks=marks,
+        ticks=tuple((x_of(tick), label) for tick, label in round_numbers(low, high)),
     )
 
 
@@ -124,20 +126,20 @@ class Strip:
     ends: tuple[str, str]
 
 
-def strip(place: Place) -> Strip | None:
+def strip(place: PlaceAmongOthers) -> Strip | None:
     """The strip of a printed result among its reference class; None where the class is too small."""
     if place.interval is None:
         return None
     values = (*place.dots, place.value, *place.interval)
     low, high = min(values), max(values)
 
-    def at(value: float) -> int:
+    def x_of(value: float) -> int:
         return round(20 + 960 * (value - low) / (high - low))
 
     return Strip(
-        dots="".join(f"M{at(value)} 10h0" for value in place.dots),
-        low=at(place.interval.low),
-        high=at(place.interval.high),
-        printed=at(place.value),
+        dots="".join(f"M{x_of(value)} 10h0" for value in place.dots),
+        low=x_of(place.interval.low),
+        high=x_of(place.interval.high),
+        printed=x_of(place.value),
         ends=(short(low), short(high)),
     )

@@ -48,19 +48,19 @@ def publish(
             or changed since its record was written, or another file in its place in ``target``. Nothing is
             copied then.
     """
-    found = {folder: records.find(folder) for folder in (source, target)}
-    for folder, (_, damaged) in found.items():
+    records_by_folder = {folder: records.find(folder) for folder in (source, target)}
+    for folder, (_, damaged) in records_by_folder.items():
         if damaged:
             raise InputError(f"{folder}: {damaged[0]}")
     chosen = [
         record
-        for record in found[source].readable
+        for record in records_by_folder[source].readable
         if (slugs is None or record.slug in slugs) and tier in (None, record.tier)
     ]
     if not chosen:
         raise InputError(f"{source}: no record of what was asked for; run it first or name another --from")
     first: dict[tuple[str, str, str], int] = {}  # the seed whose pictures pages show
-    for record in (*found[target].readable, *chosen):
+    for record in (*records_by_folder[target].readable, *chosen):
         if record.status == "ok":
             kind = _kind(record)
             first[kind] = min(record.seed, first.get(kind, record.seed))
@@ -103,12 +103,12 @@ def publish(
 
 def _check_committed(record: Record) -> None:
     """Refuse a run unless its record says which commit its code was."""
-    where = record.provenance
-    if where.get("dirty") is False and where.get("commit"):
+    provenance = record.provenance
+    if provenance.get("dirty") is False and provenance.get("commit"):
         return
-    if where.get("dirty") and where.get("commit"):
+    if provenance.get("dirty") and provenance.get("commit"):
         cause = "run of uncommitted code; commit and run it again"
-    elif where.get("dirty"):
+    elif provenance.get("dirty"):
         cause = "git could not tell which code it ran; run it again where git is on the path"
     else:
         cause = "run of an installed package, whose commit nobody knows; run it again from a checkout"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.claims.ledger import load_ledgers
 from bench.grading import alignment
-from bench.grading.grader import Row, grade_all
+from bench.grading.grader import GradedClaim, grade_all
 from bench.pages.markdown import pipe_table, plain
 from bench.runs import records
 from reference.errors import InputError
@@ -20,11 +20,11 @@ BEGIN, END = "<!-- generated: python -m bench.pages.readme_block -->", "<!-- end
 NETWORKS = {"logistic": "logistic regression", "mlp": "MLP", "cnn": "CNN", "gru": "GRU"}
 
 
-def table(rows: Iterable[Row]) -> str:
+def table(rows: Iterable[GradedClaim]) -> str:
     """Printed accuracy, our mean with its interval, seeds and verdict, one line a network and data set."""
     row_of = {row.claim.id: row for row in rows}
     lines = []
-    for prefix, where in (("", ""), ("shuffled-", ", positions shuffled")):
+    for prefix, suffix in (("", ""), ("shuffled-", ", positions shuffled")):
         for network, name in NETWORKS.items():
             row = row_of[f"mnist1d-{prefix}{network}"]
             ours, seeds = "–", "0"
@@ -32,7 +32,7 @@ def table(rows: Iterable[Row]) -> str:
                 low, high = row.measured.interval or (row.measured.mean, row.measured.mean)
                 ours = f"{100 * row.measured.mean:.1f} ({100 * low:.1f}–{100 * high:.1f})"
                 seeds = str(row.measured.k)
-            lines.append([name + where, str(row.claim.value), ours, seeds, plain(row.grade)])
+            lines.append([name + suffix, str(row.claim.value), ours, seeds, plain(row.grade)])
     heads = ("MNIST-1D, accuracy in %", "printed", "ours, mean (95 % interval)", "seeds", "verdict")
     return pipe_table(heads, lines, right=(1, 2, 3))
 

@@ -34,7 +34,7 @@ SECTIONS: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class Row:
+class Trial:
     """One thing that was tried.
 
     Attributes:
@@ -51,7 +51,7 @@ class Row:
     where: str
 
 
-def note(folder: Path, rows: Iterable[Row]) -> Path:
+def note(folder: Path, rows: Iterable[Trial]) -> Path:
     """Add rows to the note of ``folder``, in place of those of the same test and of all of other code.
 
     Raises:
@@ -60,9 +60,9 @@ def note(folder: Path, rows: Iterable[Row]) -> Path:
     new = list(rows)
     if odd := next((row.section for row in new if row.section not in SECTIONS), None):
         raise ValueError(f"no section {odd!r}; sections are {', '.join(SECTIONS)}")
-    known, code = read(folder), code_hash()
+    earlier, code = read_trials(folder), code_hash()
     replaced = {(row.section, row.where, row.what) for row in new}
-    same = known[1] if known[0] == code else []
+    same = earlier[1] if earlier[0] == code else []
     kept = [row for row in same if (row.section, row.where, row.what) not in replaced]
     order = list(SECTIONS)
     ordered = sorted(kept + new, key=lambda row: (order.index(row.section), row.where, row.what))
@@ -71,7 +71,7 @@ def note(folder: Path, rows: Iterable[Row]) -> Path:
     return folder / FILE
 
 
-def read(folder: Path) -> tuple[str, list[Row]]:
+def read_trials(folder: Path) -> tuple[str, list[Trial]]:
     """Hash of the code and rows; none where nothing was noted.
 
     Raises:
@@ -83,7 +83,7 @@ def read(folder: Path) -> tuple[str, list[Row]]:
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
         rows = [
-            Row(row["section"], str(row["what"]), int(row["held"]), int(row["tried"]), str(row["where"]))
+            Trial(row["section"], str(row["what"]), int(row["held"]), int(row["tried"]), str(row["where"]))
             for row in body["rows"]
         ]
         code = str(body["code_hash"])
@@ -113,15 +113,15 @@ on the CPU. Rows marked `slow` come from `tox -e soak`.
 """
 
 
-def page(folder: Path) -> str:
+def reliability_page(folder: Path) -> str:
     """What was tried and what held, as Markdown."""
-    code, rows = read(folder)
+    code, rows = read_trials(folder)
     parts = ["# What it withstands", NOTE, f"Of the code with hash `{code[:16]}`."]
     for section, title in SECTIONS.items():
-        own = [row for row in rows if row.section == section]
-        if own:
-            total = [sum(row.held for row in own), sum(row.tried for row in own)]
-            table = [[plain(r.what), f"{r.held:,}", f"{r.tried:,}", f"`{r.where}`"] for r in own]
+        section_rows = [row for row in rows if row.section == section]
+        if section_rows:
+            total = [sum(row.held for row in section_rows), sum(row.tried for row in section_rows)]
+            table = [[plain(r.what), f"{r.held:,}", f"{r.tried:,}", f"`{r.where}`"] for r in section_rows]
             table.append(["**together**", *(f"**{number:,}**" for number in total), ""])
             parts += [f"## {title}", pipe_table(["what", "held", "tried", "test"], table, right=(1, 2))]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from bench.audit import Finding
 from bench.claims.claim import Ledger
 from bench.grading import verdict as verdict_module
-from bench.grading.grader import Row
+from bench.grading.grader import GradedClaim
 from bench.grading.groups import Group, Runs, Starts
 from bench.grading.others_survey import Others
 from bench.pages import summary, wording
@@ -42,8 +42,8 @@ count for the printed figures alone.
 
 def report_page(
     ledger: Ledger,
-    rows: Sequence[Row],
-    found: Sequence[Record],
+    rows: Sequence[GradedClaim],
+    run_records: Sequence[Record],
     findings: Sequence[Finding] = (),
     others: Others | None = None,
 ) -> str:
@@ -55,32 +55,32 @@ def report_page(
         findings: the audit's, of this report and perhaps others.
         others: what other reports print; None says nothing of them.
     """
-    own = [row for row in rows if row.claim.report == ledger.report]
-    slugs = wording.recipes_of(own)
-    runs = Runs((record for record in found if record.slug in slugs), Starts(found))
+    report_rows = [row for row in rows if row.claim.report == ledger.report]
+    slugs = wording.recipes_of(report_rows)
+    runs = Runs((record for record in run_records if record.slug in slugs), Starts(run_records))
     year = f" ({ledger.year})" if ledger.year else ""
-    verdict = summary.sentences(ledger, own, findings)
-    parts = [f"# {ledger.report.upper()}{year}: {plain(ledger.title)}", _in_code(verdict, own)]
-    parts += [HOW_TO_READ, _summary(own)]
+    verdict = summary.sentences(ledger, report_rows, findings)
+    parts = [f"# {ledger.report.upper()}{year}: {plain(ledger.title)}", _in_code(verdict, report_rows)]
+    parts += [HOW_TO_READ, _summary(report_rows)]
     own_format = FORMATS.get(ledger.report)
     if own_format is not None:
         parts += [
             "## The results as the report prints them, with ours beside",
             OWN_FORMAT,
-            in_markdown(own_format(own)),
+            in_markdown(own_format(report_rows)),
         ]
-    parts += [selection] if (selection := last_or_best(own)) else []
+    parts += [selection] if (selection := last_or_best(report_rows)) else []
     parts += _pictures(runs)
     parts += ["## Every claim"]
     for kind, heading in wording.HEADINGS.items():
-        of_kind = [row for row in own if row.claim.kind == kind]
+        of_kind = [row for row in report_rows if row.claim.kind == kind]
         if of_kind:
             parts += [f"### {heading}", _claim_table(kind, of_kind)]
-    parts += _others(own, others) + _assumptions(slugs) + _deviations(runs) + _runs(runs)
+    parts += _others(report_rows, others) + _assumptions(slugs) + _deviations(runs) + _runs(runs)
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
-def _in_code(sentences: Iterable[str], rows: Iterable[Row]) -> str:
+def _in_code(sentences: Iterable[str], rows: Iterable[GradedClaim]) -> str:
     """Sentences as one paragraph, claims' ids in it as code."""
     ids = {row.claim.id for row in rows}
     return re.sub(
@@ -88,7 +88,7 @@ def _in_code(sentences: Iterable[str], rows: Iterable[Row]) -> str:
     )
 
 
-def _summary(rows: Sequence[Row]) -> str:
+def _summary(rows: Sequence[GradedClaim]) -> str:
     """How often each verdict was given, and what each means."""
     counts = Counter(row.label for row in rows)
     order = {grade: position for position, grade in enumerate(reversed(verdict_module.GRADES))}
@@ -100,7 +100,7 @@ def _summary(rows: Sequence[Row]) -> str:
     return pipe_table(["verdict", "claims", "meaning"], table, right=(1,))
 
 
-def _claim_table(kind: str, rows: Sequence[Row]) -> str:
+def _claim_table(kind: str, rows: Sequence[GradedClaim]) -> str:
     if kind != "number":
         return pipe_table(
             ["claim", "what it says", "verdict", "where"],
@@ -122,27 +122,29 @@ def _claim_table(kind: str, rows: Sequence[Row]) -> str:
     )
 
 
-def _id(row: Row) -> str:
+def _id(row: GradedClaim) -> str:
     return f"`{row.claim.id}`"
 
 
-def _grade(row: Row) -> str:
+def _grade(row: GradedClaim) -> str:
     """The grade, the sentence that gives its reason, and what else must be known beside it."""
     parts = [f"**{row.label}**", *map(plain, wording.remarks(row))]
     parts += [f"flag: {plain(flag)}" for flag in row.flags]
     return "<br>".join(parts)
 
 
-def _measured(row: Row) -> str:
+def _measured(row: GradedClaim) -> str:
     """Our figure that counts; a rehearsal's stands nowhere beside a printed one."""
     return figure_text(row.measured) if row.measured else "–"
 
 
-def _others(rows: Sequence[Row], others: Others | None) -> list[str]:
+def _others(rows: Sequence[GradedClaim], others: Others | None) -> list[str]:
     """What other reports print of the same tasks, a line a claim; nothing where no claim is compared."""
-    said = {row.claim.id: others.sentences(row.claim) for row in rows} if others else {}
+    sentences_by_claim = {row.claim.id: others.sentences(row.claim) for row in rows} if others else {}
     table = [
-        [f"`{name}`", "<br>".join(map(plain, sentences))] for name, sentences in said.items() if sentences
+        [f"`{name}`", "<br>".join(map(plain, sentences))]
+        for name, sentences in sentences_by_claim.items()
+        if sentences
     ]
     if not table:
         return []
@@ -188,9 +190,9 @@ def _assumptions(slugs: Sequence[str]) -> list[str]:
     users = _users((slug, (a.field, a.value, a.why)) for slug in slugs for a in RECIPES[slug].assumptions)
     if not users:
         return []
-    said = "Values that the report does not state, what we took for them, and why."
+    caption = "Values that the report does not state, what we took for them, and why."
     rows = [[*map(plain, chosen), _codes(recipes)] for chosen, recipes in users.items()]
-    return ["## Assumptions", said, pipe_table(["field", "value", "why", "recipes"], rows)]
+    return ["## Assumptions", caption, pipe_table(["field", "value", "why", "recipes"], rows)]
 
 
 def _deviations(runs: Runs) -> list[str]:
@@ -203,9 +205,9 @@ def _deviations(runs: Runs) -> list[str]:
     )
     if not users:
         return []
-    said = "Settings that runs used in place of the recipe's. Such runs count for no printed figure."
+    caption = "Settings that runs used in place of the recipe's. Such runs count for no printed figure."
     rows = [[*map(plain, deviation), _codes(recipes)] for deviation, recipes in users.items()]
-    return ["## Deviations", said, pipe_table(["field", "recipe says", "used", "why", "recipes"], rows)]
+    return ["## Deviations", caption, pipe_table(["field", "recipe says", "used", "why", "recipes"], rows)]
 
 
 def _users(pairs: Iterable[tuple[str, tuple[str, ...]]]) -> dict[tuple[str, ...], list[str]]:
@@ -267,7 +269,7 @@ def _commit(record: Record) -> str:
     )
 
 
-def claims_page(rows: Sequence[Row], ledgers: Sequence[Ledger] = ()) -> str:
+def claims_page(rows: Sequence[GradedClaim], ledgers: Sequence[Ledger] = ()) -> str:
     """Every claim of every report with its grade, after counts of the grades."""
     titles = {ledger.report: ledger.title for ledger in ledgers}
     parts = [
@@ -276,12 +278,12 @@ def claims_page(rows: Sequence[Row], ledgers: Sequence[Ledger] = ()) -> str:
         _summary(rows),
     ]
     for report in dict.fromkeys(row.claim.report for row in rows):
-        own = [row for row in rows if row.claim.report == report]
-        tested = summary.tested(own)
+        report_rows = [row for row in rows if row.claim.report == report]
+        tested = summary.tested(report_rows)
         title = f": {plain(titles[report])}" if report in titles else ""
         parts += [
             f"## {report.upper()}{title}",
-            f"{len(own)} claims; {tested}. [The report's page](reports/{report}.md)",
+            f"{len(report_rows)} claims; {tested}. [The report's page](reports/{report}.md)",
             pipe_table(
                 ["claim", "what it says", "printed", "measured", "verdict", "flags", "where"],
                 [
@@ -294,7 +296,7 @@ def claims_page(rows: Sequence[Row], ledgers: Sequence[Ledger] = ()) -> str:
                         plain("; ".join(row.flags)),
                         wording.where(row),
                     ]
-                    for row in own
+                    for row in report_rows
                 ],
             ),
         ]

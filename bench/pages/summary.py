@@ -17,7 +17,7 @@ from bench.audit.text import points
 from bench.claims.claim import Claim, Ledger
 from bench.grading import statistics as statistics_module
 from bench.grading import verdict
-from bench.grading.grader import Row
+from bench.grading.grader import GradedClaim
 from bench.pages.wording import HEADINGS
 
 STANDINGS: dict[str, tuple[str, ...]] = {
@@ -82,23 +82,25 @@ class Share:
     parts: tuple[Part, ...]
 
 
-def standing(row: Row) -> str:
+def standing(row: GradedClaim) -> str:
     """Key of ``STANDINGS`` that a claim's grade belongs to."""
     return _STANDING[row.grade]
 
 
-def shares(rows: Iterable[Row]) -> list[Share]:
+def shares(rows: Iterable[GradedClaim]) -> list[Share]:
     """Claims by kind, and in each by grade, in the order of ``HEADINGS`` and ``STANDINGS``."""
-    known = list(rows)
-    found = []
+    all_rows = list(rows)
+    counted_shares = []
     for kind, heading in HEADINGS.items():
-        own = [row for row in known if row.claim.kind == kind]
-        if own:
-            found.append(Share(kind=kind, heading=heading, total=len(own), parts=parts(own)))
-    return found
+        kind_rows = [row for row in all_rows if row.claim.kind == kind]
+        if kind_rows:
+            counted_shares.append(
+                Share(kind=kind, heading=heading, total=len(kind_rows), parts=parts(kind_rows))
+            )
+    return counted_shares
 
 
-def parts(rows: Sequence[Row]) -> tuple[Part, ...]:
+def parts(rows: Sequence[GradedClaim]) -> tuple[Part, ...]:
     """Claims by grade, those first that hold."""
     counts = Counter((row.label, _STANDING[row.grade]) for row in rows)
     order = list(STANDINGS)
@@ -109,12 +111,12 @@ def parts(rows: Sequence[Row]) -> tuple[Part, ...]:
     )
 
 
-def results_of(rows: Iterable[Row]) -> list[Row]:
+def results_of(rows: Iterable[GradedClaim]) -> list[GradedClaim]:
     """The printed results: numbers that a report prints of its own runs, the illegible left out."""
     return [row for row in rows if row.claim.kind == "number" and not row.claim.illegible]
 
 
-def tested(rows: Iterable[Row]) -> str:
+def tested(rows: Iterable[GradedClaim]) -> str:
     """``"0 of 15 printed results tested"``."""
     printed = results_of(rows)
     counted = sum(row.grade != "not tested" for row in printed)
@@ -125,7 +127,7 @@ CHECKED_KINDS = ("architecture", "formula", "protocol")
 """Kinds that are checked without training."""
 
 
-def headline(rows: Sequence[Row]) -> str:
+def headline(rows: Sequence[GradedClaim]) -> str:
     """What was tested on its data, what was checked without training, in two sentences."""
     checked = [row for row in rows if row.claim.kind in CHECKED_KINDS and row.grade != "not tested"]
     agree = sum(row.grade == "matches" for row in checked)
@@ -137,48 +139,48 @@ def headline(rows: Sequence[Row]) -> str:
     )
 
 
-def flagged(rows: Iterable[Row]) -> dict[str, tuple[str, ...]]:
+def flagged(rows: Iterable[GradedClaim]) -> dict[str, tuple[str, ...]]:
     """By flag, the claims that it stands beside; flags without any are left out."""
-    known = list(rows)
-    by_flag = {flag: tuple(row.claim.id for row in known if flag in row.flags) for flag in FLAGS}
+    all_rows = list(rows)
+    by_flag = {flag: tuple(row.claim.id for row in all_rows if flag in row.flags) for flag in FLAGS}
     return {flag: claims for flag, claims in by_flag.items() if claims}
 
 
 # ---------------------------------------------------------------- the paragraph
 
 
-def sentences(ledger: Ledger, rows: Iterable[Row], findings: Iterable[Finding]) -> list[str]:
+def sentences(ledger: Ledger, rows: Iterable[GradedClaim], findings: Iterable[Finding]) -> list[str]:
     """What a reviewer would write of a report, sentence by sentence, claims named by their ids.
 
     Args:
         rows: graded claims, of this report and perhaps others.
         findings: the audit's, of this report and perhaps others.
     """
-    own = [row for row in rows if row.claim.report == ledger.report]
+    report_rows = [row for row in rows if row.claim.report == ledger.report]
     name = ledger.report.upper()
-    if not own:
+    if not report_rows:
         return [f"{name} makes no claim that is listed here."]
-    said = [_opening(name, own)]
-    for share in shares(own):
+    lines = [_opening(name, report_rows)]
+    for share in shares(report_rows):
         if share.kind in _COUNTED_ONLY:
             continue
-        of_kind = [row for row in own if row.claim.kind == share.kind]
+        of_kind = [row for row in report_rows if row.claim.kind == share.kind]
         if any(part.standing != "no run" for part in share.parts) or share.kind == "number":
-            said.append(_of_kind(share, of_kind))
-    untouched = [share for share in shares(own) if share.kind != "number" and _nothing_ran(share)]
+            lines.append(_of_kind(share, of_kind))
+    untouched = [share for share in shares(report_rows) if share.kind != "number" and _nothing_ran(share)]
     if untouched:
-        said.append(f"Not tested: {listed(_counted(share) for share in untouched)}.")
-    said += [noise(n, value) for n, value in accuracies(ledger.claims)]
-    return [*said, *_audited(own, ledger.report, findings)]
+        lines.append(f"Not tested: {listed(_counted(share) for share in untouched)}.")
+    lines += [noise(n, value) for n, value in accuracies(ledger.claims)]
+    return [*lines, *_audited(report_rows, ledger.report, findings)]
 
 
-def _opening(name: str, rows: Sequence[Row]) -> str:
+def _opening(name: str, rows: Sequence[GradedClaim]) -> str:
     checked = [row for row in rows if row.claim.kind in CHECKED_KINDS and row.grade != "not tested"]
     compared = f" {len(checked)} of its statements were compared with code that runs." if checked else ""
     return f"{name} makes {_claims(len(rows))}; {tested(rows)}.{compared}"
 
 
-def _of_kind(share: Share, rows: Sequence[Row]) -> str:
+def _of_kind(share: Share, rows: Sequence[GradedClaim]) -> str:
     """How the claims of a kind came out; those that did not hold by name."""
     if _nothing_ran(share):
         reasons = Counter(row.reason or row.grade for row in rows)
@@ -218,17 +220,17 @@ def _claims(count: int) -> str:
     return "1 claim" if count == 1 else f"{count} claims"
 
 
-def _audited(rows: Sequence[Row], report: str, findings: Iterable[Finding]) -> list[str]:
+def _audited(rows: Sequence[GradedClaim], report: str, findings: Iterable[Finding]) -> list[str]:
     """What the audit found against the report: the certain in full, the rest as flags."""
     of_it = [f for f in findings if report in f.reports]
-    own = [f for f in of_it if f.verdict == "against" and f.strength != "weak"]
-    if not own:
+    firm = [f for f in of_it if f.verdict == "against" and f.strength != "weak"]
+    if not firm:
         return ["The audit of its text finds nothing to answer."]
-    certain = [found for found in own if found.strength == "certain"]
-    told = "; ".join(f"{found.sentence} ({found.locator})" for found in certain)
-    said = [f"By the audit it has {points(of_it)}" + (f"; certain: {told}." if certain else ".")]
+    certain = [finding for finding in firm if finding.strength == "certain"]
+    told = "; ".join(f"{finding.sentence} ({finding.locator})" for finding in certain)
+    lines = [f"By the audit it has {points(of_it)}" + (f"; certain: {told}." if certain else ".")]
     flags = [f"{flag} beside {_claims(len(claims))}" for flag, claims in flagged(rows).items()]
-    return [*said, f"Flags: {listed(flags)}."] if flags else said
+    return [*lines, f"Flags: {listed(flags)}."] if flags else lines
 
 
 # ---------------------------------------------------------------- what one evaluation can say

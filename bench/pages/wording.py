@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from bench.claims.claim import Claim
 from bench.grading import verdict
-from bench.grading.grader import Row
+from bench.grading.grader import GradedClaim
 from bench.grading.groups import SOURCES, Group
 from bench.grading.measured import Measured
 from bench.pages.markdown import plain
@@ -24,9 +24,9 @@ def in_words(group: Group) -> str:
     """``"synthetic data, smoke tier"``; numerics and a user's own deviations where there are any."""
     words = [group.where, *([] if group.tier == "full" else [f"{group.tier} tier"])]
     words += [] if group.eager_float32 else [group.numerics]
-    own = [why for why in group.whys if not why.startswith(f"{group.tier} tier")]
-    own += [f"from {group.origin}"] if group.origin.startswith("file ") else []
-    return "; ".join([", ".join(words), *own])
+    reasons = [why for why in group.whys if not why.startswith(f"{group.tier} tier")]
+    reasons += [f"from {group.origin}"] if group.origin.startswith("file ") else []
+    return "; ".join([", ".join(words), *reasons])
 
 
 def figure_text(measured: Measured) -> str:
@@ -96,7 +96,7 @@ def printed(claim: Claim) -> str:
     return f"{about}{claim.value}{' %' if claim.unit == 'percent' else ''}"
 
 
-def where(row: Row) -> str:
+def where(row: GradedClaim) -> str:
     claim = row.claim
     return claim.locator if claim.place else f"{claim.report}:{', '.join(map(str, claim.lines))}"
 
@@ -105,11 +105,11 @@ def meaning(grade: str, reason: str) -> str:
     return verdict.NOT_TESTED_REASONS[reason] if reason else verdict.GRADES[grade]
 
 
-def remarks(row: Row) -> list[str]:
+def remarks(row: GradedClaim) -> list[str]:
     """What stands beside a grade but for flags: its reason, the rehearsal, the adjusted p, failures."""
     # the meaning of a reason stands elsewhere on every page; here is what it is due to
-    said = row.sentence.partition("; ")[2] if row.reason else row.sentence
-    parts = [said] if said else []
+    sentence = row.sentence.partition("; ")[2] if row.reason else row.sentence
+    parts = [sentence] if sentence else []
     parts += [row.rehearsal] if row.rehearsal else []
     decided = row.grade not in ("reproduced", "compatible", "unstable", "undecided")
     if row.holm_p is not None and decided:
@@ -120,7 +120,7 @@ def remarks(row: Row) -> list[str]:
     return parts
 
 
-def recipes_of(rows: Iterable[Row]) -> list[str]:
+def recipes_of(rows: Iterable[GradedClaim]) -> list[str]:
     """The recipes that exist among those that claims name, in the claims' order."""
     named: list[str] = []
     for row in rows:
@@ -151,8 +151,8 @@ def result(record: Record) -> tuple[str, str]:
 
 def commit(record: Record) -> tuple[str, bool]:
     """The commit's first digits, empty outside a checkout, and whether there were changes."""
-    found = record.provenance.get("commit")
-    return ("" if found is None else str(found)[:9]), bool(record.provenance.get("dirty"))
+    commit = record.provenance.get("commit")
+    return ("" if commit is None else str(commit)[:9]), bool(record.provenance.get("dirty"))
 
 
 def first_pictures(groups: Iterable[Group], kind: str) -> tuple[Group, Record, list[str]] | None:

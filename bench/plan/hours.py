@@ -121,8 +121,8 @@ def price(recipe: Recipe, basis: Basis) -> Price:
     if family:
         best = max(family, key=lambda row: row.median * (row.flops or 0))
         return Price(best.median * (best.flops or 0) / flops, f"estimated: FLOPs as {best.work}")
-    ceiling, share, said = _typical(basis, rows)
-    return Price(ceiling * share / flops, f"estimated: {share:.0%} of {said}")
+    ceiling, share, basis_text = _typical(basis, rows)
+    return Price(ceiling * share / flops, f"estimated: {share:.0%} of {basis_text}")
 
 
 def _is_run_of(record: Record, recipe: Recipe, basis: Basis) -> bool:
@@ -192,8 +192,8 @@ def _typical(basis: Basis, rows: Sequence[Timing]) -> tuple[float, float, str]:
 
     measured = [row for row in rows if row.flops]
     if measured and basis.result is not None:
-        where = place(measured[0].settings)
-        ceiling = basis.result.ceilings.get(where, {}).get(basis.dtype)
+        machine = place(measured[0].settings)
+        ceiling = basis.result.ceilings.get(machine, {}).get(basis.dtype)
         if ceiling:
             shares = [row.median * (row.flops or 0) / ceiling for row in measured]
             return ceiling, statistics.median(shares), f"{ceiling / 1e12:.3g} TFLOP/s, both measured"
@@ -214,8 +214,8 @@ def image_counts(recipe: Recipe, tier: str, *, drawn: bool = False) -> tuple[int
     if recipe.data in DRAWN:
         return mnist1d.TRAIN, mnist1d.SIGNALS - mnist1d.TRAIN
     official = OFFICIAL_COUNTS[recipe.data]
-    own = tier == "smoke" or drawn
-    return synthetic.COUNTS[recipe.data] if own else (official["train"], official["val"])
+    own_rate = tier == "smoke" or drawn
+    return synthetic.COUNTS[recipe.data] if own_rate else (official["train"], official["val"])
 
 
 def _trained(recipe: Recipe, train: int) -> int:
@@ -245,7 +245,7 @@ def _on_drawn_data(claims: Mapping[str, Claim]) -> set[str]:
     for claim in claims.values():
         for slug in needs(claim, claims):
             sources.setdefault(slug, set()).add(claim.source)
-    return {slug for slug, found in sources.items() if found == {"synthetic"}}
+    return {slug for slug, kinds in sources.items() if kinds == {"synthetic"}}
 
 
 def plan(
@@ -270,8 +270,8 @@ def plan(
     prices = {slug: price(recipe, basis) for slug, recipe in scaled.items()}
     drawn, images = _on_drawn_data(by_id), {}
     for slug, recipe in scaled.items():
-        own = None if counts is None else counts[slug]
-        train, val = own or image_counts(recipe, tier, drawn=slug in drawn)
+        own_counts = None if counts is None else counts[slug]
+        train, val = own_counts or image_counts(recipe, tier, drawn=slug in drawn)
         scored = val + train if recipe.score_train else val
         images[slug] = _trained(recipe, train), recipe.epochs * scored
     hours = {slug: _hours(images[slug], prices[slug]) for slug in recipes}
@@ -326,7 +326,7 @@ def _known(hours: float | None) -> float:
 
 def _with_starts(slugs: Sequence[str], recipes: Mapping[str, Recipe]) -> tuple[str, ...]:
     """The recipes with all runs they start from, each after its own; none where one does not exist."""
-    found: list[str] = []
+    missing: list[str] = []
     for slug in slugs:
         chain = [slug]
         while chain[-1] in recipes and recipes[chain[-1]].init.startswith(RUN):
@@ -335,8 +335,8 @@ def _with_starts(slugs: Sequence[str], recipes: Mapping[str, Recipe]) -> tuple[s
                 return ()
         if any(name not in recipes for name in chain):
             return ()
-        found += [name for name in reversed(chain) if name not in found]
-    return tuple(found)
+        missing += [name for name in reversed(chain) if name not in missing]
+    return tuple(missing)
 
 
 def seeds_to_settle(claim: Claim) -> int | None:
@@ -367,7 +367,7 @@ def seeds_to_settle(claim: Claim) -> int | None:
 # ---------------------------------------------------------------- as a table
 
 
-def rows(
+def plan_rows(
     jobs: Sequence[Job], claims: Iterable[Claim], *, seeds: int, budget: float | None
 ) -> list[dict[str, Any]]:
     """One row a job; with a budget in hours, whether the plan up to it fits.

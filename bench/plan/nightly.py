@@ -60,7 +60,7 @@ def pick(
     Raises:
         InputError: bad data, or nothing fits at any tier; says what stands in the way at each.
     """
-    known, lines = tuple(claims), list[str]()
+    all_claims, lines = tuple(claims), list[str]()
     for tier in tiers:
         runs, absent = run_plan.plan(
             list(recipes.values()),
@@ -75,7 +75,7 @@ def pick(
         )
         counts = {run.printed.slug: (len(run.dataset.train), len(run.dataset.val)) for run in runs}
         there = {slug: recipe for slug, recipe in recipes.items() if slug in counts}
-        jobs = hours_module.plan(there, known, basis, tier=tier, counts=counts)
+        jobs = hours_module.plan(there, all_claims, basis, tier=tier, counts=counts)
         chosen = fitting(jobs, hours=hours, seeds=seeds)
         if chosen:
             total = sum(seeds * (job.hours or 0) for job in chosen)
@@ -106,15 +106,15 @@ def fitting(jobs: Sequence[Job], *, hours: float, seeds: int) -> list[Job]:
 
 def _in_the_way(jobs: Sequence[Job], absent: Sequence[run_plan.NotRun], seeds: int) -> str:
     """Why nothing of a tier is run."""
-    said = []
+    sentences = []
     timed = [job for job in jobs if job.hours is not None]
     if timed:
         least = min(timed, key=lambda job: job.hours or 0)
-        said.append(f"the shortest, {least.recipe.slug}, takes {seeds * (least.hours or 0):.2g} h")
+        sentences.append(f"the shortest, {least.recipe.slug}, takes {seeds * (least.hours or 0):.2g} h")
     for reason in sorted({one.reason for one in absent}):
         count = sum(one.reason == reason for one in absent)
-        said.append(f"no {reason} for {count} recipe{'s' if count > 1 else ''}")
-    return ", ".join(said) or "nothing whose hours can be told"
+        sentences.append(f"no {reason} for {count} recipe{'s' if count > 1 else ''}")
+    return ", ".join(sentences) or "nothing whose hours can be told"
 
 
 def basis_here(device: str, dtype: str, folders: Iterable[Path]) -> Basis:
@@ -128,8 +128,8 @@ def basis_here(device: str, dtype: str, folders: Iterable[Path]) -> Basis:
     there = [folder for folder in folders if folder.is_dir()]
     sessions = (result for folder in there for result in results.read_sessions(folder))
     result = next((r for r in sessions if r.machine == machine), None) or _ceilings_alone(machine, device)
-    found = [record for folder in there for record in records.read_all(folder)]
-    return Basis.of(result, dtype, found)
+    run_records = [record for folder in there for record in records.read_all(folder)]
+    return Basis.of(result, dtype, run_records)
 
 
 def _ceilings_alone(machine: Mapping[str, Any], device: str) -> Result:

@@ -123,9 +123,9 @@ class Standing:
     def __init__(self) -> None:
         self._standing: dict[str, tuple[str, str]] = {}
 
-    def note(self, run_id: str, node: str, where: str) -> None:
+    def note(self, run_id: str, node: str, progress_text: str) -> None:
         """Remember the node of a run, and how far it is."""
-        self._standing[run_id] = node, where
+        self._standing[run_id] = node, progress_text
 
     def all(self) -> dict[str, tuple[str, str]]:
         """Node and progress of every run that has begun, by its id."""
@@ -135,7 +135,7 @@ class Standing:
 def work(
     run: Run,
     code: str,
-    where: Folders,
+    folders: Folders,
     files: Mapping[str, bytes],
     start: bytes | None,
     standing: Any,
@@ -160,19 +160,19 @@ def work(
         raise InputError(
             f"node {node[:8]}: its bench or reference is not the driver's; install the same commit there"
         )
-    out = where.shared
+    out = folders.shared
     palette = run.dataset.palette
     dataset = run_plan.open_data(
         run.recipe,
         run.printed,
-        where.data,
-        where.cache or out / "cache",
+        folders.data,
+        folders.cache or out / "cache",
         {},
         mask_values=palette.mask_values if palette else (),
     )
     if dataset.manifest != run.dataset.manifest:
         raise InputError(
-            f"node {node[:8]}: {where.data} holds other data for {run.recipe.data} than the driver's"
+            f"node {node[:8]}: {folders.data} holds other data for {run.recipe.data} than the driver's"
             f" (manifest {dataset.manifest[:12]}, expected {run.dataset.manifest[:12]}); copy it anew"
         )
     here = replace(run, dataset=dataset)
@@ -183,7 +183,7 @@ def work(
         execute.execute(
             here,
             out,
-            weights=where.weights,
+            weights=folders.weights,
             checkpoint_seconds=checkpoint_seconds,
             progress=_Reporter(run.run_id, node, standing),
         )
@@ -193,13 +193,13 @@ def work(
 def _finished_since(run: Run, out: Path, before: Mapping[str, bytes]) -> bool:
     """Whether a node that was lost had ended the run and only not handed it back."""
     new = _records_of(run, out).keys() - before.keys()
-    return any(records.read(out / name).status == "ok" for name in new)
+    return any(records.read_record(out / name).status == "ok" for name in new)
 
 
 def _records_of(run: Run, out: Path) -> dict[str, bytes]:
     """Every record of a run, by path under ``out``."""
-    found = (out / "records" / run.printed.slug).glob(f"{run.run_id}*.json")
-    return {path.relative_to(out).as_posix(): path.read_bytes() for path in found}
+    paths = (out / "records" / run.printed.slug).glob(f"{run.run_id}*.json")
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in paths}
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -217,8 +217,8 @@ class _Reporter:
     def __call__(self, progress: Progress) -> None:
         if time.monotonic() - self._told >= POLL_SECONDS or progress.scores:
             self._told = time.monotonic()
-            where = f"{progress.unit} {progress.epoch}/{progress.epochs}"
-            self._standing.note.remote(self._run_id, self._node, where)
+            progress_text = f"{progress.unit} {progress.epoch}/{progress.epochs}"
+            self._standing.note.remote(self._run_id, self._node, progress_text)
 
 
 def _left_by(run: Run, out: Path) -> dict[str, bytes]:
@@ -230,15 +230,21 @@ def _left_by(run: Run, out: Path) -> dict[str, bytes]:
         f"work/{slug}/{run.run_id}/weights.safetensors",
         f"work/{slug}/{run.run_id}/traceback.txt",
     )
-    found = [path for place in places for path in out.glob(place) if path.is_file()]
-    return {path.relative_to(out).as_posix(): path.read_bytes() for path in found}
+    paths = [path for place in places for path in out.glob(place) if path.is_file()]
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in paths}
 
 
 # ---------------------------------------------------------------- the driver
 
 
 def run_all(
-    ray: ModuleType, todo: Sequence[Run], out: Path, where: Folders, *, resume: bool, say: Callable[..., None]
+    ray: ModuleType,
+    todo: Sequence[Run],
+    out: Path,
+    folders: Folders,
+    *,
+    resume: bool,
+    say: Callable[..., None],
 ) -> list[str]:
     """Run all of ``todo`` on the cluster and write what they leave under ``out``; the status of each.
 
@@ -251,7 +257,7 @@ def run_all(
     """
     if not todo:
         return []
-    driver = _Driver(ray, out, where, resume=resume, say=say)
+    driver = _Driver(ray, out, folders, resume=resume, say=say)
     try:
         return driver.run(todo)
     except BaseException:
@@ -261,11 +267,11 @@ def run_all(
 
 class _Driver:
     def __init__(
-        self, ray: ModuleType, out: Path, where: Folders, *, resume: bool, say: Callable[..., None]
+        self, ray: ModuleType, out: Path, folders: Folders, *, resume: bool, say: Callable[..., None]
     ) -> None:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        self._ray, self._out, self._where, self._resume, self._say = ray, out, where, resume, say
+        self._ray, self._out, self._where, self._resume, self._say = ray, out, folders, resume, say
         own_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._standing = ray.remote(Standing).options(num_cpus=0, scheduling_strategy=own_node).remote()
         self._running: dict[Any, Run] = {}
@@ -283,7 +289,7 @@ class _Driver:
                     self._tell(run, f"not started: {start.printed.slug} left no weights", "not started")
                 else:
                     self._submit(run)
-            interruption.check()
+            interruption.stop_if_asked()
             done, _ = self._ray.wait(list(self._running), timeout=POLL_SECONDS) if self._running else ([], [])
             for reference in done:
                 self._receive(reference, self._running.pop(reference))
@@ -336,7 +342,7 @@ class _Driver:
         newest = max((n for n in files if n.startswith("records/") and n.endswith(".json")), key=_attempt)
         _write(self._out, {name: content for name, content in files.items() if name != newest})
         write_atomically(self._out / newest, files[newest])
-        return records.read(self._out / newest)
+        return records.read_record(self._out / newest)
 
     def _tell(self, run: Run, what: str, status: str) -> None:
         self._statuses[run.run_id] = status
@@ -375,7 +381,7 @@ def _emptied(dataset: Dataset) -> Dataset:
 # ---------------------------------------------------------------- what is seen
 
 
-class Board:
+class ProgressBoard:
     """All runs in one live table on a terminal; elsewhere a line whenever a run moves on."""
 
     def __init__(self, todo: Sequence[Run], summary: Callable[[Record], str]) -> None:
@@ -387,7 +393,7 @@ class Board:
         console = Console()
         self._live = Live(self._table(), console=console) if console.is_terminal else None
 
-    def __enter__(self) -> Board:
+    def __enter__(self) -> ProgressBoard:
         if self._live is not None:
             self._live.start()
         return self

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
-from safetensors.torch import save as save_safetensors
 
-from bench.runs import interruption, lock, mask_run, records
-from bench.runs.pictures import draw
+from bench.runs import interruption, lock
 from bench.runs.recording import Attempt, finished
 from bench.runs.records import Record
 from bench.runs.run_plan import Run
@@ -23,8 +18,6 @@ from reference.errors import DiskError, InputError
 from reference.files import check_writable, remove_leftovers, write_atomically
 from reference.models.weights import read_backbone, read_state_dict
 from reference.training import checkpoint, distributed
-from reference.training.automask import segment_images
-from reference.training.loop import train
 from reference.training.state import Outcome, Progress
 from reference.training.step import DeviceMemoryError
 from reference.training.watch import DivergedError
@@ -81,7 +74,7 @@ def execute(
 
     def went_on(where: Progress) -> None:
         progress(where)
-        interruption.check()
+        interruption.stop_if_asked()
 
     def note(line: str) -> None:
         noted.append(line)
@@ -89,9 +82,8 @@ def execute(
 
     with ExitStack() as held:
         distributed.rank0_first(lambda: _make_ready(run, out, folder, held, resume=resume))
-        work: Callable[..., Outcome] = segment_images if run.recipe.task == "automask" else train
         train_it = partial(
-            work,
+            run.kind.work,
             run.recipe,
             run.dataset,
             seed=run.seed,
@@ -136,7 +128,7 @@ def _execute_locked(
     try:
         attempt.count_flops()
         outcome = train_it()
-        record = attempt.write("ok", outcome=outcome, keep=partial(_keep_results, run, out, folder, outcome))
+        record = attempt.write("ok", outcome=outcome, keep=partial(run.kind.keep_results, run, outcome, out))
         if distributed.world().main:
             checkpoint.remove(folder)
         return record
@@ -192,25 +184,3 @@ def _initial(run: Run, out: Path) -> dict[str, torch.Tensor] | None:
             " remove the file and run again"
         )
     return state
-
-
-def _keep_results(run: Run, out: Path, folder: Path, outcome: Outcome, record: Record) -> Record:
-    """Write weights, per-image results and pictures; the record with the pictures' hashes."""
-    if run.recipe.task == "automask":
-        return mask_run.keep_results(run.recipe, run.tier, run.dataset, outcome, folder, out, record)
-    write_atomically(run.weights(out), save_safetensors(outcome.weights))
-    selected = outcome.best if run.recipe.selection == "best" else outcome.final
-    buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer, per_image=selected.per_image, targets=_labels(run), ids=np.array(run.dataset.val.ids)
-    )
-    write_atomically(records.path_of(out, record).with_suffix(".npz"), buffer.getvalue())
-    lines: list[str] = []
-    figures = draw(run.recipe, run.tier, run.dataset, outcome, folder, out, record.name, lines.append)
-    return replace(record, figures=figures, notes=[*record.notes, *lines])
-
-
-def _labels(run: Run) -> np.ndarray:
-    """True labels of the validation images; none for masks, whose counts are in the confusions."""
-    targets = np.asarray(run.dataset.val.targets)
-    return targets if targets.ndim == 1 else np.empty(0, dtype=np.int64)

@@ -38,7 +38,7 @@ def asked() -> bool:
     return _asked.number is not None
 
 
-def check() -> None:
+def stop_if_asked() -> None:
     """End the work here if it is to end. Raises: KeyboardInterrupt, SystemExit."""
     if _asked.number is not None:
         raise error()

@@ -35,7 +35,7 @@ def held(folder: Path, what: str) -> Iterator[None]:
             lock.acquire(timeout=0)
         except Timeout:  # an OSError too
             raise InputError(
-                f"{folder}: {_said(owner)} is at {what}; wait until it has ended, or use another --out"
+                f"{folder}: {_lock_holder(owner)} is at {what}; wait until it has ended, or use another --out"
             ) from None
     try:
         content = {"pid": os.getpid(), "host": platform.node()}
@@ -46,7 +46,7 @@ def held(folder: Path, what: str) -> Iterator[None]:
         lock.release()
 
 
-def _said(owner: Path) -> str:
+def _lock_holder(owner: Path) -> str:
     """Who holds the lock; in its first instant an owner has not written its name yet."""
     try:
         content = json.loads(owner.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What a run of automatic masks leaves: an overlay and the masks themselves of each image shown."""
+"""Runs of automatic masks: nothing is trained, and each image shown leaves an overlay and its masks."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.runs import records
 from bench.runs.records import Record
 from reference import visualize
-from reference.data.dataset import Dataset
 from reference.files import write_atomically
-from reference.models.automask import Mask, check_installed, decoded, find_checkpoint
+from reference.models.automask import Mask, check_installed, decoded, find_checkpoint, flops_per_image
 from reference.recipes.recipe import Recipe
 from reference.training.numerics import Numerics
 from reference.training.state import Outcome
 from reference.training.watch import shown_images
 
-NO_SCRATCH = "random weights find no masks; leave --init scratch out"
+if TYPE_CHECKING:
+    from bench.runs.run_plan import Run
 
 
-def check_weights(name: str, folder: Path | None) -> None:
+def find_weights(name: str, folder: Path | None) -> None:
     """Raise WeightsMissingError without the network's file, and InputError without its package."""
     find_checkpoint(name, folder)
     check_installed()
@@ -39,19 +40,24 @@ def usable(numerics: Numerics) -> Numerics:
     return replace(numerics, dtype="float32", device=device, channels_last=False, compiled=False)
 
 
-def keep_results(
-    recipe: Recipe, tier: str, dataset: Dataset, outcome: Outcome, work: Path, out: Path, record: Record
-) -> Record:
-    """Write overlays, masks and the number of masks per image; the record with the files' hashes.
+def flops(recipe: Recipe) -> tuple[float, float]:
+    """Forward FLOPs of one image over all points of the grid; none for training."""
+    points = int(dict(recipe.model_args)["points_per_side"]) ** 2
+    return flops_per_image(recipe.model, points=points), 0.0
+
+
+def keep_results(run: Run, outcome: Outcome, out: Path, record: Record) -> Record:
+    """Write overlays, masks and the number of masks per image. Returns the record with the files' hashes.
 
     A picture of kind ``overlay`` and a JSON file of kind ``automask`` are one image's. The JSON holds the
     generator's own records, masks as COCO's uncompressed run lengths.
     """
-    at = shown_images(dataset, recipe)
-    ids = [dataset.val.ids[i] for i in at]
+    recipe, dataset, work = run.recipe, run.dataset, run.folder(out)
+    image_indices = shown_images(dataset, recipe)
+    ids = [dataset.val.ids[i] for i in image_indices]
     folder = out / "figures" / recipe.slug
     drawn: list[tuple[str, Path]] = []
-    for position, name in zip(at, ids, strict=True):
+    for position, name in zip(image_indices, ids, strict=True):
         masks: list[Mask] = json.loads((work / "masks" / f"{name}.json").read_bytes())
         picture, listing = (folder / f"{record.name}-{name}.{ending}" for ending in ("png", "json"))
         covered, predicted = (
@@ -61,7 +67,7 @@ def keep_results(
         visualize.overlay(
             np.array(dataset.val.images[position]),
             [decoded(mask["segmentation"]) for mask in masks],
-            title=f"{recipe.title}, {tier} tier, {dataset.source} data",
+            title=f"{recipe.title}, {run.tier} tier, {dataset.source} data",
             caption=f"{name}: {len(masks)} mask{'' if len(masks) == 1 else 's'}{scores}",
             path=picture,
         )

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from bench.claims.ledger import load_ledgers
-from bench.runs import cost, provenance, records
+from bench.runs import provenance, records
 from bench.runs.records import Record
+from bench.runs.run_kinds import RUN_KINDS
 from bench.runs.run_plan import Run, recipe_settings
 from bench.runs.starts import present_recipe_hash
 from reference.errors import InputError
 from reference.files import write_atomically
-from reference.models.automask import flops_per_image
 from reference.recipes.recipe import Recipe
 from reference.training import distributed
 from reference.training.evaluation import Evaluation
@@ -46,7 +46,7 @@ def _read(run: Run, out: Path) -> tuple[list[Record], list[str]]:
     readable, refused = [], []
     for path in _paths(run, out):
         try:
-            readable.append(records.read(path))
+            readable.append(records.read_record(path))
         except InputError as error:
             refused.append(str(error))
     return readable, refused
@@ -232,17 +232,7 @@ def _finite(value: float) -> float | None:
 
 def flops_per_sample(recipe: Recipe) -> tuple[float, float]:
     """Forward and training FLOPs of one image (a multiply-add is 2), counted on shapes alone."""
-    if recipe.task == "automask":
-        points = int(dict(recipe.model_args)["points_per_side"]) ** 2
-        return flops_per_image(recipe.model, points=points), 0.0
-    of = cost.of_network(
-        recipe.model,
-        num_classes=recipe.num_classes,
-        image_size=recipe.image_size,
-        width=recipe.width,
-        model_args=dict(recipe.model_args),
-    )
-    return of.forward_flops, of.training_flops
+    return RUN_KINDS[recipe.task].flops(recipe)
 
 
 def _process_peak() -> int:

@@ -129,7 +129,7 @@ def dumps(record: Record) -> str:
     return json.dumps(body, indent=1, ensure_ascii=False, allow_nan=True) + "\n"
 
 
-def read(path: Path) -> Record:
+def read_record(path: Path) -> Record:
     """One record.
 
     Raises:
@@ -179,17 +179,17 @@ class Found(NamedTuple):
 
 def find(folder: Path) -> Found:
     """Every record under ``folder/records``."""
-    found = Found([], [])
+    read_and_refused = Found([], [])
     with no_collection():
         for path in paths(folder):
             try:
-                found.readable.append(read(path))
+                read_and_refused.readable.append(read_record(path))
             except InputError as error:
-                found.refused.append(str(error).removeprefix(f"{folder}/"))
-        found.readable.sort(
+                read_and_refused.refused.append(str(error).removeprefix(f"{folder}/"))
+        read_and_refused.readable.sort(
             key=lambda r: (r.slug, r.tier, r.data["source"], r.seed, r.run_id, r.attempt),
         )
-    return found
+    return read_and_refused
 
 
 def read_all(folder: Path) -> list[Record]:

@@ -14,13 +14,14 @@ from typing import Any
 
 import torch
 
-from bench.runs import mask_run, records, starts, tiers
+from bench.runs import records, starts, tiers
+from bench.runs.run_kinds import RUN_KINDS, RunKind
 from reference import models
 from reference.data import ROOTS, open_dataset, synthetic
 from reference.data.dataset import Dataset, hold_out
 from reference.data.listing import is_folder
 from reference.errors import InputError, WeightsMissingError
-from reference.models.weights import find_weights, read_backbone
+from reference.models.weights import read_backbone
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Deviation, Recipe
 from reference.training import distributed
@@ -51,6 +52,11 @@ class Run:
     backbone: Path | None = None
     planned_seeds: int = 0
     again: str = ""
+
+    @property
+    def kind(self) -> RunKind:
+        """How such a run is done and kept."""
+        return RUN_KINDS[self.printed.task]
 
     @property
     def label(self) -> str:
@@ -145,18 +151,19 @@ def plan(
     def one(printed: Recipe, seed: int) -> Run | NotRun:
         if (printed.slug, seed) in planned:
             return planned[printed.slug, seed]
+        kind = RUN_KINDS[printed.task]
         chosen_tier = tier or tiers.default(printed)
         scaled, deviations = tiers.apply(printed, chosen_tier)
-        if scaled.task == "automask" and distributed.world().size > 1:
-            return NotRun(printed.slug, "hardware", "one process finds the masks: run it without torchrun")
+        if not kind.trains and distributed.world().size > 1:
+            return NotRun(printed.slug, "hardware", "nothing is trained: run it without torchrun")
         comes_from = RECIPES.get(scaled.init.removeprefix("run:"))
         if init is not None and comes_from is None and scaled.init != init:
-            if scaled.task == "automask":
-                return NotRun(printed.slug, "weights", mask_run.NO_SCRATCH)
+            if not kind.trains:
+                return NotRun(printed.slug, "weights", "nothing is trained: leave --init out")
             chosen = replace(scaled, init=init)
             deviations += tiers.deviations(scaled, chosen, "asked for by --init")
             scaled = chosen
-        if micro_batch is not None and micro_batch < scaled.batch_size and scaled.task != "automask":
+        if micro_batch is not None and micro_batch < scaled.batch_size and kind.trains:
             chosen = replace(scaled, micro_batch=micro_batch)
             why = "asked for by --micro-batch; BatchNorm sees each part by itself"
             deviations += tiers.deviations(scaled, chosen, why)
@@ -180,15 +187,12 @@ def plan(
             start = found
         elif scaled.init != "scratch":
             try:
-                check: Callable[..., object] = (
-                    mask_run.check_weights if scaled.task == "automask" else find_weights
-                )
-                check(scaled.init, weights)
+                kind.find_weights(scaled.init, weights)
             except WeightsMissingError as error:
                 return NotRun(printed.slug, "weights", str(error))
         dataset = open_data(scaled, printed, data, cache, opened, mask_values=mask_values)
         fitted = scaled
-        if dataset.classes and len(dataset.classes) != scaled.num_classes and scaled.task != "automask":
+        if dataset.classes and len(dataset.classes) != scaled.num_classes and kind.trains:
             fitted = replace(scaled, num_classes=len(dataset.classes))
             deviations += tiers.deviations(scaled, fitted, f"the classes of {dataset.name}")
         run = Run(
@@ -198,28 +202,33 @@ def plan(
             tier=chosen_tier,
             dataset=dataset,
             seed=seed,
-            numerics=mask_run.usable(numerics) if scaled.task == "automask" else numerics,
+            numerics=kind.usable(numerics),
             start=start,
             backbone=file,
-            planned_seeds=1 if scaled.task == "automask" else seeds or tiers.default_seeds(printed),
+            planned_seeds=_seeds(printed, seeds),
             again=again,
         )
         planned[printed.slug, seed] = run
         return run
 
-    # nothing is drawn for automatic masks: one seed says all
-    counts = {r.slug: 1 if r.task == "automask" else seeds or tiers.default_seeds(r) for r in recipes}
-    found = [[one(r, seed) for seed in range(counts[r.slug])] for r in recipes]
+    runs_by_recipe = [[one(r, seed) for seed in range(_seeds(r, seeds))] for r in recipes]
     if backbone is not None:
-        _check_backbone(backbone, [run for some in found for run in some if isinstance(run, Run)], notice)
-    runs = [run for some in found for run in some if isinstance(run, Run)]
+        _check_backbone(
+            backbone, [run for some in runs_by_recipe for run in some if isinstance(run, Run)], notice
+        )
+    runs = [run for some in runs_by_recipe for run in some if isinstance(run, Run)]
     for line in dict.fromkeys(line for run in runs for line in run.dataset.warnings):
         notice(f"warning: {line}")
     for recipe, samples in {(run.recipe, len(run.dataset.train)) for run in planned.values()}:
         if recipe.micro_batch:
             with models.counting(recipe.model):
                 refuse_parts(recipe, samples, _untrained(recipe))
-    return runs, [some[0] for some in found if isinstance(some[0], NotRun)]
+    return runs, [some[0] for some in runs_by_recipe if isinstance(some[0], NotRun)]
+
+
+def _seeds(recipe: Recipe, asked: int | None) -> int:
+    """How many seeds of a recipe are run: those asked for, where seeds make a difference."""
+    return RUN_KINDS[recipe.task].seeds or asked or tiers.default_seeds(recipe)
 
 
 def open_data(
@@ -288,7 +297,7 @@ def recipe_settings(recipe: Recipe) -> dict[str, Any]:
     A network from elsewhere is told by its source too, so that a changed one makes a new run.
     """
     fields = dataclasses.asdict(recipe)
-    del fields["assumptions"], fields["title"]
+    del fields["assumptions"], fields["title"], fields["printed"]
     fields |= tiers.network_source(recipe)
     settings: dict[str, Any] = json.loads(records.canonical(fields))
     return settings

@@ -81,7 +81,7 @@ def run_all(
                     record = future.result()
                     statuses[position] = record.status
                     told(position, record)
-                interruption.check()
+                interruption.stop_if_asked()
         except BrokenExecutor as error:
             raise InputError(
                 "a worker process was killed, perhaps for its memory; repeat the command, or say --jobs 1"

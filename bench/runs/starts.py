@@ -21,8 +21,8 @@ from reference.recipes.recipe import Recipe
 
 RUN = "run:"
 WORDS = {
-    "title", "report", "assumptions", "mask_epochs", "mask_images", "eval_batch_size", "embed_epochs",
-    "embed_split", "embed_methods",
+    "title", "printed", "report", "assumptions", "mask_epochs", "mask_images", "eval_batch_size",
+    "embed_epochs", "embed_split", "embed_methods",
 }  # fmt: skip
 """Fields of a recipe that describe it and change nothing that it computes."""
 DEFAULTS = {

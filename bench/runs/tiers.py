@@ -27,7 +27,7 @@ SMOKE: dict[Role, dict[str, int]] = {
 SMOKE_NETWORKS: dict[str, dict[str, int]] = {
     "leaky_vgg16": {"width": 16, "epochs": 12},
     "gru_1d": {"width": 3},
-    "fcn8s_vgg16_bn": {"width": 2, "epochs": 8, "image_size": 464, "batch_size": 4},
+    "fcn8s_leaky": {"width": 2, "epochs": 8, "image_size": 464, "batch_size": 4},
 }
 SMOKE_ARGS = {"leaky_vgg16": {"map_size": 2}}  # 60 to 91 pixels
 GPU_EPOCHS = 10
@@ -100,13 +100,13 @@ def network_source(recipe: Recipe) -> dict[str, str]:
 def deviations(printed: Recipe, used: Recipe, why: str) -> tuple[Deviation, ...]:
     """One deviation for every field in which two recipes differ."""
     return tuple(
-        Deviation(field=name, printed=_said(before), used=_said(after), why=why)
+        Deviation(field=name, printed=_setting_text(before), used=_setting_text(after), why=why)
         for name in printed.__dataclass_fields__
         if (before := getattr(printed, name)) != (after := getattr(used, name))
     )
 
 
-def _said(value: object) -> str:
+def _setting_text(value: object) -> str:
     if isinstance(value, tuple) and value and isinstance(value[0], Phase):
         return " → ".join(f"{p.optimizer} lr {p.lr:g}, {p.epochs} epochs" for p in value)
     if isinstance(value, tuple):

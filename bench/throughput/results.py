@@ -93,7 +93,7 @@ VIEWS = "BYOL views at 128 px"
 VIEWS_GPU = "BYOL views at 128 px, GPU"
 BYOL_STEP = "BYOL step, ResNet-50 at 128 px"
 BYOL_STEP_GPU = "BYOL step, ResNet-50 at 128 px, GPU"
-FCN32S = "train fcn32s_pad100 at 512 px, GPU"
+FCN32S = "train fcn32s_leaky at 512 px, GPU"
 DEEPLAB = "train deeplabv3_resnet50 at 512 px, GPU"
 WITH_INPUT = "ours, with its input"
 

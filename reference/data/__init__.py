@@ -170,11 +170,11 @@ def source_of(role: str, listing: Listing) -> tuple[Source, str]:
         return "stand-in", "not official: described by its dataset.toml"
     if listing.palette is not None and listing.palette.labels:
         return "stand-in", "not official: its masks hold labels, the official ones colours"
-    found = _counts(listing)
+    counts = _counts(listing)
     for what, expected in OFFICIAL_COUNTS[role].items():
         # Labels are optional for mini-ImageNet; without them there are no classes to count.
-        if found.get(what, expected) != expected:
-            return "stand-in", f"not official: {what} {found[what]}, official {expected}"
+        if counts.get(what, expected) != expected:
+            return "stand-in", f"not official: {what} {counts[what]}, official {expected}"
     return "official", "counts match, content unverified"
 
 

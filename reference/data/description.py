@@ -139,7 +139,7 @@ def _colour(path: Path, key: str, value: Any) -> tuple[int, int, int]:
     return int(value[1:3], 16), int(value[3:5], 16), int(value[5:7], 16)
 
 
-def _refusal(path: Path, key: str, found: Any, expected: str) -> InputError:
-    seen = repr(found)
+def _refusal(path: Path, key: str, value: Any, expected: str) -> InputError:
+    seen = repr(value)
     seen = seen if len(seen) <= 80 else seen[:77] + "..."
     return InputError(f"{shown(path)}: key {key!r} is {seen}; expected {expected}; mend the file")

@@ -19,7 +19,7 @@ MAX_LABEL = 200
 
 
 @dataclass(frozen=True)
-class Row:
+class FileRow:
     """A line of the CSV, with its number for messages; names and label in composed form (NFC)."""
 
     line: int
@@ -57,7 +57,7 @@ def list_unlabelled(folder: Path, report: Report = refuse) -> list[Path]:
     return [path for path, _ in list_folder(folder, FILE_NAME, "*.jpg", report)]
 
 
-def read_rows(path: Path, report: Report = refuse) -> list[Row]:
+def read_rows(path: Path, report: Report = refuse) -> list[FileRow]:
     """Read ``id,filename,label`` in any order, among other columns, with or without BOM and CRLF.
 
     Args:
@@ -93,24 +93,24 @@ def read_rows(path: Path, report: Report = refuse) -> list[Row]:
     return list({row.filename: row for row in reversed(rows)}.values())[::-1]
 
 
-def _row(path: Path, line: int, header: list[str], fields: list[str], report: Report) -> Row | None:
-    where = f"{shown(path)}: line {line}"
+def _row(path: Path, line: int, header: list[str], fields: list[str], report: Report) -> FileRow | None:
+    location = f"{shown(path)}: line {line}"
     if len(fields) != len(header):
-        report(f"{where} has {len(fields)} fields; expected {len(header)}; mend the row")
+        report(f"{location} has {len(fields)} fields; expected {len(header)}; mend the row")
         return None
     named = dict(zip(header, (composed(field.strip()) for field in fields), strict=True))
     for column in COLUMNS:
         if not named[column] or not named[column].isprintable():
-            report(f"{where}: {column} is {named[column]!r}; expected printable text; mend the row")
+            report(f"{location}: {column} is {named[column]!r}; expected printable text; mend the row")
             named[column] = ""
     if len(named["label"]) > MAX_LABEL:
-        report(f"{where}: label of {len(named['label'])} characters; at most {MAX_LABEL}; mend the row")
+        report(f"{location}: label of {len(named['label'])} characters; at most {MAX_LABEL}; mend the row")
         named["label"] = ""
     filename = named["filename"]
     if "/" in filename or "\\" in filename or filename in (".", ".."):
-        report(f"{where}: filename {filename!r} is a path; expected the bare name of a file; mend the row")
+        report(f"{location}: filename {filename!r} is a path; expected the bare name of a file; mend the row")
         return None
-    return Row(line, named["id"], filename, named["label"]) if filename else None
+    return FileRow(line, named["id"], filename, named["label"]) if filename else None
 
 
 def _report_repeats(path: Path, fields: Iterable[tuple[int, str, str]], report: Report) -> None:

@@ -15,10 +15,10 @@ from reference.models.byol import byol_resnet50
 from reference.models.deeplab import DeepLabV3
 from reference.models.fcn import (
     Fcn8s,
+    Fcn8sLeaky,
     Fcn8sResNet34,
-    Fcn8sVgg16Bn,
     Fcn32s,
-    Fcn32sPad100,
+    Fcn32sLeaky,
     Fcn32sResNet34,
 )
 from reference.models.heads import resnet50_dropout, resnet50_linear, resnet50_mlp
@@ -39,10 +39,10 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet50_dropout": resnet50_dropout,
     "resnet50_mlp": resnet50_mlp,
     "fcn32s": Fcn32s,
-    "fcn32s_pad100": Fcn32sPad100,
+    "fcn32s_leaky": Fcn32sLeaky,
     "fcn32s_resnet34": Fcn32sResNet34,
     "fcn8s_vgg16": Fcn8s,
-    "fcn8s_vgg16_bn": Fcn8sVgg16Bn,
+    "fcn8s_leaky": Fcn8sLeaky,
     "fcn8s_resnet34": Fcn8sResNet34,
     "deeplabv3_resnet50": DeepLabV3,
     "byol_resnet50": byol_resnet50,
@@ -76,10 +76,10 @@ def build(name: str, *, num_classes: int, width: int = 64, **args: int | float |
     if name not in MODELS:
         raise InputError(f"model {name!r}: no such network; known are {', '.join(sorted(MODELS))}")
     builder = MODELS[name]
-    known = sorted(set(inspect.signature(builder).parameters) - {"num_classes", "width"})
+    valid = sorted(set(inspect.signature(builder).parameters) - {"num_classes", "width"})
     for key in args:
-        if key not in known:
-            raise InputError(f"model {name!r}: no argument {key!r}; it takes {', '.join(known) or 'none'}")
+        if key not in valid:
+            raise InputError(f"model {name!r}: no argument {key!r}; it takes {', '.join(valid) or 'none'}")
     return builder(num_classes=num_classes, width=width, **args)
 
 

@@ -125,8 +125,8 @@ def masks_of(model: nn.Module, image: np.ndarray, **settings: float) -> list[Mas
         settings: keyword arguments of the generator (``points_per_side``, ``pred_iou_thresh``, …).
     """
     generator = _package().SamAutomaticMaskGenerator(model, output_mode="uncompressed_rle", **settings)
-    found: list[Mask] = generator.generate(image)
-    return found
+    masks: list[Mask] = generator.generate(image)
+    return masks
 
 
 def decoded(rle: Rle) -> np.ndarray:

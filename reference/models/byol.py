@@ -117,12 +117,12 @@ class BYOL(nn.Module):
         if self.target_buffers == "own":
             return
         for network, follower in pairs:
-            for theirs, own in zip(network.buffers(), follower.buffers(), strict=True):
+            for theirs, ours in zip(network.buffers(), follower.buffers(), strict=True):
                 # The count of batches is no statistic to average.
-                if self.target_buffers == "copy" or not own.is_floating_point():
-                    own.copy_(theirs)
+                if self.target_buffers == "copy" or not ours.is_floating_point():
+                    ours.copy_(theirs)
                 else:
-                    own.lerp_(theirs, 1 - decay)
+                    ours.lerp_(theirs, 1 - decay)
 
 
 def byol_resnet50(

@@ -1,8 +1,19 @@
 """Fully convolutional networks over VGG16 and ResNet-34 (Shelhamer, Long and Darrell 2017).
 
-All map images (B, 3, H, W) to logits (B, num_classes, H, W). No report prints a ``forward``; the wiring
-here follows from the printed shapes and, for the VGG networks, from the original's crops, which
-``Grid`` derives instead of quoting them.
+===================  ==============  ==================================================  ====================
+name in ``MODELS``   class           network                                             recipes
+===================  ==============  ==================================================  ====================
+fcn32s               Fcn32s          VGG16, fc6 and fc7 with dropout                     r1, r3, r4, r5-seg-a
+fcn8s_vgg16          Fcn8s           VGG16 with skips from pool3 and pool4               an ablation
+fcn32s_leaky         Fcn32sLeaky     VGG16, BatchNorm and LeakyReLU in fc6 and fc7       r2-seg-a
+fcn8s_leaky          Fcn8sLeaky      the same head with skips, trunk with BatchNorm      r2-seg-b
+fcn8s_resnet34       Fcn8sResNet34   ResNet-34 with skips                                r4-seg-b
+fcn32s_resnet34      Fcn32sResNet34  ResNet-34 without skips                             an ablation
+===================  ==============  ==================================================  ====================
+
+All map images (B, 3, H, W) to logits (B, num_classes, H, W). No report prints a ``forward``. The wiring
+follows from the printed shapes. For the VGG networks it also follows from the original's crops: ``Grid``
+derives them.
 """
 
 from __future__ import annotations
@@ -284,7 +295,7 @@ class LeakyFcn(Trunk):
 LEAKY_FRESH = ("fc6.", "bn6.", "fc7.", "bn7.", "score", "bn4", "upscore")
 
 
-class Fcn32sPad100(LeakyFcn):
+class Fcn32sLeaky(LeakyFcn):
     """R2's VGG16-FCN32s (r2:102), cropped as its text says (r2:271).
 
     ``padding`` as for ``Fcn32s``; the transposed convolution and the scores start as the original's,
@@ -312,7 +323,7 @@ class Fcn32sPad100(LeakyFcn):
         return crop(self.upscore(self.score(self.features5(x))), self.offset, height, width)
 
 
-class Fcn8sVgg16Bn(LeakyFcn):
+class Fcn8sLeaky(LeakyFcn):
     """R2's VGG16-BN-FCN8s (r2:171): no padding of 100 and no crop; kernels and strides make the sizes meet.
 
     At 512 pixels pool5 is 16², fc6 leaves 10², ``upscore2`` (5, stride 3) makes 32² to meet pool4's three
@@ -336,7 +347,7 @@ class Fcn8sVgg16Bn(LeakyFcn):
         check_sizes(num_classes, width)
         self.num_classes, self.width, self.skips = num_classes, width, skips
         features = list(vgg_features(VGG16_BLOCKS, width=width, batch_norm=batch_norm, ceil_mode=True))
-        ends = [at + 1 for at, layer in enumerate(features) if isinstance(layer, nn.MaxPool2d)][2:]
+        ends = [index + 1 for index, layer in enumerate(features) if isinstance(layer, nn.MaxPool2d)][2:]
         self.features3 = nn.Sequential(*features[: ends[0]])
         self.features4 = nn.Sequential(*features[ends[0] : ends[1]])
         self.features5 = nn.Sequential(*features[ends[1] :])

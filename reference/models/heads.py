@@ -1,4 +1,13 @@
-"""A ResNet-50 with the classifier that each report puts on it to fine-tune on Office-Home."""
+"""A ResNet-50 with the classifier that each report puts on it to fine-tune on Office-Home.
+
+==================  =====================================================  ==============
+name in ``MODELS``  classifier                                             recipes
+==================  =====================================================  ==============
+resnet50_linear     one linear layer                                       r1-finetune-…
+resnet50_dropout    dropout and one linear layer on the 1,000 outputs      r3-finetune-…
+resnet50_mlp        two linear layers with dropout                         r5-finetune-…
+==================  =====================================================  ==============
+"""
 
 from __future__ import annotations
 
@@ -62,22 +71,24 @@ class FineTuned(Trunk):
         online = {
             key.removeprefix("encoder."): value for key, value in state.items() if key.startswith("encoder.")
         }
-        found = online or state
-        own = self.backbone.state_dict()
-        for key, tensor in found.items():
-            if key not in own and not key.startswith("fc."):
+        weights = online or state
+        expected = self.backbone.state_dict()
+        for key, tensor in weights.items():
+            if key not in expected and not key.startswith("fc."):
                 raise InputError(f"encoder: key {key!r} is unexpected; expected a ResNet-50's state dict")
-            if key in own and not key.startswith("fc.") and tensor.shape != own[key].shape:
-                shapes = f"found {tuple(tensor.shape)}, expected {tuple(own[key].shape)}"
+            if key in expected and not key.startswith("fc.") and tensor.shape != expected[key].shape:
+                shapes = f"found {tuple(tensor.shape)}, expected {tuple(expected[key].shape)}"
                 raise InputError(f"encoder: key {key!r}: {shapes}; is it of this width?")
-        for key in own:
+        for key in expected:
             optional = key.startswith("fc.") or key.endswith("num_batches_tracked")  # as torch has it
-            if key not in found and not optional:
+            if key not in weights and not optional:
                 raise InputError(f"encoder: key {key!r} is missing; expected a ResNet-50's state dict")
         fitting = {
-            key: tensor for key, tensor in found.items() if key in own and tensor.shape == own[key].shape
+            key: tensor
+            for key, tensor in weights.items()
+            if key in expected and tensor.shape == expected[key].shape
         }
-        self.backbone.load_state_dict(own | fitting)
+        self.backbone.load_state_dict(expected | fitting)
 
 
 def _backbone(width: int, classes: int | None = None) -> ResNet:

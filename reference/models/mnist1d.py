@@ -1,7 +1,15 @@
 """The networks of MNIST-1D: (B, 40) signals in, (B, num_classes) logits out, torch's own initial weights.
 
-Source: Greydanus and Kobak, Scaling Down Deep Learning with MNIST-1D, ICML 2024. ``width`` is the hidden
-size: 100 of the MLP, 25 channels of the CNN, 6 of the GRU in either direction.
+==================  ===========  =======================================  ==========
+name in ``MODELS``  class        ``width`` is                             parameters
+==================  ===========  =======================================  ==========
+logistic_1d         Logistic1d   not used                                 410
+mlp_1d              Mlp1d        the hidden size, 100                     15,210
+cnn_1d              Cnn1d        the channels, 25                         5,210
+gru_1d              Gru1d        the hidden size of either direction, 6   5,134
+==================  ===========  =======================================  ==========
+
+Source: Greydanus and Kobak, Scaling Down Deep Learning with MNIST-1D, ICML 2024.
 """
 
 from __future__ import annotations

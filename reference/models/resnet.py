@@ -1,4 +1,14 @@
-"""ResNet-18, 34, 50 and 152 with torchvision's state dict and outputs, at any width."""
+"""ResNet-18, 34, 50 and 152 with torchvision's state dict and outputs, at any width.
+
+==================  ====================================================================
+name in ``MODELS``  recipes
+==================  ====================================================================
+resnet18            an ablation
+resnet34            the trunk of r4-seg-b
+resnet50            ``supervised``; the trunk of BYOL, of fine-tuning and of DeepLabV3
+resnet152           r3-classify-b
+==================  ====================================================================
+"""
 
 from __future__ import annotations
 

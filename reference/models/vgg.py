@@ -1,4 +1,13 @@
-"""VGG13 and VGG16-BN as torchvision builds them (r3:16, r4:7), R2's variation, and the FCNs' trunk."""
+"""VGG13 and VGG16-BN as torchvision builds them, R2's variation of VGG16, and the trunk of the FCNs.
+
+==================  ==============================================================  =============
+name in ``MODELS``  network                                                         recipe
+==================  ==============================================================  =============
+vgg13               torchvision's VGG13 (r3:16)                                     r3-classify-a
+vgg16_bn            torchvision's VGG16 with BatchNorm (r4:7)                       r4-classify
+leaky_vgg16         VGG16 with BatchNorm, LeakyReLU and dropout after every pool    r2-classify
+==================  ==============================================================  =============
+"""
 
 from __future__ import annotations
 

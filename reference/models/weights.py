@@ -60,8 +60,8 @@ class KeyMap:
         if not matches:
             raise KeyError(key)
         longest = max(matches, key=len)
-        own = self.prefixes[longest]
-        return None if own is None else own + key.removeprefix(longest)
+        own_prefix = self.prefixes[longest]
+        return None if own_prefix is None else own_prefix + key.removeprefix(longest)
 
 
 class Trunk(nn.Module):
@@ -262,20 +262,20 @@ def load_pretrained(model: nn.Module, name: str, folder: Path | None = None) -> 
 def key_map_of(model: nn.Module, name: str) -> KeyMap:
     """How the named weights become the model's. Raises: InputError where they do not fit it."""
     network = type(model).__name__
-    known: dict[str, KeyMap] = getattr(model, "pretrained", {})
-    if name not in known:
-        fitting = ", ".join(sorted(known)) or "none"
+    key_maps: dict[str, KeyMap] = getattr(model, "pretrained", {})
+    if name not in key_maps:
+        fitting = ", ".join(sorted(key_maps)) or "none"
         raise InputError(f"weights {name!r} do not fit {network}; those that do: {fitting}")
     if model.width != 64:
         raise InputError(f"weights {name!r} fit {network} at width 64 only, found width {model.width}")
-    return known[name]
+    return key_maps[name]
 
 
 def translate(state: dict[str, Tensor], model: nn.Module, key_map: KeyMap, path: Path) -> dict[str, Tensor]:
     """A file's tensors under the model's keys and in its shapes. Raises: InputError at the first gap."""
     own = model.state_dict()
     fresh = key_map.fresh + (key_map.head if model.num_classes != key_map.num_classes else ())
-    found: dict[str, Tensor] = {}
+    matched: dict[str, Tensor] = {}
     for key, tensor in state.items():
         try:
             name = key_map.rename(key)
@@ -290,10 +290,10 @@ def translate(state: dict[str, Tensor], model: nn.Module, key_map: KeyMap, path:
         if tensor.shape != own[name].shape:
             shapes = f"found {tuple(tensor.shape)}, expected {tuple(own[name].shape)}"
             raise InputError(f"{path}: key {key!r}: {shapes}")
-        found[name] = tensor
+        matched[name] = tensor
     for name in own:
         # Files older than this counter do not hold it, and torch itself does not ask for it.
         optional = name.endswith("num_batches_tracked")
-        if name not in found and not name.startswith(fresh) and not optional:
+        if name not in matched and not name.startswith(fresh) and not optional:
             raise InputError(f"{path}: nothing in it for the network's {name!r}")
-    return found
+    return matched

@@ -41,6 +41,7 @@ def _but(recipe: Recipe, *fields: str) -> tuple[Assumption, ...]:
 RESNET34_FCN32S = replace(
     r4.SEG_B,
     slug="ablation-resnet34-fcn32s",
+    printed="",
     title="ResNet34-FCN32s: r4-seg-b without its skips",
     model="fcn32s_resnet34",
 )
@@ -48,6 +49,7 @@ RESNET34_FCN32S = replace(
 VGG16_FCN8S = replace(
     r4.SEG_A,
     slug="ablation-vgg16-fcn8s",
+    printed="",
     title="VGG16-FCN8s: r4-seg-a with skips",
     model="fcn8s_vgg16",
 )
@@ -55,6 +57,7 @@ VGG16_FCN8S = replace(
 R4_IGNORE_UNKNOWN = replace(
     r4.SEG_B,
     slug="ablation-r4-seg-b-ignore-unknown",
+    printed="",
     title="r4-seg-b with unknown pixels left out of the loss",
     loss_args=(("ignore_index", UNKNOWN),),
     assumptions=(
@@ -68,6 +71,7 @@ R4_IGNORE_UNKNOWN = replace(
 R2_CROSS_ENTROPY = replace(
     r2.SEG_B,
     slug="ablation-r2-seg-b-cross-entropy",
+    printed="",
     title="r2-seg-b with cross-entropy",
     loss="cross_entropy",
     loss_args=(),
@@ -77,6 +81,7 @@ R2_CROSS_ENTROPY = replace(
 R2_NO_BATCH_NORM = replace(
     r2.SEG_B,
     slug="ablation-r2-seg-b-no-batch-norm",
+    printed="",
     title="r2-seg-b over VGG16 without BatchNorm",
     model_args=(("batch_norm", False),),
     init="vgg16",
@@ -93,6 +98,7 @@ R2_NO_BATCH_NORM = replace(
 R2_NO_NORMALISATION = replace(
     r2.SEG_B,
     slug="ablation-r2-seg-b-no-normalisation",
+    printed="",
     title="r2-seg-b with images in 0 to 1",
     mean=(0.0, 0.0, 0.0),
     std=(1.0, 1.0, 1.0),
@@ -102,6 +108,7 @@ R2_NO_NORMALISATION = replace(
 R2_NO_SKIPS = replace(
     r2.SEG_B,
     slug="ablation-r2-seg-b-no-skips",
+    printed="",
     title="r2-seg-b from pool5 alone",
     model_args=(("skips", False),),
 )
@@ -109,6 +116,7 @@ R2_NO_SKIPS = replace(
 FCN32S_NO_PADDING = replace(
     r2.SEG_A,
     slug="ablation-fcn32s-no-padding",
+    printed="",
     title="r2-seg-a with VGG16's own padding of 1",
     model_args=(("padding", 1),),
     assumptions=(
@@ -126,6 +134,7 @@ FCN32S_NO_PADDING = replace(
 R3_CROSS_ENTROPY = replace(
     r3.SEG_B,
     slug="ablation-r3-seg-b-cross-entropy",
+    printed="",
     title="r3-seg-b with cross-entropy",
     loss="cross_entropy",
     loss_args=(),
@@ -135,6 +144,7 @@ R3_CROSS_ENTROPY = replace(
 R3_FOCAL = replace(
     r3.SEG_B,
     slug="ablation-r3-seg-b-focal",
+    printed="",
     title="r3-seg-b with focal loss",
     loss="focal",
     loss_args=(("gamma", 2.0),),
@@ -148,6 +158,7 @@ R3_FOCAL = replace(
 R3_FLIPS = replace(
     r3.SEG_A,
     slug="ablation-r3-seg-a-flips",
+    printed="",
     title="r3-seg-a with horizontal flips",
     augment=("horizontal_flip",),
 )
@@ -155,6 +166,7 @@ R3_FLIPS = replace(
 R3_RESNET50 = replace(
     r3.CLASSIFY_B,
     slug="ablation-r3-classify-b-resnet50",
+    printed="",
     title="r3-classify-b with ResNet50",
     model="resnet50",
     init="resnet50",
@@ -163,6 +175,7 @@ R3_RESNET50 = replace(
 R3_RESNET18 = replace(
     r3.CLASSIFY_B,
     slug="ablation-r3-classify-b-resnet18",
+    printed="",
     title="r3-classify-b with ResNet18",
     model="resnet18",
     init="resnet18",
@@ -171,6 +184,7 @@ R3_RESNET18 = replace(
 R3_NO_MIXUP = replace(
     r3.CLASSIFY_B,
     slug="ablation-r3-classify-b-no-mixup",
+    printed="",
     title="r3-classify-b without mixup, on hard labels",
     loss="cross_entropy",
     mixup=0.0,
@@ -181,6 +195,7 @@ R3_NO_MIXUP = replace(
 R3_SCRATCH = replace(
     r3.CLASSIFY_B,
     slug="ablation-r3-classify-b-scratch",
+    printed="",
     title="r3-classify-b from scratch",
     init="scratch",
 )

@@ -147,6 +147,7 @@ _HANDED_OUT = Assumption(
 
 FINETUNE_A = Recipe(
     slug="r1-finetune-a",
+    printed="0.2438423645320197",
     report="r1",
     title="Office-Home, setting A: no pre-training, whole network",
     task="classify",
@@ -168,6 +169,7 @@ FINETUNE_A = Recipe(
 FINETUNE_B = replace(
     FINETUNE_A,
     slug="r1-finetune-b",
+    printed="0.5172413793103449",
     title="Office-Home, setting B: supervised backbone, whole network",
     init="run:supervised",
     assumptions=(*_FINETUNE_ASSUMPTIONS, _EPOCHS, _BEST, _HANDED_OUT),
@@ -176,6 +178,7 @@ FINETUNE_B = replace(
 FINETUNE_C_400 = replace(
     FINETUNE_A,
     slug="r1-finetune-c-400",
+    printed="0.5394088669950738",
     title="Office-Home, setting C to its first maximum: BYOL backbone, whole network",
     init="run:r1-byol",
     embed_epochs=(1, 76, 151, 326, 396),
@@ -186,6 +189,7 @@ FINETUNE_C_400 = replace(
 FINETUNE_C = replace(
     FINETUNE_C_400,
     slug="r1-finetune-c",
+    printed="0.4482758620689655",
     title="Office-Home, setting C as selected: BYOL backbone, whole network",
     phases=(Phase(optimizer="adam", lr=5e-4, epochs=161),),
     embed_epochs=(),
@@ -204,6 +208,7 @@ FINETUNE_C = replace(
 FINETUNE_D = replace(
     FINETUNE_B,
     slug="r1-finetune-d",
+    printed="0.22413793103448276",
     title="Office-Home, setting D: supervised backbone, classifier alone",
     model_args=(("frozen", True),),
 )
@@ -211,6 +216,7 @@ FINETUNE_D = replace(
 FINETUNE_E = replace(
     FINETUNE_A,
     slug="r1-finetune-e",
+    printed="0.29802955665024633",
     title="Office-Home, setting E: BYOL backbone, classifier alone",
     init="run:r1-byol",
     model_args=(("frozen", True),),
@@ -253,6 +259,7 @@ _SEGMENT_ASSUMPTIONS = (
 
 SEG_A = Recipe(
     slug="r1-seg-a",
+    printed="0.658093",
     report="r1",
     title="VGG16-FCN32s",
     task="segment",
@@ -312,6 +319,7 @@ SEG_A = Recipe(
 
 SEG_B = Recipe(
     slug="r1-seg-b",
+    printed="0.741293",
     report="r1",
     title="DeepLabV3 over ResNet50",
     task="segment",

@@ -14,6 +14,7 @@ from reference.recipes.recipe import IMAGENET_MEAN, IMAGENET_STD, Assumption, Ph
 
 CLASSIFY = Recipe(
     slug="r2-classify",
+    printed="0.7808",
     report="r2",
     title="LeakyReLU-VGG16 classifier, 50 classes",
     task="classify",
@@ -122,11 +123,12 @@ _SEGMENT_ASSUMPTIONS = (
 
 SEG_A = Recipe(
     slug="r2-seg-a",
+    printed="0.668957",
     report="r2",
     title="VGG16-FCN32s with BatchNorm and LeakyReLU in fc6 and fc7",
     task="segment",
     data="landcover",
-    model="fcn32s_pad100",
+    model="fcn32s_leaky",
     model_args=(("padding", 100),),
     num_classes=7,
     image_size=512,
@@ -188,11 +190,12 @@ _IMPROVED_ASSUMPTIONS = (
 
 SEG_B = Recipe(
     slug="r2-seg-b",
+    printed="0.681362",
     report="r2",
     title="VGG16-BN-FCN8s with focal loss, Adam then SGD",
     task="segment",
     data="landcover",
-    model="fcn8s_vgg16_bn",
+    model="fcn8s_leaky",
     num_classes=7,
     image_size=512,
     init="vgg16_bn",
@@ -223,6 +226,7 @@ SEG_B = Recipe(
 SEG_B_ADAM = replace(
     SEG_B,
     slug="r2-seg-b-adam",
+    printed="0.677",
     title="VGG16-BN-FCN8s with focal loss, Adam throughout",
     phases=(Phase(optimizer="adam", lr=1e-4, epochs=100),),
     mask_epochs=(),

@@ -34,6 +34,7 @@ _UNSTATED = (
 
 CLASSIFY = Recipe(
     slug="r4-classify",
+    printed="0.785600",
     report="r4",
     title="VGG16-BN classifier, 50 classes",
     task="classify",
@@ -123,6 +124,7 @@ _SEGMENT_ASSUMPTIONS = (
 
 SEG_A = Recipe(
     slug="r4-seg-a",
+    printed="0.663704",
     report="r4",
     title="VGG16-FCN32s",
     task="segment",
@@ -163,6 +165,7 @@ SEG_A = Recipe(
 
 SEG_B = Recipe(
     slug="r4-seg-b",
+    printed="0.710615",
     report="r4",
     title="ResNet34-FCN8s",
     task="segment",

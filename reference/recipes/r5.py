@@ -114,6 +114,7 @@ _HANDED_OUT = Assumption(
 
 FINETUNE_A = Recipe(
     slug="r5-finetune-a",
+    printed="62.1",
     report="r5",
     title="Office-Home, setting A: no pre-training, whole network",
     task="classify",
@@ -136,6 +137,7 @@ FINETUNE_A = Recipe(
 FINETUNE_B = replace(
     FINETUNE_A,
     slug="r5-finetune-b",
+    printed="61.3",
     title="Office-Home, setting B: supervised backbone, whole network",
     init="run:supervised",
     assumptions=(*_FINETUNE_ASSUMPTIONS, *_AS_C, _HANDED_OUT),
@@ -144,6 +146,7 @@ FINETUNE_B = replace(
 FINETUNE_C = replace(
     FINETUNE_A,
     slug="r5-finetune-c",
+    printed="63.5",
     title="Office-Home, setting C: BYOL backbone, whole network",
     init="run:r5-byol",
     embed_epochs=(1, 200),
@@ -161,6 +164,7 @@ FINETUNE_C = replace(
 FINETUNE_D = replace(
     FINETUNE_B,
     slug="r5-finetune-d",
+    printed="26.0",
     title="Office-Home, setting D: supervised backbone, classifier alone",
     model_args=(*FINETUNE_A.model_args, ("frozen", True)),
 )
@@ -168,6 +172,7 @@ FINETUNE_D = replace(
 FINETUNE_E = replace(
     FINETUNE_A,
     slug="r5-finetune-e",
+    printed="47.9",
     title="Office-Home, setting E: BYOL backbone, classifier alone",
     init="run:r5-byol",
     model_args=(*FINETUNE_A.model_args, ("frozen", True)),

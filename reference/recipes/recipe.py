@@ -53,6 +53,8 @@ class Recipe:
     """A training or evaluation as a report prints it. Its slug is its claim's, its records' and its row's.
 
     Attributes:
+        printed: the figure that the recipe stands for, digit for digit as its report prints it, in the
+            report's own unit; empty where no single figure of the report has the recipe's slug.
         init: ``"scratch"``, the name of a weights file in ``reference.models.weights.WEIGHTS``, or
             ``"run:<slug>"`` for the weights that another recipe's run ends with. Of automatic masks, a key
             of ``reference.models.automask.CHECKPOINTS``.
@@ -105,6 +107,7 @@ class Recipe:
     std: tuple[float, float, float]
     selection: Literal["best", "final"]
     assumptions: tuple[Assumption, ...]
+    printed: str = ""
     width: int = 64
     model_args: tuple[tuple[str, int | float | bool | str], ...] = ()
     loss_args: tuple[tuple[str, int | float | bool | str], ...] = ()

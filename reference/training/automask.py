@@ -16,7 +16,7 @@ from reference.files import write_atomically
 from reference.models.automask import Mask, decoded, load_sam, masks_of
 from reference.recipes.recipe import Recipe
 from reference.training import checkpoint
-from reference.training.evaluation import Evaluation, Metric
+from reference.training.evaluation import Evaluation, MetricValue
 from reference.training.numerics import Numerics, backend
 from reference.training.state import Outcome, Progress
 from reference.training.watch import shown_images
@@ -49,31 +49,31 @@ def segment_images(
         WeightsMissingError: the weights are not on this machine.
     """
     device = torch.device(numerics.device)
-    at = shown_images(dataset, recipe)
-    ids = [dataset.val.ids[i] for i in at]
-    found: list[list[Mask]] = []
-    metrics: dict[str, Metric] = {}
+    image_indices = shown_images(dataset, recipe)
+    ids = [dataset.val.ids[i] for i in image_indices]
+    masks_by_image: list[list[Mask]] = []
+    metrics: dict[str, MetricValue] = {}
     with backend(numerics):
         model = load_sam(recipe.init, weights)
         weights_hash = checkpoint.weights_hash(model.state_dict())
         model.to(device)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        for name, image in zip(ids, dataset.val.images[at], strict=True):
+        for name, image in zip(ids, dataset.val.images[image_indices], strict=True):
             masks = masks_of(model, np.array(image), **dict(recipe.model_args))  # type: ignore[arg-type]
-            found.append(masks)
+            masks_by_image.append(masks)
             write_atomically(folder / "masks" / f"{name}.json", json.dumps(masks).encode())
-            own = measured([masks], image.shape[:2])
-            metrics |= {f"{metric}_{name}": value for metric, value in own.items()}
-            scores = {metric: own[metric].value for metric in ("covered", "predicted_iou")}
-            progress(Progress(len(found), len(ids), 1, 1, scores, unit="image"))
+            image_metrics = measured([masks], image.shape[:2])
+            metrics |= {f"{metric}_{name}": value for metric, value in image_metrics.items()}
+            scores = {metric: image_metrics[metric].value for metric in ("covered", "predicted_iou")}
+            progress(Progress(len(masks_by_image), len(ids), 1, 1, scores, unit="image"))
         peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
     evaluation = Evaluation(
-        metrics=measured(found, dataset.val.images.shape[1:3]) | metrics,
+        metrics=measured(masks_by_image, dataset.val.images.shape[1:3]) | metrics,
         primary="covered",
         loss=math.nan,
         confusion=np.empty((0, 0), dtype=np.int64),
-        per_image=np.array([len(masks) for masks in found], dtype=np.int64),
+        per_image=np.array([len(masks) for masks in masks_by_image], dtype=np.int64),
         majority=math.nan,
     )
     return Outcome(
@@ -89,19 +89,19 @@ def segment_images(
         train_seconds=0.0,
         peak_memory=peak,
         segments=(),
-        notes=_notes(recipe, ids, found),
+        notes=_notes(recipe, ids, masks_by_image),
     )
 
 
-def measured(found: Sequence[Sequence[Mask]], size: tuple[int, ...]) -> dict[str, Metric]:
+def measured(masks_by_image: Sequence[Sequence[Mask]], size: tuple[int, ...]) -> dict[str, MetricValue]:
     """Number of masks, share of pixels they cover and mean predicted IoU, over images of (H, W) pixels."""
-    covered = sum(int(covered_pixels(masks, size).sum()) for masks in found)
-    pixels = len(found) * math.prod(size)
-    predicted = [mask["predicted_iou"] for masks in found for mask in masks]
+    covered = sum(int(covered_pixels(masks, size).sum()) for masks in masks_by_image)
+    pixels = len(masks_by_image) * math.prod(size)
+    predicted = [mask["predicted_iou"] for masks in masks_by_image for mask in masks]
     return {
-        "masks": Metric(value=float(len(predicted))),
-        "covered": Metric(value=covered / pixels, numerator=covered, denominator=pixels),
-        "predicted_iou": Metric(value=statistics.fmean(predicted) if predicted else math.nan),
+        "masks": MetricValue(value=float(len(predicted))),
+        "covered": MetricValue(value=covered / pixels, numerator=covered, denominator=pixels),
+        "predicted_iou": MetricValue(value=statistics.fmean(predicted) if predicted else math.nan),
     }
 
 
@@ -113,8 +113,8 @@ def covered_pixels(masks: Sequence[Mask], size: tuple[int, ...]) -> np.ndarray:
     return covered
 
 
-def _notes(recipe: Recipe, ids: Sequence[str], found: Sequence[Sequence[Mask]]) -> tuple[str, ...]:
+def _notes(recipe: Recipe, ids: Sequence[str], masks_by_image: Sequence[Sequence[Mask]]) -> tuple[str, ...]:
     absent = [name for name in recipe.mask_images if name not in ids]
     notes = [f"not in this data: {', '.join(absent)}; masks are of {', '.join(ids)}"] if absent else []
-    notes += [f"no mask on {name}" for name, masks in zip(ids, found, strict=True) if not masks]
+    notes += [f"no mask on {name}" for name, masks in zip(ids, masks_by_image, strict=True) if not masks]
     return tuple(notes)

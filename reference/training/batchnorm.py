@@ -85,8 +85,8 @@ class _Normalised(torch.autograd.Function):
         own = x.numel() // x.shape[1]
         own_mean = x.sum(dims) / max(own, 1)
         own_squares = (x - own_mean.view(shape)).square_().sum(dims)  # var_mean takes four times as long
-        said = torch.cat([x.new_tensor([own], dtype=torch.float64), own_mean, own_squares])
-        every = torch.stack(all_gather(said)) if world().size > 1 else said[None]
+        sent = torch.cat([x.new_tensor([own], dtype=torch.float64), own_mean, own_squares])
+        every = torch.stack(all_gather(sent)) if world().size > 1 else sent[None]
         counts, (means, squares) = every[:, :1], every[:, 1:].chunk(2, dim=1)  # (R, 1), (R, C) each
         count = counts.sum()
         mean = (counts * means).sum(0) / count
@@ -110,9 +110,9 @@ class _Normalised(torch.autograd.Function):
         factor = scale if weight is None else scale * weight
         of_all = total(torch.stack([constant, along])) / count
         constant_part, along_part = (-factor * each.to(x.dtype) for each in of_all)
-        found = _affine(x, mean, variance, along_part, constant_part, ctx.eps)
-        found.addcmul_(gradient, factor.view([1, -1] + [1] * (x.ndim - 2)))
-        return found, None if weight is None else along, None if weight is None else constant, None
+        result = _affine(x, mean, variance, along_part, constant_part, ctx.eps)
+        result.addcmul_(gradient, factor.view([1, -1] + [1] * (x.ndim - 2)))
+        return result, None if weight is None else along, None if weight is None else constant, None
 
 
 def _affine(

@@ -14,8 +14,8 @@ from reference.augment import normalise, to_float
 from reference.data.dataset import Dataset, Split
 from reference.mixup import mixup
 from reference.recipes.recipe import Recipe
-from reference.training.distributed import Rows, augment_rows, gather
-from reference.training.evaluation import Batches, Evaluation, Metric, mean_loss, sum_of_losses
+from reference.training.distributed import RankRows, augment_rows, gather
+from reference.training.evaluation import Batches, Evaluation, MetricValue, mean_loss, sum_of_losses
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -26,7 +26,7 @@ def validation(dataset: Dataset) -> Split:
 
 
 def batch(
-    images: Tensor, labels: Tensor, recipe: Recipe, draws: torch.Generator, held: Rows | None = None
+    images: Tensor, labels: Tensor, recipe: Recipe, draws: torch.Generator, held: RankRows | None = None
 ) -> tuple[tuple[Tensor], Tensor]:
     """Augmented, normalised, mixed if the recipe says so: (B, 3, H, W), with labels or probabilities.
 
@@ -36,7 +36,7 @@ def batch(
     """
     if images.is_floating_point():
         return (images,), labels
-    inputs, _ = augment_rows(images, None, recipe.augment, draws, held or Rows.whole(len(images)))
+    inputs, _ = augment_rows(images, None, recipe.augment, draws, held or RankRows.whole(len(images)))
     inputs = normalise(inputs, recipe.mean, recipe.std)
     if not recipe.mixup:
         return (inputs,), labels
@@ -109,7 +109,7 @@ def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recip
     correct = int(np.trace(confusion))
     most_frequent = int(np.bincount(dataset.train.targets).argmax())
     return Evaluation(
-        metrics={"top1": Metric(correct / len(truth), correct, len(truth))},
+        metrics={"top1": MetricValue(correct / len(truth), correct, len(truth))},
         primary="top1",
         loss=mean_loss(sums),
         confusion=confusion,

@@ -131,8 +131,8 @@ def refuse_difference(what: str, digest: Callable[[], str]) -> None:
     """
     if world().size == 1:
         return
-    own = digest()
-    first, *others = all_gather(torch.tensor([int(own[i : i + 8], 16) for i in range(0, 32, 8)]))
+    own_digest = digest()
+    first, *others = all_gather(torch.tensor([int(own_digest[i : i + 8], 16) for i in range(0, 32, 8)]))
     for rank, theirs in enumerate(others, start=1):
         if not torch.equal(theirs, first):
             raise InputError(
@@ -150,10 +150,10 @@ def give_up(reason: str) -> None:
         SystemExit: there are others.
     """
     if world().size > 1:
-        said = f"rank {world().rank}: {reason}"
-        print(said, file=sys.__stderr__)
+        message = f"rank {world().rank}: {reason}"
+        print(message, file=sys.__stderr__)
         with suppress(RuntimeError):  # rank 0 may hold the board, and be gone
-            _board().set("reason", said)
+            _board().set("reason", message)
         raise SystemExit(1)
 
 
@@ -178,7 +178,7 @@ def barrier() -> None:
 
 
 @dataclass(frozen=True)
-class Rows:
+class RankRows:
     """The rows of a global batch that a rank trains on.
 
     Attributes:
@@ -191,7 +191,7 @@ class Rows:
     trained: int
 
     @classmethod
-    def whole(cls, total: int) -> Rows:
+    def whole(cls, total: int) -> RankRows:
         """All rows, in order."""
         return cls((range(total),), total, total)
 
@@ -204,7 +204,7 @@ class Rows:
         return sum(map(len, self.pieces))
 
 
-def rows(total: int, *, mirrored: bool) -> Rows:
+def rank_rows(total: int, *, mirrored: bool) -> RankRows:
     """This rank's rows of a global batch of ``total``: as many as any other's, but for one.
 
     Args:
@@ -213,15 +213,15 @@ def rows(total: int, *, mirrored: bool) -> Rows:
     """
     here = world()
     if here.size == 1:
-        return Rows.whole(total)
+        return RankRows.whole(total)
     if not mirrored:
-        return Rows((_share(total, here),), total, total)
+        return RankRows((_share(total, here),), total, total)
     even = total // 2 * 2
     first = _share(even // 2, here)
-    return Rows((first, range(even - first.stop, even - first.start)), total, even)
+    return RankRows((first, range(even - first.stop, even - first.start)), total, even)
 
 
-def share(held: Rows, targets: Tensor, recipe: Recipe) -> float | Tensor:
+def share(held: RankRows, targets: Tensor, recipe: Recipe) -> float | Tensor:
     """How much of the global batch's mean loss is this rank's: of its rows, or of the targets not ignored.
 
     Args:
@@ -258,7 +258,7 @@ def _share(count: int, here: World) -> range:
 
 
 def augment_rows(
-    images: Tensor, targets: Tensor | None, names: Sequence[str], draws: torch.Generator, held: Rows
+    images: Tensor, targets: Tensor | None, names: Sequence[str], draws: torch.Generator, held: RankRows
 ) -> tuple[Tensor, Tensor | None]:
     """``augment`` of the rows that a rank holds, with the draws that one process makes for them."""
     if not len(held):
@@ -347,29 +347,29 @@ def gather(parts: Sequence[Tensor], count: int) -> Tensor:
     return whole
 
 
-def _gathered(own: Tensor | None) -> Tensor:
+def _gathered(tensor: Tensor | None) -> Tensor:
     """All ranks' rows; ranks without any learn dtype and shape from the others."""
-    said = torch.zeros(8, dtype=torch.int64)
-    if own is not None:
-        shape = torch.tensor(own.shape[1:], dtype=torch.int64)
-        said[:3] = torch.tensor([len(own), _DTYPES.index(own.dtype), len(shape)])
-        said[3 : 3 + len(shape)] = shape
-    heads = [head.tolist() for head in all_gather(said)]
+    shape_sent = torch.zeros(8, dtype=torch.int64)
+    if tensor is not None:
+        shape = torch.tensor(tensor.shape[1:], dtype=torch.int64)
+        shape_sent[:3] = torch.tensor([len(tensor), _DTYPES.index(tensor.dtype), len(shape)])
+        shape_sent[3 : 3 + len(shape)] = shape
+    heads = [head.tolist() for head in all_gather(shape_sent)]
     _, dtype, ndim, *shape_of = max(heads)
     tail = shape_of[:ndim]
     padded = torch.zeros(max(head[0] for head in heads), *tail, dtype=_DTYPES[dtype])
-    if own is not None:
-        padded[: len(own)] = own
+    if tensor is not None:
+        padded[: len(tensor)] = tensor
     return torch.cat([rows[: head[0]] for rows, head in zip(all_gather(padded), heads, strict=True)])
 
 
-def all_gather(own: Tensor) -> list[Tensor]:
+def all_gather(tensor: Tensor) -> list[Tensor]:
     """Every rank's ``own``, all of one shape, on the CPU."""
-    sent = own.to(_wire()).contiguous()
-    found = [torch.empty_like(sent) for _ in range(world().size)]
+    sent = tensor.to(_wire()).contiguous()
+    gathered = [torch.empty_like(sent) for _ in range(world().size)]
     with _lost_if_it_fails():
-        dist.all_gather(found, sent)
-    return [one.cpu() for one in found]
+        dist.all_gather(gathered, sent)
+    return [one.cpu() for one in gathered]
 
 
 def add_up(sums: Sequence[float]) -> float:

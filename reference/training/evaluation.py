@@ -19,7 +19,7 @@ from reference.training import distributed
 
 
 @dataclass(frozen=True)
-class Metric:
+class MetricValue:
     """A figure with the counts it is the quotient of (``None`` where it is a mean of quotients)."""
 
     value: float
@@ -39,7 +39,7 @@ class Evaluation:
         split: whose images these are: ``val``, or ``probe`` for training images.
     """
 
-    metrics: dict[str, Metric]
+    metrics: dict[str, MetricValue]
     primary: str
     loss: float
     confusion: np.ndarray
@@ -96,8 +96,8 @@ class Batches:
 
     def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Images (B, H, W, 3) uint8 (signals, features) and int64 targets of those indices, on the device."""
-        at = indices.to(self.images.device)
-        images, targets = self.images[at], self.targets[at]
+        on_device = indices.to(self.images.device)
+        images, targets = self.images[on_device], self.targets[on_device]
         if self.streamed:
             images, targets = images.pin_memory(), targets.pin_memory()
         return (
@@ -114,8 +114,8 @@ class Batches:
         """``gather`` of each of ``indices`` in turn, the next one begun before the last is used."""
         with ThreadPoolExecutor(max_workers=1) as helper:
             waiting: deque[Future[tuple[Tensor, Tensor]]] = deque()
-            for at in indices:
-                waiting.append(helper.submit(self.gather, at))
+            for index in indices:
+                waiting.append(helper.submit(self.gather, index))
                 if len(waiting) > 1:
                     yield waiting.popleft().result()
             while waiting:

@@ -246,7 +246,7 @@ def _train_epoch(
     steps = len(wholes)
     total, norms = torch.zeros(2, dtype=torch.float64, device=batches.device)
     started = time.perf_counter()
-    held = [distributed.rows(len(whole), mirrored=bool(recipe.mixup)) for whole in wholes]
+    held = [distributed.rank_rows(len(whole), mirrored=bool(recipe.mixup)) for whole in wholes]
     parts = [whole[rows.at] for whole, rows in zip(wholes, held, strict=True)]
     gathered = batches.ahead(parts) if batches.streamed else map(batches.gather, parts)
     for step, (indices, rows, (images, labels)) in enumerate(zip(wholes, held, gathered, strict=True)):
@@ -276,7 +276,7 @@ def _step(
     optimizer: torch.optim.Optimizer,
     inputs: tuple[Tensor, ...],
     targets: Tensor,
-    rows: distributed.Rows,
+    rows: distributed.RankRows,
     epoch: int,
     step: int,
 ) -> Tensor:

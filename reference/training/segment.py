@@ -12,8 +12,8 @@ from reference import metrics
 from reference.augment import normalise, to_float
 from reference.data.dataset import Dataset, Split
 from reference.recipes.recipe import Recipe
-from reference.training.distributed import Rows, augment_rows, gather
-from reference.training.evaluation import Batches, Evaluation, Metric, mean_loss, sum_of_losses
+from reference.training.distributed import RankRows, augment_rows, gather
+from reference.training.evaluation import Batches, Evaluation, MetricValue, mean_loss, sum_of_losses
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -24,13 +24,13 @@ def validation(dataset: Dataset) -> Split:
 
 
 def batch(
-    images: Tensor, masks: Tensor, recipe: Recipe, draws: torch.Generator, held: Rows | None = None
+    images: Tensor, masks: Tensor, recipe: Recipe, draws: torch.Generator, held: RankRows | None = None
 ) -> tuple[tuple[Tensor], Tensor | None]:
     """Augmented and normalised images (B, 3, H, W), and their masks (B, H, W).
 
     ``held`` says which rows of a global batch these are; all of it if None.
     """
-    inputs, targets = augment_rows(images, masks, recipe.augment, draws, held or Rows.whole(len(images)))
+    inputs, targets = augment_rows(images, masks, recipe.augment, draws, held or RankRows.whole(len(images)))
     return (normalise(inputs, recipe.mean, recipe.std),), targets
 
 
@@ -59,11 +59,11 @@ def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recip
     confusion = per_image.sum(axis=0)
     iou = metrics.class_iou(confusion)
     mean = metrics.mean_iou(confusion, classes=dataset.scored)
-    figures = {"miou": Metric(float(mean))}
+    figures = {"miou": MetricValue(float(mean))}
     for index in dataset.scored:
         overlap = int(confusion[index, index])
         union = int(confusion[index].sum() + confusion[:, index].sum()) - overlap
-        figures[f"iou_{index}"] = Metric(float(iou[index]), overlap, union)
+        figures[f"iou_{index}"] = MetricValue(float(iou[index]), overlap, union)
     return Evaluation(
         metrics=figures,
         primary="miou",

@@ -393,7 +393,7 @@ def test_a_run_leaves_overlays_masks_and_figures(
     assert (record.status, record.reason) == ("ok", "")
     assert not record.deviations
     assert not record.notes
-    assert records.read(records.path_of(tmp_path, record)) == record
+    assert records.read_record(records.path_of(tmp_path, record)) == record
     kinds = [(figure["kind"], figure["file"].rpartition("-")[2]) for figure in record.figures]
     assert kinds == [
         ("overlay", "0003.png"),
@@ -481,7 +481,7 @@ def test_scratch_is_no_way_round_them(tmp_path: Path) -> None:
     runs, (absent,) = plan(RECIPES["r1-sam"], tmp_path, tmp_path, init="scratch")
     assert not runs
     assert absent.reason == "weights"
-    assert "--init scratch" in absent.cause
+    assert "--init" in absent.cause
 
 
 def test_weights_without_the_package_stop_before_anything_runs(

@@ -14,7 +14,7 @@ from reference.errors import InputError
 from reference.models import build
 from reference.models.fcn import Grid, add_aligned, bilinear_kernel, upsampler, vgg_pool_grids
 
-VGG_FCNS = ["fcn32s", "fcn32s_pad100", "fcn8s_vgg16"]
+VGG_FCNS = ["fcn32s", "fcn32s_leaky", "fcn8s_vgg16"]
 RESNET_FCNS = ["fcn32s_resnet34", "fcn8s_resnet34"]
 
 
@@ -52,7 +52,7 @@ def test_upsampler_starts_as_bilinear_interpolation(stride):
     torch.testing.assert_close(y[..., inner, inner], expected[..., inner, inner], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", [*VGG_FCNS, *RESNET_FCNS, "fcn8s_vgg16_bn"])
+@pytest.mark.parametrize("name", [*VGG_FCNS, *RESNET_FCNS, "fcn8s_leaky"])
 def test_every_upsampling_layer_starts_as_the_originals(name):
     model = build(name, num_classes=3, width=1)
     layers = [layer for layer in model.modules() if isinstance(layer, nn.ConvTranspose2d)]
@@ -137,7 +137,7 @@ def averaging(name: str, padding: int) -> nn.Module:
             pass_channel_0(layer)
         elif isinstance(layer, nn.BatchNorm2d):
             layer.eps = 0.0  # with its initial weights and statistics the identity
-    features = model.features5 if name == "fcn32s_pad100" else model.features
+    features = model.features5 if name == "fcn32s_leaky" else model.features
     for i, layer in enumerate(features):
         if isinstance(layer, nn.MaxPool2d):
             features[i] = MeanPool(2, 2, ceil_mode=layer.ceil_mode)
@@ -145,7 +145,7 @@ def averaging(name: str, padding: int) -> nn.Module:
 
 
 @pytest.mark.parametrize("padding", [0, 1, 50, 96, 97, 100])
-@pytest.mark.parametrize(("name", "branches"), [("fcn32s", 1), ("fcn32s_pad100", 1), ("fcn8s_vgg16", 3)])
+@pytest.mark.parametrize(("name", "branches"), [("fcn32s", 1), ("fcn32s_leaky", 1), ("fcn8s_vgg16", 3)])
 def test_every_branch_is_aligned_with_the_image(name, branches, padding):
     """Averages and bilinear interpolation keep a linear ramp, so pixel (i, j) must read its own position."""
     size = 320

@@ -63,20 +63,18 @@ def test_r2_classifier():
 
 
 def test_r2_fcn32s():
-    assert printed_count(printed("r2", 102, 147)) == count(on_meta("fcn32s_pad100", 7)) == 134_506_311
+    assert printed_count(printed("r2", 102, 147)) == count(on_meta("fcn32s_leaky", 7)) == 134_506_311
 
 
 def test_r2_fcn8s_repeats_one_batch_norm():
     repeated = 2 * 7  # bn4_2, printed again after the page break under another name
     assert (
-        printed_count(printed("r2", 170, 249)) - repeated
-        == count(on_meta("fcn8s_vgg16_bn", 7))
-        == 158_051_632
+        printed_count(printed("r2", 170, 249)) - repeated == count(on_meta("fcn8s_leaky", 7)) == 158_051_632
     )
 
 
 def test_r2_modules_have_the_printed_names():
-    for name, lines in (("fcn32s_pad100", (102, 147)), ("fcn8s_vgg16_bn", (171, 249))):
+    for name, lines in (("fcn32s_leaky", (102, 147)), ("fcn8s_leaky", (171, 249))):
         found = re.findall(r"^ *\((\w+)\): ", printed("r2", *lines), flags=re.MULTILINE)
         top = [module for module in found if not module.isdigit() and module != "conv4_2"]
         ours = [module for module, _ in on_meta(name, 7).named_children()]
@@ -88,15 +86,15 @@ def test_r2_layers_are_printed_as_ours_are():
     """Line by line: torch prints our modules as it printed the report's."""
     for name, classes, lines in (
         ("leaky_vgg16", 50, (12, 78)),
-        ("fcn32s_pad100", 7, (102, 147)),
-        ("fcn8s_vgg16_bn", 7, (171, 241)),
+        ("fcn32s_leaky", 7, (102, 147)),
+        ("fcn8s_leaky", 7, (171, 241)),
     ):
         layer = re.compile(r"\(\w+\): \w+\(.*\)(?=\s*$)", re.MULTILINE)
         theirs = layer.findall(printed("r2", *lines))
         # torch from 2.15 on also prints a BatchNorm's bias.
         ours = layer.findall(str(on_meta(name, classes)).replace("affine=True, bias=True", "affine=True"))
         assert theirs == ours[: len(theirs)]
-        assert len(ours) - len(theirs) == {"fcn8s_vgg16_bn": 4}.get(name, 0)  # after the page break
+        assert len(ours) - len(theirs) == {"fcn8s_leaky": 4}.get(name, 0)  # after the page break
 
 
 def test_r2_counts_follow_from_formulas():
@@ -109,10 +107,10 @@ def test_r2_counts_follow_from_formulas():
     fc = (25088 + 1) * 1024 + 2 * 1024 + (1024 + 1) * 512 + 2 * 512 + (512 + 1) * 50
     assert count(on_meta("leaky_vgg16", 50)) == convs + norms + fc
     leaky = (25088 + 1) * 4096 + (4096 + 1) * 4096 + 2 * 2 * 4096 + (4096 + 1) * 7
-    assert count(on_meta("fcn32s_pad100", 7)) == convs + leaky + 49 * 64**2
+    assert count(on_meta("fcn32s_leaky", 7)) == convs + leaky + 49 * 64**2
     pool4 = (9 * 512 + 1) * 1024 + 2 * 1024 + (9 * 1024 + 1) * 2048 + 2 * 2048 + (9 * 2048 + 1) * 7 + 2 * 7
     scores = (256 + 1) * 7 + pool4 + 49 * (25 + 64 + 4)
-    assert count(on_meta("fcn8s_vgg16_bn", 7)) == convs + norms + leaky + scores
+    assert count(on_meta("fcn8s_leaky", 7)) == convs + norms + leaky + scores
 
 
 # --- what fits the printed layers -------------------------------------------------------------------
@@ -138,7 +136,7 @@ def test_r2_classifier_fits_smaller_images_with_a_smaller_map():
 
 
 def test_r2_fcn8s_fits_464_and_512_pixels():
-    model = on_meta("fcn8s_vgg16_bn", 7).eval()
+    model = on_meta("fcn8s_leaky", 7).eval()
     for height, width in ((464, 464), (512, 512), (464, 512)):
         assert model(torch.empty(1, 3, height, width, device="meta")).shape == (1, 7, height, width)
     assert not any(fits(model, torch.empty(1, 3, side, 512, device="meta")) for side in (463, 480, 511, 513))
@@ -146,7 +144,7 @@ def test_r2_fcn8s_fits_464_and_512_pixels():
 
 def test_r2_fcn8s_fits_no_other_size_even_without_the_check(monkeypatch):
     """Through the layers alone: n pixels at pool5 become 3n − 16, which meets pool4 if n is 15 or 16."""
-    model = on_meta("fcn8s_vgg16_bn", 7, width=1).eval()
+    model = on_meta("fcn8s_leaky", 7, width=1).eval()
     monkeypatch.setattr(type(model), "SIDES", range(1000))
     fitting = []
     for side in range(440, 530):
@@ -170,7 +168,7 @@ def fits(model: nn.Module, x: torch.Tensor) -> bool:
 
 
 def test_r2_fcn8s_sums_its_three_branches(randomised, images):
-    model = randomised(build("fcn8s_vgg16_bn", num_classes=3, width=1))
+    model = randomised(build("fcn8s_leaky", num_classes=3, width=1))
     x = images(1, 464, 464)
     with torch.inference_mode():
         pool3 = model.features3(x)
@@ -187,8 +185,8 @@ def test_r2_fcn8s_sums_its_three_branches(randomised, images):
 
 
 def test_r2_fcn8s_without_skips_is_the_way_up_from_pool5(randomised, images):
-    whole = randomised(build("fcn8s_vgg16_bn", num_classes=3, width=1))
-    coarse = build("fcn8s_vgg16_bn", num_classes=3, width=1, skips=False).to(torch.float64).eval()
+    whole = randomised(build("fcn8s_leaky", num_classes=3, width=1))
+    coarse = build("fcn8s_leaky", num_classes=3, width=1, skips=False).to(torch.float64).eval()
     coarse.load_state_dict({key: whole.state_dict()[key] for key in coarse.state_dict()})
     left = {key.partition(".")[0] for key in whole.state_dict() if key not in coarse.state_dict()}
     assert left == {"score_pool3", *(f"{name}_{i}" for name in ("score_pool4", "bn4") for i in range(3))}
@@ -200,5 +198,5 @@ def test_r2_fcn8s_without_skips_is_the_way_up_from_pool5(randomised, images):
 
 
 def test_r2_fcn32s_is_cropped_as_the_original():
-    assert on_meta("fcn32s_pad100", 7).offset == 19
-    assert on_meta("fcn32s_pad100", 7, padding=1).offset == 16
+    assert on_meta("fcn32s_leaky", 7).offset == 19
+    assert on_meta("fcn32s_leaky", 7, padding=1).offset == 16

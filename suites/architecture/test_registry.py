@@ -23,10 +23,10 @@ CLASSIFIERS = [
 ]
 SEGMENTERS = [
     "fcn32s",
-    "fcn32s_pad100",
+    "fcn32s_leaky",
     "fcn32s_resnet34",
     "fcn8s_vgg16",
-    "fcn8s_vgg16_bn",
+    "fcn8s_leaky",
     "fcn8s_resnet34",
     "deeplabv3_resnet50",
 ]
@@ -38,14 +38,14 @@ VARIANTS = [
     ("fcn32s", {"padding": 1}),
     ("fcn32s", {"batch_norm": True}),
     ("fcn32s", {"score_relu": True, "deconv_bias": True, "channel_dropout": False}),
-    ("fcn32s_pad100", {"padding": 1}),
+    ("fcn32s_leaky", {"padding": 1}),
     ("fcn8s_vgg16", {"batch_norm": True, "padding": 1}),
-    ("fcn8s_vgg16_bn", {"batch_norm": False}),
-    ("fcn8s_vgg16_bn", {"skips": False}),
+    ("fcn8s_leaky", {"batch_norm": False}),
+    ("fcn8s_leaky", {"skips": False}),
     ("deeplabv3_resnet50", {"aux": False}),
 ]
 # Images of 64×96 pixels, but where the printed layers need another size.
-SIZES = {"leaky_vgg16": (220, 251), "fcn8s_vgg16_bn": (464, 464)}
+SIZES = {"leaky_vgg16": (220, 251), "fcn8s_leaky": (464, 464)}
 CASES = [(name, {}) for name in CLASSIFIERS + SEGMENTERS] + VARIANTS
 
 
@@ -58,9 +58,9 @@ SMALLEST = {
     **dict.fromkeys(CLASSIFIERS + SEGMENTERS + ELSEWHERE, 1),
     **dict.fromkeys(["vgg13", "vgg16_bn", "fcn32s_resnet34", "fcn8s_resnet34"], 32),
     "leaky_vgg16": 220,
-    "fcn8s_vgg16_bn": 464,
+    "fcn8s_leaky": 464,
 }
-MOST = {"leaky_vgg16": 251, "fcn8s_vgg16_bn": 512}
+MOST = {"leaky_vgg16": 251, "fcn8s_leaky": 512}
 
 
 OF_IMAGES = [name for name in MODELS if name not in SIGNALS]  # the others: test_mnist1d_networks.py
@@ -167,7 +167,7 @@ def test_one_pixel_more_than_fits_is_refused(name, most):
 
 
 @pytest.mark.parametrize("padding", [0, 1, 2, 96, 97, 100])
-@pytest.mark.parametrize("name", ["fcn32s", "fcn32s_pad100", "fcn8s_vgg16"])
+@pytest.mark.parametrize("name", ["fcn32s", "fcn32s_leaky", "fcn8s_vgg16"])
 def test_padding_lets_vgg_fcns_take_any_image(name, padding):
     least, model = 3 if padding == 0 else 1, on_meta(name, padding=padding)
     check_output(name, model, least, 64)

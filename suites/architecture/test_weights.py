@@ -319,13 +319,13 @@ def test_vgg_fcns_take_the_features_and_nothing_else(name, weights, args):
 
 
 def test_r2s_fcn32s_takes_the_features():
-    model, found = translated("fcn32s_pad100", "vgg16")
+    model, found = translated("fcn32s_leaky", "vgg16")
     assert set(found) == {key for key in model.state_dict() if key.startswith("features5.")}
 
 
 @pytest.mark.parametrize(("weights", "batch_norm"), [("vgg16_bn", True), ("vgg16", False)])
 def test_r2s_fcn8s_takes_the_features_in_three_pieces(weights, batch_norm):
-    model, found = translated("fcn8s_vgg16_bn", weights, batch_norm=batch_norm)
+    model, found = translated("fcn8s_leaky", weights, batch_norm=batch_norm)
     assert set(found) == {key for key in model.state_dict() if key.startswith("features")}
     assert found["features4.0.weight"].shape == (512, 256, 3, 3)
     assert all(

@@ -69,7 +69,7 @@ def test_a_swap_of_mean_accuracy_for_mean_iou_is_caught() -> None:
         scores = _scores(confusion)
         iou, accuracy = scores[bounds.MEAN_IOU], scores[bounds.MEAN_ACCURACY]
         scores[bounds.MEAN_IOU], scores[bounds.MEAN_ACCURACY] = accuracy, iou
-        found = [bound.said for bound in bounds.broken(_intervals(scores))]
+        found = [bound.sentence for bound in bounds.broken(_intervals(scores))]
         assert ("mIoU ≤ mean class accuracy" in found) == (accuracy - iou > 2 * ROUNDING)
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.audit import FLAGS, Finding, audit, flags, page, paragraph, rows
+from bench.audit import FLAGS, Finding, audit, audit_page, finding_rows, flags, paragraph
 from bench.claims.claim import Claim, Ledger
 from bench.claims.ledger import load_ledger
 
@@ -507,8 +507,8 @@ def test_paragraph_and_rows(tmp_path: Path) -> None:
     assert said.endswith(
         "Please say on how many images each accuracy is measured and how batches are averaged."
     )
-    assert [row["claims"] for row in rows(found)] == [list(f.claims) for f in found]
-    assert page([ledger], found) == page([ledger], audit([ledger]))
+    assert [row["claims"] for row in finding_rows(found)] == [list(f.claims) for f in found]
+    assert audit_page([ledger], found) == audit_page([ledger], audit([ledger]))
     nothing = replace(ledger, claims=ledger.claims[8:9])
     assert paragraph(nothing, []) == "X1 prints nothing that these checks apply to."
 

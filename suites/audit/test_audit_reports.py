@@ -15,7 +15,7 @@ import torch
 import torchvision
 from scipy.stats import binomtest
 
-from bench.audit import Finding, audit, flags, page, paragraph
+from bench.audit import Finding, audit, audit_page, flags, paragraph
 from bench.audit.network_findings import NAMED_MODELS
 from bench.audit.ordering_findings import gap, telling_share
 from bench.claims.claim import Ledger
@@ -332,15 +332,15 @@ def test_paragraphs_and_page(found: list[Finding], ledgers: tuple[Ledger, ...]) 
         assert re.match(rf"{ledger.report.upper()} has \d+ points? to answer", said)
         assert "\n" not in said
         assert said.endswith(".")
-        assert said in page(ledgers, found)
+        assert said in audit_page(ledgers, found)
 
 
 _AUDIT = """
 import hashlib, sys
-from bench.audit import audit, page
+from bench.audit import audit, audit_page
 from bench.claims.ledger import load_ledgers
 ledgers = load_ledgers()
-text = page(ledgers, audit(ledgers))
+text = audit_page(ledgers, audit(ledgers))
 heavy = {"torch", "torchvision", "numpy", "scipy", "pandas", "matplotlib"} & set(sys.modules)
 assert not heavy, heavy
 print(hashlib.sha256(text.encode()).hexdigest())
@@ -359,7 +359,7 @@ def test_page_is_the_same_in_every_process_and_imports_nothing_heavy(
         text=True,
         check=True,
     )
-    assert said.stdout.strip() == hashlib.sha256(page(ledgers, found).encode()).hexdigest()
+    assert said.stdout.strip() == hashlib.sha256(audit_page(ledgers, found).encode()).hexdigest()
 
 
 # What is known of named networks ----------------------------------------------------------------------

@@ -507,24 +507,24 @@ def test_formulas_are_read_as_they_are_written(formula: str, value: float) -> No
         "a": np.array([1.0, 2.0]), "b": np.array([3.0, 4.0]), "x": np.e, "log": np.log, "N": 3,
         "v": lambda i: (1.0, 2.0, 3.0)[i],
     }  # fmt: skip
-    (statement,) = notation.read(formula)
+    (statement,) = notation.parse_formula(formula)
     assert float(np.squeeze(statement.sides[0](names))) == pytest.approx(value, rel=1e-12)
 
 
 def test_statements_have_targets_and_sides() -> None:
-    first, second, third = notation.read("x = 1 = 2; y <- 3, 4")
+    first, second, third = notation.parse_formula("x = 1 = 2; y <- 3, 4")
     assert (first.target, len(first.sides), second.target, third.target) == ("x", 3, "y", "")
 
 
 @pytest.mark.parametrize("formula", ["1 +", "(1", "a ? b", "|a", "sum_{j} j", "1 + ... + 2", "* 2", "1 )"])
 def test_what_is_no_formula_is_refused(formula: str) -> None:
     with pytest.raises(InputError, match="formula"):
-        notation.read(formula)
+        notation.parse_formula(formula)
 
 
 def test_a_name_that_means_nothing_is_refused() -> None:
     with pytest.raises(InputError, match="'b' is unknown; known are a"):
-        notation.read("a + b")[0].sides[0]({"a": 1})
+        notation.parse_formula("a + b")[0].sides[0]({"a": 1})
 
 
 @pytest.mark.parametrize(
@@ -532,7 +532,7 @@ def test_a_name_that_means_nothing_is_refused() -> None:
 )
 def test_a_sum_that_does_not_settle_is_nan(formula: str) -> None:
     """Within the terms that are added up; and one whose first term is not the first of the last."""
-    assert np.isnan(notation.read(formula)[0].sides[0]({"N": 3})).all()
+    assert np.isnan(notation.parse_formula(formula)[0].sides[0]({"N": 3})).all()
 
 
 @pytest.mark.parametrize(

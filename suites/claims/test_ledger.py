@@ -794,7 +794,7 @@ def test_a_users_file_joins_the_packaged_ones(tmp_path: Path) -> None:
         ([NUMBER | {"mean_of": ["mine-number"]}], "mine-number: mean_of is ['mine-number']; expected a"),
         (
             [NUMBER, OTHER | {"mean_of": ["mine-number", "mine-x"]}],
-            "mine-other: mean_of names 'mine-x', which is no other number (nearest: 'mine-number')",
+            "mine-other: mean_of names 'mine-x', which is no other number (valid: mine-number)",
         ),
         ([NUMBER | {"weights": [1, 2]}], "mine-number: 'weights' needs one number for each claim of"),
         ([NUMBER | {"data": "office"}], "mine-number: unknown data 'office' (nearest: 'officehome')"),

@@ -594,7 +594,7 @@ def test_a_plugged_in_network_trains_and_counts(plugged: Recipe, tmp_path: Path)
     assert record.recipe["model"] == "my_networks:build"
     assert record.recipe["model_source"] == outside.source_hash("my_networks:build")
     assert groups.is_of_present_recipe(record)
-    assert records.read(records.path_of(tmp_path, record)) == record
+    assert records.read_record(records.path_of(tmp_path, record)) == record
 
 
 def test_a_change_of_the_network_makes_a_new_run(plugged: Recipe, network_file: Path, tmp_path: Path) -> None:

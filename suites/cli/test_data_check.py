@@ -302,7 +302,7 @@ def unlisted(
             FAULTS[name](source, role, rng)
         line = refused_by_run(source, role).removeprefix(f"{source}/")
         try:
-            listed = data_check.check(source).faults
+            listed = data_check.check_data(source).faults
         except InputError as error:  # nothing of the layout is left
             listed = (str(error),)
         refused += bool(line)
@@ -334,7 +334,7 @@ def test_whatever_a_run_refuses_is_listed_of_thousands(sound: dict[str, Path], t
 def test_sound_folders_have_no_fault_and_are_run(sound: dict[str, Path]) -> None:
     for role, source in sound.items():
         assert refused_by_run(source, role) == ""
-        checked = data_check.check(source)
+        checked = data_check.check_data(source)
         assert (checked.faults, checked.warnings) == ((), ()), role
 
 
@@ -350,7 +350,7 @@ def test_every_fault_of_a_table_is_listed_and_the_rest_compared(
         source / "p1_data/office/train.csv",
         "id,filename,label\n0,0.jpg,Bed\n0,1.jpg,Mug\n2,2.jpg,\n3,../3.jpg,Bed\n4,4.jpg\n5,gone.jpg,Mug\n",
     )
-    faults = data_check.check(source).faults
+    faults = data_check.check_data(source).faults
     for part in (
         "train.csv: id '0' is on lines 2 and 3",
         "train.csv: line 4: label is ''",
@@ -373,7 +373,7 @@ def test_the_files_after_one_that_a_decoder_stumbles_over_are_checked(
     shutil.copytree(sound["classification50"], source)
     bad_profile(source, "classification50", np.random.default_rng(0))
     (source / "p1_data/val_50/2_0.png").write_bytes(b"x")
-    faults = data_check.check(source).faults
+    faults = data_check.check_data(source).faults
     assert len(faults) == 2
     assert sum("damaged (index out of range)" in fault for fault in faults) == 1
     assert "p1_data/val_50/2_0.png: not a JPEG or PNG image" in faults[1]
@@ -385,7 +385,7 @@ def test_a_split_without_the_classes_that_the_smoke_tier_keeps_is_a_fault(tmp_pa
     write(tmp_path / "p1_data/val_50/10_1.png", encoded(Image.fromarray(pixels(20)), "PNG"))
     line = refused_by_run(tmp_path, "classification50")
     assert line == "classes: no validation image of classification50 is of its first 10 classes; keep more"
-    assert data_check.check(tmp_path).faults == (line,)
+    assert data_check.check_data(tmp_path).faults == (line,)
 
 
 # --- warnings -----------------------------------------------------------------------------------------------
@@ -393,7 +393,7 @@ def test_a_split_without_the_classes_that_the_smoke_tier_keeps_is_a_fault(tmp_pa
 
 def both_warnings(source: Path, role: str, **options: object) -> tuple[str, ...]:
     """What ``data check`` warns of, which a run warns of too."""
-    checked = data_check.check(source, **options)  # type: ignore[arg-type]
+    checked = data_check.check_data(source, **options)  # type: ignore[arg-type]
     assert checked.faults == ()
     assert open_dataset(role, source, image_size=SIDE, **options).warnings == checked.warnings  # type: ignore[arg-type]
     return checked.warnings
@@ -489,7 +489,7 @@ def test_names_and_labels_in_two_forms_are_one(tmp_path: Path) -> None:
             f"{i},{name},{label}\n" for i, (name, label) in enumerate(zip(names, labels, strict=True))
         )
         write(folder / f"{split}.csv", "id,filename,label\n" + rows)
-    assert data_check.check(tmp_path).faults == ()
+    assert data_check.check_data(tmp_path).faults == ()
     data = open_dataset("officehome", tmp_path, image_size=SIDE)
     assert data.classes == ("Bed", "Mug", "caf\u00e9")
     assert data.train.ids == tuple(f"caf\u00e9{i}" for i in range(4))
@@ -502,7 +502,7 @@ def test_two_files_that_look_alike_are_told_apart(sound: dict[str, Path], tmp_pa
     for name in ("\u00e9", decomposed("\u00e9")):
         shutil.copy(train / "0_sat.jpg", train / f"{name}_sat.jpg")
         shutil.copy(train / "0_mask.png", train / f"{name}_mask.png")
-    faults = data_check.check(source).faults
+    faults = data_check.check_data(source).faults
     assert len(faults) == 2
     for fault in faults:
         assert "two files of this name in two Unicode forms, " in fault
@@ -531,7 +531,7 @@ def test_a_folder_that_may_not_be_read_is_named(unprivileged: Path, closed: str)
     write_sound(unprivileged, "landcover")
     (unprivileged / closed).chmod(0)
     try:
-        checked = data_check.check(unprivileged)
+        checked = data_check.check_data(unprivileged)
         findings = {
             f.check: f for f in doctor.examine(unprivileged, unprivileged / "c", unprivileged, unprivileged)
         }
@@ -542,16 +542,16 @@ def test_a_folder_that_may_not_be_read_is_named(unprivileged: Path, closed: str)
     assert any("cannot be listed (Permission denied)" in fault for fault in checked.faults)
     assert line.removeprefix(f"{unprivileged}/") in checked.faults
     assert findings["data"].verdict == "broken"
-    assert "cannot be listed (Permission denied)" in findings["data"].said
+    assert "cannot be listed (Permission denied)" in findings["data"].message
     if closed == ".":
         assert findings["results"].verdict == findings["cache"].verdict == "broken"
-        assert "Permission denied" in weights.said
+        assert "Permission denied" in weights.message
 
 
 def test_a_file_that_may_not_be_read_is_named(unprivileged: Path) -> None:
     write_sound(unprivileged, "landcover")
     (unprivileged / "p2_data/train/0_sat.jpg").chmod(0)
-    faults = data_check.check(unprivileged).faults
+    faults = data_check.check_data(unprivileged).faults
     assert faults == ("p2_data/train/0_sat.jpg: cannot be read (Permission denied); expected a file",)
 
 
@@ -560,9 +560,9 @@ def test_labels_are_checked_in_the_order_that_is_stated(sound: dict[str, Path], 
     shutil.copytree(sound["landcover"], source)
     for path in source.rglob("*_mask.png"):
         Image.fromarray((np.arange(64) % 7).reshape(8, 8).astype(np.uint8)).save(path)
-    assert len(data_check.check(source).faults) == 4
+    assert len(data_check.check_data(source).faults) == 4
     order = (*OFFICIAL_PALETTE.classes, "unknown")
     assert stated(OFFICIAL_PALETTE, order).labels[6] == (6, 6)
-    assert data_check.check(source, mask_values=order).faults == ()
+    assert data_check.check_data(source, mask_values=order).faults == ()
     with pytest.raises(InputError, match="--mask-values: found 'urbn'"):
-        data_check.check(source, mask_values=("urbn",))
+        data_check.check_data(source, mask_values=("urbn",))

@@ -39,7 +39,7 @@ def test_doctor_says_what_this_machine_can_run(tmp_path: Path) -> None:
     found = {row["check"]: row for row in json.loads(done.stdout)}
     assert list(found)[-1] == "so"
     assert found["torch"]["verdict"] == "ok"
-    assert "smoke tier" in found["so"]["said"]
+    assert "smoke tier" in found["so"]["message"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -55,10 +55,10 @@ def test_doctor_works_where_torchvision_does_not(tmp_path: Path) -> None:
     assert found["torch"]["verdict"] == "broken"
     assert (
         "do not work together (RuntimeError: operator torchvision::nms does not exist)"
-        in found["torch"]["said"]
+        in found["torch"]["message"]
     )
-    assert "pip install --force-reinstall torch torchvision" in found["torch"]["said"]
-    assert found["so"]["said"].startswith("mend torch first")
+    assert "pip install --force-reinstall torch torchvision" in found["torch"]["message"]
+    assert found["so"]["message"].startswith("mend torch first")
     assert found["results"]["verdict"] == "ok"  # the rest is still checked
 
 
@@ -72,10 +72,10 @@ def test_a_folder_that_cannot_be_written_and_a_folder_without_data_are_said(tmp_
     (tmp_path / "file").touch()
     findings = {f.check: f for f in doctor.examine(tmp_path / "file" / "out", tmp_path, tmp_path, tmp_path)}
     assert findings["results"].verdict == "broken"
-    assert str(tmp_path / "file") in findings["results"].said
+    assert str(tmp_path / "file") in findings["results"].message
     assert findings["data"].verdict == "broken"
-    assert findings["weights"].said.startswith(f"0 of 8 in {tmp_path}; not there: vgg13")
-    assert findings["so"].said.startswith("mend results, data first")
+    assert findings["weights"].message.startswith(f"0 of 8 in {tmp_path}; not there: vgg13")
+    assert findings["so"].message.startswith("mend results, data first")
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_whole_data_have_no_fault_and_a_manifest(data: Path, tmp_path: Path) -> 
     assert len(manifest["files"]) == 12
     assert manifest["faults"] == 0
     assert "landcover: stand-in: not official: train 2, official 2000" in done.stdout
-    again = data_check.check(data)
+    again = data_check.check_data(data)
     data_check.write_manifest(again, tmp_path / "again.json")
     assert (tmp_path / "again.json").read_bytes() == (tmp_path / "manifest.json").read_bytes()
 
@@ -138,7 +138,7 @@ def _damage(data: Path) -> dict[str, str]:
 
 def test_every_fault_is_listed(data: Path) -> None:
     expected = _damage(data)
-    checked = data_check.check(data)
+    checked = data_check.check_data(data)
     for file, said in expected.items():
         assert any(line.startswith(f"{file}: ") and said in line for line in checked.faults), (file, checked)
     # one file is empty and has no row; the label of another is no longer on any training image
@@ -169,14 +169,14 @@ def test_an_interrupted_check_leaves_no_manifest(data: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        data_check.check(data, stop)
+        data_check.check_data(data, stop)
     assert seen == [(12, 12)]
 
 
 def test_progress_counts_every_file(data: Path) -> None:
     counted: list[int] = []
     keep: Callable[[int, int], None] = lambda done, count: counted.append(done)  # noqa: E731
-    data_check.check(data, keep)
+    data_check.check_data(data, keep)
     assert counted[-1] == 12
     with pytest.raises(InputError, match="no such folder"):
-        data_check.check(data / "gone")
+        data_check.check_data(data / "gone")

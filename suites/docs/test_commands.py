@@ -29,7 +29,7 @@ from PIL import Image
 
 from bench.claims import survey as survey_module
 from bench.cli import options as options_module
-from bench.runs import execute, recording, tiers
+from bench.runs import recording, tiers, training_run
 from reference.data import OFFICIAL_PALETTE, synthetic
 from reference.data.description import read_name, read_palette
 from reference.data.landcover import read_mask
@@ -59,7 +59,7 @@ def make_small(patch: pytest.MonkeyPatch) -> None:
         patch.setitem(tiers.TIERS, tier, partial(tiny, width=width))
     for role, counts in COUNTS.items():
         patch.setitem(synthetic.COUNTS, role, counts)
-    patch.setattr(execute, "draw", lambda *words: [])
+    patch.setattr(training_run, "draw", lambda *words: [])
     patch.setattr(recording, "flops_per_sample", lambda recipe: (1.0, 3.0))
     patch.setattr(survey_module, "ADDED_SURVEYS", [])
     for name in ("BENCH_CLAIMS", "BENCH_OTHERS", "BENCH_CACHE"):

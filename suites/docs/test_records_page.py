@@ -24,7 +24,7 @@ def record() -> Record:
     """The record that the page walks through."""
     named = re.search(r"<!-- record: (\S+) -->", PAGE.read_text(encoding="utf-8"))
     assert named is not None
-    return records.read(ROOT / named[1])
+    return records.read_record(ROOT / named[1])
 
 
 def values(body: object) -> list[object]:

@@ -170,7 +170,7 @@ def _leftovers(out: Path) -> list[str]:
     return [path.name for path in found if path.parent.name != "cache"]
 
 
-ROWS = pytest.StashKey[list[reliability.Row]]()
+ROWS = pytest.StashKey[list[reliability.Trial]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -184,7 +184,7 @@ def note(request: pytest.FixtureRequest) -> Callable[..., None]:
     where = request.node.nodeid.rpartition("/")[2].partition("[")[0]
 
     def leave(section: str, what: str, held: int, tried: int) -> None:
-        rows.append(reliability.Row(section, what, held, tried, where))
+        rows.append(reliability.Trial(section, what, held, tried, where))
 
     return leave
 

@@ -33,7 +33,7 @@ import bench.pages.report_tables
 import bench.runs.pictures
 import bench.runs.progress
 from bench.__main__ import main
-from bench.runs import execute, provenance, recording, tiers
+from bench.runs import execute, provenance, recording, tiers, training_run
 from reference.files import write_atomically
 from reference.recipes import RECIPES
 from reference.training import loop
@@ -145,7 +145,7 @@ def patch(instants: Instants, refuse: dict[str, Any] | None) -> None:
 
     os.open, os.pwrite, os.fsync, os.replace = open_, pwrite_, fsync_, replace_  # type: ignore[assignment]
 
-    train_step, in_order, draw = loop.train_step, Batches.in_order, execute.draw
+    train_step, in_order, draw = loop.train_step, Batches.in_order, training_run.draw
 
     def step(*words: Any, **named: Any) -> Any:
         instants("step")
@@ -162,7 +162,7 @@ def patch(instants: Instants, refuse: dict[str, Any] | None) -> None:
         instants("drawing")
         return draw(*words, **named)
 
-    loop.train_step, Batches.in_order, execute.draw = step, batches, drawn  # type: ignore[assignment,method-assign]
+    loop.train_step, Batches.in_order, training_run.draw = step, batches, drawn  # type: ignore[assignment,method-assign]
 
 
 def tiny() -> None:
@@ -197,7 +197,7 @@ def child(job: dict[str, Any]) -> int:
     os.dup2(log, 2)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if not job.get("draw"):
-        execute.draw = one_picture
+        training_run.draw = one_picture
     instants = Instants(job.get("place"), job.get("nth", 1), job.get("signal", 0), job.get("rival"))
     patch(instants, job.get("refuse"))
     if "largest_file" in job:
@@ -315,7 +315,7 @@ def wait(pid: int, job: dict[str, Any], begun: float) -> dict[str, Any]:
 def rival() -> None:
     """The same command of a second user, in a process that has nothing to do with the first."""
     tiny()
-    execute.draw = one_picture
+    training_run.draw = one_picture
     main()
 
 

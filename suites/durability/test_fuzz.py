@@ -116,9 +116,9 @@ READERS: dict[str, tuple[str, Read]] = {
     "CSV of labels": (CSV, read_rows),
     "palettes": (PALETTE, read_palette),
     "names of data sets": ('name = "stand-in"\n', read_name),
-    "records": (json.dumps(RECORD | {"content_hash": records.hash_of(RECORD)}), records.read),
+    "records": (json.dumps(RECORD | {"content_hash": records.hash_of(RECORD)}), records.read_record),
     "throughput results": (THROUGHPUT, results.read_session),
-    "notes of reliability": (NOTE, lambda path: reliability.read(path.parent)),
+    "notes of reliability": (NOTE, lambda path: reliability.read_trials(path.parent)),
 }
 NAMES = {"notes of reliability": reliability.FILE}
 
@@ -256,7 +256,7 @@ def test_a_forged_record_is_refused_or_shown(
         path.write_bytes(content)
         found = records.find(tmp_path)
         assert len(runs(found.readable)) + len(found.refused) == 1
-        return records.read(path)
+        return records.read_record(path)
 
     held, count, fault = tried(forged(), listed, examples)
     note("fuzz", f"forged records{', slow' if examples == SOAK else ''}", held, count)

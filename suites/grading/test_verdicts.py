@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import itertools
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import made_up
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up import start_of
 from scipy import stats
 
 from bench.claims.claim import KINDS, Claim, Ledger
@@ -24,94 +21,24 @@ from bench.claims.ledger import load_ledgers
 from bench.grading import alignment, grader, numbers, relevance, statistics, verdict
 from bench.grading import groups as groups_module
 from bench.grading import measured as measured_module
-from bench.grading.grader import Row, grade_all
+from bench.grading.grader import GradedClaim, grade_all
 from bench.grading.groups import Runs
 from bench.grading.measured import measure
 from bench.grading.spread import expected_spread
 from bench.pages.wording import named
-from bench.runs import provenance, records, tiers
+from bench.runs import records, tiers
 from bench.runs.records import Record
-from reference.data.dataset import OFFICIAL_PALETTE
 from reference.errors import InputError
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Recipe
 
 CLASSIFY, SEG_A, SEG_B = "r4-classify", "r4-seg-a", "r4-seg-b"
 LEDGERS = load_ledgers()
-IMAGES = {"classification50": 2500, "landcover": 257, "officehome": 406, "miniimagenet": 400}
 
 
-def a_run(
-    slug: str = SEG_A,
-    value: float | None = 0.663704,
-    *,
-    seed: int = 0,
-    tier: str = "full",
-    source: str = "official",
-    ious: Sequence[float] = (),
-    attempt: int = 1,
-    status: str = "ok",
-    numerics: dict[str, Any] | None = None,
-    classes: Sequence[str] | None = None,
-    options: Callable[[Recipe], Recipe] = lambda recipe: recipe,
-    **changes: Any,
-) -> Record:
-    """A record of a recipe as it is now; ``value`` is its figure at the selected epoch."""
-    scaled, deviations = tiers.apply(RECIPES[slug], tier)
-    recipe = options(scaled)
-    deviations += tiers.deviations(scaled, recipe, "asked for")
-    segment, n = recipe.task == "segment", IMAGES[recipe.data] if source == "official" else 16
-    primary = "miou" if segment else "top1"
-    hits = None if segment or value is None else round(value * n)
-    figures = {primary: {"value": value, "numerator": hits, "denominator": None if hits is None else n}}
-    figures |= {f"iou_{i}": {"value": v, "numerator": 1, "denominator": 2} for i, v in enumerate(ious)}
-    metrics = {"epoch": 9, "loss": 0.5, "majority": 0.05, "primary": primary, "metrics": figures}
-    names = [*OFFICIAL_PALETTE.classes, "unknown"] if segment else [f"c{i}" for i in range(50)]
-    identity = f"{slug} {tier} {source} {seed} {deviations} {numerics}"
-    record = Record(
-        run_id=hashlib.sha256(identity.encode()).hexdigest()[:16],
-        attempt=attempt,
-        slug=slug,
-        claims=(slug,),
-        tier=tier,
-        status=status,
-        reason="" if status == "ok" else "something",
-        seed=seed,
-        recipe=json.loads(records.canonical(dataclasses.asdict(recipe))),
-        recipe_hash="",
-        assumptions=[dataclasses.asdict(a) for a in recipe.assumptions],
-        deviations=[dataclasses.asdict(d) for d in deviations],
-        numerics={"device": "cpu", "dtype": "float32", "channels_last": False, "compiled": False}
-        | (numerics or {}),
-        data={
-            "role": recipe.data,
-            "source": source,
-            "name": source,
-            "manifest": f"{source} {recipe.data} {recipe.image_size}",
-            "classes": list(classes or names),
-            "scored": list(range(6 if segment else 50)),
-            "train": 64,
-            "val": n,
-            "unique_val": n,
-            "note": "",
-        },
-        initial_weights={"from": recipe.init, "hash": "", **start_of(recipe, tier)},
-        provenance={"commit": None, "dirty": None, "reference_hash": provenance.reference_hash()},
-        metrics={"best": metrics, "final": metrics} if status == "ok" else {},
-        confusion=[],
-        curves={"train_loss": [1.0, 0.5], f"val_{primary}": [0.1, value or 0.0]} if status == "ok" else {},
-        weights_hash=f"{identity} {attempt} {value}",
-        parameters=1,
-        throughput={"samples_per_second": 1.0},
-        peak_memory=1,
-        wall_seconds=1.0,
-        device_seconds=0.0,
-        segments=[],
-        figures=[],
-        notes=[],
-        started="",
-    )
-    return replace(record, **changes)
+def a_run(slug: str = SEG_A, value: float | None = 0.663704, **changes: Any) -> Record:
+    """A record made up, of official data at full tier unless told otherwise."""
+    return made_up.a_run(slug, value, **changes)
 
 
 def runs(slug: str, values: Sequence[float], **common: Any) -> list[Record]:
@@ -121,15 +48,13 @@ def runs(slug: str, values: Sequence[float], **common: Any) -> list[Record]:
 def keep(
     folder: Path, record: Record, per_image: np.ndarray, targets: np.ndarray, ids: Sequence[str]
 ) -> None:
-    path = records.path_of(folder, record)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(records.dumps(record), encoding="utf-8")
+    path = made_up.write(folder, record)
     np.savez_compressed(path.with_suffix(".npz"), per_image=per_image, targets=targets, ids=np.array(ids))
 
 
 def graded(
     found: Sequence[Record], *claims: Claim, green: bool = False, folder: Path | None = None
-) -> dict[str, Row]:
+) -> dict[str, GradedClaim]:
     """Rows by claim: of the given claims, else of R4."""
     ledgers = [Ledger("x", "x", None, claims, "x.toml")] if claims else LEDGERS
     rows = grade_all(ledgers, found, alignment_green=green, folder=folder)

@@ -13,7 +13,7 @@ import pytest
 
 from bench import audit
 from bench.claims.ledger import load_ledgers
-from bench.grading.grader import Row, grade_all
+from bench.grading.grader import GradedClaim, grade_all
 from bench.pages import build
 from bench.runs import records, tiers
 from bench.runs.records import Record
@@ -103,7 +103,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def rows(out: Path) -> list[Row]:
+def rows(out: Path) -> list[GradedClaim]:
     """Every claim, graded from that folder."""
     ledgers = load_ledgers()
     flags = audit.flags(audit.audit(ledgers))

@@ -22,7 +22,7 @@ from bench import audit
 from bench.claims.claim import Claim, Ledger
 from bench.claims.ledger import load_ledgers
 from bench.grading import others_survey
-from bench.grading.grader import Row, grade_all
+from bench.grading.grader import GradedClaim, grade_all
 from bench.grading.groups import Runs
 from bench.pages import build, html_page, leaderboard
 from bench.pages import plots as plots_module
@@ -67,7 +67,7 @@ def claims_of(tree: Element) -> dict[str, Element]:
 
 
 def test_every_claim_stands_there_once_with_text_value_place_and_grade(
-    tree: Element, rows: list[Row]
+    tree: Element, rows: list[GradedClaim]
 ) -> None:
     claims = claims_of(tree)
     assert set(claims) == {row.claim.id for row in rows}  # once each: ids are unique, see below
@@ -149,7 +149,7 @@ def test_every_figure_of_ours_names_its_data(tree: Element) -> None:
     assert min(len(captions), len(groups)) > 3
 
 
-def test_printed_and_measured_lie_on_one_axis(tree: Element, rows: list[Row]) -> None:
+def test_printed_and_measured_lie_on_one_axis(tree: Element, rows: list[GradedClaim]) -> None:
     (row,) = (row for row in rows if row.claim.id == "r4-classify")
     assert row.measured is not None
     plot = next(e for e in claims_of(tree)["r4-classify"].iter("div") if e.attrib.get("class") == "plot")
@@ -229,10 +229,10 @@ def test_markdown_becomes_html_without_markup_of_its_own() -> None:
     assert [e.attrib.get("class") for e in found.iter("td")] == [None, "n"] * 2
 
 
-def rendered(ledger: Ledger, rows: Sequence[Row], found: Sequence[Record], folder: Path) -> str:
+def rendered(ledger: Ledger, rows: Sequence[GradedClaim], found: Sequence[Record], folder: Path) -> str:
     runs = Runs(found)
     boards, others = leaderboard.boards(rows, runs, folder), others_survey.gather([ledger])
-    return html_page.page([ledger], rows, runs, [], boards, {}, others, folder)
+    return html_page.build_html([ledger], rows, runs, [], boards, {}, others, folder)
 
 
 def audit_flag() -> str:
@@ -301,8 +301,8 @@ def test_the_page_is_the_same_bytes_each_time(out: Path, page: str) -> None:
     again = build.render(out, LEDGERS)["index.html"]
     assert again == page
     assert str(out) not in page
-    assert build.check(out, LEDGERS) == []
+    assert build.check_pages(out, LEDGERS) == []
     (out / "index.html").write_text(page + " ", encoding="utf-8")
-    stale = build.check(out, LEDGERS)
+    stale = build.check_pages(out, LEDGERS)
     (out / "index.html").write_text(page, encoding="utf-8")
     assert stale == ["index.html: stale: differs from what the records give"]

@@ -18,7 +18,7 @@ from PIL import Image
 from bench.claims import survey as survey_module
 from bench.claims.ledger import load_ledgers
 from bench.cli.options import app
-from bench.grading.others import IN_LINE, Place
+from bench.grading.others import IN_LINE, PlaceAmongOthers
 from bench.grading.others_survey import Others, gather
 from bench.pages import build, others_page
 from bench.pages.others_picture import picture
@@ -37,7 +37,7 @@ def others() -> Others:
 def text(others: Others, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("drawn")
     others_page.draw(others, folder)
-    return others_page.page(others, folder)
+    return others_page.others_markdown(others, folder)
 
 
 def test_every_placed_claim_has_a_row_with_its_printed_value(others: Others, text: str) -> None:
@@ -119,10 +119,10 @@ def test_pages_of_reports_and_the_page_say_it_too(written: Path) -> None:
 
 def test_what_is_stale_or_surplus_is_named(written: Path, tmp_path: Path) -> None:
     shutil.copytree(written, tmp_path, dirs_exist_ok=True)
-    assert build.check(tmp_path, LEDGERS) == []
+    assert build.check_pages(tmp_path, LEDGERS) == []
     (tmp_path / "figures/others/mine.png").write_bytes(b"x")
     (tmp_path / "figures/others/landcover.png").write_bytes(b"x")
-    lines = build.check(tmp_path, LEDGERS)
+    lines = build.check_pages(tmp_path, LEDGERS)
     assert [line.partition(": ")[0] for line in lines] == ["others.md", "figures/others/mine.png"]
     assert lines[0].startswith("others.md: stale")
     assert lines[1].startswith("figures/others/mine.png: surplus")
@@ -130,7 +130,7 @@ def test_what_is_stale_or_surplus_is_named(written: Path, tmp_path: Path) -> Non
 
 def test_the_picture_is_the_one_the_page_names(others: Others, tmp_path: Path) -> None:
     others_page.draw(others, tmp_path)
-    text = others_page.page(others, tmp_path)
+    text = others_page.others_markdown(others, tmp_path)
     for file in others_page.pictures(others):
         assert hashlib.sha256((tmp_path / file).read_bytes()).hexdigest() in text
 
@@ -205,7 +205,7 @@ def test_claims_without_a_class_are_not_compared(others: Others) -> None:
 
 
 def test_places_are_what_a_card_needs(others: Others) -> None:
-    place: Place = others.places["r5-finetune-c"][0]
+    place: PlaceAmongOthers = others.places["r5-finetune-c"][0]
     assert (place.n, place.rank, len(place.dots)) == (47, 1, 47)
     assert place.interval is not None
     assert place.rank_p == pytest.approx(1 / 48)

@@ -70,13 +70,13 @@ def test_a_picture_that_is_no_png_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_no_page_shows_is_named_and_then_pruned(target: Path) -> None:
-    assert build.check(target, LEDGERS) == []
+    assert build.check_pages(target, LEDGERS) == []
     stray = target / "figures" / "r4-seg-b" / "stray.png"
     stray.write_bytes(b"")
-    assert build.check(target, LEDGERS) == ["figures/r4-seg-b/stray.png: surplus: no page shows it"]
+    assert build.check_pages(target, LEDGERS) == ["figures/r4-seg-b/stray.png: surplus: no page shows it"]
     pages = build.render(target, LEDGERS)
     assert published_pictures.prune(target, pages) == [stray]
-    assert build.check(target, LEDGERS) == []
+    assert build.check_pages(target, LEDGERS) == []
 
 
 def test_vector_pictures_stay_with_the_runs(target: Path) -> None:
@@ -88,7 +88,7 @@ def test_vector_pictures_stay_with_the_runs(target: Path) -> None:
 def test_another_picture_in_its_place_is_named(target: Path) -> None:
     (picture,) = (target / "figures" / "r4-seg-b").rglob("*.png")
     picture.write_bytes(png(np.zeros((2, 2, 3), np.uint8)))
-    assert any("differs from the hash in record" in line for line in build.check(target, LEDGERS))
+    assert any("differs from the hash in record" in line for line in build.check_pages(target, LEDGERS))
 
 
 def test_an_index_of_another_drawing_is_named(target: Path) -> None:
@@ -97,12 +97,12 @@ def test_an_index_of_another_drawing_is_named(target: Path) -> None:
     for entry in index.values():
         entry["drawn"] = "0" * 64
     path.write_text(json.dumps(index), encoding="utf-8")
-    assert any("name two drawings" in line for line in build.check(target, LEDGERS))
+    assert any("name two drawings" in line for line in build.check_pages(target, LEDGERS))
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"a": 1}', '{"a": {"drawn": ""}}'])
 def test_a_damaged_index_is_one_line(target: Path, content: str) -> None:
     (target / published_pictures.INDEX).write_text(content, encoding="utf-8")
     with pytest.raises(InputError, match=r"index.json: no index of pictures") as caught:
-        build.check(target, LEDGERS)
+        build.check_pages(target, LEDGERS)
     assert "\n" not in str(caught.value)

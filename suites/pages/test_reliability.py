@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 
 from bench.pages import reliability
-from bench.pages.reliability import Row
+from bench.pages.reliability import Trial
 from reference.errors import InputError
 
 
-def row(what: str, held: int = 5, tried: int = 5, section: str = "kills", where: str = "test_a") -> Row:
-    return Row(section, what, held, tried, where)
+def row(what: str, held: int = 5, tried: int = 5, section: str = "kills", where: str = "test_a") -> Trial:
+    return Trial(section, what, held, tried, where)
 
 
 def test_a_test_that_ran_again_replaces_its_own_rows_only(tmp_path: Path) -> None:
     reliability.note(tmp_path, [row("classify"), row("byol", 4)])
     others = [row("byol", 2, section="ends"), row("a CSV", section="hostile", where="test_b")]
     reliability.note(tmp_path, [row("byol", 5), *others])
-    code, rows = reliability.read(tmp_path)
+    code, rows = reliability.read_trials(tmp_path)
     assert code == reliability.code_hash()
     assert rows == [row("byol"), row("classify"), *others]
 
@@ -29,14 +29,14 @@ def test_rows_of_other_code_are_dropped(tmp_path: Path, monkeypatch: pytest.Monk
     reliability.note(tmp_path, [row("classify")])
     monkeypatch.setattr(reliability, "code_hash", lambda: "later")
     reliability.note(tmp_path, [row("byol")])
-    assert reliability.read(tmp_path) == ("later", [row("byol")])
+    assert reliability.read_trials(tmp_path) == ("later", [row("byol")])
 
 
 def test_the_page_counts_what_held_beside_what_was_tried(tmp_path: Path) -> None:
-    assert reliability.read(tmp_path) == ("", [])
+    assert reliability.read_trials(tmp_path) == ("", [])
     reliability.note(tmp_path, [row("classify"), row("byol", 1234, 1235), row("<b>|", section="fuzz")])
-    page = reliability.page(tmp_path)
-    assert page == reliability.page(tmp_path)
+    page = reliability.reliability_page(tmp_path)
+    assert page == reliability.reliability_page(tmp_path)
     assert "| byol | 1,234 | 1,235 | `test_a` |" in page
     assert "| **together** | **1,239** | **1,240** |  |" in page
     assert "| \\<b>\\| | 5 | 5 | `test_a` |" in page
@@ -49,7 +49,7 @@ def test_the_page_counts_what_held_beside_what_was_tried(tmp_path: Path) -> None
 def test_what_is_no_note_is_refused_in_one_line(body: str, tmp_path: Path) -> None:
     (tmp_path / reliability.FILE).write_text(body)
     with pytest.raises(InputError, match="no note of the durability suites") as caught:
-        reliability.read(tmp_path)
+        reliability.read_trials(tmp_path)
     assert "\n" not in str(caught.value)
 
 

@@ -14,15 +14,15 @@ from bench import audit
 from bench.claims.claim import Claim, Ledger
 from bench.claims.ledger import load_ledgers
 from bench.grading import verdict
-from bench.grading.grader import Row
+from bench.grading.grader import GradedClaim
 from bench.pages import leaderboard, summary
 
 LEDGERS = load_ledgers()
 
 
-def row(name: str, kind: str, grade: str, *, reason: str = "", **claim: object) -> Row:
+def row(name: str, kind: str, grade: str, *, reason: str = "", **claim: object) -> GradedClaim:
     made = Claim(report="x", id=f"x-{name}", kind=kind, lines=(1,), text="t", **claim)  # type: ignore[arg-type]
-    return Row(claim=made, grade=grade, reason=reason, sentence="s")
+    return GradedClaim(claim=made, grade=grade, reason=reason, sentence="s")
 
 
 def test_every_grade_has_one_standing() -> None:
@@ -31,7 +31,7 @@ def test_every_grade_has_one_standing() -> None:
     assert list(summary.STANDINGS) == list(summary.STANDING_MEANINGS)
 
 
-def test_shares_count_every_claim_once(rows: list[Row]) -> None:
+def test_shares_count_every_claim_once(rows: list[GradedClaim]) -> None:
     for report in {row.claim.report for row in rows}:
         own = [row for row in rows if row.claim.report == report]
         shares = summary.shares(own)
@@ -93,7 +93,7 @@ def findings_of(findings: list[audit.Finding], report: str) -> list[audit.Findin
     return [found for found in findings if report in found.reports]
 
 
-def test_certain_findings_are_told_in_full_and_no_weak_one(rows: list[Row]) -> None:
+def test_certain_findings_are_told_in_full_and_no_weak_one(rows: list[GradedClaim]) -> None:
     findings = audit.audit(LEDGERS)
     for ledger in LEDGERS:
         said = " ".join(summary.sentences(ledger, rows, findings))

@@ -357,7 +357,7 @@ def test_rendering_imports_no_torch() -> None:
 def test_what_was_written_is_up_to_date(out: Path) -> None:
     written = build.write_all(out, LEDGERS)
     assert {path.relative_to(out).as_posix() for path in written} == PAGES | PICTURES
-    assert build.check(out, LEDGERS) == []
+    assert build.check_pages(out, LEDGERS) == []
     before = {path: path.read_bytes() for path in written}
     assert {path: path.read_bytes() for path in build.write_all(out, LEDGERS)} == before
     assert not list(out.rglob("*.tmp"))
@@ -385,7 +385,7 @@ def the_picture(out: Path) -> Path:
 def test_what_is_stale_missing_or_surplus_is_named(out: Path, change: Any, said: str | None) -> None:
     build.write_all(out, LEDGERS)
     change(out)
-    wrong = build.check(out, LEDGERS)
+    wrong = build.check_pages(out, LEDGERS)
     assert all("\n" not in line for line in wrong)
     assert any(said in line for line in wrong) if said else wrong == []
 
@@ -413,7 +413,7 @@ def test_publishing_copies_what_was_asked_for_and_renders_it(out: Path, tmp_path
     # one seed's, of the most telling data alone
     assert pictures == {place: place == ("stand-in", 0) for place in pictures}
     assert len(pictures) == 4
-    assert build.check(target, LEDGERS) == []
+    assert build.check_pages(target, LEDGERS) == []
     assert alignment.is_green(target)
     assert len(written) == 2 * len(kept) + 1 + len(PAGES | PICTURES)
     again = publish.publish(out, target, slugs=[SEG_A])

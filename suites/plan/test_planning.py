@@ -214,7 +214,7 @@ def test_every_claim_is_settled_once_and_every_recipe_planned_once() -> None:
 
 
 def test_hours_add_up_over_seeds_and_the_budget_ends_what_fits() -> None:
-    table = hours.rows(hours.plan(INVENTED, CLAIMS, BASIS), CLAIMS, seeds=3, budget=0.6)
+    table = hours.plan_rows(hours.plan(INVENTED, CLAIMS, BASIS), CLAIMS, seeds=3, budget=0.6)
     seconds = {"short": 200, "pre": 400, "fine": 100, "long": 1000}
     assert [row["hours a seed"] for row in table[:4]] == pytest.approx(
         [seconds[row["recipe"]] / 3600 for row in table[:4]], rel=5e-3

@@ -62,7 +62,7 @@ OPTIONS: tuple[dict[str, Any], ...] = (
 def _small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(synthetic.COUNTS, "classification50", (8, 4))
     monkeypatch.setitem(models.MODELS, "two_convolutions", TwoConvolutions)
-    monkeypatch.setattr("bench.runs.execute.draw", lambda *_: [])
+    monkeypatch.setattr("bench.runs.training_run.draw", lambda *_: [])
     torch._dynamo.reset()
     yield
     torch._dynamo.reset()

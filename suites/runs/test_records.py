@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import made_up
 import pytest
 
 from bench.runs import records
@@ -13,7 +14,8 @@ from bench.runs.records import Record
 from reference.errors import InputError
 
 
-def a_record(**changes: object) -> Record:
+def a_record(**changes: Any) -> Record:
+    """A record whose best epoch is right on 7 of 10 images, and whose last one on 6."""
     metrics = {
         name: {
             "epoch": epoch,
@@ -24,50 +26,18 @@ def a_record(**changes: object) -> Record:
         }
         for name, epoch, hits in (("best", 2, 7), ("final", 3, 6))
     }
-    record = Record(
-        run_id="0123456789abcdef",
-        attempt=1,
-        slug="r4-classify",
-        claims=("r4-classify",),
-        tier="smoke",
-        status="ok",
-        reason="",
-        seed=0,
-        recipe={"selection": "best", "slug": "r4-classify"},
-        recipe_hash="f" * 64,
-        assumptions=[],
-        deviations=[],
-        numerics={"device": "cpu"},
-        data={"source": "synthetic"},
-        initial_weights={"from": "scratch", "hash": "0" * 64, "start": "", "start_recipe": ""},
-        provenance={},
-        metrics=metrics,
-        confusion=[[7, 0], [3, 0]],
-        curves={"val_loss": [0.9, None, 0.5]},  # type: ignore[list-item]
-        weights_hash="1" * 64,
-        parameters=12,
-        throughput={"samples_per_second": 10.0},
-        peak_memory=1,
-        wall_seconds=1.5,
-        device_seconds=0.0,
-        segments=[],
-        figures=[],
-        notes=[],
-        started="2020-01-01T00:00:00+00:00",
-    )
-    return replace(record, **changes)  # type: ignore[arg-type]
-
-
-def write(folder: Path, record: Record) -> Path:
-    path = records.path_of(folder, record)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(records.dumps(record), encoding="utf-8")
-    return path
+    own: dict[str, Any] = {
+        "metrics": metrics,
+        "run_id": "0123456789abcdef",
+        "confusion": [[7, 0], [3, 0]],
+        "curves": {"val_loss": [0.9, None, 0.5]},
+    }
+    return made_up.a_run("r4-classify", 0.7, tier="smoke", source="synthetic", n=10, **(own | changes))
 
 
 def test_a_record_reads_back_as_written(tmp_path: Path) -> None:
     record = a_record()
-    assert records.read(write(tmp_path, record)) == record
+    assert records.read_record(made_up.write(tmp_path, record)) == record
     assert records.read_all(tmp_path) == [record]
 
 
@@ -92,7 +62,7 @@ def test_attempts_have_names_of_their_own() -> None:
 
 
 def test_files_are_strict_json(tmp_path: Path) -> None:
-    text = write(tmp_path, a_record()).read_text()
+    text = made_up.write(tmp_path, a_record()).read_text()
 
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is not JSON")
@@ -112,24 +82,24 @@ def test_files_are_strict_json(tmp_path: Path) -> None:
     ids=["edited", "future schema", "truncated", "a list", "empty"],
 )
 def test_what_is_not_whole_is_refused_in_one_line(tmp_path: Path, change: object, said: str) -> None:
-    path = write(tmp_path, a_record())
+    path = made_up.write(tmp_path, a_record())
     path.write_text(change(path.read_text()))  # type: ignore[operator]
     with pytest.raises(InputError) as caught:
-        records.read(path)
+        records.read_record(path)
     assert said in str(caught.value)
     assert path.name in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_or_unknown_key_is_named(tmp_path: Path) -> None:
-    path = write(tmp_path, a_record())
+    path = made_up.write(tmp_path, a_record())
     body = json.loads(path.read_text())
     del body["content_hash"], body["seed"]
     body["sed"] = 0
     body["content_hash"] = records.hash_of(body)
     path.write_text(json.dumps(body))
     with pytest.raises(InputError, match=r"sed, seed"):
-        records.read(path)
+        records.read_record(path)
 
 
 def test_hash_does_not_depend_on_key_order() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.runs import execute, records, run_plan
+from bench.runs import execute, records, run_plan, training_run
 from bench.runs.records import Record
 from bench.runs.run_plan import Run
 from reference import visualize
@@ -52,7 +52,7 @@ def kept(record: Record, out: Path) -> dict[str, np.ndarray]:
 def _two_images_a_class(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(synthetic.COUNTS, "classification50", (12, 6))
     monkeypatch.setitem(synthetic.COUNTS, "landcover", (6, 3))
-    monkeypatch.setattr(execute, "draw", lambda *_: [])
+    monkeypatch.setattr(training_run, "draw", lambda *_: [])
 
 
 @pytest.mark.usefixtures("_two_images_a_class")

@@ -16,6 +16,7 @@ from bench.cli import run_command
 from bench.cli.verdict_lines import VerdictLines
 from bench.grading import groups
 from bench.runs import execute, recording, records, run_plan, starts, tiers
+from bench.runs.run_kinds import RUN_KINDS, TRAINING
 from bench.runs.run_plan import NotRun, Run
 from reference import models
 from reference.data import synthetic
@@ -75,7 +76,7 @@ def test_a_fine_tuning_runs_its_pre_training_first_and_reuses_it(plan: Plan, tmp
     manifest, numerics = byol.data["manifest"], byol.numerics
     assert tuned.initial_weights["start"] == starts.hash_of_run(byol.recipe, manifest, numerics, "")
     assert tuned.initial_weights["start_recipe"] == starts.present_recipe_hash("run:r3-byol", "smoke")
-    assert groups.is_of_present_recipe(records.read(records.path_of(tmp_path, tuned)))
+    assert groups.is_of_present_recipe(records.read_record(records.path_of(tmp_path, tuned)))
 
     assert execute.missing(runs, tmp_path) == []
     both, _ = plan("r3-finetune-c", "r3-finetune-e")
@@ -219,7 +220,7 @@ def test_flops_are_counted_before_training(
         done.append("count")
         return 1.0, 3.0
 
-    monkeypatch.setattr(execute, "train", interrupted)
+    monkeypatch.setitem(RUN_KINDS, "classify", replace(TRAINING, work=interrupted))
     monkeypatch.setattr(recording, "flops_per_sample", counted)
     (run,), _ = plan("supervised")
     with pytest.raises(KeyboardInterrupt):

@@ -34,7 +34,7 @@ def main(slug: str, kind: str, dtype: str, width: int, size: int, batch: int, st
         if isinstance(layer, torch.nn.Dropout):
             layer.p = 0.0  # each rank draws its own, and the losses are to agree
     draws = torch.Generator().manual_seed(0)
-    held = distributed.rows(batch, mirrored=False)
+    held = distributed.rank_rows(batch, mirrored=False)
     images = torch.randn(batch, 3, size, size, generator=draws)[held.at].to(device)
     targets = torch.randint(recipe.num_classes, (batch, size, size), generator=draws)[held.at].to(device)
     model = batchnorm.synchronise(model).train()

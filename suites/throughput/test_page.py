@@ -46,8 +46,8 @@ def _built(folder: Path) -> str:
     with records.no_collection():  # as in tables.render
         runs = Runs(records.read_all(folder))
         boards = leaderboard.boards([], runs, folder)
-        leaderboard.page(boards)
-        return html_page.page([], [], runs, [], boards, {}, others_survey.gather([]), folder)
+        leaderboard.leaderboard_page(boards)
+        return html_page.build_html([], [], runs, [], boards, {}, others_survey.gather([]), folder)
 
 
 def test_leaderboard_of_many_records(

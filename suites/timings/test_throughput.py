@@ -104,7 +104,7 @@ def test_the_machine_names_no_host() -> None:
     [
         ("resnet50", 128, 2.67, 7.94),
         ("resnet152", 224, 23.0, 68.9),
-        ("fcn32s_pad100", 512, 379, 1137),
+        ("fcn32s_leaky", 512, 379, 1137),
         ("deeplabv3_resnet50", 512, 347, 1038),
     ],
 )
@@ -365,17 +365,19 @@ def test_the_page_tells_rates_ratios_targets_and_failures(folder: Path) -> None:
 
 def test_check_covers_page_and_picture(folder: Path) -> None:
     ledgers = load_ledgers()
-    assert build.check(folder, ledgers) == []
+    assert build.check_pages(folder, ledgers) == []
     stale = [f"{page}: stale: differs from what the records give" for page in ("index.html", "throughput.md")]
     picture = folder / "figures" / "throughput" / "a-processor-4-cores-roofline.png"
     content = picture.read_bytes()
     picture.write_bytes(content + b" ")
-    assert build.check(folder, ledgers) == stale[1:]  # the other page links the picture, without its hash
+    assert (
+        build.check_pages(folder, ledgers) == stale[1:]
+    )  # the other page links the picture, without its hash
     picture.write_bytes(content)
     results.write_session(folder, result(row(samples=(7.0,)), network("resnet50", (3.0,))))
-    assert build.check(folder, ledgers) == stale
+    assert build.check_pages(folder, ledgers) == stale
     shutil.rmtree(folder / "throughput")
-    assert [line.partition(":")[0] for line in build.check(folder, ledgers)] == [
+    assert [line.partition(":")[0] for line in build.check_pages(folder, ledgers)] == [
         "index.html",
         "throughput.md",
         "figures/throughput/a-processor-4-cores-roofline.png",

@@ -48,7 +48,7 @@ def main(folder: Path, names: list[str]) -> None:
         np.savez(folder / "whole.npz", **passed(*batch()))
     for name in names:
         layer, x, gradient = batch()
-        held = distributed.rows(len(x), mirrored=False).at
+        held = distributed.rank_rows(len(x), mirrored=False).at
         if name == "synchronised":
             layer = nn.SyncBatchNorm.convert_sync_batchnorm(layer.cuda())
             x, gradient = x.cuda(), gradient.cuda()

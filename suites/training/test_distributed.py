@@ -23,7 +23,7 @@ from bench.runs import records
 from reference.recipes import RECIPES
 from reference.training import batchnorm, distributed
 from reference.training.batchnorm import GlobalBatchNorm
-from reference.training.distributed import Rows, World
+from reference.training.distributed import RankRows, World
 
 PROGRAM = Path(__file__).with_name("trained_by_ranks.py")
 ROOT = Path(__file__).parents[2]
@@ -122,7 +122,7 @@ def test_every_row_is_one_ranks(
     held = []
     for rank in range(size):
         monkeypatch.setattr(distributed, "world", lambda rank=rank: World(rank, size))
-        held.append(distributed.rows(total, mirrored=mirrored))
+        held.append(distributed.rank_rows(total, mirrored=mirrored))
     every = torch.cat([rows.at for rows in held]).tolist()
     left_out = mirrored and size > 1 and total % 2
     expected = set(range(total)) - ({total - 1} if left_out else set())
@@ -153,7 +153,7 @@ def test_alone_nothing_is_changed() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
     assert batchnorm.synchronise(model) is model
     assert isinstance(model[1], nn.BatchNorm2d)
-    held = Rows.whole(5)
+    held = RankRows.whole(5)
     assert distributed.share(held, torch.zeros(5), RECIPES["r4-classify"]) == 1.0
 
 
@@ -271,7 +271,7 @@ def test_a_killed_rank_ends_the_job_and_either_number_of_ranks_goes_on(tmp_path:
 
 SIGNALLED = """
 import os, signal, time
-from bench import interruption
+from bench.runs import interruption
 from bench.runs.progress import RunProgress
 
 told = RunProgress.__call__

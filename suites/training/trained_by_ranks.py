@@ -25,7 +25,7 @@ from reference.models.resnet import ResNet
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Phase, Recipe
 from reference.training import batchnorm, byol, classify, distributed, segment
-from reference.training.distributed import Rows
+from reference.training.distributed import RankRows
 from reference.training.loop import train
 from reference.training.numerics import Numerics
 
@@ -98,8 +98,8 @@ def in_float64(*words: Any) -> Tensor:
     return normalise(*words).double()
 
 
-def own_draws(images: Tensor, targets: Tensor | None, names: Any, draws: Any, held: Rows) -> Any:
-    return AUGMENT_ROWS(images, targets, names, draws, Rows.whole(len(images)))
+def own_draws(images: Tensor, targets: Tensor | None, names: Any, draws: Any, held: RankRows) -> Any:
+    return AUGMENT_ROWS(images, targets, names, draws, RankRows.whole(len(images)))
 
 
 AUGMENT_ROWS = distributed.augment_rows
@@ -126,7 +126,7 @@ FAULTS: dict[str, list[tuple[Any, str, Callable[..., Any]]]] = {
 }
 """What may go wrong, by name: each makes several ranks train something else than one process."""
 
-ROWS = distributed.rows
+ROWS = distributed.rank_rows
 
 
 @contextmanager

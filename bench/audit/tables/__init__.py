@@ -57,13 +57,13 @@ def audit_document(path: str, document: Document, options: Options) -> TableAudi
     """Audit the tables of a file that was read."""
     reads = tuple(read_roles(table, options) for table in document.tables)
     findings = [
-        *means.check(reads),
-        *classification.check(reads),
-        *scores.check(reads),
-        *granularity.check(reads),
-        *parts.check(reads),
-        *repeats.check(reads),
-        *prose.check(document, reads),
+        *means.check_means(reads),
+        *classification.check_classifications(reads),
+        *scores.check_scores(reads),
+        *granularity.check_granularity(reads),
+        *parts.check_shares(reads),
+        *repeats.check_repeats(reads),
+        *prose.check_prose(document, reads),
     ]
     findings.sort(key=lambda f: (_VERDICT_ORDER.index(f.verdict), _STRENGTH_ORDER.index(f.strength), f.line))
     figures, asides, unread = _counted(reads)

@@ -69,7 +69,7 @@ class Counts:
     f1: Interval
 
 
-def check(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
+def check_classifications(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
     """Classification reports, tables of classes with precision, recall, F1 and support, and matrices."""
     for read in reads:
         columns = _columns(read)
@@ -303,14 +303,16 @@ def _supports(
         if place is None or place.cell.kind != "figure":
             continue
         places = [place, *(one.support_place for one in classes if one.support_place)]
-        said = f"the {len(classes)} supports add up to {everything:,}"
+        sentence = f"the {len(classes)} supports add up to {everything:,}"
         if place.figure.value == everything:
-            yield holds("supports", top, f"{said}, printed beside {name}", places, expected=str(everything))
+            yield holds(
+                "supports", top, f"{sentence}, printed beside {name}", places, expected=str(everything)
+            )
         else:
             yield against(
                 "supports",
                 top,
-                f"{said}, not the {place.figure.text} beside {name}",
+                f"{sentence}, not the {place.figure.text} beside {name}",
                 places,
                 expected=str(everything),
             )
@@ -350,22 +352,24 @@ def _averaged(
 ) -> TableFinding:
     digits = place.figure.decimals + 2
     reach = f"{written(low, digits)} to {written(high, digits)}" if low < high else written(low, digits)
-    said = f"the classes leave a {name} of {reach}"
+    sentence = f"the classes leave a {name} of {reach}"
     for read, strength in ((rounded, top), (either, "weak")):
         span = read(place.figure)
         if low <= span.high and span.low <= high:
             if read is rounded:
                 return holds(
-                    "averages", strength, f"{said}, printed {place.figure.text}", places, expected=reach
+                    "averages", strength, f"{sentence}, printed {place.figure.text}", places, expected=reach
                 )
             return against(
                 "averages",
                 strength,
-                f"{said}; the printed {place.figure.text} holds only if it was cut off or rounded twice",
+                f"{sentence}; the printed {place.figure.text} holds only if it was cut off or rounded twice",
                 places,
                 expected=reach,
             )
-    return against("averages", top, f"{said}, not the printed {place.figure.text}", places, expected=reach)
+    return against(
+        "averages", top, f"{sentence}, not the printed {place.figure.text}", places, expected=reach
+    )
 
 
 def _accuracy(
@@ -373,7 +377,7 @@ def _accuracy(
 ) -> Iterator[TableFinding]:
     places = [place, *(p for one in classes for p in (one.recall, one.precision))]
     least, most = sum(c.right[0] for c in counts), sum(c.right[1] for c in counts)
-    said = f"the classes leave {_range((least, most))} right of {everything:,}"
+    sentence = f"the classes leave {_range((least, most))} right of {everything:,}"
     for read, strength in ((rounded, top), (either, "weak")):
         span = read(place.figure)
         first, last = (
@@ -386,7 +390,7 @@ def _accuracy(
             yield make(
                 "accuracy",
                 strength,
-                f"{said}; the printed {place.figure.text} holds{end} ({_range((first, last))} right)",
+                f"{sentence}; the printed {place.figure.text} holds{end} ({_range((first, last))} right)",
                 places,
             )
             break
@@ -402,7 +406,7 @@ def _accuracy(
         yield against(
             "accuracy",
             top,
-            f"{said}, an accuracy of {expected} and not the printed {place.figure.text}",
+            f"{sentence}, an accuracy of {expected} and not the printed {place.figure.text}",
             places,
             expected=expected,
         )
@@ -515,16 +519,18 @@ def _compared(
 
 def _equals(place: Place, value: Fraction, name: str, top: str) -> TableFinding:
     shown = written(value, place.figure.decimals + (2 if place.figure.decimals else 0))
-    said = f"the confusion matrix gives {name}: {shown}"
+    sentence = f"the confusion matrix gives {name}: {shown}"
     span, loose = rounded(place.figure), either(place.figure)
     if (span.low <= value <= span.high) if place.figure.decimals else value == place.figure.value:
-        return holds("confusion matrix", top, f"{said}, printed {place.figure.text}", [place], expected=shown)
+        return holds(
+            "confusion matrix", top, f"{sentence}, printed {place.figure.text}", [place], expected=shown
+        )
     strength = "weak" if place.figure.decimals and loose.low <= value <= loose.high else top
     end = " (possible if it was cut off or rounded twice)" if strength == "weak" else ""
     return against(
         "confusion matrix",
         strength,
-        f"{said}, not the printed {place.figure.text}{end}",
+        f"{sentence}, not the printed {place.figure.text}{end}",
         [place],
         expected=shown,
     )

@@ -48,7 +48,7 @@ EXACT_DIGITS = 10
 MOST_INFERRED = 100_000
 
 
-def check(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
+def check_granularity(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
     """GRIM where the number of images is printed or given, GRIMMER where runs and deviations are too."""
     for read in reads:
         yield from _grim(read)
@@ -140,9 +140,11 @@ def _whole(place: Place, n: int, runs: int, why: str, share: float) -> TableFind
             expected=f"k/{n * runs}",
         )
     near = listed(grim.nearest(value, n * runs, percent=percent))
-    said = f"{shown} is no whole number of {images}; the nearest are {near}"
+    sentence = f"{shown} is no whole number of {images}; the nearest are {near}"
     if rounded_twice(place.figure, n * runs, percent=percent):
-        return against("GRIM", "weak", f"{said}; it is one if it was rounded twice", [place], expected=near)
+        return against(
+            "GRIM", "weak", f"{sentence}; it is one if it was rounded twice", [place], expected=near
+        )
     batches = [
         b
         for b in grim.USUAL_BATCHES
@@ -152,11 +154,11 @@ def _whole(place: Place, n: int, runs: int, why: str, share: float) -> TableFind
         return against(
             "GRIM",
             "weak",
-            f"{said}; it may be a mean over batches of {listed(batches[:3])}",
+            f"{sentence}; it may be a mean over batches of {listed(batches[:3])}",
             [place],
             expected=near,
         )
-    return against("GRIM", "strong", said, [place], expected=near)
+    return against("GRIM", "strong", sentence, [place], expected=near)
 
 
 def _digits(figure: Figure) -> str:
@@ -236,7 +238,7 @@ def _quotient(place: Place) -> Fraction | None:
 # Standard deviations ----------------------------------------------------------------------------------
 
 
-class Spread(NamedTuple):
+class PrintedSpread(NamedTuple):
     """A mean and its standard deviation as printed, and which of the two deviations is meant."""
 
     mean: Place
@@ -244,7 +246,7 @@ class Spread(NamedTuple):
     sd_place: Place
 
 
-def _spreads(read: ReadTable) -> Iterator[Spread]:
+def _spreads(read: ReadTable) -> Iterator[PrintedSpread]:
     """Figures with ± beside them, or with a column of deviations behind them."""
     for row in range(len(read.table.rows)):
         for column in read.numeric():
@@ -253,11 +255,11 @@ def _spreads(read: ReadTable) -> Iterator[Spread]:
             if cell.kind != "figure":
                 continue
             if cell.notation == "±" and cell.second:
-                yield Spread(place, cell.second, place)
+                yield PrintedSpread(place, cell.second, place)
             elif column.index + 1 < len(read.columns) and read.columns[column.index + 1].role == "sd":
                 beside = Place(read, row, column.index + 1)
                 if beside.cell.kind == "figure":
-                    yield Spread(place, beside.figure, beside)
+                    yield PrintedSpread(place, beside.figure, beside)
 
 
 def _deviations(read: ReadTable) -> Iterator[TableFinding]:
@@ -273,8 +275,8 @@ def _deviations(read: ReadTable) -> Iterator[TableFinding]:
         if runs is None or runs < 2:
             without.append(spread)
             continue
-        if low_high and (found := _between_extremes(spread, *low_high, runs, n)):
-            yield found
+        if low_high and (outside := _between_extremes(spread, *low_high, runs, n)):
+            yield outside
         if n is not None and read.columns[spread.mean.column].role in ACCURACIES and spread.mean.unit:
             yield _grimmer(spread, n, runs)
         elif not low_high:
@@ -295,12 +297,12 @@ _KINDS = ("population SD", "sample SD")
 
 
 def _between_extremes(
-    spread: Spread, smallest: Place, largest: Place, runs: int, n: int | None
+    spread: PrintedSpread, smallest: Place, largest: Place, runs: int, n: int | None
 ) -> TableFinding | None:
     """r figures with this mean, smallest and largest value have a deviation between two bounds."""
     name = "standard deviation"
     places = [spread.sd_place, spread.mean, smallest, largest]
-    said = (
+    sentence = (
         f"{spread.mean.label}: {runs} runs from {smallest.figure.text} to {largest.figure.text} with the mean"
         f" {spread.mean.figure.text}"
     )
@@ -337,7 +339,8 @@ def _between_extremes(
             return holds(
                 name,
                 "strong",
-                f"{said} have a deviation of {reach}; {printed} is possible as {' and as '.join(fitting)}",
+                f"{sentence} have a deviation of {reach};"
+                f" {printed} is possible as {' and as '.join(fitting)}",
                 places,
                 printed=printed,
             )
@@ -345,7 +348,8 @@ def _between_extremes(
             return against(
                 name,
                 "weak",
-                f"{said} have a deviation of {reach}; {printed} is possible only if something was cut off",
+                f"{sentence} have a deviation of {reach};"
+                f" {printed} is possible only if something was cut off",
                 places,
                 printed=printed,
                 expected=reach,
@@ -354,11 +358,13 @@ def _between_extremes(
         low, high, mean = (possible(place.figure) for place in (smallest, largest, spread.mean))
         if mean.high < low.low or mean.low > high.high:
             return None  # the order of the three says it already
-        return against(name, "strong", f"{said}: no {runs} values have all three", places, printed=printed)
+        return against(
+            name, "strong", f"{sentence}: no {runs} values have all three", places, printed=printed
+        )
     return against(
         name,
         "strong",
-        f"{said} have a deviation of {reach}, not {printed}",
+        f"{sentence} have a deviation of {reach}, not {printed}",
         places,
         printed=printed,
         expected=reach,
@@ -421,10 +427,10 @@ def _squares(values: Sequence[Fraction], other: Fraction, times: int) -> Fractio
     return sum((v * v for v in values), Fraction(0)) + times * other * other - total * total / n
 
 
-def _grimmer(spread: Spread, n: int, runs: int) -> TableFinding:
+def _grimmer(spread: PrintedSpread, n: int, runs: int) -> TableFinding:
     """Whether whole numbers of images have the printed mean and deviation over the runs."""
     place = spread.mean
-    said = f"{place.label}: {place.figure.text} ± {spread.sd.text} over {runs} runs of {n:,} images"
+    sentence = f"{place.label}: {place.figure.text} ± {spread.sd.text} over {runs} runs of {n:,} images"
     places = [spread.sd_place, place] if spread.sd_place != place else [place]
     for read, verdict in ((rounded, holds), (possible, against)):
         mean, deviation = (scaled(read(figure), place.unit) for figure in (place.figure, spread.sd))
@@ -437,14 +443,14 @@ def _grimmer(spread: Spread, n: int, runs: int) -> TableFinding:
             return verdict(
                 "GRIMMER",
                 "weak",
-                f"{said} is possible as {' and as '.join(fitting)}{end}",
+                f"{sentence} is possible as {' and as '.join(fitting)}{end}",
                 places,
                 printed=spread.sd.text,
             )
     return against(
         "GRIMMER",
         "strong",
-        f"{said}: no whole numbers of images have that mean and that deviation",
+        f"{sentence}: no whole numbers of images have that mean and that deviation",
         places,
         printed=spread.sd.text,
     )

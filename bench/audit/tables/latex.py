@@ -102,17 +102,17 @@ def _caption(around: str, begin: int) -> str:
     start = max(around.rfind("\\begin{table", 0, begin), 0)
     end = around.find("\\end{table", begin)
     part = around[start : end if end >= 0 else len(around)]
-    found = _CAPTION.search(part)
-    return plain_latex(_group(part, found.end())) if found else ""
+    match = _CAPTION.search(part)
+    return plain_latex(_group(part, match.end())) if match else ""
 
 
 def _group(text: str, start: int) -> str:
     """What stands between an opened brace and the one that closes it, at most 2,000 characters."""
     depth = 1
-    for at in range(start, min(len(text), start + 2000)):
-        depth += (text[at] == "{") - (text[at] == "}")
+    for index in range(start, min(len(text), start + 2000)):
+        depth += (text[index] == "{") - (text[index] == "}")
         if not depth:
-            return text[start:at]
+            return text[start:index]
     return text[start : start + 200]
 
 
@@ -121,12 +121,12 @@ def _tabular(document: Document, body: str, line: int, title: str) -> None:
     line += body.count("\n", 0, skip := _after_arguments(body))
     header: list[list[str]] = []
     rows: list[tuple[int, list[str]]] = []
-    for at, raw in _rows(body[skip:], line):
+    for line_number, raw in _rows(body[skip:], line):
         cells = _cells(_RULES.sub(" ", raw))
         if not any(cells):
             continue
         if rows or (header and (_has_figures(cells) or len(header) >= MOST_HEADER_ROWS)):
-            rows.append((at, cells))
+            rows.append((line_number, cells))
         else:
             header.append(cells)
     if not header:
@@ -213,7 +213,7 @@ def plain_latex(text: str) -> str:
     if "\\" not in text and "{" not in text and "$" not in text:
         return " ".join(text.replace("~", " ").split())
     text = _DROPPED.sub("", _COLOURED.sub(" ", _SPAN.sub(" ", text)))
-    text = _SYMBOL.sub(lambda found: _SYMBOLS[found[0]], text)
+    text = _SYMBOL.sub(lambda match: _SYMBOLS[match[0]], text)
     text = (
         re.sub(r"(?<!\\)\$|\\[,;:!]|\\\\|(?<!\\)~", " ", text) if "±" not in text else text.replace("$", "")
     )

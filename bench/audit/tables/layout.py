@@ -9,7 +9,7 @@ from typing import NamedTuple
 from bench.claims.cells import Cell, read_cell
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """One row: the line of the file it starts at, and its cells as read."""
 
     line: int
@@ -36,7 +36,7 @@ class Table:
     title: str
     form: str
     names: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     section: int = 0
     as_printed: bool = False
 
@@ -91,13 +91,13 @@ class Document:
         names, unfolded = _unfolded([" ".join(name.split()) for name in names], rows)
         width = len(names)
         read = []
-        for at, raw in unfolded:
+        for line_number, raw in unfolded:
             if len(raw) > width and any(cell.strip() for cell in raw[width:]):
                 self.passed_over.append(
-                    (at, f"cells beyond the {width} columns of the header: {len(raw) - width}")
+                    (line_number, f"cells beyond the {width} columns of the header: {len(raw) - width}")
                 )
             cells = [read_cell(cell.strip()) for cell in raw[:width]]
-            read.append(Row(at, tuple(cells + [_EMPTY] * (width - len(cells)))))
+            read.append(TableRow(line_number, tuple(cells + [_EMPTY] * (width - len(cells)))))
         self.tables.append(
             Table(
                 number=len(self.tables) + 1,
@@ -124,8 +124,10 @@ def _unfolded(
         if width % size or names != names[:size] * (width // size) or len(set(names[:size])) < size:
             continue
         blocks = range(0, width, size)
-        long = [(at, raw[i : i + size]) for i in blocks for at, raw in rows]
-        return names[:size], [(at, raw) for at, raw in long if any(cell.strip() for cell in raw)]
+        long = [(line_number, raw[i : i + size]) for i in blocks for line_number, raw in rows]
+        return names[:size], [
+            (line_number, raw) for line_number, raw in long if any(cell.strip() for cell in raw)
+        ]
     return names, rows
 
 

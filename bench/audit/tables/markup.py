@@ -63,19 +63,19 @@ def _paragraph(document: Document, text: str, line: int) -> None:
     document.sentences += sentences(lines[:start], line, document.section)
     names = split_row(lines[start])
     rows = []
-    for at in range(start + 2, len(lines)):
-        if "|" not in lines[at]:
-            document.sentences += sentences(lines[at:], line + at, document.section)
+    for index in range(start + 2, len(lines)):
+        if "|" not in lines[index]:
+            document.sentences += sentences(lines[index:], line + index, document.section)
             break
-        rows.append((line + at, split_row(lines[at])))
+        rows.append((line + index, split_row(lines[index])))
     document.add("markdown", line + start, names, rows)
 
 
 def _header_of(lines: Sequence[str]) -> int | None:
     """The index of the row above the first ``|---|---|``."""
-    for at in range(1, len(lines)):
-        if "-" in lines[at] and is_rule(lines[at]) and "|" in lines[at - 1]:
-            return at - 1
+    for index in range(1, len(lines)):
+        if "-" in lines[index] and is_rule(lines[index]) and "|" in lines[index - 1]:
+            return index - 1
     return None
 
 
@@ -126,12 +126,12 @@ def read_html_block(document: Document, text: str, line: int) -> None:
     parser.feed(text)
     parser.close()
     parser.end_table()
-    for at, rows in parser.tables:
+    for line_number, rows in parser.tables:
         header = next((i for i, (_, _, head) in enumerate(rows) if not head), 0) or 1
         names = joined_names([cells for _, cells, _ in rows[:header]])
         if len(rows) <= header:
-            document.passed_over.append((at, "an HTML table without rows below its header"))
-        document.add("html", at, names, [(n, cells) for n, cells, _ in rows[header:]])
+            document.passed_over.append((line_number, "an HTML table without rows below its header"))
+        document.add("html", line_number, names, [(n, cells) for n, cells, _ in rows[header:]])
 
 
 def joined_names(levels: Sequence[Sequence[str]]) -> list[str]:

@@ -65,7 +65,7 @@ _RANGE = re.compile(r"(\d{1,3})\s*(?:_|-|–|\.\.|to|:)\s*(\d{1,3})\s*[)\]]?\s*$
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
+class FigureGroup:
     """A printed mean (or sum) and the cells that it may be of.
 
     ``printed_by``: it follows from the table's text, not from its arrangement: ``option``, ``name`` or empty.
@@ -97,14 +97,14 @@ class Guess:
     """
 
     what: str
-    groups: tuple[Group, ...]
+    groups: tuple[FigureGroup, ...]
     sure: bool
     key: tuple[object, ...]
     unread: tuple[Place, ...] = ()
     alike: bool = True
 
 
-def check(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
+def check_means(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
     """Every mean and sum of the tables of a file."""
     chosen = _chosen(reads)
     fits: dict[tuple[object, ...], list[bool]] = defaultdict(list)
@@ -120,7 +120,7 @@ def check(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
             raise InputError(f'--mean "{given}={members}": no table has these columns or rows')
 
 
-def groups(reads: Sequence[ReadTable]) -> Iterator[Group]:
+def groups(reads: Sequence[ReadTable]) -> Iterator[FigureGroup]:
     """Every printed mean or sum with the cells that it was taken to be of."""
     for guess in _chosen(reads):
         yield from guess.groups
@@ -178,10 +178,10 @@ def _by_rows(read: ReadTable) -> Iterator[list[Guess]]:
 
 def _range_in_name(read: ReadTable, column: Column) -> list[int] | None:
     """``miou_2_6`` with ``iou_2`` to ``iou_6`` in the same table."""
-    found = _RANGE.search(column.name)
-    if not found or (metric := MEANS.get(column.role, column.role)) is None:
+    match = _RANGE.search(column.name)
+    if not match or (metric := MEANS.get(column.role, column.role)) is None:
         return None
-    first, last = int(found[1]), int(found[2])
+    first, last = int(match[1]), int(match[2])
     by_number: dict[int, int] = {}
     for other in read.columns:
         words = normal(other.name)
@@ -228,14 +228,14 @@ def _runs_of(read: ReadTable, column: Column, roles: Sequence[str]) -> list[tupl
         ("the columns at some k", [i for i in before if "@" in read.columns[i].name]),
         ("the other means", means if column.role == "mean" else []),
     ]
-    found: dict[tuple[int, ...], str] = {}
+    guesses: dict[tuple[int, ...], str] = {}
     for what, members in options:
         if len(members) >= 2:
-            found.setdefault(tuple(members), what)
+            guesses.setdefault(tuple(members), what)
             without = [i for i in members if not _BACKGROUND.fullmatch(normal(read.columns[i].name))]
             if 2 <= len(without) < len(members):
-                found.setdefault(tuple(without), f"{what}, background left out")
-    return [(what, list(members)) for members, what in found.items()]
+                guesses.setdefault(tuple(without), f"{what}, background left out")
+    return [(what, list(members)) for members, what in guesses.items()]
 
 
 def _row_guess(
@@ -251,7 +251,7 @@ def _row_guess(
             unread.append(Place(read, row, lacking[0]))
         else:
             places = tuple(Place(read, row, i) for i in members)
-            groups.append(Group(Place(read, row, column.index), places, kind, by))
+            groups.append(FigureGroup(Place(read, row, column.index), places, kind, by))
     names = tuple(normal(read.table.names[i]) for i in members)
     sure = column.role != "overall" and (column.role != "ap" or "m" in normal(column.name))
     pairs = any(cell.kind == "pair" for row in read.table.rows[:SAMPLED] for cell in row.cells)
@@ -305,10 +305,12 @@ def _by_columns(read: ReadTable) -> Iterator[list[Guess]]:
             for weighted in (None, weights_column) if kind == "mean" else (None,):
                 if weighted is not None and any(read.cell(i, weighted).figure is None for i in rows):
                     continue
-                said = what if weighted is None else f"{what}, weighted by {read.table.names[weighted]}"
+                description = (
+                    what if weighted is None else f"{what}, weighted by {read.table.names[weighted]}"
+                )
                 key = (*rows, -1 if weighted is None else weighted)
                 if len(rows) >= 2 and key not in guesses:
-                    guesses[key] = _column_guess(read, index, rows, columns, said, kind, "", weighted)
+                    guesses[key] = _column_guess(read, index, rows, columns, description, kind, "", weighted)
         if guesses:
             yield list(guesses.values())
 
@@ -342,7 +344,7 @@ def _column_guess(
         )
         generic = read.row_roles[index] == "mean" and what == "the rows above it"
         name = by or ("program" if listed_by_program else "row" if generic and len(present) >= 3 else "")
-        groups.append(Group(Place(read, index, column.index), tuple(present), kind, name, weights))
+        groups.append(FigureGroup(Place(read, index, column.index), tuple(present), kind, name, weights))
     return Guess(what, tuple(groups), True, (kind, "rows", id(read), index), tuple(unread))
 
 
@@ -371,7 +373,7 @@ def _across_tables(reads: Sequence[ReadTable]) -> list[Guess]:
             if len(means) == 1 and (not means[0].unit or not column.unit or means[0].unit == column.unit):
                 members = tuple(Place(read, row, column.index) for row in range(len(read.table.rows)))
                 by = "program" if read.table.form == means[0].read.table.form == "console" else ""
-                group = Group(means[0], members, "mean", by)
+                group = FigureGroup(means[0], members, "mean", by)
                 what = f"{column.name} of {read.table.label}"
                 guesses.append(Guess(what, (group,), True, ("across", read.table.number, column.index)))
     return guesses
@@ -423,7 +425,7 @@ def _best(guesses: Sequence[Guess]) -> Guess | None:
 # Whether it holds -------------------------------------------------------------------------------------
 
 
-def _fit(group: Group) -> str:
+def _fit(group: FigureGroup) -> str:
     """How a printed figure follows from its members: rounded, by another reading, or (empty) not."""
     if group.kind == "harmonic":
         return _harmonic_fit(group)
@@ -479,7 +481,7 @@ def _how(gap: int, half: int, mean_half: int, squares: int, *, negative: bool) -
     return ""
 
 
-def _weighted_fit(group: Group) -> str:
+def _weighted_fit(group: FigureGroup) -> str:
     weight = sum(group.weights)
     if weight <= 0:
         return ""
@@ -490,7 +492,7 @@ def _weighted_fit(group: Group) -> str:
     return ROUNDED if low <= mean.high and mean.low <= high else ""
 
 
-def _harmonic_fit(group: Group) -> str:
+def _harmonic_fit(group: FigureGroup) -> str:
     one, other = group.figures
     for read, word in ((rounded, ROUNDED), (possible, MEMBERS_CUT)):
         a, b, mean = read(one), read(other), read(group.mean.figure)
@@ -506,7 +508,7 @@ def harmonic(a: Fraction, b: Fraction) -> Fraction:
     return 2 * a * b / (a + b) if a + b else Fraction(0)
 
 
-def _telling(group: Group) -> bool:
+def _telling(group: FigureGroup) -> bool:
     """Whether a mean that holds says anything: an arbitrary value between its members would rarely hold."""
     if group.kind != "mean":
         return True
@@ -559,7 +561,7 @@ def _judged(guess: Guess, fits: int, total: int) -> Iterator[TableFinding]:
         yield _of_one(group, guess, confirmed, always_cut, total)
 
 
-def _may_be_cut(group: Group) -> bool:
+def _may_be_cut(group: FigureGroup) -> bool:
     """Whether the printed mean may be cut off: no rounding of the members makes the true one less than it."""
     halves = sum((figure.half_step for figure in group.figures), Fraction(0))
     return group.mean.figure.value - _computed(group) <= halves / len(group.members)
@@ -570,7 +572,7 @@ def _same_slip(guess: Guess) -> bool:
     return any(_divisor(group) for group in guess.groups)
 
 
-def _divisor(group: Group) -> int | None:
+def _divisor(group: FigureGroup) -> int | None:
     """n + 1 or n − 1, where the sum of n members over that is the printed mean."""
     if group.kind != "mean" or group.weights or len(group.members) < 4:
         return None
@@ -579,7 +581,7 @@ def _divisor(group: Group) -> int | None:
     return fitting[0] if fitting else None
 
 
-def _computed(group: Group) -> Fraction:
+def _computed(group: FigureGroup) -> Fraction:
     if group.kind != "harmonic" and not group.weights:
         figures = group.figures
         decimals = max(figure.decimals for figure in figures)
@@ -593,7 +595,7 @@ def _computed(group: Group) -> Fraction:
     return harmonic(values[0], values[1])
 
 
-def _of_one(group: Group, guess: Guess, confirmed: bool, always_cut: bool, total: int) -> TableFinding:
+def _of_one(group: FigureGroup, guess: Guess, confirmed: bool, always_cut: bool, total: int) -> TableFinding:
     fit, mean = group.fit, group.mean
     n = len(group.members)
     whole_sum = group.kind == "sum" and _computed(group).denominator == 1
@@ -606,18 +608,20 @@ def _of_one(group: Group, guess: Guess, confirmed: bool, always_cut: bool, total
     )
     if len({p.row for p in group.members}) > 1 and len(mean.read.numeric()) > 1:
         row = f"{mean.name}: "
-    said = f"{row}the {n} figures ({guess.what}) {name} {computed}"
+    description = f"{row}the {n} figures ({guess.what}) {name} {computed}"
     check_name = {"mean": "mean", "sum": "sum", "harmonic": "harmonic mean"}[group.kind]
     places = [mean, *group.members]
     top = "certain" if group.by == "option" else "strong"
     if fit == ROUNDED:
         strength = top if confirmed or group.by or _telling(group) else "weak"
-        return holds(check_name, strength, f"{said}, printed {mean.cell.text}", places, expected=computed)
+        return holds(
+            check_name, strength, f"{description}, printed {mean.cell.text}", places, expected=computed
+        )
     if fit == MEAN_CUT and always_cut:
         return holds(
             check_name,
             "weak",
-            f"{said}, printed {mean.cell.text}, cut off as in the rows beside it",
+            f"{description}, printed {mean.cell.text}, cut off as in the rows beside it",
             places,
             expected=computed,
         )
@@ -625,7 +629,7 @@ def _of_one(group: Group, guess: Guess, confirmed: bool, always_cut: bool, total
         return against(
             check_name,
             "weak",
-            f"{said}; the printed {mean.cell.text} holds {INNOCENT[fit]}",
+            f"{description}; the printed {mean.cell.text} holds {INNOCENT[fit]}",
             places,
             expected=computed,
         )
@@ -636,13 +640,13 @@ def _of_one(group: Group, guess: Guess, confirmed: bool, always_cut: bool, total
     return against(
         check_name,
         strength,
-        f"{said}, not the printed {mean.cell.text}{why}{doubt}",
+        f"{description}, not the printed {mean.cell.text}{why}{doubt}",
         places,
         expected=computed,
     )
 
 
-def _explanation(group: Group) -> tuple[str, bool]:
+def _explanation(group: FigureGroup) -> tuple[str, bool]:
     """What would make the printed figure right, and whether that says that the members are the right ones."""
     if group.kind != "mean" or group.weights:
         return "", False
@@ -663,7 +667,7 @@ def _explanation(group: Group) -> tuple[str, bool]:
     return "", False
 
 
-def _slip(group: Group) -> str:
+def _slip(group: FigureGroup) -> str:
     """The printed mean with one digit changed or two neighbours swapped, where that holds."""
     text, members = group.mean.figure.text, group.figures
     if len(text) > 8:

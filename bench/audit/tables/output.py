@@ -30,11 +30,11 @@ def lines(audit: TableAudit, limit: int, explain: bool) -> list[str]:
     if explain:
         text += ["", *explained(audit, limit), ""]
     for verdict in VERDICTS:
-        chosen = [found for found in audit.findings if found.verdict == verdict]
+        chosen = [finding for finding in audit.findings if finding.verdict == verdict]
         text += [
-            f"{found.verdict:11}  {found.strength:7}  {audit.path}:{found.line:<5} {found.check}: "
-            f"{found.sentence}"
-            for found in chosen[:limit]
+            f"{finding.verdict:11}  {finding.strength:7}  {audit.path}:{finding.line:<5} {finding.check}: "
+            f"{finding.sentence}"
+            for finding in chosen[:limit]
         ]
         text += _and_more(len(chosen) - limit, verdict)
     text += _not_read(audit, limit)
@@ -43,15 +43,15 @@ def lines(audit: TableAudit, limit: int, explain: bool) -> list[str]:
 
 def summary(audit: TableAudit) -> str:
     """``paper.md: 2 tables, 40 figures; 2 against (1 certain, 1 weak), 30 hold, 1 not checked; …``"""
-    found = audit.findings
-    against = [f for f in found if f.verdict == "against"]
+    findings = audit.findings
+    against = [f for f in findings if f.verdict == "against"]
     by_strength = [f"{n} {s}" for s in STRENGTHS if (n := sum(f.strength == s for f in against))]
     strengths = f" ({', '.join(by_strength)})" if by_strength else ""
     parts = [
         f"{audit.path}: {count(len(audit.tables), 'table')}, {count(audit.figures, 'figure')}",
         f"{len(against):,} against{strengths},"
-        f" {sum(f.verdict == 'holds' for f in found):,} hold,"
-        f" {sum(f.verdict == 'not checked' for f in found):,} not checked",
+        f" {sum(f.verdict == 'holds' for f in findings):,} hold,"
+        f" {sum(f.verdict == 'not checked' for f in findings):,} not checked",
         f"{count(audit.unchecked, 'figure')} in no check",
         f"{count(len(audit.unread), 'cell')} not understood",
     ]
@@ -149,16 +149,16 @@ def as_dict(audit: TableAudit) -> dict[str, Any]:
         ],
         "findings": [
             {
-                "check": found.check,
-                "verdict": found.verdict,
-                "strength": found.strength,
-                "finding": found.sentence,
-                "line": found.line,
-                "printed": found.printed,
-                "expected": found.expected,
-                "cells": [_cell(place, ids) for place in found.places],
+                "check": findings.check,
+                "verdict": findings.verdict,
+                "strength": findings.strength,
+                "finding": findings.sentence,
+                "line": findings.line,
+                "printed": findings.printed,
+                "expected": findings.expected,
+                "cells": [_cell(place, ids) for place in findings.places],
             }
-            for found in audit.findings
+            for findings in audit.findings
         ],
         "not_understood": [
             {"line": line, "row": row, "column": column, "text": cell, "why": why}
@@ -190,7 +190,7 @@ def markdown(audit: TableAudit, limit: int, explain: bool) -> list[str]:
     if explain:
         text += ["```text", *explained(audit, limit), "```", ""]
     for verdict, meaning in VERDICTS.items():
-        chosen = [found for found in audit.findings if found.verdict == verdict]
+        chosen = [finding for finding in audit.findings if finding.verdict == verdict]
         if chosen:
             text += [
                 f"**{meaning.capitalize()}**",
@@ -217,17 +217,17 @@ def github(audit: TableAudit, fail_on: str | None) -> list[str]:
 
     What makes the command fail is an error, the rest a warning, and what is weak a notice.
     """
-    found = [f for f in audit.findings if f.verdict == "against"]
+    against = [f for f in audit.findings if f.verdict == "against"]
     text = []
-    for one in found[:MOST_ANNOTATIONS]:
+    for one in against[:MOST_ANNOTATIONS]:
         level = "notice" if one.strength == "weak" else "error" if _fails(one, fail_on) else "warning"
         title = _property(f"{one.check} ({one.strength})")
         text.append(
             f"::{level} file={_property(audit.path)},line={one.line},title={title}::{_message(one.sentence)}"
         )
-    if len(found) > MOST_ANNOTATIONS:
+    if len(against) > MOST_ANNOTATIONS:
         text.append(
-            f"::notice file={_property(audit.path)}::and {len(found) - MOST_ANNOTATIONS:,} more against"
+            f"::notice file={_property(audit.path)}::and {len(against) - MOST_ANNOTATIONS:,} more against"
         )
     text += [
         f"::notice file={_property(audit.path)},line={line}::not understood%3A "
@@ -247,24 +247,30 @@ def _property(text: str) -> str:
 
 def sarif(audits: Sequence[TableAudit]) -> str:
     """SARIF 2.1.0: a result for everything that speaks against a figure."""
-    findings = [(audit, found) for audit in audits for found in audit.findings if found.verdict == "against"]
-    checks = list(dict.fromkeys(found.check for _, found in findings))
+    findings = [
+        (audit, finding) for audit in audits for finding in audit.findings if finding.verdict == "against"
+    ]
+    checks = list(dict.fromkeys(finding.check for _, finding in findings))
     results = [
         {
-            "ruleId": _rule(found.check),
-            "level": LEVELS[found.strength],
-            "message": {"text": found.sentence},
+            "ruleId": _rule(finding.check),
+            "level": LEVELS[finding.strength],
+            "message": {"text": finding.sentence},
             "locations": [
                 {
                     "physicalLocation": {
                         "artifactLocation": {"uri": audit.path.replace("\\", "/").replace(" ", "%20")},
-                        "region": {"startLine": max(found.line, 1)},
+                        "region": {"startLine": max(finding.line, 1)},
                     }
                 }
             ],
-            "properties": {"strength": found.strength, "printed": found.printed, "expected": found.expected},
+            "properties": {
+                "strength": finding.strength,
+                "printed": finding.printed,
+                "expected": finding.expected,
+            },
         }
-        for audit, found in findings[:MOST_RESULTS]
+        for audit, finding in findings[:MOST_RESULTS]
     ]
     notes = [
         {"level": "note", "message": {"text": text}}
@@ -300,11 +306,11 @@ def _rule(check: str) -> str:
 
 def fails(audits: Iterable[TableAudit], fail_on: str | None) -> bool:
     """Whether anything speaks against a figure at least so strongly."""
-    return any(_fails(found, fail_on) for audit in audits for found in audit.findings)
+    return any(_fails(finding, fail_on) for audit in audits for finding in audit.findings)
 
 
-def _fails(found: TableFinding, fail_on: str | None) -> bool:
-    if fail_on is None or found.verdict != "against":
+def _fails(finding: TableFinding, fail_on: str | None) -> bool:
+    if fail_on is None or finding.verdict != "against":
         return False
     order = list(STRENGTHS)
-    return order.index(found.strength) <= order.index(fail_on)
+    return order.index(finding.strength) <= order.index(fail_on)

@@ -9,7 +9,7 @@ from bench.audit.tables.roles import MEANS, VALUE, ReadTable
 from bench.audit.tables.table_finding import Place, TableFinding, against, holds, written
 
 
-def check(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
+def check_shares(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
     """Columns called shares, and rows of percentages of which most add up to 100."""
     for read in reads:
         if read.table.form != "classification report":
@@ -30,15 +30,15 @@ def _down(read: ReadTable) -> Iterator[TableFinding]:
     held = [_adds_up(places) for _, places in sets]
     for (name, places), good in zip(sets, held, strict=True):
         total, whole = _total(places)
-        said = f"the {len(places)} figures of {name!r} add up to {total}"
+        sentence = f"the {len(places)} figures of {name!r} add up to {total}"
         if good:
-            yield holds("parts of a whole", "strong", said, places, printed="", expected=whole)
+            yield holds("parts of a whole", "strong", sentence, places, printed="", expected=whole)
         else:
             other = "; not all parts may be printed, or one thing may count twice"
             yield against(
                 "parts of a whole",
                 "strong" if any(held) else "weak",
-                f"{said}, not {whole}{'' if any(held) else other}",
+                f"{sentence}, not {whole}{'' if any(held) else other}",
                 places,
                 printed="",
                 expected=whole,
@@ -62,14 +62,14 @@ def _along(read: ReadTable) -> Iterator[TableFinding]:
         return
     for places, good in zip(rows, held, strict=True):
         total, whole = _total(places)
-        said = f"{places[0].label}: the {len(places)} figures add up to {total}"
+        sentence = f"{places[0].label}: the {len(places)} figures add up to {total}"
         if good:
-            yield holds("parts of a whole", "strong", said, places, printed="", expected=whole)
+            yield holds("parts of a whole", "strong", sentence, places, printed="", expected=whole)
         else:
             yield against(
                 "parts of a whole",
                 "strong",
-                f"{said}, not {whole} as in the rows beside it",
+                f"{sentence}, not {whole} as in the rows beside it",
                 places,
                 printed="",
                 expected=whole,

@@ -37,54 +37,54 @@ def read_lines(document: Document, lines: Sequence[str], first: int, *, prose: b
     """Read lines of a text, of which the first has the number ``first``."""
     from bench.audit.tables import markup
 
-    at, begun = 0, 0
+    line_number, begun = 0, 0
 
     def flush(end: int) -> None:
         if prose and begun < end:
             document.sentences.extend(_sentences(lines[begun:end], first + begun, document.section))
 
-    while at < len(lines):
-        line = lines[at]
-        end = at
+    while line_number < len(lines):
+        line = lines[line_number]
+        end = line_number
         if "precision" in line and _REPORT.fullmatch(line[:200]):
-            end = _classification_report(document, lines, at, first)
+            end = _classification_report(document, lines, line_number, first)
         elif line.lstrip().startswith("+") and _DRAWN.fullmatch(line):
-            end = _drawn(document, lines, at, first)
-        elif ("|" in line and at + 1 < len(lines) and markup.is_rule(lines[at + 1])) or (
+            end = _drawn(document, lines, line_number, first)
+        elif ("|" in line and line_number + 1 < len(lines) and markup.is_rule(lines[line_number + 1])) or (
             "|" in line
-            and at + 1 < len(lines)
-            and "+" in lines[at + 1]
-            and _PSQL_RULE.fullmatch(lines[at + 1])
+            and line_number + 1 < len(lines)
+            and "+" in lines[line_number + 1]
+            and _PSQL_RULE.fullmatch(lines[line_number + 1])
         ):
-            end = _piped(document, lines, at, first)
+            end = _piped(document, lines, line_number, first)
         elif ":" in line or "=" in line:
-            end = _listed_values(document, lines, at, first)
-        if end > at:
-            flush(at)
-            at = begun = end
+            end = _listed_values(document, lines, line_number, first)
+        if end > line_number:
+            flush(line_number)
+            line_number = begun = end
         else:
-            at += 1
+            line_number += 1
     flush(len(lines))
 
 
 def _sentences(lines: Sequence[str], first: int, section: int) -> list[Sentence]:
     from bench.audit.tables import markup
 
-    found: list[Sentence] = []
+    sentences: list[Sentence] = []
     start = 0
-    for at in range(len(lines) + 1):
-        if at == len(lines) or not lines[at].strip():
-            if start < at:
-                found += markup.sentences(lines[start:at], first + start, section)
-            start = at + 1
-    return found
+    for index in range(len(lines) + 1):
+        if index == len(lines) or not lines[index].strip():
+            if start < index:
+                sentences += markup.sentences(lines[start:index], first + start, section)
+            start = index + 1
+    return sentences
 
 
-def _classification_report(document: Document, lines: Sequence[str], at: int, first: int) -> int:
+def _classification_report(document: Document, lines: Sequence[str], line_number: int, first: int) -> int:
     """A table whose columns the format names. Its rows end at the first line of another shape."""
     rows: list[tuple[int, list[str]]] = []
     decimals = set()
-    end = at + 1
+    end = line_number + 1
     while end < len(lines):
         line = lines[end][:400]
         if not line.strip():
@@ -100,10 +100,10 @@ def _classification_report(document: Document, lines: Sequence[str], at: int, fi
             break
         end += 1
     if not rows:
-        return at
+        return line_number
     document.add(
         "classification report",
-        first + at,
+        first + line_number,
         ("class", "precision", "recall", "f1-score", "support"),
         rows,
         as_printed=len(decimals) == 1,  # scikit-learn prints all with as many digits
@@ -111,13 +111,13 @@ def _classification_report(document: Document, lines: Sequence[str], at: int, fi
     return end
 
 
-def _drawn(document: Document, lines: Sequence[str], at: int, first: int) -> int:
+def _drawn(document: Document, lines: Sequence[str], line_number: int, first: int) -> int:
     """``+---+`` rules with ``| a | b |`` between them."""
     from bench.audit.tables import markup
 
     header: list[list[str]] = []
     rows: list[tuple[int, list[str]]] = []
-    rules, end = 0, at
+    rules, end = 0, line_number
     while end < len(lines):
         if _DRAWN.fullmatch(lines[end]):
             rules += 1
@@ -131,33 +131,36 @@ def _drawn(document: Document, lines: Sequence[str], at: int, first: int) -> int
             break
         end += 1
     if header and not rows and len(header) > 1:
-        header, rows = header[:1], [(first + at + 2 + i, cells) for i, cells in enumerate(header[1:])]
-    title = lines[at - 1].strip() if at and len(lines[at - 1]) < 200 else ""
+        header, rows = (
+            header[:1],
+            [(first + line_number + 2 + i, cells) for i, cells in enumerate(header[1:])],
+        )
+    title = lines[line_number - 1].strip() if line_number and len(lines[line_number - 1]) < 200 else ""
     if header and rows:
-        document.add("console", first + at, markup.joined_names(header), rows, title=title)
+        document.add("console", first + line_number, markup.joined_names(header), rows, title=title)
     else:
-        document.passed_over.append((first + at, "a drawn table without header and rows"))
+        document.passed_over.append((first + line_number, "a drawn table without header and rows"))
     return end
 
 
-def _piped(document: Document, lines: Sequence[str], at: int, first: int) -> int:
+def _piped(document: Document, lines: Sequence[str], line_number: int, first: int) -> int:
     from bench.audit.tables import markup
 
-    end = at + 2
+    end = line_number + 2
     rows = []
     while end < len(lines) and "|" in lines[end]:
         rows.append((first + end, markup.split_row(lines[end])))
         end += 1
     if rows:
-        document.add("markdown", first + at, markup.split_row(lines[at]), rows)
+        document.add("markdown", first + line_number, markup.split_row(lines[line_number]), rows)
     return end
 
 
-def _listed_values(document: Document, lines: Sequence[str], at: int, first: int) -> int:
+def _listed_values(document: Document, lines: Sequence[str], line_number: int, first: int) -> int:
     """``class #0 : 0.75`` lines and the means below them; or at least two ``name: value`` lines in a row."""
     rows: list[tuple[int, list[str]]] = []
     classes = 0
-    end, blank = at, 0
+    end, blank = line_number, 0
     ended_by_mean = False
     while end < len(lines) and blank < 2:
         line = lines[end][:200]
@@ -177,6 +180,6 @@ def _listed_values(document: Document, lines: Sequence[str], at: int, first: int
             break
         end += 1
     if classes >= 2 or (classes == 0 and len(rows) >= 2):
-        document.add("class log", first + at, ("name", "value"), rows)
+        document.add("class log", first + line_number, ("name", "value"), rows)
         return end - blank
-    return at
+    return line_number

@@ -57,7 +57,7 @@ class Quoted(NamedTuple):
     text: str
 
 
-def check(document: Document, reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
+def check_prose(document: Document, reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
     """Every sentence that speaks of a change and gives its size."""
     labels = _labels(reads)
     unmatched: list[Sentence] = []
@@ -97,7 +97,7 @@ def _short(text: str) -> str:
 
 def _quoted(text: str) -> Quoted | None:
     """The one difference of a sentence; None where there is none, or more than one."""
-    found = []
+    changes = []
     for match in _BY.finditer(text):
         percent, points, kind = bool(match[2]), match[3], (match[4] or "").lower()
         figure = _figure(match[1])
@@ -109,12 +109,12 @@ def _quoted(text: str) -> Quoted | None:
             or "relative" in lead
             or "relative" in text[match.end() : match.end() + 12].lower()
         )
-        found.append(
+        changes.append(
             Quoted(
                 figure, percent, bool(points), relative, bool(_ABOUT.search(text[: match.start(1)])), match[0]
             )
         )
-    return found[0] if len(found) == 1 else None
+    return changes[0] if len(changes) == 1 else None
 
 
 def _figure(text: str) -> Figure | None:

@@ -22,7 +22,7 @@ _ENDS = {"0", "1", "100", "0.0", "1.0", "100.0", "0.00", "1.00", "100.00", "1.00
 """Values that many rows share because nothing lies beyond them."""
 
 
-def check(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
+def check_repeats(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
     """Duplicated rows and columns of each table."""
     for read in reads:
         if read.table.form in ("classification report", "class log"):
@@ -100,7 +100,7 @@ def _equal(
     ]
     names = {read.labels[row] for row in rows}
     lines = listed(read.table.rows[row].line for row in rows[:10]) + (" …" if len(rows) > 10 else "")
-    said = (
+    sentence = (
         f"{listed(dict.fromkeys(read.labels[row] for row in rows[:10]))} (lines {lines}) print the same "
         f"{len(places) // 2} figures"
     )
@@ -108,7 +108,7 @@ def _equal(
         return against(
             "duplicate row",
             "weak",
-            f"{said} under one name; a row printed twice, or a baseline repeated",
+            f"{sentence} under one name; a row printed twice, or a baseline repeated",
             places,
             printed="",
         )
@@ -118,7 +118,7 @@ def _equal(
         if rare
         else "; chance, one run under two names, or values that follow from few settings may do that"
     )
-    return against("duplicate row", "strong" if rare else "weak", f"{said}{tail}", places, printed="")
+    return against("duplicate row", "strong" if rare else "weak", f"{sentence}{tail}", places, printed="")
 
 
 def _near(texts: Sequence[Sequence[str]], done: set[int]) -> tuple[list[tuple[int, int, int]], str]:
@@ -133,16 +133,16 @@ def _near(texts: Sequence[Sequence[str]], done: set[int]) -> tuple[list[tuple[in
             f"out in turn",
         )
     telling = {row for row, values in enumerate(texts) if row not in done and _telling(values, least=5)}
-    found = {}
+    repeated = {}
     for left_out in range(width):
         seen: dict[Hashable, int] = {}
         for row, values in enumerate(texts):
             if row not in telling:
                 continue
             rest = (*values[:left_out], *values[left_out + 1 :])
-            if (first := seen.setdefault(rest, row)) != row and (first, row) not in found:
-                found[first, row] = left_out
-    return [(one, other, column) for (one, other), column in found.items()], ""
+            if (first := seen.setdefault(rest, row)) != row and (first, row) not in repeated:
+                repeated[first, row] = left_out
+    return [(one, other, column) for (one, other), column in repeated.items()], ""
 
 
 def _nearly_equal(

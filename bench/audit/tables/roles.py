@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from bench.audit.tables.layout import Row, Table
+from bench.audit.tables.layout import Table, TableRow
 from bench.claims.cells import Cell
 from reference.errors import InputError
 
@@ -194,8 +194,8 @@ def role_of_name(name: str) -> str:
     plain = normal(name)
     if not plain:
         return VALUE
-    if len(plain) <= 80 and (found := _WORDS.fullmatch(plain)):
-        return str(found.lastgroup)  # the role's own group, which closes last
+    if len(plain) <= 80 and (match := _WORDS.fullmatch(plain)):
+        return str(match.lastgroup)  # the role's own group, which closes last
     if ranged := re.fullmatch(r"(.*\D) ?\d{1,3} (?:to )?\d{1,3}", plain):
         return role_of_name(ranged[1])
     # A name of several header levels, "Office-31 / Avg", or of metric and data set, "Top-1 (ImageNet)".
@@ -232,14 +232,14 @@ def _with_decimal_commas(table: Table) -> Table:
     if not doubtful:
         return table
 
-    def doubted(row: Row) -> Row:
+    def doubted(row: TableRow) -> TableRow:
         cells = [
             cell._replace(kind="text", figure=None, why=doubtful[i])
             if i in doubtful and re.search(r"(?<!\d)[1-9]\d{0,2}(,\d{3})+(?!\d)", cell.text)
             else cell
             for i, cell in enumerate(row.cells)
         ]
-        return Row(row.line, tuple(cells))
+        return TableRow(row.line, tuple(cells))
 
     return replace(table, rows=tuple(map(doubted, table.rows)))
 
@@ -314,10 +314,10 @@ def _sizes(name: str, options: Options, title: str) -> tuple[int | None, int | N
     n = runs = None
     n_why = ""
     for text, place in ((name, "its name"), (title, "the title")):
-        if n is None and (found := _COUNTED.search(text)):
-            n, n_why = _whole(found[1] or found[3]), place
-        if runs is None and (found := _RUNS.search(text)):
-            runs = int(found[1] or found[2])
+        if n is None and (match := _COUNTED.search(text)):
+            n, n_why = _whole(match[1] or match[3]), place
+        if runs is None and (match := _RUNS.search(text)):
+            runs = int(match[1] or match[2])
             n_why = n_why or place
     if options.n is not None:
         n, n_why = options.n, "--n"
@@ -376,7 +376,7 @@ def finder(names: Sequence[str]) -> Callable[[str], int | None]:
     loose = {normal(name) or name.lower(): index for index, name in reversed(list(enumerate(names)))}
 
     def find(name: str) -> int | None:
-        found = exact.get(name)
-        return found if found is not None else loose.get(normal(name) or name.lower())
+        match = exact.get(name)
+        return match if match is not None else loose.get(normal(name) or name.lower())
 
     return find

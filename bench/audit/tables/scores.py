@@ -80,7 +80,7 @@ _SCOPE = re.compile(
 )
 
 
-def check(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
+def check_scores(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
     """All checks of scores against scores."""
     for read in reads:
         yield from _ranges(read)
@@ -121,7 +121,7 @@ def predictions(read: ReadTable) -> Iterator[dict[str, Place]]:
             "delta",
         ):
             rows.setdefault(f"{_scope(label)}|{role}", []).append(row)
-    unique = {key: found[0] for key, found in rows.items() if len(found) == 1}
+    unique = {key: matching_rows[0] for key, matching_rows in rows.items() if len(matching_rows) == 1}
     for scope in dict.fromkeys(key.partition("|")[0] for key in unique):
         of_scope = {
             key.partition("|")[2]: row for key, row in unique.items() if key.partition("|")[0] == scope
@@ -199,17 +199,17 @@ def _bounds(scores: dict[str, Place]) -> Iterator[TableFinding]:
             yield against(
                 "bounds",
                 "strong",
-                f"{_of(smaller)}{pair} break {bound.said}, which holds for every prediction",
+                f"{_of(smaller)}{pair} break {bound.sentence}, which holds for every prediction",
                 [smaller, larger],
-                expected=bound.said,
+                expected=bound.sentence,
             )
         else:
             yield holds(
                 "bounds",
                 "weak",
-                f"{_of(smaller)}{pair} keep {bound.said}",
+                f"{_of(smaller)}{pair} keep {bound.sentence}",
                 [smaller, larger],
-                expected=bound.said,
+                expected=bound.sentence,
             )
 
 
@@ -272,14 +272,14 @@ def _complements(scores: dict[str, Place]) -> Iterator[TableFinding]:
         a, b = scores[right], scores[wrong]
         whole = 100 if a.unit == "percent" else 1
         total = possible(a.figure) + possible(b.figure)
-        said = (
+        sentence = (
             f"{_of(a)}{a.figure.text} ({_called(a)}) and {b.figure.text} ({_called(b)}) add up to "
             f"{written(a.figure.value + b.figure.value, max(a.figure.decimals, b.figure.decimals))}"
         )
         if total.low <= whole <= total.high:
-            yield holds("complement", "strong", said, [a, b], expected=str(whole))
+            yield holds("complement", "strong", sentence, [a, b], expected=str(whole))
         else:
-            yield against("complement", "strong", f"{said}, not {whole}", [a, b], expected=str(whole))
+            yield against("complement", "strong", f"{sentence}, not {whole}", [a, b], expected=str(whole))
 
 
 def _f1(scores: dict[str, Place]) -> list[TableFinding]:
@@ -290,7 +290,7 @@ def _f1(scores: dict[str, Place]) -> list[TableFinding]:
     if len({p.unit, r.unit, f.unit}) > 1:
         return []
     middle = harmonic(p.figure.value, r.figure.value)
-    said = (
+    sentence = (
         f"{_of(f)}precision {p.figure.text} and recall {r.figure.text} have the harmonic mean "
         f"{written(middle, f.figure.decimals + 1)}"
     )
@@ -302,19 +302,19 @@ def _f1(scores: dict[str, Place]) -> list[TableFinding]:
             against(
                 "precision, recall, F1",
                 strength,
-                f"{said}, which no F1 exceeds, averaged or not; printed {f.figure.text}{innocent}",
+                f"{sentence}, which no F1 exceeds, averaged or not; printed {f.figure.text}{innocent}",
                 places,
                 expected=written(middle, f.figure.decimals),
             )
         ]
     least = harmonic(*(max(possible(place.figure).low, Fraction(0)) for place in (p, r)))
     if least <= possible(f.figure).high:
-        return [holds("precision, recall, F1", "strong", f"{said}, printed {f.figure.text}", places)]
+        return [holds("precision, recall, F1", "strong", f"{sentence}, printed {f.figure.text}", places)]
     return [
         holds(
             "precision, recall, F1",
             "weak",
-            f"{said}; the printed {f.figure.text} lies below, as a mean over classes or runs may",
+            f"{sentence}; the printed {f.figure.text} lies below, as a mean over classes or runs may",
             places,
         )
     ]
@@ -405,13 +405,13 @@ def _growing(read: ReadTable) -> Iterator[TableFinding]:
     """Recall@k, top-k accuracy, pass@k do not fall with k."""
     by_metric: dict[tuple[str, str], dict[int, int]] = {}
     for column in read.columns:
-        if (found := _AT.fullmatch(normal(column.name.rpartition(" / ")[2]))) and column.role not in (
+        if (match := _AT.fullmatch(normal(column.name.rpartition(" / ")[2]))) and column.role not in (
             LABEL,
             "aside",
             "top1",
             "top5",
         ):
-            by_metric.setdefault((found[1], _scope(column.name)), {})[int(found[2])] = column.index
+            by_metric.setdefault((match[1], _scope(column.name)), {})[int(match[2])] = column.index
     for columns in by_metric.values():
         ks = sorted(columns)
         for k, larger in pairwise(ks):

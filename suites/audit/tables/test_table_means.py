@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bench.audit.tables import Options, TableAudit, audit_document
 from bench.audit.tables.files import READERS
-from bench.audit.tables.layout import Document, Row
+from bench.audit.tables.layout import Document, TableRow
 from bench.audit.tables.means import mean_fit
 from bench.audit.tables.table_finding import Place, TableFinding
 from bench.claims.cells import read_cell
@@ -282,7 +282,7 @@ def with_cell(document: Document, place: Place, text: str) -> Document:
             rows = list(table.rows)
             cells = list(rows[place.row].cells)
             cells[place.column] = read_cell(text)
-            rows[place.row] = Row(rows[place.row].line, tuple(cells))
+            rows[place.row] = TableRow(rows[place.row].line, tuple(cells))
             table = replace(table, rows=tuple(rows))
         tables.append(table)
     return Document(tables=tables, sentences=document.sentences)
