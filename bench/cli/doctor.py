@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -151,7 +152,33 @@ def _data(data: Path | None) -> Diagnosis:
             return Diagnosis("data", BROKEN, f"{folder}: cannot be listed ({cause}); make it readable")
     if not there:
         return Diagnosis("data", BROKEN, f"{data}: none of {', '.join(f.path for f in FOLDERS)} is there")
-    return Diagnosis("data", OK, f"{data}: {', '.join(there)}; whether it is whole: bench data check {data}")
+    message = f"{data}: {_roles(data)}; whether it is whole: bench data check {data}"
+    return Diagnosis("data", OK, message)
+
+
+def _roles(data: Path) -> str:
+    """What each role's data are, and how many printed results wait for those that are missing."""
+    from bench.claims.ledger import load_ledgers
+    from reference.data import READERS, ROOTS, source_of
+    from reference.recipes import RECIPES
+
+    waiting = Counter(
+        RECIPES[claim.recipe].data
+        for ledger in load_ledgers()
+        for claim in ledger.claims
+        if claim.kind == "number" and not claim.illegible and claim.recipe in RECIPES
+    )
+    there, absent = list[str](), list[str]()
+    for role, root in ROOTS.items():
+        results = f"{role} ({waiting[role]} printed results)"
+        if not is_folder(data / root):
+            absent.append(results)
+            continue
+        faults: list[str] = []
+        listing = READERS[role](data, faults.append)
+        kind = "with faults" if faults else source_of(role, listing)[0].replace("-originals", " originals")
+        there.append(f"{role} {kind}")
+    return "; missing: ".join(filter(None, (", ".join(there), ", ".join(absent))))
 
 
 def _why_unreadable(folder: Path) -> str:

@@ -17,9 +17,10 @@ from typing import Any
 
 from bench.claims.claim import METRICS, Claim, Ledger
 from bench.claims.predicates import PREDICATES
-from bench.grading import deterministic, numbers, orderings, rehearsal, relevance
+from bench.grading import another_split, deterministic, numbers, orderings, rehearsal, relevance
 from bench.grading import statistics as statistics_module
 from bench.grading import verdict as verdict_module
+from bench.grading.another_split import is_public, split_variance
 from bench.grading.groups import Group, Runs, comparable, preference
 from bench.grading.measured import Measured, PerImage, figure_of, is_recipes_own, measure, per_image
 from bench.grading.orderings import Side
@@ -251,6 +252,7 @@ class Grader:
         judged = replace(chosen, runs=chosen.counted)
         measured = measure(claim.metric_name, judged, self.folder, figure) if judged.runs else None
         verdict = self._number_verdict(claim, chosen)
+        row = partial(row, assumptions=(*RECIPES[claim.recipe].assumptions, *another_split.assumed([chosen])))
         return _judged(
             partial(row, runs=chosen.counted, measured=measured, holm_p=self._holm_p(claim)),
             verdict,
@@ -268,7 +270,7 @@ class Grader:
             else:
                 obstacles.append(obstacle)
         if deciding:
-            return max(deciding, key=lambda group: len(group.counted)), Obstacle("data", "")
+            return max(deciding, key=lambda group: _weight((group,))), Obstacle("data", "")
         return None, _nearest(obstacles, self._no_run(claim, [str(claim.recipe)]))
 
     def _against_number(self, claim: Claim, group: Group) -> Obstacle | None:
@@ -310,6 +312,8 @@ class Grader:
             lost = self._lost(claim, claim.difference_of)
             return _unstable(row, lost) if lost else _not_tested(row, obstacle)
         verdict = self._gain_verdict(claim, chosen)
+        assumptions = [a for slug in claim.difference_of for a in RECIPES[slug].assumptions]
+        row = partial(row, assumptions=(*assumptions, *another_split.assumed(chosen)))
         runs = tuple(record for group in chosen for record in group.counted)
         return _judged(partial(row, runs=runs, holm_p=self._holm_p(claim)), verdict, _remarks(chosen))
 
@@ -348,6 +352,11 @@ class Grader:
             return Verdict(grade="undecided", sentence=sentence, k=len(figures[0]))
         if not all(figures) and not any(len(g.started) > len(g.counted) for g in groups):
             return Verdict(grade="undecided", sentence="seed 0 has not ended, and later seeds wait for it")
+        split = [split_variance(metric, g, self._images) for g in groups if is_public(g) and g.runs]
+        if None in split:
+            sentence = "the runs keep too little to tell how far another split moves their figure"
+            return another_split.named(Verdict(grade="undecided", sentence=sentence), groups, 0.0)
+        sampling = math.fsum(variance for variance in split if variance is not None)
         half_step = numbers.rounding_halfwidth(claim.value, unit)
         if claim.margin is not None:
             allowed = float(claim.margin)
@@ -362,14 +371,17 @@ class Grader:
             "m": claim.runs,
             "approx": claim.approx,
             "higher_is_better": METRICS[claim.metric or metric].higher_is_better is not False,
-            "assumptions": any(record.assumptions for record in runs),
+            "assumptions": bool(split) or any(record.assumptions for record in runs),
+            "sampling": sampling,
             "alignment_green": self._vouched_for(runs),
             "broken": sum(len(group.started) - len(group.counted) for group in groups),
             "adjust": adjust or (lambda p: self._adjusted(claim, p)),
         }
         if len(figures) == 2:
-            return numbers.grade_gain(claim.value, figures[0], figures[1], **common)
-        return numbers.grade_number(claim.value, figures[0], **common)
+            verdict = numbers.grade_gain(claim.value, figures[0], figures[1], **common)
+        else:
+            verdict = numbers.grade_number(claim.value, figures[0], **common)
+        return another_split.named(verdict, groups, sampling)
 
     def _spread(self, metric: str, n: int, level: float, groups: Sequence[Group]) -> Spread | None:
         """σ₀ and ν₀ for these groups, from earlier runs of other recipes on the data; None if unknown."""
@@ -486,7 +498,7 @@ class Grader:
             else:
                 obstacles.append(obstacle)
         if deciding:
-            return max(deciding, key=lambda p: min(len(g.counted) for g in p)), Obstacle("data", "")
+            return max(deciding, key=_weight), Obstacle("data", "")
         return None, _nearest(obstacles, self._no_run(claim, [member.slug for member in members]))
 
     def _against_pairing(self, claim: Claim, pairing: _Pairing, *, as_printed: bool) -> Obstacle | None:
@@ -704,6 +716,11 @@ class Grader:
 
 _NEARNESS = ("settings", "chance", "class", "one way", "epoch", "no recipe", "deviation", "tier", "data")
 """Reasons, the one that leaves least to do first."""
+
+
+def _weight(pairing: _Pairing) -> tuple[bool, int]:
+    """Sort key of groups that may decide: official data before their public originals, then most seeds."""
+    return not any(map(is_public, pairing)), min(len(group.counted) for group in pairing)
 
 
 def _nearest(obstacles: Sequence[Obstacle], otherwise: Obstacle) -> Obstacle:

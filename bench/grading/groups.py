@@ -21,8 +21,9 @@ from bench.runs.starts import (
     present_recipe_hash,
     present_settings,
 )
+from reference.data.dataset import PUBLIC
 
-SOURCES = ("official", "stand-in", "synthetic")
+SOURCES = ("official", PUBLIC, "stand-in", "synthetic")
 TIER_RANK = ("full", "gpu", "smoke")
 BROKEN = ("failed", "diverged", "oom")
 
@@ -91,6 +92,8 @@ class Group:
     @property
     def where(self) -> str:
         """The data in words: ``"synthetic data"``, ``"stand-in data (standin)"``."""
+        if self.source == PUBLIC:
+            return f"public originals ({self.data})"
         return f"{self.source} data" + (f" ({self.data})" if self.source == "stand-in" else "")
 
     @property
@@ -98,10 +101,14 @@ class Group:
         """Other numerics count once they are shown to lie within the spread of this one."""
         return "," not in self.numerics
 
+    def is_about(self, claim: Claim) -> bool:
+        """Whether the data are the claim's: its own, or the public originals of official ones."""
+        return self.source == claim.source or (self.source == PUBLIC and claim.source == "official")
+
     def counts_for(self, claim: Claim) -> bool:
         """Whether a number of ``claim`` may rest on these runs: its data, every setting as printed."""
         role = self.runs[0].data["role"]
-        own_data = self.source == claim.source and claim.data in (None, role)
+        own_data = self.is_about(claim) and claim.data in (None, role)
         return own_data and not self.deviations and self.eager_float32
 
 
@@ -181,7 +188,7 @@ def _replaces(record: Record, earlier: Record) -> bool:
 
 
 def preference(group: Group) -> tuple[object, ...]:
-    """Sort key: official, stand-in, synthetic; as printed before deviating; fuller tiers first."""
+    """Sort key: data in the order of ``SOURCES``; as printed before deviating; fuller tiers first."""
     return (
         SOURCES.index(group.source) if group.source in SOURCES else len(SOURCES),
         bool(group.deviations),

@@ -91,24 +91,39 @@ def _scale(unit: Unit) -> Decimal:
 
 
 def halfwidth(
-    probability: float, sigma_hat: Array | float, *, nu: int, ours: float, theirs: float, delta: float
+    probability: float,
+    sigma_hat: Array | float,
+    *,
+    nu: int,
+    ours: float,
+    theirs: float,
+    delta: float,
+    sampling: float = 0.0,
 ) -> Array:
-    """t(probability, ν)·√(σ̂²(ours + theirs) + δ²/3), the one form of all intervals of the number rule.
+    """t(probability, ν)·√(σ̂²(ours + theirs) + δ²/3 + s²), the one form of all intervals of the number rule.
 
     ``ours`` and ``theirs`` are what divides the variance of one run: 1/k for a mean of k seeds, the sum of
     both for a difference, 0 for a printed value that is taken as fixed. δ²/3 is the variance of a rounding
-    error uniform in ±δ.
+    error uniform in ±δ. ``sampling`` is s², the variance that another split adds (``split_variance``).
     """
     return np.asarray(
-        stdtrit(nu, probability) * np.sqrt(np.square(sigma_hat) * (ours + theirs) + delta**2 / 3)
+        stdtrit(nu, probability) * np.sqrt(np.square(sigma_hat) * (ours + theirs) + delta**2 / 3 + sampling)
     )
 
 
 def two_sided_p(
-    gain: Array | float, sigma_hat: Array | float, *, nu: int, ours: float, theirs: float, delta: float
+    gain: Array | float,
+    sigma_hat: Array | float,
+    *,
+    nu: int,
+    ours: float,
+    theirs: float,
+    delta: float,
+    sampling: float = 0.0,
 ) -> Array:
     """Two-sided p of the difference from the printed value, both sides scattering."""
-    error = halfwidth(0.975, sigma_hat, nu=nu, ours=ours, theirs=theirs, delta=delta) / stdtrit(nu, 0.975)
+    half = halfwidth(0.975, sigma_hat, nu=nu, ours=ours, theirs=theirs, delta=delta, sampling=sampling)
+    error = half / stdtrit(nu, 0.975)
     gain = np.abs(np.asarray(gain, dtype=np.float64))
     with np.errstate(divide="ignore", invalid="ignore"):
         p = 2 * stdtr(nu, -gain / error)
@@ -127,24 +142,27 @@ def number_rule(
     holm_p: Array | float,
     may_accuse: bool,
     assumptions: bool,
+    sampling: float = 0.0,
 ) -> npt.NDArray[np.str_]:
     """Grade of every cell; the first that matches, in the order below.
 
     Args:
         gain: our mean minus the printed value, positive where we are better.
         sigma_hat, nu: σ̂ and its degrees of freedom.
-        ours, theirs, delta: as ``halfwidth``.
+        ours, theirs, delta, sampling: as ``halfwidth``.
         holm_p: the p of the difference, adjusted over the numbers of the report.
         may_accuse: enough seeds, and the alignment suites green.
         assumptions: the recipe holds values that the report does not state.
     """
     distance = np.abs(gain)
     reproduced = (
-        distance + halfwidth(REPRODUCED_LEVEL, sigma_hat, nu=nu, ours=ours, theirs=0, delta=delta) < margin
+        distance
+        + halfwidth(REPRODUCED_LEVEL, sigma_hat, nu=nu, ours=ours, theirs=0, delta=delta, sampling=sampling)
+        < margin
     )
-    wide = halfwidth(0.995, sigma_hat, nu=nu, ours=ours, theirs=theirs, delta=delta)
+    wide = halfwidth(0.995, sigma_hat, nu=nu, ours=ours, theirs=theirs, delta=delta, sampling=sampling)
     beyond = (distance > wide) & (distance > margin) & (np.asarray(holm_p) < ALPHA) & may_accuse
-    half = halfwidth(0.975, sigma_hat, nu=nu, ours=ours, theirs=theirs, delta=delta)
+    half = halfwidth(0.975, sigma_hat, nu=nu, ours=ours, theirs=theirs, delta=delta, sampling=sampling)
     compatible = (distance <= half) & (half <= 2 * np.asarray(margin))
     better, worse = ("exceeded", "contradicted")
     if assumptions:
@@ -170,6 +188,7 @@ def grade_number(
     alignment_green: bool = False,
     broken: int = 0,
     adjust: Callable[[float], float] = float,
+    sampling: float = 0.0,
 ) -> Verdict:
     """Grade a printed number by our figures, one a seed.
 
@@ -183,6 +202,7 @@ def grade_number(
         alignment_green: the alignment suites passed for this ``reference/``.
         broken: seeds that were started and broke.
         adjust: the p of this number → its p adjusted over all numbers of the report.
+        sampling: variance that another split than the report's adds (``split_variance``).
 
     Raises:
         InputError: no seed at all (that is *not tested*), or a printed value that is no number.
@@ -193,7 +213,7 @@ def grade_number(
     'reproduced'
     """
     return _graded(printed, (ours,), spread, margin, unit, m, approx, higher_is_better, assumptions,
-                   alignment_green, broken, adjust)  # fmt: skip
+                   alignment_green, broken, adjust, sampling)  # fmt: skip
 
 
 def grade_gain(
@@ -211,6 +231,7 @@ def grade_gain(
     alignment_green: bool = False,
     broken: int = 0,
     adjust: Callable[[float], float] = float,
+    sampling: float = 0.0,
 ) -> Verdict:
     """Grade a printed difference by two groups of our figures, first minus second; arguments as above.
 
@@ -218,7 +239,7 @@ def grade_gain(
     the claimed gain: then *reproduced* excludes no gain at all.
     """
     return _graded(printed, (first, second), spread, margin, unit, m, approx, higher_is_better, assumptions,
-                   alignment_green, broken, adjust)  # fmt: skip
+                   alignment_green, broken, adjust, sampling)  # fmt: skip
 
 
 def _graded(
@@ -234,6 +255,7 @@ def _graded(
     alignment_green: bool,
     broken: int,
     adjust: Callable[[float], float],
+    sampling: float,
 ) -> Verdict:
     if m < 1 or not spread.sigma0 >= 0 or not margin > 0:
         raise ValueError(f"m = {m}, σ₀ = {spread.sigma0}, Δ = {margin}: m is at least 1, Δ positive")
@@ -254,7 +276,7 @@ def _graded(
     sigma_hat = float(sigma)
     gain = mean - claim if higher_is_better else claim - mean
     ours, theirs = sum(1 / len(group) for group in finite), len(finite) / m
-    p = float(two_sided_p(gain, sigma_hat, nu=nu, ours=ours, theirs=theirs, delta=delta))
+    p = float(two_sided_p(gain, sigma_hat, nu=nu, ours=ours, theirs=theirs, delta=delta, sampling=sampling))
 
     def rule(holm_p: float, *, may_accuse: bool) -> str:
         grade: str = number_rule(
@@ -268,11 +290,14 @@ def _graded(
             holm_p=holm_p,
             may_accuse=may_accuse,
             assumptions=assumptions,
+            sampling=sampling,
         ).item()
         return grade
 
     def half(probability: float, runs: float = theirs) -> float:
-        return float(halfwidth(probability, sigma_hat, nu=nu, ours=ours, theirs=runs, delta=delta))
+        return float(
+            halfwidth(probability, sigma_hat, nu=nu, ours=ours, theirs=runs, delta=delta, sampling=sampling)
+        )
 
     unadjusted = rule(p, may_accuse=True)
     accuses = unadjusted not in ("reproduced", "compatible", "undecided")
@@ -288,8 +313,8 @@ def _graded(
     more, chance = (None, None)
     if grade == "compatible":
         more, chance = outlook(gain, sigma_hat, k=k, nu=nu, sides=len(finite), theirs=theirs, delta=delta,
-                               margin=margin)  # fmt: skip
-    first = from_seeds(spread, sides=len(finite), delta=delta, margin=margin)
+                               margin=margin, sampling=sampling)  # fmt: skip
+    first = from_seeds(spread, sides=len(finite), delta=delta, margin=margin, sampling=sampling)
     own = float(halfwidth(0.975, sigma_hat, nu=nu, ours=ours, theirs=0, delta=0))
     side = "off" if abs(gain) < 5e-5 else "better" if gain > 0 else "worse"  # off by 0.0000
     what = "mean" if len(finite) == 1 else "gain"
@@ -367,7 +392,9 @@ def _told(
     )
 
 
-def from_seeds(spread: Spread, *, sides: int = 1, delta: float, margin: float) -> int | None:
+def from_seeds(
+    spread: Spread, *, sides: int = 1, delta: float, margin: float, sampling: float = 0.0
+) -> int | None:
     """Seeds from which on a mean that equals the printed value would be *reproduced*; None if at no look.
 
     Args:
@@ -376,7 +403,9 @@ def from_seeds(spread: Spread, *, sides: int = 1, delta: float, margin: float) -
     """
     for k in LOOKS:
         nu = spread.nu0 + sides * (k - 1)
-        half = halfwidth(REPRODUCED_LEVEL, spread.sigma0, nu=nu, ours=sides / k, theirs=0, delta=delta)
+        half = halfwidth(
+            REPRODUCED_LEVEL, spread.sigma0, nu=nu, ours=sides / k, theirs=0, delta=delta, sampling=sampling
+        )
         if half < margin:
             return k
     return None
@@ -392,6 +421,7 @@ def outlook(
     theirs: float,
     delta: float,
     margin: float,
+    sampling: float = 0.0,
 ) -> tuple[int | None, float]:
     """Seeds still to run until a number is more likely settled than not, and the chance by the last look.
 
@@ -422,6 +452,7 @@ def outlook(
             holm_p=0.0,
             may_accuse=True,
             assumptions=False,
+            sampling=sampling,
         )
         if k + more in LOOKS:
             settled |= ~np.isin(grades, ("compatible", "undecided"))

@@ -35,6 +35,24 @@ GRADES: dict[str, str] = {
     "redrawn": "a figure, drawn again from our runs; nothing to count in it",
 }
 
+ON_PUBLIC = " on public originals"
+"""Ends the grade of a number from runs on data that were rebuilt from their published source."""
+
+OF_NUMBERS = (
+    "reproduced",
+    "compatible",
+    "exceeded",
+    EXCEEDED_ASSUMING,
+    "contradicted",
+    NOT_REACHED,
+    "unstable",
+    "undecided",
+)
+GRADES |= {
+    f"{grade}{ON_PUBLIC}": f"{GRADES[grade]}; on the same images or more of their kind, but another split"
+    for grade in OF_NUMBERS
+}
+
 NOT_TESTED_REASONS: dict[str, str] = {
     "data": "there is no run on the data that the claim is about",
     "tier": "on the claim's data there are scaled-down runs only",

@@ -41,6 +41,7 @@ STANDING_MEANINGS: dict[str, str] = {
 }
 
 _STANDING = {grade: standing for standing, grades in STANDINGS.items() for grade in grades}
+_STANDING |= {f"{grade}{verdict.ON_PUBLIC}": _STANDING[grade] for grade in verdict.OF_NUMBERS}
 
 _PLURAL: dict[str, tuple[str, str]] = {
     "number": ("printed figure", "printed figures"),

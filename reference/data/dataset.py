@@ -13,7 +13,7 @@ import numpy as np
 
 from reference.errors import InputError
 
-PUBLIC = "public-originals"
+PUBLIC: Literal["public-originals"] = "public-originals"
 """Data that ``bench data prepare`` rebuilt from their published original, with a split of its own."""
 
 Source = Literal["official", "public-originals", "stand-in", "synthetic"]

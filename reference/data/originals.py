@@ -237,6 +237,7 @@ def _part(path: Path, offset: int, size: int) -> bytes:
 def _cifar100(source: Path, original: Original, report: Report) -> list[Picture]:
     folder = source / "cifar-100-binary" if is_folder(source / "cifar-100-binary") else source
     archive = source if source.is_file() else source / "cifar-100-binary.tar.gz"
+    read: Callable[[int, int], bytes]
     try:
         if os.path.lexists(folder / "train.bin"):
             records = folder / "train.bin"

@@ -1,8 +1,8 @@
 """Turn a published data set into the official layout: ``bench data prepare``.
 
-A split or cut that is not published is drawn by seed with the official counts. The ``dataset.toml`` says so, and
-the data are labelled *public originals*. It is written first, marked as unfinished, so a run never takes a part for
-the whole. The draw hashes names, so it depends on no library. Repeat the command to resume.
+A split or cut that is not published is drawn by seed with the official counts. The ``dataset.toml`` says so,
+and the data are labelled *public originals*. It is written first, marked as unfinished, so a run never takes
+a part for the whole. The draw hashes names, so it depends on no library. Repeat the command to resume.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``bench data prepare``: public originals as they are published become the official layout, or one line a fault."""
+"""``bench data prepare``: a published data set becomes the official layout, or a line names each fault."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_every_form_becomes_public_originals(form: str, tmp_path: Path) -> None:
     checked = check_data(tmp_path / "to")
     assert not checked.faults
     assert checked.verdicts[role].startswith("public-originals: ")
-    assert not [path for path in (tmp_path / "to").rglob(".*")]
+    assert not list((tmp_path / "to").rglob(".*"))
 
 
 @pytest.mark.parametrize("copy", [False, True])
@@ -182,8 +182,8 @@ def test_seed_draws_the_split_and_repeats_it(form: str, tmp_path: Path) -> None:
     assert {k: v for k, v in first.items() if k != toml} != {k: v for k, v in other.items() if k != toml}
 
 
-class _Stop(Exception):
-    pass
+class _StopError(Exception):
+    """Raised in place of an interruption."""
 
 
 def test_an_interrupted_preparation_goes_on_to_the_same_data(form: str, tmp_path: Path) -> None:
@@ -192,9 +192,9 @@ def test_an_interrupted_preparation_goes_on_to_the_same_data(form: str, tmp_path
 
     def progress(done: int, count: int) -> None:
         if (tmp_path / "to" / FOLDERS[role][0] / "dataset.toml").exists():  # land cover reads masks before
-            raise _Stop
+            raise _StopError
 
-    with pytest.raises(_Stop):
+    with pytest.raises(_StopError):
         prepare.prepare(wanted(role, progress=progress), source, tmp_path / "to")
     with pytest.raises(InputError, match="has not ended; give the bench data prepare command again"):
         listed(tmp_path / "to", role)
@@ -228,31 +228,52 @@ def _first(source: Path, pattern: str) -> Path:
     return sorted(source.rglob(pattern))[0]
 
 
+Spoil = Callable[[Path], object]
+OFFICE: tuple[tuple[Spoil, str], ...] = (
+    (lambda s: _first(s, "Real World/Bed/*.jpg").unlink(), "found 22 images; published are 23"),
+    (lambda s: shutil.rmtree(s / "Real World/Mug"), "found 2 classes; published are 3"),
+    (lambda s: shutil.rmtree(s / "Real World"), "found no folder 'Real World'"),
+    (lambda s: write(s / "Real World/Bed/a.txt", b"x"), "a.txt: the name does not fit"),
+    (lambda s: write(s / "Real World/a.txt", b"x"), "a.txt: a file among the folders"),
+    (lambda s: _first(s, "Real World/Bed/*.jpg").write_bytes(b""), "the file is empty"),
+    (lambda s: _repaint(s, "Real World/Bed/*.jpg", (9, 90)), "9 x 90 pixels"),
+)
+MINI: tuple[tuple[str, Spoil, str], ...] = (
+    ("folders", lambda s: shutil.rmtree(s / "train/n00532829"), "found 3 classes; published are 4"),
+    ("folders", lambda s: _first(s, "train/n01*/*.jpg").unlink(), "class 'n01532829' has 5 images"),
+    ("table", lambda s: _first(s, "*.jpg").unlink(), "line 2 lists 'n0053282900000000.jpg', not found"),
+    ("table", lambda s: (s / "train.csv").write_text("name,label\na,b\n"), "mend column 'filename'"),
+    ("tar", lambda s: s.write_bytes(s.read_bytes()[:700]), "not an uncompressed tar|found 1 images"),
+    ("tar", lambda s: s.write_bytes(b"\x1f\x8b" + bytes(2000)), "not an uncompressed tar"),
+)
+CIFAR: tuple[tuple[str, Spoil, str], ...] = (
+    ("folder", lambda s: (s / "cifar-100-binary/train.bin").write_bytes(bytes(3074)), "3,074 bytes"),
+    ("folder", lambda s: (s / "cifar-100-binary/fine_label_names.txt").unlink(), "cannot be read"),
+    ("archive", lambda s: s.write_bytes(s.read_bytes()[:5000]), "cannot be read"),
+)
+PAIRS: tuple[tuple[Spoil, str], ...] = (
+    (lambda s: _first(s, "*_mask.png").unlink(), "found no 0_mask.png beside it"),
+    (lambda s: _repaint(s, "*_mask.png", (70, 70), (255, 0, 0)), "4900 pixels outside the palette"),
+    (lambda s: _first(s, "*_sat.jpg").write_bytes(b"GIF"), "not a JPEG or PNG image"),
+    (lambda s: _repaint(s, "*_sat.jpg", (64, 64)), "64 x 64 pixels; expected sides of 70"),
+)
+
+
+def _repaint(
+    source: Path, pattern: str, size: tuple[int, int], colour: tuple[int, int, int] = (0, 0, 0)
+) -> None:
+    Image.new("RGB", size, colour).save(_first(source, pattern))
+
+
 @pytest.mark.parametrize(
     ("form", "spoil", "expected"),
     [
-        ("office folders", lambda s: _first(s, "Real World/Bed/*.jpg").unlink(), "found 22 images; published are 23"),
-        ("office folders", lambda s: shutil.rmtree(s / "Real World/Mug"), "found 2 classes; published are 3"),
-        ("office folders", lambda s: shutil.rmtree(s / "Real World"), "found no folder 'Real World'"),
-        ("office folders", lambda s: write(s / "Real World/Bed/notes.txt", b"x"), "notes.txt: the name does not fit"),
-        ("office folders", lambda s: write(s / "Real World/notes.txt", b"x"), "notes.txt: a file among the folders"),
-        ("office folders", lambda s: _first(s, "Real World/Bed/*.jpg").write_bytes(b""), "the file is empty"),
-        ("office folders", lambda s: Image.new("RGB", (9, 90)).save(_first(s, "Real World/Bed/*.jpg")), "9 x 90 pixels"),
-        ("mini folders", lambda s: shutil.rmtree(s / "train/n00532829"), "found 3 classes; published are 4"),
-        ("mini folders", lambda s: _first(s, "train/n01*/*.jpg").unlink(), "class 'n01532829' has 5 images"),
-        ("mini table", lambda s: _first(s, "*.jpg").unlink(), "line 2 lists 'n0053282900000000.jpg', not found"),
-        ("mini table", lambda s: (s / "train.csv").write_text("name,label\na,b\n"), "mend column 'filename'"),
-        ("mini tar", lambda s: s.write_bytes(s.read_bytes()[:700]), "not an uncompressed tar|found no image|does not fit|found 1 images"),
-        ("mini tar", lambda s: s.write_bytes(b"\x1f\x8b" + bytes(2000)), "not an uncompressed tar"),
-        ("cifar folder", lambda s: (s / "cifar-100-binary/train.bin").write_bytes(b"\0" * 3074), "3,074 bytes"),
-        ("cifar folder", lambda s: (s / "cifar-100-binary/fine_label_names.txt").unlink(), "cannot be read"),
-        ("cifar archive", lambda s: s.write_bytes(s.read_bytes()[:5000]), "cannot be read"),
-        ("deepglobe pairs", lambda s: _first(s, "*_mask.png").unlink(), "found no 0_mask.png beside it"),
-        ("deepglobe pairs", lambda s: Image.new("RGB", (70, 70), (255, 0, 0)).save(_first(s, "*_mask.png")), "4900 pixels outside the palette"),
-        ("deepglobe pairs", lambda s: _first(s, "*_sat.jpg").write_bytes(b"GIF"), "not a JPEG or PNG image"),
-        ("deepglobe pairs", lambda s: Image.new("RGB", (64, 64)).save(_first(s, "*_sat.jpg")), "64 x 64 pixels; expected sides of 70"),
+        *(("office folders", *case) for case in OFFICE),
+        *((f"mini {form}", *case) for form, *case in MINI),
+        *((f"cifar {form}", *case) for form, *case in CIFAR),
+        *(("deepglobe pairs", *case) for case in PAIRS),
     ],
-)  # fmt: skip
+)
 def test_an_odd_original_is_refused_by_name(
     form: str, spoil: Callable[[Path], object], expected: str, tmp_path: Path
 ) -> None:
@@ -317,7 +338,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Path, "write_bytes", fill)
     with pytest.raises(DiskError, match=r"No space left on device.*give the same command again"):
         prepare.prepare(wanted(role), source, tmp_path / "to")
-    assert not [path for path in (tmp_path / "to").rglob("*.tmp")]
+    assert not list((tmp_path / "to").rglob("*.tmp"))
     room[0] = 1000
     assert prepare.prepare(wanted(role), source, tmp_path / "to").kept == 5
     assert open_dataset(role, tmp_path / "to", image_size=16).source == "public-originals"

@@ -1,0 +1,161 @@
+"""Verdicts on public originals: by that name, with another split's error, never mixed with official runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from made_up import a_run, write
+
+from bench.claims.ledger import load_ledgers
+from bench.grading.another_split import binomial, split_variance
+from bench.grading.grader import GradedClaim, grade_all
+from bench.grading.groups import Runs
+from bench.grading.measured import PerImage
+from bench.grading.numbers import grade_number
+from bench.grading.spread import Spread, expected_spread, margin
+from bench.grading.verdict import ON_PUBLIC
+from bench.pages.summary import headline, standing
+from bench.runs.records import Record
+
+PUBLIC = "public-originals"
+FINETUNE, SEGMENT, CLASSIFY = "r3-finetune-a", "r4-seg-a", "r4-classify"
+
+
+def runs(slug: str, values: list[float], folder: Path | None = None, **common: Any) -> list[Record]:
+    n = {"r3-finetune-a": 406, "r4-seg-a": 257, "r4-classify": 2500}.get(slug)
+    common = {"source": PUBLIC, "name": "Office-Home, Real World", "n": n, **common}
+    found = [a_run(slug, value, seed=seed, **common) for seed, value in enumerate(values)]
+    for record in found if folder is not None else []:
+        rng = np.random.default_rng(record.seed)
+        arrays = (
+            {
+                "per_image": rng.integers(1, 50, (257, 7, 7)) + 400 * np.eye(7, dtype=int),
+                "targets": np.arange(0),
+            }
+            if slug == SEGMENT
+            else {"per_image": rng.integers(0, 2, 2500), "targets": np.arange(2500) % 50}
+        )
+        assert folder is not None
+        path = write(folder, record).with_suffix(".npz")
+        np.savez_compressed(path, ids=np.arange(len(arrays["per_image"])).astype(str), **arrays)
+    return found
+
+
+def graded(found: list[Record], slug: str, folder: Path | None = None) -> GradedClaim:
+    (row,) = grade_all(load_ledgers(), found, alignment_green=True, folder=folder, only=[slug])
+    return row
+
+
+def test_a_number_carries_the_name_the_error_and_the_assumption() -> None:
+    row = graded(runs(FINETUNE, [0.527, 0.530, 0.525]), FINETUNE)
+    assert row.grade.endswith(ON_PUBLIC)
+    assert "on public originals (Office-Home, Real World), whose other split adds ±0.0350" in row.sentence
+    assert ("data", "Office-Home, Real World", "as a test has it") in [
+        (a.field, a.value, a.why) for a in row.assumptions
+    ]
+    assert standing(row) == "undecided"
+    assert ON_PUBLIC.strip() in headline([row])
+
+
+@pytest.mark.parametrize("value", [0.10, 0.95])
+def test_a_far_figure_is_never_a_plain_contradiction(value: float) -> None:
+    row = graded(runs(FINETUNE, [value] * 3), FINETUNE)
+    assert row.grade.endswith(f"under our assumptions{ON_PUBLIC}")
+
+
+def test_official_runs_come_first_and_are_never_merged() -> None:
+    official = runs(FINETUNE, [0.527, 0.530, 0.525], source="official", name="")
+    public = runs(FINETUNE, [0.10] * 10)
+    alone, both = graded(official, FINETUNE), graded(official + public, FINETUNE)
+    assert not both.grade.endswith(ON_PUBLIC)
+    assert (both.grade, both.sentence) == (alone.grade, alone.sentence)
+    assert {r.data["source"] for r in both.runs} == {"official"}
+    assert {len({r.data["source"] for r in g.runs}) for g in Runs(official + public).groups[FINETUNE]} == {1}
+
+
+def test_an_ordering_is_a_rehearsal() -> None:
+    slugs = ("r4-seg-b", "r4-seg-a")
+    (claim,) = [c for ledger in load_ledgers() for c in ledger.claims if c.order == slugs]
+    found = [
+        r for slug, v in zip(slugs, (0.7, 0.6), strict=True) for r in runs(slug, [v, v + 0.01, v + 0.02])
+    ]
+    row = graded(found, claim.id)
+    assert row.label == "not tested: data"
+    assert row.rehearsal
+
+
+def test_smoke_runs_of_public_originals_decide_nothing() -> None:
+    assert graded(runs(FINETUNE, [0.527] * 3, tier="smoke"), FINETUNE).label == "not tested: tier"
+
+
+@pytest.mark.parametrize("slug", [SEGMENT, CLASSIFY])
+def test_without_results_image_by_image_nothing_is_decided(slug: str, tmp_path: Path) -> None:
+    value = 0.66 if slug == SEGMENT else 0.78
+    bare = graded(runs(slug, [value] * 3), slug)
+    assert bare.grade == f"undecided{ON_PUBLIC}"
+    assert "keep too little" in bare.sentence
+    kept = graded(runs(slug, [value] * 3, tmp_path), slug, tmp_path)
+    assert "whose other split adds ±0.0" in kept.sentence
+
+
+def test_two_binomials() -> None:
+    (group,) = Runs(runs(FINETUNE, [203 / 406])).groups[FINETUNE]
+    assert split_variance("top1", group, lambda _: None) == pytest.approx(2 * 0.25 / 406)
+    assert binomial(406, 406) > 0
+
+
+def test_drawn_classes_scatter_by_class() -> None:
+    """Classes of unlike accuracy: the variance of a mean over classes, not over images."""
+    (group,) = Runs(runs(CLASSIFY, [0.5])).groups[CLASSIFY]
+    targets = np.repeat(np.arange(50), 50)
+    right = np.arange(2500) % 50 < targets  # class c is right on c of 50 images
+    images = PerImage(ids=tuple(map(str, range(2500))), results=np.where(right, targets, -1), targets=targets)
+    expected = 2 * np.var(np.arange(50) / 50, ddof=1) / 50
+    assert split_variance("top1", group, lambda _: images) == pytest.approx(expected)
+
+
+def accused(generator: np.random.Generator, *, images: int, sampling: bool, trials: int) -> float:
+    """The share of honest figures, of another split only, that are not reached or exceeded at some look."""
+    wrong = 0
+    for _ in range(trials):
+        ease = generator.beta(1.1, 0.9, 10 * images)  # the chance that an image is classified right
+        theirs, ours = ease[:images], ease[images : 2 * images]
+        # seeds agree on most images: the error of the split is common to all of them
+        printed = f"{(generator.random(images) < theirs).mean():.4f}"
+        fixed = generator.random(images) < ours
+        figures = []
+        for k in range(1, 11):
+            anew = generator.random(images) < 0.2
+            figures.append(float(np.where(anew, generator.random(images) < ours, fixed).mean()))
+            if k < 3:
+                continue
+            correct = round(figures[0] * images)
+            grade = grade_number(
+                printed,
+                figures,
+                spread=expected_spread("top1", images, float(printed)),
+                margin=float(margin("top1", images, float(printed))),
+                assumptions=True,
+                alignment_green=True,
+                sampling=2 * binomial(correct, images) if sampling else 0.0,
+            ).grade
+            if grade.endswith("under our assumptions"):
+                wrong += 1
+                break
+    return wrong / trials
+
+
+def test_another_split_alone_accuses_in_at_most_one_of_a_hundred() -> None:
+    share = accused(np.random.default_rng(0), images=406, sampling=True, trials=1000)
+    assert share <= 0.01
+    assert accused(np.random.default_rng(0), images=406, sampling=False, trials=300) > 0.02
+
+
+def test_more_seeds_do_not_outweigh_the_split() -> None:
+    spread = Spread(sigma0=0.001, nu0=18, source="")
+    verdict = grade_number("0.60", [0.60] * 10, spread=spread, margin=0.065, sampling=0.035**2)
+    assert verdict.grade == "compatible"
+    assert verdict.from_seeds is None
