@@ -468,9 +468,7 @@ def test_a_run_at_full_tier_on_drawn_data_counts_for_a_claim_on_it(one_epoch: Re
     learned = {**guessing, "numerator": 50, "value": 50 / guessing["denominator"]}
     metrics = {e: {**entry, "metrics": {"top1": learned}} for e, entry in record.metrics.items()}
     for told, counts in ((record, False), (replace(record, metrics=metrics), True)):
-        (row,) = grader.grade_all(
-            ledger.load_ledgers(), [told], alignment_green=False, only={"mine-small"}
-        )
+        (row,) = grader.grade_all(ledger.load_ledgers(), [told], alignment_green=False, only={"mine-small"})
         assert (row.grade != "not tested") == counts, row.sentence
         assert [r.run_id for r in row.runs] == ([record.run_id] if counts else [])
         assert counts or "did not learn" in row.sentence
