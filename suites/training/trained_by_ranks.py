@@ -122,7 +122,7 @@ FAULTS: dict[str, list[tuple[Any, str, Callable[..., Any]]]] = {
     "own-gradients": [(distributed, "summing_gradients", lambda module, **_: module)],
     "own-draws": [(task, "augment_rows", own_draws) for task in (classify, segment, byol)],
     "own-target": [(batchnorm, "synchronise", online_only)],
-    "neighbours-mixed": [(distributed, "rows", lambda total, mirrored: ROWS(total, mirrored=False))],
+    "neighbours-mixed": [(distributed, "rank_rows", lambda total, mirrored: ROWS(total, mirrored=False))],
 }
 """What may go wrong, by name: each makes several ranks train something else than one process."""
 
