@@ -18,7 +18,7 @@ from bench.claims.claim import METRICS, Claim, Ledger
 from bench.claims.schema import hint
 from bench.grading.numbers import grade_number, printed_value, rounding_halfwidth
 from bench.grading.spread import expected_spread, margin
-from bench.grading.verdict import Verdict, in_unit, seed_count
+from bench.grading.verdict import Unit, Verdict, in_unit, seed_count
 from reference.errors import InputError
 from reference.files import write_atomically
 
@@ -186,7 +186,7 @@ def _verdict(claim: Claim, figures: Sequence[ReportedFigure]) -> Verdict:
         return Verdict(grade="undecided", sentence=sentence, k=len(values))
     if any(figure.seed is None for figure in figures):
         return _compared(claim, figures)
-    unit = "percent" if claim.unit == "percent" else "fraction"
+    unit: Unit = "percent" if claim.unit == "percent" else "fraction"
     n = claim.n or (next(iter(stated)) if len(stated) == 1 else None)
     metric, printed = str(claim.metric_name), printed_value(claim.value, unit)
     try:
