@@ -162,7 +162,7 @@ def _roles(data: Path) -> str:
     from reference.data import READERS, ROOTS, source_of
     from reference.recipes import RECIPES
 
-    waiting = Counter(
+    waiting: Counter[str] = Counter(
         RECIPES[claim.recipe].data
         for ledger in load_ledgers()
         for claim in ledger.claims
