@@ -31,7 +31,7 @@ from bench.claims import ledger
 from bench.claims import survey as survey_module
 from bench.cli import options as options_module
 from bench.runs import recording, tiers, training_run
-from reference.data import OFFICIAL_PALETTE, synthetic
+from reference.data import OFFICIAL_PALETTE, READERS, synthetic
 from reference.data.description import read_name, read_palette
 from reference.data.landcover import read_mask
 from reference.recipes.recipe import Recipe
@@ -253,6 +253,15 @@ def check_cluster(words: list[str]) -> None:
     assert given.params["address"]
 
 
+def check_prepare(words: list[str]) -> None:
+    """``bench data prepare`` takes the words; ``suites/data/test_five_lines.py`` is where such lines run."""
+    from typer.main import get_command
+
+    data = get_command(options_module.app).commands["data"]  # type: ignore[attr-defined]
+    given = data.commands["prepare"].make_context("prepare", words)
+    assert given.params["role"] in READERS
+
+
 def check(command: str, folder: Callable[[], Path], config: pytest.Config) -> None:
     """Run or check each part of a command, by its kind."""
     for part in command.split(" && "):
@@ -260,6 +269,8 @@ def check(command: str, folder: Callable[[], Path], config: pytest.Config) -> No
         match first.rpartition("/")[2]:
             case "bench" if "--cluster" in words:
                 check_cluster(words)
+            case "bench" if words[:2] == ["data", "prepare"]:
+                check_prepare(words[2:])
             case "bench":
                 check_bench(words, folder())
             case "torchrun":
