@@ -5,16 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from bench.grading.measured import (
-    Measured,
-)
-from bench.grading.others import Place, short
+from bench.grading.measured import Measured
 from bench.pages.wording import figure_text
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,40 +99,3 @@ def round_numbers(low: float, high: float) -> list[tuple[float, str]]:
     places = max(0, -math.floor(math.log10(step) + 1e-9))
     first = math.ceil(low / step)
     return [(i * step, f"{i * step:.{places}f}") for i in range(first, math.floor(high / step) + 1)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Strip:
-    """Others' figures as one line of dots; places are thousandths of the strip's width.
-
-    Attributes:
-        dots: an SVG path that draws a dot a report.
-        low, high: ends of the interval for one more report.
-        printed: where the claim lies.
-        ends: the fractions at the strip's ends, as text.
-    """
-
-    dots: str
-    low: int
-    high: int
-    printed: int
-    ends: tuple[str, str]
-
-
-def strip(place: Place) -> Strip | None:
-    """The strip of a printed result among its reference class; None where the class is too small."""
-    if place.interval is None:
-        return None
-    values = (*place.dots, place.value, *place.interval)
-    low, high = min(values), max(values)
-
-    def x_of(value: float) -> int:
-        return round(20 + 960 * (value - low) / (high - low))
-
-    return Strip(
-        dots="".join(f"M{x_of(value)} 10h0" for value in place.dots),
-        low=x_of(place.interval.low),
-        high=x_of(place.interval.high),
-        printed=x_of(place.value),
-        ends=(short(low), short(high)),
-    )
