@@ -295,6 +295,7 @@ def _run_all(
 
     statuses: list[str] = []
     written: Path | None = None
+    picture: Path | None = None
     for position, one in enumerate(todo, start=1):
         interruption.stop_if_asked()
         label = f"[{position}/{len(todo)}] {one.label}"
@@ -318,8 +319,11 @@ def _run_all(
             )
         print(f"{label}: {_summary(record)}", flush=True)
         written = records.path_of(out, record)
+        picture = next((out / figure["file"] for figure in record.figures), picture)
         statuses.append(record.status)
         verdicts.finished(one)
+    if picture is not None:
+        print(f"picture: {picture}", flush=True)
     if written is not None:
         print(f"record: {written}; next: bench grade --out {out}, bench report --out {out}", flush=True)
     return statuses

@@ -65,6 +65,7 @@ class Axis:
     """Printed value, margin, seeds and others on one axis; places are percent of its width.
 
     Attributes:
+        source: the data that the claim is about.
         band: ends of what still counts as the same figure.
         seeds: our figures on the claim's own data.
         others: figures of other reports; ``one_more`` is the interval for one more report.
@@ -72,6 +73,7 @@ class Axis:
     """
 
     metric: str
+    source: str
     printed: float
     label: str
     band: tuple[float, float] | None
@@ -304,7 +306,9 @@ def repeatable(row: GradedClaim) -> Iterable[Point]:
             text=f"{count} missing ({names})" + ("; ours are listed" if row.assumptions else ""),
         )
     elif claim.kind in RUN_KINDS and claim.recipe in RECIPES:
-        yield Point(word="yes", standing="holds", text="the report states every setting that the recipe needs")
+        yield Point(
+            word="yes", standing="holds", text="the report states every setting that the recipe needs"
+        )
 
 
 def margin_of(claim: Claim) -> float | None:
@@ -344,6 +348,7 @@ def axis(row: GradedClaim, places: Sequence[Place] = ()) -> Axis | None:
     said += [f"{len(others)} other reports" if others else ""]
     return Axis(
         metric=METRICS[claim.metric or "top1"].title + (" in %" if percent else ""),
+        source=claim.source,
         printed=x_of(value),
         label=wording.printed(claim),
         band=(x_of(band[0]), x_of(band[1])) if band else None,

@@ -107,9 +107,7 @@ def _evidence(row: GradedClaim, cards: Cards) -> list[str]:
     claim, said = row.claim, []
     if row.measured:
         said.append(f"ours {wording.ours(row)}")
-    elif not row.reason and claim.kind in RUN_KINDS:
-        said.append(row.sentence)
-    elif row.grade == "differs":
+    elif (not row.reason and claim.kind in RUN_KINDS) or row.grade == "differs":
         said.append(row.sentence)
     elif not row.reason and claim.kind not in RUN_KINDS:
         said.append("compared with code that runs" if row.grade == "matches" else row.sentence)

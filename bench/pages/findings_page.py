@@ -15,9 +15,7 @@ from bench.pages.markdown import plain
 PAGE = "findings.md"
 
 
-def findings_markdown(
-    ledgers: Sequence[Ledger], found: Sequence[Highlight], runs: Runs, folder: Path
-) -> str:
+def findings_markdown(ledgers: Sequence[Ledger], found: Sequence[Highlight], runs: Runs, folder: Path) -> str:
     """The whole page."""
     parts = ["# Findings", *map(_in_words, found), comparisons(ledgers, runs, folder)]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"

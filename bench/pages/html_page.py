@@ -60,6 +60,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 MOST_RUNS = 60
 """Runs that a claim lists; the report's own page lists all."""
 
+
 def build_html(
     ledgers: Sequence[Ledger],
     rows: Sequence[GradedClaim],
@@ -189,9 +190,7 @@ class Report:
 _TALLY = {"against": "against its claims", "note": "to weigh the rest by", "holds": "checked and in order"}
 
 
-def _report(
-    ledger: Ledger, rows: Sequence[GradedClaim], findings: Sequence[Finding], cards: Cards
-) -> Report:
+def _report(ledger: Ledger, rows: Sequence[GradedClaim], findings: Sequence[Finding], cards: Cards) -> Report:
     report_rows = tuple(row for row in rows if row.claim.report == ledger.report)
     layout = FORMATS.get(ledger.report)
     by_kind = {
@@ -401,7 +400,9 @@ class _Site:
             return []
         group, record, files = drawn
         label = next(text for of, text in labels if of is group)
-        caption = f"{RECIPES[group.slug].title}: {wording.caption(kind, group.slug)}, {label}, seed {record.seed}"
+        caption = (
+            f"{RECIPES[group.slug].title}: {wording.caption(kind, group.slug)}, {label}, seed {record.seed}"
+        )
         return [self._picture(record, kind, caption, file) for file in files if (self.folder / file).exists()]
 
     def _picture(self, record: Record, kind: str, caption: str, file: str) -> Picture:

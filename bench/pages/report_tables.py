@@ -35,7 +35,7 @@ line 58 of report R4's text.
 """
 
 
-OWN_FORMAT = """\
+HOW_TO = """\
 The report's lines as it prints them; ours beside, from runs that count for the printed figures alone.
 [How to read this page](../claims.md)
 """
@@ -64,9 +64,11 @@ def report_page(
     runs = Runs((record for record in run_records if record.slug in slugs), Starts(run_records))
     year = f" ({ledger.year})" if ledger.year else ""
     verdict = summary.sentences(ledger, report_rows, findings)
-    parts = [f"# {ledger.report.upper()}{year}: {plain(ledger.title)}", OWN_FORMAT]
+    parts = [f"# {ledger.report.upper()}{year}: {plain(ledger.title)}", HOW_TO]
     own_format = FORMATS.get(ledger.report)
-    parts += [in_markdown(own_format(report_rows))] if own_format is not None else []
+    if own_format is not None:
+        heading = "## The results as the report prints them, with ours beside"
+        parts += [heading, in_markdown(own_format(report_rows))]
     parts += ["## In words", _in_code(verdict, report_rows)]
     parts += [selection] if (selection := last_or_best(report_rows)) else []
     parts += _pictures(runs)

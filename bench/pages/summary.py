@@ -160,7 +160,9 @@ def capital(text: str) -> str:
 
 def _in_line(results: Sequence[GradedClaim], others: Others | None) -> list[str]:
     """How many printed results lie where other reports' do."""
-    placed = [row for row in results if others and any(p.interval for p in others.places.get(row.claim.id, ()))]
+    placed = [
+        row for row in results if others and any(p.interval for p in others.places.get(row.claim.id, ()))
+    ]
     if others is None or not placed:
         return []
     inside = sum(any(p.word == IN_LINE for p in others.places[row.claim.id]) for row in placed)

@@ -47,7 +47,7 @@ def _built(folder: Path) -> str:
         runs = Runs(records.read_all(folder))
         boards = leaderboard.boards([], runs, folder)
         leaderboard.leaderboard_page(boards)
-        return html_page.build_html([], [], runs, [], boards, {}, others_survey.gather([]), folder)
+        return html_page.build_html([], [], runs, [], boards, "", others_survey.gather([]), folder)
 
 
 def test_leaderboard_of_many_records(
