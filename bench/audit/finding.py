@@ -109,7 +109,7 @@ def places(claims: Iterable[Claim]) -> str:
         else:
             named.setdefault(claim.report, {})[claim.place] = None
     by_line = [f"{report}:{','.join(_runs(sorted(numbers)))}" for report, numbers in lines.items()]
-    return "; ".join([*by_line, *(f"{report}:{' | '.join(at)}" for report, at in named.items())])
+    return "; ".join([*by_line, *(f"{report}:{', '.join(at)}" for report, at in named.items())])
 
 
 def _runs(numbers: Sequence[int]) -> list[str]:

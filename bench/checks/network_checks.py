@@ -297,6 +297,31 @@ def aspp_rates(claim: Claim) -> list[str]:
     return [f"ASPP dilation rates: {', '.join(map(str, rates))}"]
 
 
+def aspp_pooling(claim: Claim) -> list[str]:
+    """What ASPP's pooling branch computes with, in order."""
+    layers = built_layers(network(claim))
+    pools = [row for row in layers if row.type.startswith("Adaptive") and not _in(row, "backbone")]
+    if not pools:
+        return ["ASPP pooling: none"]
+    steps = []
+    for row in layers:
+        if _in(row, pools[0].path.rpartition(".")[0]):
+            size = row.number("kernel_size")
+            steps.append(f"{row.type} {size}x{size}" if size else row.type)
+    return [f"ASPP pooling: {', then '.join(steps[:2])}"]
+
+
+def auxiliary_head(claim: Claim) -> list[str]:
+    """Whether the auxiliary classifier of R1's model B and its model A have convolutions alone."""
+    own = [row for row in built_layers(network(claim)) if _in(row, "aux_classifier")]
+    if not own:
+        return ["auxiliary classifier: none"]
+    other = built_layers(network_of(RECIPES["r1-seg-a"]))
+    linear, model_a = (any(row.type == "Linear" for row in rows) for rows in (own, other))
+    kind = "a linear layer" if linear else "convolutions and no linear layer"
+    return [f"auxiliary classifier: {kind}, {'as in' if linear == model_a else 'unlike'} model A"]
+
+
 def aspp_kernels(claim: Claim) -> list[str]:
     """Whether DeepLab's parallel branches are of more than one kernel size, as the report has it."""
     parallel = branches(network(claim))
@@ -422,6 +447,8 @@ FACTS: dict[str, Callable[[Claim], list[str]]] = {
     "r1-byol-network": byol_r1,
     "r1-seg-a-network": fully_convolutional,
     "r1-aspp-rates": aspp_rates,
+    "r1-aspp-pooling": aspp_pooling,
+    "r1-seg-b-auxiliary": auxiliary_head,
     "r3-vgg13": vgg13,
     "r3-resnet152": resnet152,
     "r3-finetune-network": finetune_dropout,

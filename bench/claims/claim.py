@@ -48,6 +48,7 @@ KINDS: dict[str, str] = {
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "data": ("classification50", "miniimagenet", "officehome", "landcover", "mnist1d", "mnist1d-shuffled"),
+    "factor": ("data",),
     "known": ("outside",),
     "metric": tuple(METRICS),
     "n_from": ("printed", "derived", "outside"),
@@ -99,6 +100,7 @@ class Claim:
         difference_of: recipes (a, b) of a gain a - b.
         margin: what still counts as the same figure, as a fraction, where it is not the metric's usual one.
         also_differs: in what an ordering's members differ too, without credit by the report.
+        factor: ``data`` where an ordering compares data sets, so that its members are on different ones.
         reference_class: the figures of other reports to compare it with; several where the report leaves
             open which of them it belongs to.
         ratio_of, least: recipes (a, b) of a timing, and how many times as long a takes at least.
@@ -150,6 +152,7 @@ class Claim:
     order_recipes: tuple[str, ...] = ()
     tie: bool = False
     also_differs: tuple[str, ...] = ()
+    factor: str | None = None
 
     model: str | None = None
     facts: tuple[str, ...] = ()

@@ -100,7 +100,7 @@ KEYS: dict[str, Type] = {
     "difference_of": Type("two recipe slugs", list_of(is_slug, 2, 2)),
     "order": Type("a list of at least two claim ids", list_of(is_slug, 2)),
     "order_recipes": Type("a list of at least two recipe slugs", list_of(is_slug, 2)),
-    "also_differs": TEXTS, "margin": _NUMBER,
+    "also_differs": TEXTS, "factor": TEXT, "margin": _NUMBER,
     "ratio_of": Type("two recipe slugs", list_of(is_slug, 2, 2)),
     "tie": _FLAG, "model": TEXT, "facts": Type("a list of at least one text", list_of(_is_text, 1)),
     "damage": TEXTS, "formula": TEXT, "implements": TEXT, "predicate": TEXT, "args": _TABLE,
@@ -135,7 +135,7 @@ KIND_KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "ordering": (
         ("metric",),
-        ("order", "order_recipes", "class_index", "tie", "data", "margin", "also_differs"),
+        ("order", "order_recipes", "class_index", "tie", "data", "margin", "also_differs", "factor"),
     ),
     "architecture": (("model", "facts"), ("damage",)),
     "formula": (("formula", "implements"), ()),

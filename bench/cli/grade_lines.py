@@ -1,4 +1,4 @@
-"""What ``bench grade`` prints without ``-v``: one line a claim, coloured by verdict, and a count at the end."""
+"""What ``bench grade`` prints without ``-v``: a line a claim, coloured by verdict, and a count at the end."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def _change(name: str, after: str, before: str, claim: str | None = None) -> Ste
 
 
 @dataclass(frozen=True)
-class Table:
+class AblationTable:
     """Steps that belong together; ``grid`` holds the recipes of a table with two ways, by row and column."""
 
     heading: str
@@ -68,8 +68,8 @@ class Table:
 
 _R34_32, _V16_8 = "ablation-resnet34-fcn32s", "ablation-vgg16-fcn8s"
 
-TABLES: tuple[Table, ...] = (
-    Table(
+TABLES: tuple[AblationTable, ...] = (
+    AblationTable(
         "R4: is the gain the ResNet's or FCN8's? (r4:438)",
         "miou",
         (
@@ -92,7 +92,7 @@ TABLES: tuple[Table, ...] = (
             "ResNet34": {"FCN32s": _R34_32, "FCN8s": "r4-seg-b"},
         },
     ),
-    Table(
+    AblationTable(
         "R2: the improvement taken apart (r2:265-275)",
         "miou",
         (
@@ -107,7 +107,7 @@ TABLES: tuple[Table, ...] = (
             _change("SGD after Adam", "r2-seg-b", "r2-seg-b-adam", "r2-sgd-gain"),
         ),
     ),
-    Table(
+    AblationTable(
         "Three losses on one network: R3's DeepLabV3",
         "miou",
         (
@@ -118,7 +118,7 @@ TABLES: tuple[Table, ...] = (
             _change("Poly-1 for focal loss", "r3-seg-b", "ablation-r3-seg-b-focal"),
         ),
     ),
-    Table(
+    AblationTable(
         "Segmentation: flips, and unknown pixels",
         "miou",
         (
@@ -130,7 +130,7 @@ TABLES: tuple[Table, ...] = (
             ),
         ),
     ),
-    Table(
+    AblationTable(
         "R3's classifier B: depth, mixup, pretrained weights",
         "top1",
         (
@@ -167,7 +167,7 @@ def ablations_part(ledgers: Sequence[Ledger], runs: Runs) -> str:
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
-def _kinds(table: Table, runs: Runs) -> Iterator[dict[str, Group]]:
+def _kinds(table: AblationTable, runs: Runs) -> Iterator[dict[str, Group]]:
     """Groups that may be compared, by recipe: one dict for each kind of data, tier and numerics."""
     slugs = list(dict.fromkeys(slug for step in table.steps for slug in step.weights))
     taken: set[int] = set()
@@ -186,7 +186,7 @@ def _kinds(table: Table, runs: Runs) -> Iterator[dict[str, Group]]:
                 yield groups_by_slug
 
 
-def _grid(table: Table, grid: Mapping[str, Mapping[str, str]], groups: Mapping[str, Group]) -> str:
+def _grid(table: AblationTable, grid: Mapping[str, Mapping[str, str]], groups: Mapping[str, Group]) -> str:
     columns = list(next(iter(grid.values())))
     rows = [[name, *(_cell(table.metric, groups.get(row[c])) for c in columns)] for name, row in grid.items()]
     return pipe_table(["", *columns], rows)
@@ -197,7 +197,7 @@ def _cell(metric: str, group: Group | None) -> str:
 
 
 def _compared(
-    table: Table, groups: Mapping[str, Group]
+    table: AblationTable, groups: Mapping[str, Group]
 ) -> tuple[dict[str, Contrast], dict[str, str], dict[str, float]]:
     """By step what it changes, what must be known beside it, and its p after Holm's adjustment."""
     contrasts = {
@@ -214,7 +214,7 @@ def _compared(
     return contrasts, remarks, dict(zip(tested, statistics.holm(list(tested.values())), strict=True))
 
 
-def _sentence(table: Table, groups: Mapping[str, Group]) -> str:
+def _sentence(table: AblationTable, groups: Mapping[str, Group]) -> str:
     """The largest change, and how many of the table's are told from zero."""
     contrasts, _, adjusted = _compared(table, groups)
     if not adjusted:
@@ -227,7 +227,7 @@ def _sentence(table: Table, groups: Mapping[str, Group]) -> str:
     )
 
 
-def _steps(table: Table, groups: Mapping[str, Group], claims: Mapping[str, Claim]) -> str:
+def _steps(table: AblationTable, groups: Mapping[str, Group], claims: Mapping[str, Claim]) -> str:
     contrasts, remarks, adjusted = _compared(table, groups)
     rows = []
     for step in table.steps:

@@ -1,4 +1,4 @@
-"""The answer card of a claim: where its figure lies, what speaks for it and against it, and what would settle it.
+"""The answer card of a claim: where its figure lies, what speaks for and against it, what would settle it.
 
 The axis holds the printed value, its margin, one dot for each of our seeds on the claim's own data, and one
 for each other report. A rehearsal stands on no axis; it is one grey line.
@@ -17,7 +17,7 @@ from bench.claims.claim import METRICS, Claim
 from bench.grading import spread, verdict
 from bench.grading.grader import GradedClaim
 from bench.grading.measured import figure_of
-from bench.grading.others import IN_LINE, Place
+from bench.grading.others import IN_LINE, PlaceAmongOthers
 from bench.grading.others_survey import Others
 from bench.pages import plots, summary, wording
 from bench.plan import hours
@@ -285,7 +285,7 @@ def _decided(row: GradedClaim) -> Point:
     return Point(word=row.label, standing=summary.standing(row), text=row.sentence)
 
 
-def _standing_among(place: Place | None) -> str:
+def _standing_among(place: PlaceAmongOthers | None) -> str:
     if place is None or place.interval is None:
         return ""
     return "holds" if place.word == IN_LINE else "otherwise"
@@ -323,7 +323,7 @@ def margin_of(claim: Claim) -> float | None:
     return float(spread.margin(str(claim.metric_name), claim.n, value, delta))
 
 
-def axis(row: GradedClaim, places: Sequence[Place] = ()) -> Axis | None:
+def axis(row: GradedClaim, places: Sequence[PlaceAmongOthers] = ()) -> Axis | None:
     """The axis of a printed figure; None for a claim without one."""
     claim = row.claim
     if claim.kind != "number" or claim.value is None or claim.difference_of or claim.illegible:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.claims.claim import Claim
 from bench.grading.grader import GradedClaim
-from bench.grading.others import Place
+from bench.grading.others import PlaceAmongOthers
 from bench.grading.verdict import MAX_SEEDS
 from bench.pages import wording
 from bench.pages.answer_card import RUN_KINDS, Cards
@@ -130,7 +130,7 @@ def _short(sentence: str) -> str:
     return first if len(first) <= 130 else f"{first[:126].rsplit(' ', 1)[0]} …"
 
 
-def among(place: Place) -> str:
+def among(place: PlaceAmongOthers) -> str:
     """``"in line with others: the 2nd highest of 7"``."""
     return f"{place.word}: {place.place_in_words.partition(' (')[0]}"
 

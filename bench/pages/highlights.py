@@ -50,7 +50,7 @@ def _tested(rows: Sequence[GradedClaim]) -> Iterable[Highlight]:
         if row.measured is not None and not row.claim.difference_of and row.claim.metric != "iou":
             by_report.setdefault(row.claim.report, []).append(row)
     for report, measured in by_report.items():
-        counts = listed(f"{count} {grade}" for grade, count in summary.counted_grades(measured))
+        counts = listed(summary.counted_grades(measured))
         values = [v for row in measured for v in (float(row.claim.fraction), *row.measured.values)]  # type: ignore[union-attr]
         finite = [value for value in values if value == value]
         room = 0.04 * (max(finite) - min(finite)) or 0.02
@@ -77,8 +77,8 @@ def _settings(others: Others) -> Iterable[Highlight]:
     yield Highlight(
         title=f"Settings A to E in {len(reports)} other reports",
         sentence=(
-            f"The graded reports rank the settings differently. Other reports decide {decided}. They are divided"
-            f" over {still_open}."
+            f"The graded reports rank the settings differently. Other reports decide {decided}. They are"
+            f" divided over {still_open}."
         ),
         picture=picture_file("officehome"),
         alt="Accuracies of other reports in settings A to E, and the claims among them",
@@ -103,8 +103,8 @@ def _two_by_two(others: Others) -> Iterable[Highlight]:
     yield Highlight(
         title="R4: is the gain the ResNet's or FCN8's?",
         sentence=(
-            f"R4 changes both at once and gains {100 * own:.1f} points (r4-order-seg). In {len(skips.gaps)} other"
-            f" reports the skips alone gain a median of {100 * gain:.1f} points over VGG16-FCN32s, and"
+            f"R4 changes both at once and gains {100 * own:.1f} points (r4-order-seg). In {len(skips.gaps)}"
+            f" other reports the skips alone gain a median of {100 * gain:.1f} points over VGG16-FCN32s, and"
             f" {sum(gap >= own for gap in skips.gaps.values())} of these gain as much as R4."
             f" {len(backbone.gaps)} print the ResNet's part, too few to say."
         ),
@@ -124,7 +124,7 @@ def _audited(findings: Sequence[Finding]) -> Iterable[Highlight]:
     if strongest:
         yield Highlight(
             title="What the reports give away before anything is trained",
-            sentence=f"The audit finds {len(against)} points, each certain or strong. Of each kind the first:",
+            sentence=f"The audit finds {len(against)} certain or strong points. The first of each kind:",
             points=tuple(
                 f"{f.flag}: {summary.capital(f.sentence)} ({', '.join(f.flagged[:3])}; {f.locator})."
                 for f in strongest

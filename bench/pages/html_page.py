@@ -243,7 +243,7 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class RunRow:
     """One line of a claim's table of runs."""
 
     recipe: str
@@ -354,7 +354,13 @@ class _Site:
         points = [point for point in points if math.isfinite(point.value)]
         if not any(point.source != "printed" for point in points):
             points = [point for point in points if point.interval is not None]
-        return placed(points, METRICS[row.claim.metric or "top1"].title) if points else None
+        title = METRICS[row.claim.metric or "top1"].title
+        return placed(points, title, self._unit(row.claim)) if points else None
+
+    def _unit(self, claim: Claim) -> str | None:
+        """The unit of a number; of an ordering the one that all the numbers it ranks are printed in."""
+        units = {self.claims[name].unit for name in claim.order if name in self.claims}
+        return claim.unit or (units.pop() if len(units) == 1 else None)
 
     def _ordering(self, row: GradedClaim) -> list[Point]:
         points = []
@@ -368,10 +374,12 @@ class _Site:
                 metric = row.claim.metric_name or "top1"
                 figure = None if ranked is None or is_recipes_own(ranked) else partial(figure_of, ranked)
                 measured = measure(metric, group, self.folder, figure)
-                points.append(point_of(measured, f"{name}, {in_words(group)}", value))
+                points.append(point_of(measured, f"{name}, {in_words(group)}", value, self._unit(row.claim)))
             if not groups and value is not None and ranked is not None:
                 interval = leaderboard.printed_interval(ranked)
-                text = f"{ranked.fraction}" + (f" ({span(interval)})" if interval else "")
+                text = wording.printed(ranked) + (
+                    f" ({span(interval, unit=ranked.unit)})" if interval else ""
+                )
                 points.append(Point(f"{name}, printed", "printed", value, interval, value, text, ""))
         return points
 
@@ -408,7 +416,7 @@ class _Site:
     def _picture(self, record: Record, kind: str, caption: str, file: str) -> Picture:
         width, height = _png_size(self.folder / file)
         svg = str(Path(file).with_suffix(".svg").as_posix())
-        epochs = tuple(record.recipe.get("mask_epochs", ())) if kind == "masks" else ()
+        epochs = tuple(record.epochs_drawn(kind)) if kind == "masks" else ()
         grid, images = _cut(epochs, record.data["classes"], height) if epochs else (None, 0)
         return Picture(
             kind=kind,
@@ -424,7 +432,7 @@ class _Site:
 
     # runs
 
-    def listed(self, row: GradedClaim) -> tuple[list[Run], int]:
+    def listed(self, row: GradedClaim) -> tuple[list[RunRow], int]:
         """Runs of the claim's recipes, and how many more there are than are listed."""
         slugs = set(self.slugs(row.claim))
         records = sorted((record for record in self.runs.all if record.slug in slugs), key=_place)
@@ -432,10 +440,10 @@ class _Site:
             0, len(records) - MOST_RUNS
         )
 
-    def _run(self, record: Record, claim: Claim) -> Run:
+    def _run(self, record: Record, claim: Claim) -> RunRow:
         commit, dirty = wording.commit(record)
         name = record.data["name"] if record.data["source"] == "stand-in" else ""
-        return Run(
+        return RunRow(
             recipe=record.slug,
             name=record.name,
             seed=record.seed,

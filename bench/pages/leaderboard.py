@@ -27,17 +27,17 @@ TASKS: dict[str, str] = {
 
 HOW_TO_READ = """\
 *How to read this page.* One table a task ranks the figures on the official data with every setting as
-printed. A printed figure that is not tested stands below without a rank. The 95 % interval is over seeds (Student's t) where
-there are two or more; for one seed, and for printed accuracies, it is over the images of the validation split
-(Clopper–Pearson for top-1, bootstrap for mean IoU), which leaves the spread between seeds out. **Majority
-class** is the same figure of always answering the most frequent class; a network that is not better than that
+printed. A printed figure that is not tested stands below without a rank. The 95 % interval is over seeds
+(Student's t) where there are two or more; for one seed, and for printed accuracies, it is over the images of
+the validation split (Clopper–Pearson for top-1, bootstrap for mean IoU), which leaves the spread between seeds
+out. **Majority class** is the same figure of always answering the most frequent class; a network that is not better than that
 **did not learn** and has no rank. Samples/s are of training, on the device named.
 """
 
 REHEARSALS = """\
-Runs on drawn or other images, scaled down, or with other settings than printed. Their figures say nothing about
-the official data, so they have no ranks. There is one table for each kind of runs, and figures of two tables are
-not comparable.
+Runs on drawn or other images, scaled down, or with other settings than printed. Their figures say nothing
+about the official data, so they have no ranks. There is one table for each kind of runs, and figures of two
+tables are not comparable.
 """
 
 
@@ -55,8 +55,8 @@ class Entry:
             the network did not learn.
         graded: whether ``standing`` is a verdict.
         majority: the same figure of always answering the majority class.
-        ranked: whether it takes part in the ranking: what did not learn does not, nor a printed figure that is
-            not tested.
+        ranked: whether it takes part in the ranking: what did not learn does not, nor a printed figure
+            that is not tested.
     """
 
     name: str

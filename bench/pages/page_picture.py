@@ -22,7 +22,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def first_screen(page: str) -> str:
-    """The hash of what the page's first screen says: its sentence, the example's card and the three numbers."""
+    """The hash of what the first screen says: its sentence, the example's card and the three numbers."""
     start, end = page.index("<h1>"), page.index("</ul>", page.index('class="tiles"'))
     words = " ".join(re.sub(r"<[^>]*>", " ", page[start:end]).split())
     return hashlib.sha256(words.encode()).hexdigest()

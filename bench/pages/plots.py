@@ -18,6 +18,7 @@ class Mark:
         source: ``"printed"``, or the data that the figure is on.
         low, high: ends of the 95 % interval; None where there is none.
         printed: where the printed value lies, None for what has none.
+        seeds: where each seed's figure lies, of two seeds or more.
     """
 
     label: str
@@ -28,6 +29,7 @@ class Mark:
     printed: float | None
     text: str
     how: str
+    seeds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,20 +52,30 @@ class Point:
     printed: float | None
     text: str
     how: str
+    seeds: tuple[float, ...] = ()
 
 
-def point_of(measured: Measured, label: str, printed: float | None) -> Point:
-    source = measured.group.source
+def point_of(measured: Measured, label: str, printed: float | None, unit: str | None) -> Point:
+    """A measured figure as a point with a dot a seed; its text is in the unit of the claim."""
+    text = figure_text(measured, unit)
     return Point(
-        label, source, measured.mean, measured.interval, printed, figure_text(measured), measured.how
+        label,
+        measured.group.source,
+        measured.mean,
+        measured.interval,
+        printed,
+        text,
+        measured.how,
+        seeds=measured.values if measured.k > 1 else (),
     )
 
 
-def placed(points: Sequence[Point], metric: str) -> Plot:
-    """Points on one axis that holds all of them."""
+def placed(points: Sequence[Point], metric: str, unit: str | None) -> Plot:
+    """Points on one axis that holds all of them, with ticks in the unit of the claim."""
     ends: list[float] = []
     for p in points:
         ends += [p.value, *([] if p.printed is None else [p.printed]), *(p.interval or ())]
+        ends += filter(math.isfinite, p.seeds)
     low, high = min(ends), max(ends)
     room = 0.04 * (high - low) or 0.01
     low, high = low - room, high + room
@@ -81,14 +93,13 @@ def placed(points: Sequence[Point], metric: str) -> Plot:
             printed=x_of(p.printed) if p.printed is not None else None,
             text=p.text,
             how=p.how,
+            seeds=tuple(x_of(value) for value in p.seeds if math.isfinite(value)),
         )
         for p in points
     )
-    return Plot(
-        metric=metric,
-        marks=marks,
-        ticks=tuple((x_of(tick), label) for tick, label in round_numbers(low, high)),
-    )
+    scale, name = (100, f"{metric} in %") if unit == "percent" else (1, metric)
+    ticks = tuple((x_of(tick / scale), label) for tick, label in round_numbers(scale * low, scale * high))
+    return Plot(metric=name, marks=marks, ticks=ticks)
 
 
 def round_numbers(low: float, high: float) -> list[tuple[float, str]]:

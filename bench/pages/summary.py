@@ -125,10 +125,12 @@ def tested(rows: Iterable[GradedClaim]) -> str:
     return f"{counted} of {len(printed)} printed results {'is' if counted == 1 else 'are'} tested"
 
 
-def counted_grades(rows: Iterable[GradedClaim]) -> list[tuple[str, int]]:
-    """How many of the tested have each grade, those first that hold."""
+def counted_grades(rows: Iterable[GradedClaim]) -> list[str]:
+    """``["9 reproduced", "2 match"]``: how many of the tested have each grade, those first that hold."""
     counts = Counter(row.grade for row in rows if row.grade != "not tested")
-    return sorted(counts.items(), key=lambda item: (list(STANDINGS).index(_STANDING[item[0]]), item[0]))
+    order = list(STANDINGS)
+    ordered = sorted(counts.items(), key=lambda item: (order.index(_STANDING[item[0]]), -item[1], item[0]))
+    return [f"{count} {_AS_VERB.get(grade, grade) if count > 1 else grade}" for grade, count in ordered]
 
 
 CHECKED_KINDS = ("architecture", "formula", "protocol")
@@ -138,7 +140,7 @@ CHECKED_KINDS = ("architecture", "formula", "protocol")
 def headline(rows: Sequence[GradedClaim], others: Others | None = None) -> list[str]:
     """The finding in a few sentences: what was tested, what others got, what was checked, what is flagged."""
     results = results_of(rows)
-    grades = listed(f"{count} {grade}" for grade, count in counted_grades(results))
+    grades = listed(counted_grades(results))
     first = f"{capital(tested(rows))} on the data that they are about{f': {grades}' if grades else ''}."
     sentences = [first, *_in_line(results, others)]
     checked = [row for row in rows if row.claim.kind in CHECKED_KINDS and row.grade != "not tested"]
@@ -185,7 +187,7 @@ def tiles(rows: Sequence[GradedClaim]) -> list[Tile]:
     checked = [row for row in rows if row.claim.kind in CHECKED_KINDS and row.grade != "not tested"]
     agree = sum(row.grade == "matches" for row in checked)
     marked = flagged(rows)
-    grades = ", ".join(f"{count} {grade}" for grade, count in counted_grades(results))
+    grades = ", ".join(counted_grades(results))
     flags = ", ".join(f"{len(claims)} {flag}" for flag, claims in marked.items())
     return [
         Tile(
@@ -256,19 +258,26 @@ def _of_kind(share: Share, rows: Sequence[GradedClaim]) -> str:
             return f"Its {_counted(share).removeprefix('1 ')} is not tested: {listed(told)}."
         return f"None of its {_counted(share)} is tested: {listed(told)}."
     if len(share.parts) == 1 and share.total == 1:
-        return f"Its {_counted(share).removeprefix('1 ')} is {share.parts[0].label} ({rows[0].claim.id})."
+        return f"Its {_counted(share).removeprefix('1 ')} {_came_out(share.parts[0])} ({rows[0].claim.id})."
     if len(share.parts) == 1:
-        return f"All of its {_counted(share)} are {share.parts[0].label}."
+        return f"All of its {_counted(share)} {_came_out(share.parts[0])}."
     told = []
     for part in share.parts:
         ids = [row.claim.id for row in rows if row.label == part.label]
         named = f" ({', '.join(ids)})" if part.standing == "otherwise" else ""
-        told.append(f"{part.count} {_verb(part)} {part.label}{named}")
+        told.append(f"{part.count} {_came_out(part)}{named}")
     return f"Of its {_counted(share)} {listed(told)}."
 
 
-def _verb(part: Part) -> str:
-    return "is" if part.count == 1 else "are"
+_AS_VERB = {"matches": "match", "differs": "differ"}
+"""Verdicts that are verbs, as they are said of several claims."""
+
+
+def _came_out(part: Part) -> str:
+    """The verdict as a verb: ``"matches"``, ``"match"`` of several, ``"are reproduced"``."""
+    if part.label in _AS_VERB:
+        return part.label if part.count == 1 else _AS_VERB[part.label]
+    return f"{'is' if part.count == 1 else 'are'} {part.label}"
 
 
 def _missing(reason: str) -> str:

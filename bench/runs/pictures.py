@@ -14,7 +14,7 @@ from reference.data.dataset import Dataset
 from reference.errors import InputError
 from reference.recipes.recipe import Recipe
 from reference.training.state import Outcome
-from reference.training.watch import embedded_images, shown_images
+from reference.training.watch import embedded_images, mask_epochs, shown_images
 
 Drawing = Callable[..., None]
 
@@ -29,7 +29,7 @@ def draw(
     name: str,
     notice: Callable[[str], None],
 ) -> list[dict[str, str]]:
-    """Draw what the task shows into ``out/figures/<slug>``; kind, file and hash of each picture.
+    """Draw what the task shows into ``out/figures/<slug>``; kind, file and hash of each, and epochs of masks.
 
     A picture that cannot be drawn is left out: the training behind it is worth more.
 
@@ -55,13 +55,14 @@ def draw(
             except Exception as error:  # of whatever kind: numbers that matplotlib cannot draw
                 notice(f"no picture {path.name}: {type(error).__name__}: {error}".splitlines()[0])
                 continue
-            figures.append(
-                {
-                    "kind": kind if ending == "png" else f"{kind} ({ending.upper()})",
-                    "file": path.relative_to(out).as_posix(),
-                    "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-                }
-            )
+            figure = {
+                "kind": kind if ending == "png" else f"{kind} ({ending.upper()})",
+                "file": path.relative_to(out).as_posix(),
+                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            }
+            if kind == "masks":
+                figure["epochs"] = ", ".join(map(str, mask_epochs(recipe, _selected(recipe, outcome))))
+            figures.append(figure)
     return figures
 
 
@@ -73,11 +74,10 @@ def _drawings(
     recipe: Recipe, dataset: Dataset, outcome: Outcome, work: Path
 ) -> Iterator[tuple[str, tuple[str, ...], Drawing]]:
     """What is drawn: its kind, the formats, and what draws it."""
-    best = recipe.selection == "best"
-    selected = outcome.best_epoch if best else recipe.epochs
-    evaluation = outcome.best if best else outcome.final
+    selected = _selected(recipe, outcome)
+    evaluation = outcome.best if recipe.selection == "best" else outcome.final
     if recipe.task == "segment" and recipe.mask_epochs and dataset.palette is not None:
-        yield "masks", _PHOTOGRAPH, partial(_mask_strips, recipe, dataset, work)
+        yield "masks", _PHOTOGRAPH, partial(_mask_strips, recipe, dataset, selected, work)
     for method in recipe.embed_methods if recipe.embed_epochs else ():
         yield method, _DRAWING, partial(_embeddings, method, recipe, dataset, outcome, work)
     if recipe.task == "segment":
@@ -91,13 +91,22 @@ def _drawings(
     yield "curves", _DRAWING, partial(visualize.curves, outcome.curves, primary=primary, selected=selected)
 
 
-def _mask_strips(recipe: Recipe, dataset: Dataset, work: Path, *, title: str, path: Path) -> None:
+def _selected(recipe: Recipe, outcome: Outcome) -> int:
+    """The epoch that the recipe's figure stands for."""
+    return outcome.best_epoch if recipe.selection == "best" else recipe.epochs
+
+
+def _mask_strips(
+    recipe: Recipe, dataset: Dataset, selected: int, work: Path, *, title: str, path: Path
+) -> None:
     assert dataset.palette is not None
     indices = shown_images(dataset, recipe)
     visualize.mask_strips(
         images=np.array(dataset.val.images[indices]),
         truth=np.array(dataset.val.targets[indices]),
-        predictions={epoch: np.load(work / "masks" / f"epoch-{epoch}.npy") for epoch in recipe.mask_epochs},
+        predictions={
+            epoch: np.load(work / "masks" / f"epoch-{epoch}.npy") for epoch in mask_epochs(recipe, selected)
+        },
         palette=dataset.palette,
         ids=[dataset.val.ids[i] for i in indices],
         title=title,

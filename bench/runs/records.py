@@ -50,7 +50,7 @@ class Record:
         throughput: training samples/s of all processes together, forward and training FLOPs a sample.
             ``provenance`` has ``world_size``, and the samples/s of each in ``rank_samples_per_second``.
         figures: pictures of this run, and masks as JSON: kind, file (relative to the folder that holds
-            ``records``), sha256.
+            ``records``), sha256; of masks also the ``epochs`` shown, such as ``"1, 20, 34"``.
     """
 
     run_id: str
@@ -107,6 +107,17 @@ class Record:
         if entry is None or entry["numerator"] is None:
             return None
         return int(entry["numerator"]), int(entry["denominator"])
+
+    def epochs_drawn(self, kind: str) -> list[int]:
+        """The epochs that pictures of a kind show, in the run's own counting; empty for other kinds.
+
+        A record that does not note the epochs of its masks shows those of its recipe.
+        """
+        for figure in self.figures:
+            if figure["kind"] == kind and "epochs" in figure:
+                return [int(epoch) for epoch in figure["epochs"].split(", ")]
+        field = {"masks": "mask_epochs", "tsne": "embed_epochs", "pca": "embed_epochs"}.get(kind, "")
+        return list(self.recipe.get(field, ()))
 
 
 _KEYS = {field.name for field in dataclasses.fields(Record)}
@@ -294,14 +305,16 @@ _count: _Shape = lambda value: _whole(value) and 0 <= value < 2**63  # noqa: E73
 _rate = _or_none(_number)
 _hash = _named("[0-9a-f]{64}|")
 _table, _commit = _is(dict), _or_none(_named("[0-9a-f]{7,64}"))
+_EPOCHS = _named(r"[0-9]{1,9}(, [0-9]{1,9})*")
 _slug = _named(r"[a-z0-9][a-z0-9.-]*")
-_figure = _mapped(
+_plain_figure = _mapped(
     _text,
     kind=_text,
     # below the folder itself, since publishing copies what stands here
     file=_named(r"figures/[a-z0-9][a-z0-9.-]*/[^/\\\x00]+"),
     sha256=_hash,
 )
+_figure: _Shape = lambda value: _plain_figure(value) and _EPOCHS(value.get("epochs", "1"))  # noqa: E731
 _metric = _mapped(_rate, value=_rate, numerator=_or_none(_count), denominator=_or_none(_count))
 _evaluated = _mapped(
     _anything,

@@ -15,7 +15,7 @@ from reference.data.dataset import Dataset, Split
 from reference.mixup import mixup
 from reference.recipes.recipe import Recipe
 from reference.training.distributed import RankRows, augment_rows, gather
-from reference.training.evaluation import Batches, Evaluation, Metric, mean_loss, sum_of_losses
+from reference.training.evaluation import Batches, Evaluation, MetricValue, mean_loss, sum_of_losses
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -109,7 +109,7 @@ def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recip
     correct = int(np.trace(confusion))
     most_frequent = int(np.bincount(dataset.train.targets).argmax())
     return Evaluation(
-        metrics={"top1": Metric(correct / len(truth), correct, len(truth))},
+        metrics={"top1": MetricValue(correct / len(truth), correct, len(truth))},
         primary="top1",
         loss=mean_loss(sums),
         confusion=confusion,

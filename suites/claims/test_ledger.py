@@ -220,7 +220,7 @@ STATED = {
     ("r5-finetune-protocol", "epochs"): "200",
 }
 PER_KIND = {
-    "r1": {"number": 8, "ordering": 10, "process": 9, "architecture": 5, "formula": 4, "protocol": 8},
+    "r1": {"number": 8, "ordering": 10, "process": 9, "architecture": 7, "formula": 4, "protocol": 8},
     "r2": {"number": 6, "ordering": 4, "process": 1, "architecture": 3, "formula": 0, "protocol": 4},
     "r3": {"number": 12, "ordering": 14, "process": 6, "architecture": 8, "formula": 8, "protocol": 12},
     "r4": {"number": 15, "ordering": 7, "process": 1, "architecture": 4, "formula": 0, "protocol": 5},

@@ -53,8 +53,8 @@ def test_a_paragraph_says_what_became_of_each_kind() -> None:
     ledger = Ledger("x", "X", None, tuple(r.claim for r in rows), "x.toml")
     said = " ".join(summary.sentences(ledger, rows, []))
     assert said.startswith(
-        "X makes 5 claims; 2 of 2 printed results are tested. 1 of its statements were compared with code that"
-        " runs."
+        "X makes 5 claims; 2 of 2 printed results are tested. 1 of its statements were compared with code"
+        " that runs."
     )
     assert "Of its 2 printed figures 1 is reproduced and 1 is contradicted (x-b)." in said
     assert "Its ordering is opposite (x-c)." in said
