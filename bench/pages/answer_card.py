@@ -40,7 +40,7 @@ LONG = 60
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
+class Remark:
     """One part of a line: a short answer with its colour, where there is one, then the words.
 
     Attributes:
@@ -57,7 +57,7 @@ class Line:
     """One of the five lines: what is asked, and the points that answer it."""
 
     term: str
-    points: tuple[Point, ...]
+    points: tuple[Remark, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,24 +165,24 @@ class Cards:
             Line(term="the claim behind it", points=tuple(self._related(claim))),
         ]
 
-    def _others(self, claim: Claim) -> Iterable[Point]:
+    def _others(self, claim: Claim) -> Iterable[Remark]:
         places = {place.sentence: place for place in self.others.places.get(claim.id, ())}
         for sentence in self.others.sentences(claim):
-            yield Point(text=sentence, standing=_standing_among(places.get(sentence)))
+            yield Remark(text=sentence, standing=_standing_among(places.get(sentence)))
 
-    def _arithmetic(self, claim: Claim) -> Iterable[Point]:
+    def _arithmetic(self, claim: Claim) -> Iterable[Remark]:
         found = self.own_findings(claim)
         for finding in found[:MOST_FINDINGS]:
             word = finding.flag if finding.verdict == "against" and finding.flag else ""
-            yield Point(
+            yield Remark(
                 word=word or WORD_OF_FINDING[finding.verdict],
                 standing=STANDING_OF_FINDING[finding.verdict],
                 text=f"{finding.sentence} ({', '.join(_weight(finding))})",
             )
         if len(found) > MOST_FINDINGS:
-            yield Point(text=f"{len(found) - MOST_FINDINGS} more in the audit below")
+            yield Remark(text=f"{len(found) - MOST_FINDINGS} more in the audit below")
 
-    def _related(self, claim: Claim) -> Iterable[Point]:
+    def _related(self, claim: Claim) -> Iterable[Remark]:
         related = self._orderings_of(claim) if claim.kind == "number" else self._members_of(claim)
         for row in related[:MOST_RELATED]:
             printed = f", printed {wording.printed(row.claim)}" if row.claim.value else ""
@@ -190,10 +190,10 @@ class Cards:
             text = f"“{row.claim.text.rstrip('.')}”{printed} ({row.claim.id})" + (
                 f"; {agreed}" if agreed else ""
             )
-            yield Point(word=row.label, standing=summary.standing(row), text=text)
+            yield Remark(word=row.label, standing=summary.standing(row), text=text)
         if len(related) > MOST_RELATED:
             more = [row.claim.id for row in related[MOST_RELATED:]]
-            yield Point(text=f"and {listed(more)}")
+            yield Remark(text=f"and {listed(more)}")
 
     def _orderings_of(self, claim: Claim) -> list[GradedClaim]:
         """Orderings and gains that rest on a figure."""
@@ -276,13 +276,13 @@ def duration(hours_needed: float) -> str:
     return f"{hours_needed:.1f} hours"
 
 
-def _decided(row: GradedClaim) -> Point:
+def _decided(row: GradedClaim) -> Remark:
     """What our runs, or code that computes it, say of the claim."""
     if row.reason:
         detail = row.sentence.partition("; ")[2]
         text = verdict.NOT_TESTED_REASONS[row.reason] + (f"; {detail}" if detail else "")
-        return Point(word=row.grade, standing=summary.standing(row), text=text)
-    return Point(word=row.label, standing=summary.standing(row), text=row.sentence)
+        return Remark(word=row.grade, standing=summary.standing(row), text=text)
+    return Remark(word=row.label, standing=summary.standing(row), text=row.sentence)
 
 
 def _standing_among(place: PlaceAmongOthers | None) -> str:
@@ -291,22 +291,22 @@ def _standing_among(place: PlaceAmongOthers | None) -> str:
     return "holds" if place.word == IN_LINE else "otherwise"
 
 
-def repeatable(row: GradedClaim) -> Iterable[Point]:
+def repeatable(row: GradedClaim) -> Iterable[Remark]:
     """Whether somebody can repeat it from the report alone, and what the report leaves unstated."""
     claim = row.claim
     unstated = claim.unstated or tuple(dict.fromkeys(a.field for a in row.assumptions))
     if row.reason == "illegible":
-        yield Point(word="no", standing="otherwise", text=f"the print is damaged: {claim.illegible_why}")
+        yield Remark(word="no", standing="otherwise", text=f"the print is damaged: {claim.illegible_why}")
     elif unstated:
         count = f"{len(unstated)} settings are" if len(unstated) > 1 else "1 setting is"
         names = ", ".join(unstated).replace("_", " ")
-        yield Point(
+        yield Remark(
             word="not as written",
             standing="otherwise",
             text=f"{count} missing ({names})" + ("; ours are listed" if row.assumptions else ""),
         )
     elif claim.kind in RUN_KINDS and claim.recipe in RECIPES:
-        yield Point(
+        yield Remark(
             word="yes", standing="holds", text="the report states every setting that the recipe needs"
         )
 

@@ -28,10 +28,10 @@ TASKS: dict[str, str] = {
 HOW_TO_READ = """\
 *How to read this page.* One table a task ranks the figures on the official data with every setting as
 printed. A printed figure that is not tested stands below without a rank. The 95 % interval is over seeds
-(Student's t) where there are two or more; for one seed, and for printed accuracies, it is over the images of
-the validation split (Clopper–Pearson for top-1, bootstrap for mean IoU), which leaves the spread between seeds
-out. **Majority class** is the same figure of always answering the most frequent class; a network that is not better than that
-**did not learn** and has no rank. Samples/s are of training, on the device named.
+(Student's t) where there are two or more. For one seed, and for printed accuracies, it is over the images of
+the validation split (Clopper–Pearson for top-1, bootstrap for mean IoU), without the spread between seeds.
+**Majority class** is the same figure of always answering the most frequent class; a network that is not
+better than that **did not learn** and has no rank. Samples/s are of training, on the device named.
 """
 
 REHEARSALS = """\

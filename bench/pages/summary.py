@@ -140,7 +140,8 @@ CHECKED_KINDS = ("architecture", "formula", "protocol")
 def headline(rows: Sequence[GradedClaim], others: Others | None = None) -> list[str]:
     """The finding in a few sentences: what was tested, what others got, what was checked, what is flagged."""
     results = results_of(rows)
-    grades = listed(counted_grades(results))
+    counts = counted_grades(results)
+    grades = listed(counts) if counts else ""
     first = f"{capital(tested(rows))} on the data that they are about{f': {grades}' if grades else ''}."
     sentences = [first, *_in_line(results, others)]
     checked = [row for row in rows if row.claim.kind in CHECKED_KINDS and row.grade != "not tested"]

@@ -97,7 +97,8 @@ def test_the_page_says_so_too(pages: dict[str, str]) -> None:
     html = pages["index.html"]
     of = {claim.id: claim for ledger in LEDGERS for claim in ledger.claims}
     asked = re.findall(
-        r'<details class="claim" id="([^"]+)">\s*<summary>.*?<span class="grade [^"]*">([^<]*)</span>', html
+        r'<details class="claim" id="([^"]+)"[^>]*>\s*<summary>.*?<span class="grade [^"]*">([^<]*)</span>',
+        html,
     )
     assert len(asked) == len(of)
     rows = re.findall(

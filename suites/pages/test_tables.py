@@ -202,7 +202,7 @@ def test_flags_stand_beside_grades(out: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(build.audit, "flags", lambda findings: {SEG_A: ("inconsistent: a | b",)})
     pages = build.render(out, LEDGERS)
     (verdict,) = (cell for row, cell in column(pages["claims.md"], "verdict") if row[0] == f"`{SEG_A}`")
-    assert verdict == "**not tested: data**<br>flag: inconsistent: a \\| b"
+    assert verdict == "**not tested: data**<br>flag: inconsistent: a | b"
     assert "flag: inconsistent" in pages["reports/r4.md"]
 
 
