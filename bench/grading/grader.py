@@ -361,7 +361,7 @@ class Grader:
             "unit": unit,
             "m": claim.runs,
             "approx": claim.approx,
-            "higher_is_better": METRICS[claim.metric or metric].higher_is_better,
+            "higher_is_better": METRICS[claim.metric or metric].higher_is_better is not False,
             "assumptions": any(record.assumptions for record in runs),
             "alignment_green": self._vouched_for(runs),
             "broken": sum(len(group.started) - len(group.counted) for group in groups),

@@ -183,11 +183,16 @@ class Report:
                 sure = ", ".join(
                     f"{strengths[strength]} {strength}" for strength in audit.STRENGTHS if strengths[strength]
                 )
-                texts.append(f"{strengths.total()} {words} ({sure})")
+                texts.append(f"{strengths.total()} {words}{f' ({sure})' if sure else ''}")
         return f"Findings: {'; '.join(texts)}."
 
 
-_TALLY = {"against": "against its claims", "note": "to weigh the rest by", "holds": "checked and in order"}
+_TALLY = {
+    "against": "against its claims",
+    "note": "to weigh the rest by",
+    "holds": "checked and in order",
+    "not checked": "not checked",
+}
 
 
 def _report(ledger: Ledger, rows: Sequence[GradedClaim], findings: Sequence[Finding], cards: Cards) -> Report:
@@ -197,7 +202,6 @@ def _report(ledger: Ledger, rows: Sequence[GradedClaim], findings: Sequence[Find
         heading: tuple(row for row in report_rows if row.claim.kind == kind)
         for kind, heading in wording.HEADINGS.items()
     }
-    order = list(audit.STRENGTHS)
     of_it = [finding for finding in findings if finding.reports == (ledger.report,)]
     return Report(
         ledger=ledger,
@@ -208,7 +212,7 @@ def _report(ledger: Ledger, rows: Sequence[GradedClaim], findings: Sequence[Find
         verdict=tuple(summary.sentences(ledger, report_rows, findings)),
         results=tuple(layout(report_rows)) if layout else (),
         kinds={heading: of_kind for heading, of_kind in by_kind.items() if of_kind},
-        findings=tuple(sorted(of_it, key=lambda finding: order.index(finding.strength))),
+        findings=tuple(audit.in_order_of_strength(of_it)),
         audited=audit.paragraph(ledger, findings),
     )
 

@@ -1,4 +1,4 @@
-"""Pictures of a finished run, beside its record: masks, IoU of each class, confusion, points, curves."""
+"""Draw the pictures of a finished run: masks, IoU of each class, confusion, points, curves."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def draw(
     name: str,
     notice: Callable[[str], None],
 ) -> list[dict[str, str]]:
-    """Draw what the task shows into ``out/figures/<slug>``; kind, file and hash of each, and epochs of masks.
+    """Draw the task's pictures into ``out/figures/<slug>``. Return kind, file, hash and epochs of masks.
 
-    A picture that cannot be drawn is left out: the training behind it is worth more.
+    A picture that cannot be drawn is left out, so that it never costs a training.
 
     Args:
-        work: the run's working files, with what was kept of the epochs shown.
-        name: of the record, which begins the pictures' names.
+        work: the run's working files, which hold the masks and points of the epochs shown.
+        name: name of the record; the pictures' names begin with it.
         notice: called with a line for each picture that is left out.
 
     Raises:
@@ -52,7 +52,7 @@ def draw(
                 drawing(title=title, path=path)
             except InputError:
                 raise
-            except Exception as error:  # of whatever kind: numbers that matplotlib cannot draw
+            except Exception as error:  # of any kind: matplotlib cannot draw some numbers
                 notice(f"no picture {path.name}: {type(error).__name__}: {error}".splitlines()[0])
                 continue
             figure = {
@@ -66,14 +66,14 @@ def draw(
     return figures
 
 
-_PHOTOGRAPH = ("png",)  # which an SVG would only wrap
-_DRAWING = ("png", "svg")  # on a page the PNG, for print the SVG
+_PHOTOGRAPH = ("png",)  # an SVG would only wrap it
+_DRAWING = ("png", "svg")  # pages show the PNG; the SVG is for print
 
 
 def _drawings(
     recipe: Recipe, dataset: Dataset, outcome: Outcome, work: Path
 ) -> Iterator[tuple[str, tuple[str, ...], Drawing]]:
-    """What is drawn: its kind, the formats, and what draws it."""
+    """Yield each picture's kind, its formats, and the function that draws it."""
     selected = _selected(recipe, outcome)
     evaluation = outcome.best if recipe.selection == "best" else outcome.final
     if recipe.task == "segment" and recipe.mask_epochs and dataset.palette is not None:

@@ -213,6 +213,13 @@ def read_figure(text: str) -> Figure | None:
     return Figure(sign.replace("+", "") + body, -digits if sign == "-" else digits, len(part))
 
 
+def digits_of(figure: Figure) -> str:
+    """The digits of a figure with a digit on either side of its point: ``0.703`` of ``.703``."""
+    sign, body = ("-", figure.text[1:]) if figure.text.startswith("-") else ("", figure.text.lstrip("+"))
+    body = f"0{body}" if body.startswith(".") else body
+    return sign + body.rstrip(".")
+
+
 def _reason(text: str) -> str:
     if re.search(r"\d\s*(?:±|\+/-)", text):
         return "a ± b with something else in the cell"
