@@ -29,8 +29,12 @@ RUN_KINDS = ("number", "ordering", "process", "timing", "figure")
 MOST_FINDINGS, MOST_RELATED = 4, 3
 """Lines of a card; the claim's own report says the rest."""
 
-STANDING_OF_FINDING = {"against": "otherwise", "note": "undecided", "holds": "holds"}
-WORD_OF_FINDING = {"holds": "holds", "against": "speaks against it", "note": "to know"}
+STANDING_OF_FINDING = {
+    "against": "otherwise", "note": "undecided", "holds": "holds", "not checked": "no run",
+}  # fmt: skip
+WORD_OF_FINDING = {
+    "against": "speaks against it", "note": "to know", "holds": "holds", "not checked": "not checked",
+}  # fmt: skip
 
 
 _VERDICTS, _STRENGTHS = list(STANDING_OF_FINDING), list(STRENGTHS)

@@ -111,17 +111,22 @@ def _evidence(row: GradedClaim, cards: Cards) -> list[str]:
         said.append(row.sentence)
     elif not row.reason and claim.kind not in RUN_KINDS:
         said.append("compared with code that runs" if row.grade == "matches" else row.sentence)
-    said += [_short(f.sentence) for f in cards.own_findings(claim) if f.verdict != "note"][:1]
+    said += _arithmetic(claim, cards)
     said += [among(place) for place in cards.others.places.get(claim.id, ()) if place.interval]
     said += cards.others.sentences(claim)[:1] if claim.kind == "ordering" else []
     return said[:2]
 
 
 def _evidence_of_classes(rows: Sequence[GradedClaim], cards: Cards) -> list[str]:
-    said = [_short(f.sentence) for f in cards.own_findings(rows[0].claim) if f.verdict != "note"][:1]
+    said = _arithmetic(rows[0].claim, cards)
     places = [place for row in rows for place in cards.others.places.get(row.claim.id, ()) if place.interval]
     words = [place.word for place in places]
     return said + [f"{words.count(word)} {word}" for word in dict.fromkeys(words)]
+
+
+def _arithmetic(claim: Claim, cards: Cards) -> list[str]:
+    """The first finding that speaks for a claim or against it, if there is one."""
+    return [_short(f.sentence) for f in cards.own_findings(claim) if f.verdict in ("against", "holds")][:1]
 
 
 def _short(sentence: str) -> str:

@@ -24,7 +24,7 @@ from bench.claims.ledger import load_ledgers
 from bench.grading import others_survey
 from bench.grading.grader import GradedClaim, grade_all
 from bench.grading.groups import Runs
-from bench.pages import build, html_page, leaderboard
+from bench.pages import answer_card, build, html_page, leaderboard, summary
 from bench.pages import plots as plots_module
 from bench.pages.markdown import in_html, pipe_table, plain
 from bench.runs import records
@@ -165,6 +165,11 @@ def test_printed_value_and_every_seed_lie_on_one_axis(tree: Element, rows: list[
     band = next(e for e in axis.iter() if e.attrib.get("class") == "band")
     scale = (seeds[-1] - seeds[0]) / (values[-1] - values[1])
     assert float(band.attrib["width"].rstrip("%")) == pytest.approx(2 * 0.017 * scale, rel=0.02)
+
+
+def test_every_verdict_of_the_audit_has_a_word_and_a_colour() -> None:
+    assert set(answer_card.STANDING_OF_FINDING) == set(answer_card.WORD_OF_FINDING) == set(audit.VERDICTS)
+    assert set(answer_card.STANDING_OF_FINDING.values()) <= set(summary.STANDINGS)
 
 
 def test_a_card_says_what_would_settle_an_untested_claim(tree: Element) -> None:
