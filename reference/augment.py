@@ -17,6 +17,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
@@ -223,20 +224,31 @@ def _on_device(chains: list[list[Parameters]], device: torch.device) -> list[lis
     flat = [value for chain in chains for values in chain for value in values]
     if device.type == "cpu" or not flat:
         return chains
-    starts = [0]
-    for value in flat:  # every value begins at a multiple of 8 bytes, as any dtype may
-        starts.append(starts[-1] + -(-value.nbytes // 8) * 8)
-    packed = torch.empty(starts[-1], dtype=torch.uint8, pin_memory=device.type == "cuda")
-    for value, at in zip(flat, starts, strict=False):
-        packed[at : at + value.nbytes].view(value.dtype).view(value.shape).copy_(value)
-    sent = packed.to(device, non_blocking=True)
-    arrived = iter(
-        [
-            sent[at : at + value.nbytes].view(value.dtype).view(value.shape)
-            for value, at in zip(flat, starts, strict=False)
-        ]
+    return _unpacked(_packed(flat, pin=device.type == "cuda").to(device, non_blocking=True), chains)
+
+
+def _starts(values: Sequence[Tensor]) -> list[int]:
+    """Where each value begins among the packed bytes, and where the last ends: multiples of 8."""
+    return [0, *accumulate(-(-value.nbytes // 8) * 8 for value in values)]
+
+
+def _packed(values: Sequence[Tensor], *, pin: bool) -> Tensor:
+    """All values as one tensor of bytes."""
+    starts = _starts(values)
+    packed = torch.empty(starts[-1], dtype=torch.uint8, pin_memory=pin)
+    for value, start in zip(values, starts, strict=False):
+        packed[start : start + value.nbytes].view(value.dtype).view(value.shape).copy_(value)
+    return packed
+
+
+def _unpacked(packed: Tensor, chains: list[list[Parameters]]) -> list[list[Parameters]]:
+    """What ``_packed`` was made of, in the order of ``chains``, whose shapes and dtypes it has."""
+    flat = [value for chain in chains for values in chain for value in values]
+    parts = iter(
+        packed[start : start + value.nbytes].view(value.dtype).view(value.shape)
+        for value, start in zip(flat, _starts(flat), strict=False)
     )
-    return [[tuple(next(arrived) for _ in values) for values in chain] for chain in chains]
+    return [[tuple(next(parts) for _ in values) for values in chain] for chain in chains]
 
 
 def to_float(images: Tensor) -> Tensor:
