@@ -66,7 +66,7 @@ def _batch_of(ledger: Ledger, claim: Claim, n: int) -> int | None:
     return sizes[0] if 1 < sizes[0] < n else 0
 
 
-def _counts(claim: Claim, n: int) -> grim.Counts | None:
+def _counts(claim: Claim, n: int) -> grim.ImageCounts | None:
     assert claim.value is not None
     return grim.counts(claim.value, n, percent=claim.unit == "percent")
 
@@ -136,7 +136,7 @@ def _one_way(claims: Sequence[Claim], n: int) -> Iterator[Finding]:
         )
 
 
-def _of(counts_by_claim: dict[Claim, grim.Counts], claims: Sequence[Claim]) -> str:
+def _of(counts_by_claim: dict[Claim, grim.ImageCounts], claims: Sequence[Claim]) -> str:
     spans = [counts_by_claim[claim] for claim in claims]
     return listed(f"{s.low:,}" if s.low == s.high else f"{s.low:,} to {s.high:,}" for s in spans)
 

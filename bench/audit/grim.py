@@ -42,7 +42,7 @@ MANY = 50_000
 _GOLDEN = 0.6180339887498949
 
 
-class Counts(NamedTuple):
+class ImageCounts(NamedTuple):
     """The k for which k/n can be printed so, from ``low`` to ``high``.
 
     ``exact``: every digit is that of the one quotient k/n as a float64 prints it.
@@ -59,7 +59,7 @@ def steps(value: str, *, percent: bool) -> tuple[int, int]:
     return int(whole + digits), 10 ** (len(digits) + (2 if percent else 0))
 
 
-def counts(value: str, n: int, *, percent: bool = False) -> Counts | None:
+def counts(value: str, n: int, *, percent: bool = False) -> ImageCounts | None:
     """The numbers of correct images, of n, that a printed accuracy can stand for; None if there is none.
 
     Args:
@@ -76,9 +76,9 @@ def counts(value: str, n: int, *, percent: bool = False) -> Counts | None:
         k = _held_by_a_float(value, n, percent)
         if k is None and of >= STEPS_AN_IMAGE * n:
             k = cut_by_floats(value, n, percent=percent)
-        return None if k is None else Counts(k, k, _is_quotient(value, k, n, percent))
+        return None if k is None else ImageCounts(k, k, _is_quotient(value, k, n, percent))
     low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
-    return Counts(low, high, low == high and _is_quotient(value, low, n, percent))
+    return ImageCounts(low, high, low == high and _is_quotient(value, low, n, percent))
 
 
 def batch_mean(value: str, n: int, batch: int, *, percent: bool = False, cut: bool = False) -> bool:

@@ -26,7 +26,14 @@ from reference.data import (
 )
 from reference.data import labelled as labelled_images
 from reference.data.cache import in_threads
-from reference.data.dataset import Entry, Palette, absent_classes, check_can_hold_out, class_pixels, repeats
+from reference.data.dataset import (
+    ManifestEntry,
+    Palette,
+    absent_classes,
+    check_can_hold_out,
+    class_pixels,
+    repeats,
+)
 from reference.data.decode import check_same_size
 from reference.data.images import decode_image, read_bytes
 from reference.data.landcover import mask_from_bytes
@@ -191,7 +198,7 @@ def _warnings(listing: Listing, files: dict[Path, File]) -> list[str]:
     for split, items in (("train", listing.train), ("val", listing.val)):
         for item in items:
             target = item.label if item.mask is None else files[item.mask].digest
-            entries.append(Entry(split, item.id, files[item.image].digest, target))
+            entries.append(ManifestEntry(split, item.id, files[item.image].digest, target))
         if listing.palette is not None:
             each = [pixels for item in items if item.mask and (pixels := files[item.mask].pixels)]
             if each:

@@ -23,7 +23,7 @@ LEAST_GB = 5
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """What one check found: ``ok``, ``note`` (something runs without it) or ``broken``."""
 
     check: str
@@ -31,34 +31,34 @@ class Finding:
     message: str
 
 
-def examine(out: Path, cache: Path, data: Path | None, weights: Path | None) -> list[Finding]:
+def examine(out: Path, cache: Path, data: Path | None, weights: Path | None) -> list[Diagnosis]:
     """All checks, in the order in which one depends on another."""
     pair, seen = _torch_and_torchvision(weights)
     findings = [_python(), pair, *([_gpu(seen)] if seen else [])]
     findings += [_writable("results", out), _writable("cache", cache), _disk(out), _data(data)]
     if seen:
-        findings.append(Finding(**seen["weights"]))
+        findings.append(Diagnosis(**seen["weights"]))
     return [*findings, _closing(findings)]
 
 
-def _python() -> Finding:
+def _python() -> Diagnosis:
     message = f"Python {platform.python_version()}, {os.cpu_count()} cores"
-    return Finding("python", OK if sys.version_info >= (3, 11) else BROKEN, message)
+    return Diagnosis("python", OK if sys.version_info >= (3, 11) else BROKEN, message)
 
 
-def _torch_and_torchvision(weights: Path | None) -> tuple[Finding, dict[str, Any] | None]:
+def _torch_and_torchvision(weights: Path | None) -> tuple[Diagnosis, dict[str, Any] | None]:
     """Loads both in a process of its own, since a mismatch may end it; and what ``probe`` saw there."""
     try:
         have = {name: version(name) for name in ("torch", "torchvision")}
     except PackageNotFoundError as error:
-        return Finding("torch", BROKEN, f"{error.name} is not installed; pip install -e ."), None
+        return Diagnosis("torch", BROKEN, f"{error.name} is not installed; pip install -e ."), None
     program = f"from bench.cli import doctor; doctor.probe({str(weights or '')!r})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     both = f"torch {have['torch']}, torchvision {have['torchvision']}"
     if done.returncode == 0:
-        return Finding("torch", OK, both), json.loads(done.stdout.splitlines()[-1])
+        return Diagnosis("torch", OK, both), json.loads(done.stdout.splitlines()[-1])
     cause = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
-    return Finding("torch", BROKEN, f"{both} do not work together ({cause}); {_advice(have)}"), None
+    return Diagnosis("torch", BROKEN, f"{both} do not work together ({cause}); {_advice(have)}"), None
 
 
 def probe(weights: str) -> None:
@@ -101,12 +101,12 @@ def _advice(have: dict[str, str]) -> str:
     return "take a pair that was released together: pip install --force-reinstall torch torchvision"
 
 
-def _gpu(seen: dict[str, Any]) -> Finding:
+def _gpu(seen: dict[str, Any]) -> Diagnosis:
     if seen["gpus"]:
         name, memory = seen["gpus"][0]
-        return Finding("gpu", OK, f"{len(seen['gpus'])} × {name}, {memory / 1e9:.0f} GB")
+        return Diagnosis("gpu", OK, f"{len(seen['gpus'])} × {name}, {memory / 1e9:.0f} GB")
     built = "torch is built without CUDA" if seen["built"] is None else "torch finds no CUDA device"
-    return Finding("gpu", NOTE, f"none: {built}; everything runs on the CPU")
+    return Diagnosis("gpu", NOTE, f"none: {built}; everything runs on the CPU")
 
 
 def _nearest(folder: Path) -> Path:
@@ -122,36 +122,36 @@ def _nearest(folder: Path) -> Path:
     raise AssertionError("the root of a file system is there")
 
 
-def _writable(name: str, folder: Path) -> Finding:
+def _writable(name: str, folder: Path) -> Diagnosis:
     """Writes into the folder, or into the nearest one above it that is there."""
     try:
         check_writable(_nearest(folder) / f".probe-{os.getpid()}")
     except InputError as error:
-        return Finding(name, BROKEN, str(error))
-    return Finding(name, OK, f"{folder} can be written")
+        return Diagnosis(name, BROKEN, str(error))
+    return Diagnosis(name, OK, f"{folder} can be written")
 
 
-def _disk(folder: Path) -> Finding:
+def _disk(folder: Path) -> Diagnosis:
     try:
         free = shutil.disk_usage(_nearest(folder)).free / 1e9
     except OSError as error:
-        return Finding("disk", NOTE, f"{folder}: free space cannot be told ({error.strerror})")
+        return Diagnosis("disk", NOTE, f"{folder}: free space cannot be told ({error.strerror})")
     message = f"{free:.0f} GB free; a full run's checkpoints and cache take up to {LEAST_GB} GB"
-    return Finding("disk", OK if free >= LEAST_GB else NOTE, message)
+    return Diagnosis("disk", OK if free >= LEAST_GB else NOTE, message)
 
 
-def _data(data: Path | None) -> Finding:
+def _data(data: Path | None) -> Diagnosis:
     if data is None:
-        return Finding("data", NOTE, "none named (--data DIR); recipes run on synthetic images")
+        return Diagnosis("data", NOTE, "none named (--data DIR); recipes run on synthetic images")
     from bench.cli.data_check import FOLDERS
 
     there = [folder.path for folder in FOLDERS if is_folder(data / folder.path)]
     for folder in (data, *(data / path for path in there)):
         if cause := _why_unreadable(folder):
-            return Finding("data", BROKEN, f"{folder}: cannot be listed ({cause}); make it readable")
+            return Diagnosis("data", BROKEN, f"{folder}: cannot be listed ({cause}); make it readable")
     if not there:
-        return Finding("data", BROKEN, f"{data}: none of {', '.join(f.path for f in FOLDERS)} is there")
-    return Finding("data", OK, f"{data}: {', '.join(there)}; whether it is whole: bench data check {data}")
+        return Diagnosis("data", BROKEN, f"{data}: none of {', '.join(f.path for f in FOLDERS)} is there")
+    return Diagnosis("data", OK, f"{data}: {', '.join(there)}; whether it is whole: bench data check {data}")
 
 
 def _why_unreadable(folder: Path) -> str:
@@ -165,33 +165,33 @@ def _why_unreadable(folder: Path) -> str:
         return str(error.strerror)
 
 
-def _weights(folder: Path | None) -> Finding:
+def _weights(folder: Path | None) -> Diagnosis:
     from reference.models.weights import WEIGHTS, checked_sha256, weights_folder
 
     place = weights_folder(folder)
     if cause := _why_unreadable(place):
-        return Finding("weights", BROKEN, f"{place}: cannot be listed ({cause}); make it readable")
+        return Diagnosis("weights", BROKEN, f"{place}: cannot be listed ({cause}); make it readable")
     there = [name for name, file in WEIGHTS.items() if os.path.isfile(place / file)]
     try:
         for name in there:
             checked_sha256(place / WEIGHTS[name])
     except InputError as error:
-        return Finding("weights", BROKEN, str(error))
+        return Diagnosis("weights", BROKEN, str(error))
     absent = [name for name in WEIGHTS if name not in there]
     message = f"{len(there)} of {len(WEIGHTS)} in {place}" + (
         f"; not there: {', '.join(absent)}" if absent else ""
     )
-    return Finding("weights", NOTE if absent else OK, message)
+    return Diagnosis("weights", NOTE if absent else OK, message)
 
 
-def _closing(findings: list[Finding]) -> Finding:
+def _closing(findings: list[Diagnosis]) -> Diagnosis:
     """What this machine can run."""
     verdicts = {finding.check: finding.verdict for finding in findings}
     if broken := [check for check, verdict in verdicts.items() if verdict == BROKEN]:
         listing = (
             "" if verdicts["python"] == BROKEN else "; bench list, audit and score of what is there work"
         )
-        return Finding("so", BROKEN, f"mend {', '.join(broken)} first{listing}")
+        return Diagnosis("so", BROKEN, f"mend {', '.join(broken)} first{listing}")
     tiers = ["smoke tier"]
     if verdicts["gpu"] == OK:
         tiers.append("gpu tier")
@@ -199,4 +199,4 @@ def _closing(findings: list[Finding]) -> Finding:
             tiers.append("full tier")
     lacking = [check for check in ("gpu", "data", "weights") if verdicts[check] != OK]
     why = f"; full tier needs {', '.join(lacking)}" if lacking else ""
-    return Finding("so", OK, f"this machine runs: {', '.join(tiers)}{why}")
+    return Diagnosis("so", OK, f"this machine runs: {', '.join(tiers)}{why}")

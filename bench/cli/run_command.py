@@ -190,7 +190,7 @@ def on_cluster(options: RunOptions, recipes: Sequence[Recipe]) -> list[str]:
     )
     folders = cluster.Folders(data=data, weights=weights, cache=cache, shared=options.shared.absolute())
     resume = options.resume and options.again is None
-    with cluster.Board(todo, _summary) as board:
+    with cluster.ProgressBoard(todo, _summary) as board:
         return cluster.run_all(ray, todo, options.out, folders, resume=resume, say=board)
 
 

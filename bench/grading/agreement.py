@@ -23,7 +23,7 @@ SETTINGS = "ABCDE"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Side:
+class PairSide:
     """One side of an ordering: a reference class and what is read from its figures."""
 
     reference: ReferenceClass
@@ -46,8 +46,8 @@ class Agreement:
         claims: ordering claims that say so, and those that say the opposite.
     """
 
-    first: Side
-    second: Side
+    first: PairSide
+    second: PairSide
     gaps: Mapping[str, float]
     graded: Mapping[str, float] = field(default_factory=dict)
     claims: tuple[str, ...] = ()
@@ -107,7 +107,7 @@ def p_text(p: float) -> str:
 
 
 def gaps(
-    first: Side, second: Side, survey: Sequence[OtherFigure], left_out: Container[OtherFigure] = ()
+    first: PairSide, second: PairSide, survey: Sequence[OtherFigure], left_out: Container[OtherFigure] = ()
 ) -> dict[str, float]:
     """First minus second for every report that prints both: its best figure of each side."""
     sides = [
@@ -132,7 +132,7 @@ def agreements(
     Pairs that claims rank in opposite ways are one row: the way of the first claim, with the others'.
     """
     excluded = inconsistent(survey) if left_out is None else left_out
-    rows: dict[tuple[Side, Side], tuple[list[str], list[str]]] = {}
+    rows: dict[tuple[PairSide, PairSide], tuple[list[str], list[str]]] = {}
     for ledger in ledgers:
         for claim in ledger.of_kind("ordering"):
             for first, second in ordered_sides(claim, ledger):
@@ -153,7 +153,7 @@ def agreements(
     ]
 
 
-def ordered_sides(claim: Claim, ledger: Ledger) -> list[tuple[Side, Side]]:
+def ordered_sides(claim: Claim, ledger: Ledger) -> list[tuple[PairSide, PairSide]]:
     """The pairs of an ordering claim, better side first, where both sides have one reference class.
 
     A tie ranks nothing, and two figures of one class are no two sides.
@@ -170,18 +170,20 @@ def ordered_sides(claim: Claim, ledger: Ledger) -> list[tuple[Side, Side]]:
     return list(dict.fromkeys(pairs))
 
 
-def side_of(claim: Claim | None) -> Side | None:
+def side_of(claim: Claim | None) -> PairSide | None:
     """The side that a number claim stands for; None where it has no reference class, or several."""
     if claim is None or len(claim.reference_class) != 1:
         return None
-    return Side(reference=claim.reference_class[0], metric=str(claim.metric), class_index=claim.class_index)
+    return PairSide(
+        reference=claim.reference_class[0], metric=str(claim.metric), class_index=claim.class_index
+    )
 
 
-def graded_gaps(first: Side, second: Side, ledgers: Iterable[Ledger]) -> dict[str, float]:
+def graded_gaps(first: PairSide, second: PairSide, ledgers: Iterable[Ledger]) -> dict[str, float]:
     """First minus second in the graded reports that print both: the first figure of each side."""
     graded = {}
     for ledger in ledgers:
-        printed: dict[Side, float] = {}
+        printed: dict[PairSide, float] = {}
         for number in ledger.of_kind("number"):
             side = side_of(number)
             if side is not None:
@@ -196,7 +198,8 @@ def setting_pairs(
 ) -> list[Agreement]:
     """All ten pairs of settings A to E, the one that more others print higher coming first."""
     sides = [
-        Side(reference=ReferenceClass(task="officehome", setting=name), metric="top1") for name in SETTINGS
+        PairSide(reference=ReferenceClass(task="officehome", setting=name), metric="top1")
+        for name in SETTINGS
     ]
     pairs = [asked(a, b, ledgers, survey, left_out) for a, b in combinations(sides, 2)]
     return [
@@ -206,8 +209,8 @@ def setting_pairs(
 
 
 def asked(
-    first: Side,
-    second: Side,
+    first: PairSide,
+    second: PairSide,
     ledgers: Sequence[Ledger],
     survey: Sequence[OtherFigure],
     left_out: Container[OtherFigure] = (),
@@ -221,17 +224,17 @@ def asked(
     )
 
 
-def _land_cover(model: str) -> Side:
-    return Side(reference=ReferenceClass(task="landcover", model=(model,)), metric="miou")
+def _land_cover(model: str) -> PairSide:
+    return PairSide(reference=ReferenceClass(task="landcover", model=(model,)), metric="miou")
 
 
 IMPROVED_OVER_BASELINE = (
-    Side(reference=ReferenceClass(task="landcover", setting="improved"), metric="miou"),
+    PairSide(reference=ReferenceClass(task="landcover", setting="improved"), metric="miou"),
     _land_cover("vgg16_fcn32s"),
 )
 """Does the best improved model of a report beat its own VGG16-FCN32s?"""
 
-TWO_BY_TWO: dict[str, tuple[Side, Side]] = {
+TWO_BY_TWO: dict[str, tuple[PairSide, PairSide]] = {
     "skips, over VGG16": (_land_cover("vgg_fcn8s"), _land_cover("vgg16_fcn32s")),
     "skips, over a ResNet": (_land_cover("resnet_fcn8s"), _land_cover("resnet_fcn32s")),
     "ResNet, without skips": (_land_cover("resnet_fcn32s"), _land_cover("vgg16_fcn32s")),

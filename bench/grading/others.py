@@ -16,7 +16,7 @@ from functools import cached_property
 from bench.audit.survey_audit import inconsistent
 from bench.claims.claim import Claim, Ledger, ReferenceClass
 from bench.claims.survey import OtherFigure, figures_of, title_of
-from bench.grading.prediction import LEAST_STEP, MIN_REPORTS, Interval, prediction_interval
+from bench.grading.prediction import LEAST_STEP, MIN_REPORTS, PredictionInterval, prediction_interval
 
 IN_LINE, ABOVE, BELOW, TOO_FEW = (
     "in line with others",
@@ -69,7 +69,7 @@ def best_figures(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class PlaceAmongOthers:
     """A printed result among the figures of one reference class: all that an answer card needs.
 
     Attributes:
@@ -84,10 +84,10 @@ class Place:
     claim: Claim
     reference: ReferenceClass
     values: Mapping[str, float]
-    interval: Interval | None
+    interval: PredictionInterval | None
     word: str
     left_out: int = 0
-    variants: Mapping[str, Place] = field(default_factory=dict)
+    variants: Mapping[str, PlaceAmongOthers] = field(default_factory=dict)
 
     @property
     def value(self) -> float:
@@ -146,7 +146,7 @@ class Place:
         return f"the {tied}{order}highest of {self.n + 1}"
 
 
-def span(interval: Interval) -> str:
+def span(interval: PredictionInterval) -> str:
     """``".621 to .702"``: the ends with three digits."""
     return f"{short(interval.low)} to {short(interval.high)}"
 
@@ -168,7 +168,7 @@ def place(
     reference: ReferenceClass,
     survey: Sequence[OtherFigure],
     left_out: Container[OtherFigure] = (),
-) -> Place:
+) -> PlaceAmongOthers:
     """A printed result placed in one reference class.
 
     Args:
@@ -197,7 +197,7 @@ def _placed(
     reference: ReferenceClass,
     survey: Sequence[OtherFigure],
     keeps: Callable[[OtherFigure], bool],
-) -> Place:
+) -> PlaceAmongOthers:
     metric, index = str(claim.metric), claim.class_index
     best = best_figures(reference, survey, metric, index, keeps)
     figures = {report: float(figure.figure(index) or 0) for report, figure in best.items()}
@@ -207,10 +207,10 @@ def _placed(
         steps = sorted(float(figure.half_step) for figure in best.values())
         interval = prediction_interval(tuple(values.values()), steps[len(steps) // 2] or LEAST_STEP)
         word = _word(float(claim.fraction), float(claim.half_step), interval)
-    return Place(claim=claim, reference=reference, values=values, interval=interval, word=word)
+    return PlaceAmongOthers(claim=claim, reference=reference, values=values, interval=interval, word=word)
 
 
-def _word(value: float, half_step: float, interval: Interval) -> str:
+def _word(value: float, half_step: float, interval: PredictionInterval) -> str:
     """Outside only if no value that is printed so lies inside."""
     if interval.holds(value, half_step):
         return IN_LINE
@@ -219,7 +219,7 @@ def _word(value: float, half_step: float, interval: Interval) -> str:
 
 def places(
     ledgers: Iterable[Ledger], survey: Sequence[OtherFigure], left_out: Container[OtherFigure] | None = None
-) -> dict[str, tuple[Place, ...]]:
+) -> dict[str, tuple[PlaceAmongOthers, ...]]:
     """By claim, its place in each of its reference classes; claims without a class are not there.
 
     Args:
@@ -247,7 +247,7 @@ class JointPlace:
 
     report: str
     task: str
-    places: tuple[Place, ...]
+    places: tuple[PlaceAmongOthers, ...]
     side: str
     classes: int
     tables: int
@@ -271,14 +271,14 @@ class JointPlace:
         )
 
 
-def joint_places(placed: Mapping[str, Sequence[Place]]) -> list[JointPlace]:
+def joint_places(placed: Mapping[str, Sequence[PlaceAmongOthers]]) -> list[JointPlace]:
     """The joint statements: one for each report, task and side with at least two figures at the very end.
 
     The figures of a report depend on each other, so their p are not multiplied: the whole table of a report
     is compared with the whole tables of others, by the number of classes in which it is the first (or last)
     of all. Which figures stand out is part of that count, so that choosing them afterwards costs nothing.
     """
-    tables: dict[tuple[str, str, str], dict[object, Place]] = defaultdict(dict)
+    tables: dict[tuple[str, str, str], dict[object, PlaceAmongOthers]] = defaultdict(dict)
     for several in placed.values():
         for one in several:
             if len(several) == 1 and one.interval is not None:
@@ -310,7 +310,7 @@ def joint_places(placed: Mapping[str, Sequence[Place]]) -> list[JointPlace]:
     return joint
 
 
-def _firsts(shown: Sequence[Place], complete: set[str], report: str, one: str, sign: int) -> int:
+def _firsts(shown: Sequence[PlaceAmongOthers], complete: set[str], report: str, one: str, sign: int) -> int:
     """In how many classes a report is ahead of all others with a whole table, and of the claims' report."""
     count = 0
     for place_ in shown:

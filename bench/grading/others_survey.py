@@ -9,7 +9,7 @@ from bench.audit.survey_audit import inconsistent
 from bench.claims.claim import Claim, Ledger
 from bench.claims.survey import OtherFigure, load_others
 from bench.grading.agreement import Agreement, asked, ordered_sides
-from bench.grading.others import Place, places
+from bench.grading.others import PlaceAmongOthers, places
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Others:
     ledgers: tuple[Ledger, ...]
     survey: tuple[OtherFigure, ...]
     inconsistent: Mapping[OtherFigure, str]
-    places: Mapping[str, tuple[Place, ...]]
+    places: Mapping[str, tuple[PlaceAmongOthers, ...]]
     orderings: Mapping[str, tuple[Agreement, ...]]
 
     def sentences(self, claim: Claim) -> list[str]:

@@ -33,7 +33,7 @@ _LOCATIONS, _SCALES = 81, 61
 _MAD_TO_SIGMA = 1.4826
 
 
-class Interval(NamedTuple):
+class PredictionInterval(NamedTuple):
     """Ends of a prediction interval, as fractions."""
 
     low: float
@@ -47,7 +47,7 @@ class Interval(NamedTuple):
 @lru_cache(maxsize=4096)
 def prediction_interval(
     values: tuple[float, ...], half_step: float = LEAST_STEP, confidence: float = 0.95
-) -> Interval:
+) -> PredictionInterval:
     """Where one more report of the same kind would lie with that probability.
 
     Args:
@@ -62,15 +62,15 @@ def prediction_interval(
     spread = max(_MAD_TO_SIGMA * float(np.median(np.abs(x - centre))), _least_scale(centre, half_step))
     location, scale, weight = _posterior(x, centre, spread, _least_scale(centre, half_step))
     ends = [_quantile(location, scale, weight, tail) for tail in ((1 - confidence) / 2, (1 + confidence) / 2)]
-    return Interval(float(expit(ends[0])), float(expit(ends[1])))
+    return PredictionInterval(float(expit(ends[0])), float(expit(ends[1])))
 
 
-def mad_interval(values: Sequence[float], half_step: float = LEAST_STEP) -> Interval:
+def mad_interval(values: Sequence[float], half_step: float = LEAST_STEP) -> PredictionInterval:
     """The simpler rule that was tried: median ± 1.96 scaled MADs on the logit scale, for comparison."""
     x = _on_logit_scale(values, half_step)
     centre = float(np.median(x))
     reach = 1.959963984540054 * _MAD_TO_SIGMA * float(np.median(np.abs(x - centre)))
-    return Interval(float(expit(centre - reach)), float(expit(centre + reach)))
+    return PredictionInterval(float(expit(centre - reach)), float(expit(centre + reach)))
 
 
 def _on_logit_scale(values: Sequence[float], half_step: float) -> Array:

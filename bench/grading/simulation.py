@@ -73,7 +73,7 @@ class Scenario:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SimulatedOutcome:
     """Share of trials by grade, and how many seeds were run on average."""
 
     shares: dict[str, float]
@@ -92,7 +92,7 @@ def standard(generator: np.random.Generator, law: Law, size: tuple[int, ...]) ->
     return generator.standard_normal(size)
 
 
-def simulate(scenario: Scenario, *, seed: int = 0, trials: int = 20_000) -> Outcome:
+def simulate(scenario: Scenario, *, seed: int = 0, trials: int = 20_000) -> SimulatedOutcome:
     """What trials come to, alignment green and no assumptions in force."""
     generator = np.random.default_rng(seed)
     sigma = scenario.spread * scenario.sigma0
@@ -116,7 +116,9 @@ def simulate(scenario: Scenario, *, seed: int = 0, trials: int = 20_000) -> Outc
         grades[open_ones] = outcome[open_ones]
         seeds[decided] = k
         open_ones &= ~decided
-    return Outcome({grade: float((grades == grade).mean()) for grade in NUMBER_GRADES}, float(seeds.mean()))
+    return SimulatedOutcome(
+        {grade: float((grades == grade).mean()) for grade in NUMBER_GRADES}, float(seeds.mean())
+    )
 
 
 def look(ours: Array, claim: Array, sigma0: Array, allowed: Array, scenario: Scenario) -> np.ndarray:

@@ -54,7 +54,7 @@ def _change(name: str, after: str, before: str, claim: str | None = None) -> Ste
 
 
 @dataclass(frozen=True)
-class Table:
+class AblationTable:
     """Steps that belong together; ``grid`` holds the recipes of a table with two ways, by row and column."""
 
     heading: str
@@ -65,8 +65,8 @@ class Table:
 
 _R34_32, _V16_8 = "ablation-resnet34-fcn32s", "ablation-vgg16-fcn8s"
 
-TABLES: tuple[Table, ...] = (
-    Table(
+TABLES: tuple[AblationTable, ...] = (
+    AblationTable(
         "R4: is the gain the ResNet's or FCN8's? (r4:438)",
         "miou",
         (
@@ -89,7 +89,7 @@ TABLES: tuple[Table, ...] = (
             "ResNet34": {"FCN32s": _R34_32, "FCN8s": "r4-seg-b"},
         },
     ),
-    Table(
+    AblationTable(
         "R2: the improvement taken apart (r2:265-275)",
         "miou",
         (
@@ -104,7 +104,7 @@ TABLES: tuple[Table, ...] = (
             _change("SGD after Adam", "r2-seg-b", "r2-seg-b-adam", "r2-sgd-gain"),
         ),
     ),
-    Table(
+    AblationTable(
         "Three losses on one network: R3's DeepLabV3",
         "miou",
         (
@@ -115,7 +115,7 @@ TABLES: tuple[Table, ...] = (
             _change("Poly-1 for focal loss", "r3-seg-b", "ablation-r3-seg-b-focal"),
         ),
     ),
-    Table(
+    AblationTable(
         "Segmentation: flips, and unknown pixels",
         "miou",
         (
@@ -127,7 +127,7 @@ TABLES: tuple[Table, ...] = (
             ),
         ),
     ),
-    Table(
+    AblationTable(
         "R3's classifier B: depth, mixup, pretrained weights",
         "top1",
         (
@@ -164,7 +164,7 @@ def ablations_page(ledgers: Sequence[Ledger], runs: Runs) -> str:
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
-def _kinds(table: Table, runs: Runs) -> Iterator[dict[str, Group]]:
+def _kinds(table: AblationTable, runs: Runs) -> Iterator[dict[str, Group]]:
     """Groups that may be compared, by recipe: one dict for each kind of data, tier and numerics."""
     slugs = list(dict.fromkeys(slug for step in table.steps for slug in step.weights))
     taken: set[int] = set()
@@ -183,7 +183,7 @@ def _kinds(table: Table, runs: Runs) -> Iterator[dict[str, Group]]:
                 yield groups_by_slug
 
 
-def _grid(table: Table, grid: Mapping[str, Mapping[str, str]], groups: Mapping[str, Group]) -> str:
+def _grid(table: AblationTable, grid: Mapping[str, Mapping[str, str]], groups: Mapping[str, Group]) -> str:
     columns = list(next(iter(grid.values())))
     rows = [[name, *(_cell(table.metric, groups.get(row[c])) for c in columns)] for name, row in grid.items()]
     return pipe_table(["", *columns], rows)
@@ -193,7 +193,7 @@ def _cell(metric: str, group: Group | None) -> str:
     return "–" if group is None else figure_text(measure(metric, group, None))
 
 
-def _steps(table: Table, groups: Mapping[str, Group], claims: Mapping[str, Claim]) -> str:
+def _steps(table: AblationTable, groups: Mapping[str, Group], claims: Mapping[str, Claim]) -> str:
     contrasts = {
         step.name: _contrast(table.metric, step, groups)
         for step in table.steps

@@ -218,7 +218,7 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class RunRow:
     """One line of a claim's table of runs."""
 
     recipe: str
@@ -410,7 +410,7 @@ class _Site:
 
     # runs
 
-    def listed(self, row: GradedClaim) -> tuple[list[Run], int]:
+    def listed(self, row: GradedClaim) -> tuple[list[RunRow], int]:
         """Runs of the claim's recipes, and how many more there are than are listed."""
         slugs = set(self.slugs(row.claim))
         records = sorted((record for record in self.runs.all if record.slug in slugs), key=_place)
@@ -418,10 +418,10 @@ class _Site:
             0, len(records) - MOST_RUNS
         )
 
-    def _run(self, record: Record, claim: Claim) -> Run:
+    def _run(self, record: Record, claim: Claim) -> RunRow:
         commit, dirty = wording.commit(record)
         name = record.data["name"] if record.data["source"] == "stand-in" else ""
-        return Run(
+        return RunRow(
             recipe=record.slug,
             name=record.name,
             seed=record.seed,

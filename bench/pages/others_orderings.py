@@ -9,7 +9,7 @@ from bench.grading.agreement import (
     IMPROVED_OVER_BASELINE,
     TWO_BY_TWO,
     Agreement,
-    Side,
+    PairSide,
     agreements,
     asked,
     gaps,
@@ -80,7 +80,7 @@ def _count(differences: Iterable[float]) -> str:
     return f"{sum(signs)} to {len(signs) - sum(signs)}"
 
 
-def _title(side: Side) -> str:
+def _title(side: PairSide) -> str:
     return side.title if side.class_index is None else f"{side.title}, class {side.class_index}"
 
 
@@ -115,7 +115,7 @@ def _settings(others: Others) -> list[str]:
     ]
 
 
-def _setting(side: Side) -> str:
+def _setting(side: PairSide) -> str:
     return str(side.reference.setting)
 
 
@@ -181,7 +181,7 @@ def _two_by_two(others: Others) -> list[str]:
     ]
 
 
-def _cell(side: Side, others: Others) -> list[str]:
+def _cell(side: PairSide, others: Others) -> list[str]:
     best = best_figures(
         side.reference, others.survey, side.metric, keeps=lambda figure: figure not in others.inconsistent
     )

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.grading.others import ABOVE, BELOW, IN_LINE, WORDS, Place, joint_places, short, span
+from bench.grading.others import ABOVE, BELOW, IN_LINE, WORDS, PlaceAmongOthers, joint_places, short, span
 from bench.grading.others_survey import Others
 from bench.pages import others_orderings
 from bench.pages.markdown import pipe_table, plain
@@ -89,8 +89,8 @@ def _counts(others: Others) -> str:
     )
 
 
-def _by_task(others: Others) -> dict[str, list[Place]]:
-    tasks: dict[str, list[Place]] = {}
+def _by_task(others: Others) -> dict[str, list[PlaceAmongOthers]]:
+    tasks: dict[str, list[PlaceAmongOthers]] = {}
     for several in others.places.values():
         for place in several:
             tasks.setdefault(place.reference.task, []).append(place)
@@ -104,11 +104,11 @@ _HEADS = [
 ]  # fmt: skip
 
 
-def _place_table(rows: Sequence[Place]) -> str:
+def _place_table(rows: Sequence[PlaceAmongOthers]) -> str:
     return pipe_table(_HEADS, [_place_row(place) for place in rows], right=(3,))
 
 
-def _place_row(place: Place) -> list[str]:
+def _place_row(place: PlaceAmongOthers) -> list[str]:
     index = place.claim.class_index
     return [
         f"`{place.claim.id}`",
@@ -141,7 +141,7 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     return x_of(0.25), x_of(0.5), x_of(0.75)
 
 
-def _variant(name: str, other: Place, place: Place) -> str:
+def _variant(name: str, other: PlaceAmongOthers, place: PlaceAmongOthers) -> str:
     count = f"{name}: {other.n} others"
     if other.interval is None:
         return count
@@ -152,16 +152,16 @@ def _variant(name: str, other: Place, place: Place) -> str:
 # Pictures -----------------------------------------------------------------------------------------------
 
 
-def claims_by_class(rows: Sequence[Place]) -> list[list[Place]]:
+def claims_by_class(rows: Sequence[PlaceAmongOthers]) -> list[list[PlaceAmongOthers]]:
     """The claims of each reference class together, classes by name; IoUs of single classes left out."""
-    classes: dict[str, list[Place]] = {}
+    classes: dict[str, list[PlaceAmongOthers]] = {}
     for place in rows:
         if place.claim.class_index is None and place.interval is not None:
             classes.setdefault(place.title, []).append(place)
     return [classes[title] for title in sorted(classes)]
 
 
-def _picture_part(task: str, rows: Sequence[Place], folder: Path) -> list[str]:
+def _picture_part(task: str, rows: Sequence[PlaceAmongOthers], folder: Path) -> list[str]:
     if not claims_by_class(rows):
         return []
     path = folder / picture_file(task)

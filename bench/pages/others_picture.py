@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from PIL import Image, ImageDraw, ImageFont
 
-from bench.grading.others import Place
+from bench.grading.others import PlaceAmongOthers
 from bench.pages.plots import round_numbers
 
 _WIDTH, _ROW, _TOP, _AXIS = 900, 74, 8, 30
@@ -30,7 +30,7 @@ _STEPS = 6
 """Steps between two colours of the palette."""
 
 
-def picture(rows: Sequence[Sequence[Place]]) -> bytes:
+def picture(rows: Sequence[Sequence[PlaceAmongOthers]]) -> bytes:
     """A PNG with a palette; each row is the claims of one reference class, of one task and metric.
 
     Reports far below the others' intervals, failed runs mostly, are counted at the left edge.
@@ -66,7 +66,7 @@ def _palette() -> Image.Image:
     return palette
 
 
-def _ends(rows: Sequence[Sequence[Place]]) -> tuple[float, float]:
+def _ends(rows: Sequence[Sequence[PlaceAmongOthers]]) -> tuple[float, float]:
     """An axis that holds every interval and every claim."""
     ends = [end for row in rows for place in row for end in (*(place.interval or ()), place.value)]
     room = 0.03 * (max(ends) - min(ends)) or 0.01
@@ -97,7 +97,7 @@ class _Brush:
         self.draw.text((x * _SCALE, y * _SCALE), text, colour, self.font, anchor)
 
 
-def _draw_row(brush: _Brush, row: Sequence[Place], top: float) -> None:
+def _draw_row(brush: _Brush, row: Sequence[PlaceAmongOthers], top: float) -> None:
     first = row[0]
     words = first.title.split(" with ")
     for line, text in enumerate([words[0], *(f"with {word}" for word in words[1:]), f"{first.n} others"]):
@@ -114,7 +114,7 @@ def _draw_row(brush: _Brush, row: Sequence[Place], top: float) -> None:
     _draw_claims(brush, row, middle)
 
 
-def _draw_claims(brush: _Brush, row: Sequence[Place], middle: float) -> None:
+def _draw_claims(brush: _Brush, row: Sequence[PlaceAmongOthers], middle: float) -> None:
     """A line a claim, its report's name above it; names that would touch become one."""
     places = sorted((brush.x(place.value), place.claim.report.upper()) for place in row)
     for x, _ in places:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench.grading.measured import (
     Measured,
 )
-from bench.grading.others import Place, short
+from bench.grading.others import PlaceAmongOthers, short
 from bench.pages.wording import figure_text
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Strip:
     ends: tuple[str, str]
 
 
-def strip(place: Place) -> Strip | None:
+def strip(place: PlaceAmongOthers) -> Strip | None:
     """The strip of a printed result among its reference class; None where the class is too small."""
     if place.interval is None:
         return None

@@ -37,7 +37,7 @@ class Network:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listing:
+class PrintedListing:
     """A printed network.
 
     Attributes:
@@ -54,7 +54,7 @@ class Listing:
     damage: tuple[Damage, ...]
 
 
-def load(claim: str) -> Listing:
+def load(claim: str) -> PrintedListing:
     """Return the packaged listing of an architecture claim.
 
     Raises:
@@ -67,7 +67,7 @@ def load(claim: str) -> Listing:
     return read_listing(path.read_text(encoding="utf-8"), path.name)
 
 
-def read_listing(text: str, file: str) -> Listing:
+def read_listing(text: str, file: str) -> PrintedListing:
     """Return the listing that the text of its file states.
 
     Raises:
@@ -91,7 +91,7 @@ def read_listing(text: str, file: str) -> Listing:
         rows = tuple(read_row(line) for line in head["rows"].strip().splitlines())
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
-    return Listing(
+    return PrintedListing(
         claim=file.removesuffix(".toml"),
         networks=tuple(Network(**_checked(Network, table, file)) for table in tables["network"]),
         names=document.get("names", {}),
@@ -145,7 +145,7 @@ def _checked(of: type[Network | Damage], table: dict[str, Any], file: str) -> di
     return table
 
 
-def built(listing: Listing) -> list[PrintedLayer]:
+def built(listing: PrintedListing) -> list[PrintedLayer]:
     """Return the layers that the listing would print if it came from our networks."""
     # Imported here: reading and comparing rows needs no torch.
     from reference.models import build
@@ -159,7 +159,7 @@ def built(listing: Listing) -> list[PrintedLayer]:
     return rows
 
 
-def rows_under_our_names(listing: Listing) -> list[PrintedLayer]:
+def rows_under_our_names(listing: PrintedListing) -> list[PrintedLayer]:
     """Return the listing's layers under the names that our networks give them."""
     return [replace(row, path=listing.names.get(row.path, row.path)) for row in listing.rows]
 
@@ -176,7 +176,7 @@ def check_printed_network(claim: str) -> tuple[str, str]:
     return check_listing(load(claim))
 
 
-def check_listing(listing: Listing) -> tuple[str, str]:
+def check_listing(listing: PrintedListing) -> tuple[str, str]:
     """Compare a listing with our network, as ``check_printed_network`` does with a packaged one."""
     rows = rows_under_our_names(listing)
     differences = compare(rows, built(listing), listing.damage)

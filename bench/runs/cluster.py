@@ -381,7 +381,7 @@ def _emptied(dataset: Dataset) -> Dataset:
 # ---------------------------------------------------------------- what is seen
 
 
-class Board:
+class ProgressBoard:
     """All runs in one live table on a terminal; elsewhere a line whenever a run moves on."""
 
     def __init__(self, todo: Sequence[Run], summary: Callable[[Record], str]) -> None:
@@ -393,7 +393,7 @@ class Board:
         console = Console()
         self._live = Live(self._table(), console=console) if console.is_terminal else None
 
-    def __enter__(self) -> Board:
+    def __enter__(self) -> ProgressBoard:
         if self._live is not None:
             self._live.start()
         return self

@@ -150,7 +150,7 @@ def hold_out(dataset: Dataset) -> Dataset:
         held.append(of_class[-count:])
     train, val = (dataset.train.take(np.sort(np.concatenate(rows))) for rows in (kept, held))
     entries = [
-        Entry(split, name, hashlib.sha256(image).hexdigest(), int(label))
+        ManifestEntry(split, name, hashlib.sha256(image).hexdigest(), int(label))
         for split, part in (("train", train), ("val", val))
         for name, image, label in zip(part.ids, part.images, part.targets, strict=True)
     ]
@@ -165,7 +165,7 @@ def hold_out(dataset: Dataset) -> Dataset:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ManifestEntry:
     """What identifies one image of a split: name, hash of the content, and label or hash of the mask."""
 
     split: str
@@ -186,13 +186,13 @@ def check_can_hold_out(labels: Sequence[int], classes: Sequence[str], role: str)
         )
 
 
-def repeats(entries: Sequence[Entry], classes: Sequence[str]) -> list[str]:
+def repeats(entries: Sequence[ManifestEntry], classes: Sequence[str]) -> list[str]:
     """A line on images that are in both splits, and one on images that have two labels; by content.
 
     Args:
         classes: names of the labels; of no use where targets are masks.
     """
-    first: dict[str, dict[str, Entry]] = {}
+    first: dict[str, dict[str, ManifestEntry]] = {}
     shared, relabelled = [], []
     for entry in entries:
         same = first.setdefault(entry.digest, {})
@@ -227,11 +227,11 @@ def _some(pairs: Sequence[str]) -> str:
     return ", ".join(pairs[:NAMED]) + more
 
 
-def _named(entry: Entry) -> str:
+def _named(entry: ManifestEntry) -> str:
     return f"{entry.split}/{entry.id}"
 
 
-def _target(entry: Entry, classes: Sequence[str]) -> str:
+def _target(entry: ManifestEntry, classes: Sequence[str]) -> str:
     return f" ({classes[entry.target]})" if isinstance(entry.target, int) and classes else ""
 
 
@@ -250,7 +250,11 @@ def absent_classes(split: str, counts: Sequence[int], palette: Palette) -> list[
 
 
 def manifest_hash(
-    role: str, image_size: int, classes: Sequence[str], palette: Palette | None, entries: Sequence[Entry]
+    role: str,
+    image_size: int,
+    classes: Sequence[str],
+    palette: Palette | None,
+    entries: Sequence[ManifestEntry],
 ) -> str:
     """Hash all that a data set consists of, in order. Returns 64 hex digits."""
     colours = None if palette is None else palette.table.tolist()

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import __version__ as pillow_version
 
 from reference.data.cache import VERSION, Progress, cached_array, in_threads
-from reference.data.dataset import Entry, Palette, Split
+from reference.data.dataset import ManifestEntry, Palette, Split
 from reference.data.images import decode_image, image_size, read_bytes, resize_image, resize_mask
 from reference.data.landcover import mask_from_bytes
 from reference.data.listing import Item, shown
@@ -25,7 +25,7 @@ def decode_split(
     size: int,
     cache: Path | None,
     progress: Progress | None,
-) -> tuple[Split, list[Entry]]:
+) -> tuple[Split, list[ManifestEntry]]:
     """Decode a split's files to (N, size, size, 3) images and their targets, and say what identifies them.
 
     Raises:
@@ -44,10 +44,10 @@ def decode_split(
     if palette is None:
         labels = np.array([item.label for item in items], dtype=np.int64)
         labels.setflags(write=False)
-        entries = [Entry(split, *facts) for facts in zip(ids, digests, labels.tolist(), strict=True)]
+        entries = [ManifestEntry(split, *facts) for facts in zip(ids, digests, labels.tolist(), strict=True)]
         return Split(ids, images, labels), entries
     masks, mask_digests = _decode_masks(role, split, items, digests, palette, size, cache, progress)
-    entries = [Entry(split, *facts) for facts in zip(ids, digests, mask_digests, strict=True)]
+    entries = [ManifestEntry(split, *facts) for facts in zip(ids, digests, mask_digests, strict=True)]
     return Split(ids, images, masks), entries
 
 

@@ -18,7 +18,7 @@ from functools import cache
 
 import numpy as np
 
-from reference.data.dataset import Dataset, Entry, Split, manifest_hash
+from reference.data.dataset import Dataset, ManifestEntry, Split, manifest_hash
 
 SEED = 42
 CLASSES = tuple(str(digit) for digit in range(10))
@@ -78,7 +78,9 @@ def draw(name: str) -> Dataset:
         images.setflags(write=False)
         targets.setflags(write=False)
         splits.append(Split(ids, images, targets))
-        entries += [Entry(split, *row) for row in zip(ids, digests[rows], targets.tolist(), strict=True)]
+        entries += [
+            ManifestEntry(split, *row) for row in zip(ids, digests[rows], targets.tolist(), strict=True)
+        ]
     manifest = manifest_hash(name, LENGTH, CLASSES, None, entries)
     same = manifest == official
     return Dataset(

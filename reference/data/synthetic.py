@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from reference.data.cache import in_threads
-from reference.data.dataset import OFFICIAL_PALETTE, Dataset, Entry, Split, manifest_hash
+from reference.data.dataset import OFFICIAL_PALETTE, Dataset, ManifestEntry, Split, manifest_hash
 from reference.data.scenes import draw_scene
 from reference.data.shapes import Style, class_names, draw_object
 from reference.errors import InputError
@@ -71,7 +71,7 @@ def draw(
 
 def _draw_split(
     role: str, split: Literal["train", "val"], count: int, size: int, num_classes: int
-) -> tuple[Split, list[Entry]]:
+) -> tuple[Split, list[ManifestEntry]]:
     images = np.empty((count, size, size, 3), dtype=np.uint8)
     masks = np.empty((count, size, size), dtype=np.uint8)
     labels = np.arange(count, dtype=np.int64) % num_classes
@@ -90,7 +90,9 @@ def _draw_split(
     targets.setflags(write=False)
     ids = tuple(f"{index:04d}" for index in range(count))
     entries = [
-        Entry(split, ids[i], _sha256(images[i]), _sha256(masks[i]) if role == "landcover" else int(labels[i]))
+        ManifestEntry(
+            split, ids[i], _sha256(images[i]), _sha256(masks[i]) if role == "landcover" else int(labels[i])
+        )
         for i in range(count)
     ]
     return Split(ids, images, targets), entries

@@ -16,7 +16,7 @@ from reference.files import write_atomically
 from reference.models.automask import Mask, decoded, load_sam, masks_of
 from reference.recipes.recipe import Recipe
 from reference.training import checkpoint
-from reference.training.evaluation import Evaluation, Metric
+from reference.training.evaluation import Evaluation, MetricValue
 from reference.training.numerics import Numerics, backend
 from reference.training.state import Outcome, Progress
 from reference.training.watch import shown_images
@@ -52,7 +52,7 @@ def segment_images(
     image_indices = shown_images(dataset, recipe)
     ids = [dataset.val.ids[i] for i in image_indices]
     masks_by_image: list[list[Mask]] = []
-    metrics: dict[str, Metric] = {}
+    metrics: dict[str, MetricValue] = {}
     with backend(numerics):
         model = load_sam(recipe.init, weights)
         weights_hash = checkpoint.weights_hash(model.state_dict())
@@ -93,15 +93,15 @@ def segment_images(
     )
 
 
-def measured(masks_by_image: Sequence[Sequence[Mask]], size: tuple[int, ...]) -> dict[str, Metric]:
+def measured(masks_by_image: Sequence[Sequence[Mask]], size: tuple[int, ...]) -> dict[str, MetricValue]:
     """Number of masks, share of pixels they cover and mean predicted IoU, over images of (H, W) pixels."""
     covered = sum(int(covered_pixels(masks, size).sum()) for masks in masks_by_image)
     pixels = len(masks_by_image) * math.prod(size)
     predicted = [mask["predicted_iou"] for masks in masks_by_image for mask in masks]
     return {
-        "masks": Metric(value=float(len(predicted))),
-        "covered": Metric(value=covered / pixels, numerator=covered, denominator=pixels),
-        "predicted_iou": Metric(value=statistics.fmean(predicted) if predicted else math.nan),
+        "masks": MetricValue(value=float(len(predicted))),
+        "covered": MetricValue(value=covered / pixels, numerator=covered, denominator=pixels),
+        "predicted_iou": MetricValue(value=statistics.fmean(predicted) if predicted else math.nan),
     }
 
 

@@ -22,7 +22,7 @@ from reference.recipes.recipe import Recipe
 from reference.schedules import byol_tau
 from reference.training.classify import embed
 from reference.training.distributed import RankRows, augment_rows
-from reference.training.evaluation import Batches, Evaluation, Metric
+from reference.training.evaluation import Batches, Evaluation, MetricValue
 
 PROBE_IMAGES = 2560
 """Most training images that are embedded each epoch: a fixed cost, whatever the data set's size."""
@@ -72,8 +72,8 @@ def evaluate(model: BYOL, batches: Batches, dataset: Dataset, recipe: Recipe, lo
     """
     features = embed(model, batches, recipe)
     figures = {
-        "embedding_std": Metric(embeddings.embedding_std(features)),
-        "effective_rank": Metric(embeddings.effective_rank(features)),
+        "embedding_std": MetricValue(embeddings.embedding_std(features)),
+        "effective_rank": MetricValue(embeddings.effective_rank(features)),
     }
     labels = batches.targets.cpu().long()
     labelled = bool((labels >= 0).all())
@@ -88,7 +88,7 @@ def evaluate(model: BYOL, batches: Batches, dataset: Dataset, recipe: Recipe, lo
         )
         correct, total = int(np.trace(confusion)), int(queries.sum())
         majority = float((labels[queries] == labels.mode().values).double().mean())
-        figures = {"knn": Metric(correct / total, correct, total)} | figures
+        figures = {"knn": MetricValue(correct / total, correct, total)} | figures
     return Evaluation(
         metrics=figures,
         primary="knn" if labelled else "effective_rank",

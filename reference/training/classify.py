@@ -14,8 +14,13 @@ from reference.augment import normalise, to_float
 from reference.data.dataset import Dataset, Split
 from reference.mixup import mixup
 from reference.recipes.recipe import Recipe
+<<<<<<< HEAD
 from reference.training.distributed import RankRows, augment_rows, counted, gather
 from reference.training.evaluation import Batches, Evaluation, Metric, mean_loss
+=======
+from reference.training.distributed import RankRows, augment_rows, gather
+from reference.training.evaluation import Batches, Evaluation, MetricValue, mean_loss, sum_of_losses
+>>>>>>> main
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -110,7 +115,7 @@ def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recip
     correct = int(np.trace(confusion))
     most_frequent = int(np.bincount(dataset.train.targets).argmax())
     return Evaluation(
-        metrics={"top1": Metric(correct / len(truth), correct, len(truth))},
+        metrics={"top1": MetricValue(correct / len(truth), correct, len(truth))},
         primary="top1",
         loss=mean_loss(means),
         confusion=confusion,

@@ -18,7 +18,7 @@ from reference.training import distributed
 
 
 @dataclass(frozen=True)
-class Metric:
+class MetricValue:
     """A figure with the counts it is the quotient of (``None`` where it is a mean of quotients)."""
 
     value: float
@@ -38,7 +38,7 @@ class Evaluation:
         split: whose images these are: ``val``, or ``probe`` for training images.
     """
 
-    metrics: dict[str, Metric]
+    metrics: dict[str, MetricValue]
     primary: str
     loss: float
     confusion: np.ndarray

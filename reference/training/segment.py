@@ -13,7 +13,7 @@ from reference.augment import normalise, to_float
 from reference.data.dataset import Dataset, Split
 from reference.recipes.recipe import Recipe
 from reference.training.distributed import RankRows, augment_rows, counted, gather
-from reference.training.evaluation import Batches, Evaluation, Metric, mean_loss
+from reference.training.evaluation import Batches, Evaluation, MetricValue, mean_loss
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -58,11 +58,11 @@ def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recip
     confusion = per_image.sum(axis=0)
     iou = metrics.class_iou(confusion)
     mean = metrics.mean_iou(confusion, classes=dataset.scored)
-    figures = {"miou": Metric(float(mean))}
+    figures = {"miou": MetricValue(float(mean))}
     for index in dataset.scored:
         overlap = int(confusion[index, index])
         union = int(confusion[index].sum() + confusion[:, index].sum()) - overlap
-        figures[f"iou_{index}"] = Metric(float(iou[index]), overlap, union)
+        figures[f"iou_{index}"] = MetricValue(float(iou[index]), overlap, union)
     return Evaluation(
         metrics=figures,
         primary="miou",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from reference.errors import InputError
 from reference.training import distributed
-from reference.training.evaluation import Evaluation, Metric
+from reference.training.evaluation import Evaluation, MetricValue
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _pack(evaluation: Evaluation) -> dict[str, Any]:
 
 def _unpack(saved: dict[str, Any]) -> Evaluation:
     return Evaluation(
-        metrics={name: Metric(*values) for name, values in saved["metrics"].items()},
+        metrics={name: MetricValue(*values) for name, values in saved["metrics"].items()},
         primary=saved["primary"],
         loss=saved["loss"],
         majority=saved["majority"],

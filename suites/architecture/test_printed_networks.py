@@ -22,7 +22,7 @@ from bench.claims.claim import Claim
 from bench.claims.ledger import load_ledgers
 from bench.printed import comparison, printed_files, printed_layers
 from bench.printed.comparison import compare, miscounted
-from bench.printed.printed_files import Listing
+from bench.printed.printed_files import PrintedListing
 from bench.printed.printed_layers import PrintedLayer, leaf, read_row, rows_of
 from bench.printed.printout import MOST_LAYERS, parse
 from bench.printed.runnable import chain_check
@@ -391,7 +391,7 @@ def test_damage_explains_what_it_declares(
     assert (difference.damage is damage) == explained
 
 
-def wrong(listing: Listing, network: Sequence[PrintedLayer]) -> list[str]:
+def wrong(listing: PrintedListing, network: Sequence[PrintedLayer]) -> list[str]:
     """What ``check_listing`` would object to if this were our network."""
     found = compare(printed_files.rows_under_our_names(listing), network, listing.damage)
     return [str(d) for d in found if d.damage is None] + miscounted(found, listing.damage)

@@ -32,7 +32,7 @@ fractions = st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n),
 
 @pytest.mark.parametrize(("value", "k"), R1.items())
 def test_full_precision_fractions_are_found_exactly(value: str, k: int) -> None:
-    assert grim.counts(value, 406) == grim.Counts(k, k, exact=True)
+    assert grim.counts(value, 406) == grim.ImageCounts(k, k, exact=True)
 
 
 @pytest.mark.parametrize(("value", "n", "percent"), REACHABLE)
@@ -62,7 +62,7 @@ REFUSED_FALSELY = [
 
 @pytest.mark.parametrize(("value", "n", "percent", "k"), REFUSED_FALSELY)
 def test_what_code_makes_of_a_count_passes(value: str, n: int, percent: bool, k: int) -> None:
-    assert grim.counts(value, n, percent=percent) == grim.Counts(k, k)
+    assert grim.counts(value, n, percent=percent) == grim.ImageCounts(k, k)
 
 
 def test_a_cut_in_floats_alone_passes_nothing_where_every_second_figure_would_be_one() -> None:

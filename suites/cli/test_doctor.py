@@ -39,7 +39,7 @@ def test_doctor_says_what_this_machine_can_run(tmp_path: Path) -> None:
     found = {row["check"]: row for row in json.loads(done.stdout)}
     assert list(found)[-1] == "so"
     assert found["torch"]["verdict"] == "ok"
-    assert "smoke tier" in found["so"]["said"]
+    assert "smoke tier" in found["so"]["message"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -55,10 +55,10 @@ def test_doctor_works_where_torchvision_does_not(tmp_path: Path) -> None:
     assert found["torch"]["verdict"] == "broken"
     assert (
         "do not work together (RuntimeError: operator torchvision::nms does not exist)"
-        in found["torch"]["said"]
+        in found["torch"]["message"]
     )
-    assert "pip install --force-reinstall torch torchvision" in found["torch"]["said"]
-    assert found["so"]["said"].startswith("mend torch first")
+    assert "pip install --force-reinstall torch torchvision" in found["torch"]["message"]
+    assert found["so"]["message"].startswith("mend torch first")
     assert found["results"]["verdict"] == "ok"  # the rest is still checked
 
 

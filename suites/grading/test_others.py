@@ -20,7 +20,7 @@ from bench.claims.claim import Claim, Ledger, ReferenceClass
 from bench.claims.ledger import load_ledgers
 from bench.claims.survey import OtherFigure, load_others
 from bench.grading import agreement, prediction
-from bench.grading.agreement import Side
+from bench.grading.agreement import PairSide
 from bench.grading.others import (
     ABOVE,
     BELOW,
@@ -28,7 +28,7 @@ from bench.grading.others import (
     TOO_FEW,
     WITH_INCONSISTENT,
     WORDS,
-    Place,
+    PlaceAmongOthers,
     best_figures,
     joint_places,
     ordinal,
@@ -37,7 +37,7 @@ from bench.grading.others import (
     short,
 )
 from bench.grading.others_survey import gather
-from bench.grading.prediction import Interval, mad_interval, prediction_interval
+from bench.grading.prediction import PredictionInterval, mad_interval, prediction_interval
 
 LEDGERS = load_ledgers()
 SURVEY = load_others()
@@ -168,7 +168,7 @@ def test_mad_interval_is_what_it_says() -> None:
 
 
 def test_an_end_that_rounding_reaches_is_inside() -> None:
-    interval = Interval(0.6, 0.7)
+    interval = PredictionInterval(0.6, 0.7)
     assert not interval.holds(0.704)
     assert interval.holds(0.704, 0.005)
     assert interval.holds(0.5955, 0.005)
@@ -350,11 +350,11 @@ PLACED = {
 
 
 @pytest.fixture(scope="module")
-def placed() -> dict[str, tuple[Place, ...]]:
+def placed() -> dict[str, tuple[PlaceAmongOthers, ...]]:
     return places(LEDGERS, SURVEY, FAULTS)
 
 
-def test_places_of_the_printed_results(placed: dict[str, tuple[Place, ...]]) -> None:
+def test_places_of_the_printed_results(placed: dict[str, tuple[PlaceAmongOthers, ...]]) -> None:
     found = {name: (p.n, p.word, p.rank) for name in PLACED for p in placed[name]}
     assert found == PLACED
     assert sum(p.interval is not None for several in placed.values() for p in several) == 37
@@ -372,7 +372,9 @@ def test_r5_is_above_all_in_three_settings_with_every_figure_counted() -> None:
     assert (statement.report, statement.side, statement.tables, statement.equals) == ("r5", "above", 53, 0)
 
 
-def test_r2_fits_pretrained_networks_better_than_untrained_ones(placed: dict[str, tuple[Place, ...]]) -> None:
+def test_r2_fits_pretrained_networks_better_than_untrained_ones(
+    placed: dict[str, tuple[PlaceAmongOthers, ...]],
+) -> None:
     scratch, pretrained = placed["r2-classify"]
     assert (scratch.rank, scratch.n) == (1, 22)
     assert (pretrained.rank, pretrained.n) == (10, 15)
@@ -381,7 +383,7 @@ def test_r2_fits_pretrained_networks_better_than_untrained_ones(placed: dict[str
 # Orderings ----------------------------------------------------------------------------------------------
 
 SIDES = [
-    Side(reference=ReferenceClass(task="landcover", model=(model,)), metric="miou")
+    PairSide(reference=ReferenceClass(task="landcover", model=(model,)), metric="miou")
     for model in ("vgg_fcn8s", "vgg16_fcn32s")
 ]
 
@@ -403,7 +405,7 @@ def test_agreement_is_the_exact_sign_test(wins: int, losses: int, ties: int) -> 
 
 
 def test_one_figure_of_both_classes_is_no_pair() -> None:
-    both = (SIDES[1], Side(reference=ReferenceClass(task="landcover"), metric="miou"))
+    both = (SIDES[1], PairSide(reference=ReferenceClass(task="landcover"), metric="miou"))
     assert agreement.gaps(*both, [figure("x", "0.65")]) == {}
 
 

@@ -126,3 +126,14 @@ def test_an_installed_copy_holds_every_data_file(package: str) -> None:
     shipped = {path for pattern in patterns for path in (ROOT / package).glob(pattern)}
     files = (path for path in (ROOT / package).rglob("*") if path.is_file())
     assert {path for path in files if path.suffix not in (".py", ".pyc")} == shipped
+
+
+def test_no_two_classes_share_a_name() -> None:
+    """Neither public nor private ones, in all of ``bench`` and ``reference``."""
+    homes: dict[str, list[str]] = {}
+    for path in [*(ROOT / "bench").rglob("*.py"), *(ROOT / "reference").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(path.relative_to(ROOT).as_posix())
+    assert len(homes) > 150
+    assert {name: files for name, files in homes.items() if len(files) > 1} == {}

@@ -18,7 +18,7 @@ from PIL import Image
 from bench.claims import survey as survey_module
 from bench.claims.ledger import load_ledgers
 from bench.cli.options import app
-from bench.grading.others import IN_LINE, Place
+from bench.grading.others import IN_LINE, PlaceAmongOthers
 from bench.grading.others_survey import Others, gather
 from bench.pages import build, others_page
 from bench.pages.others_picture import picture
@@ -205,7 +205,7 @@ def test_claims_without_a_class_are_not_compared(others: Others) -> None:
 
 
 def test_places_are_what_a_card_needs(others: Others) -> None:
-    place: Place = others.places["r5-finetune-c"][0]
+    place: PlaceAmongOthers = others.places["r5-finetune-c"][0]
     assert (place.n, place.rank, len(place.dots)) == (47, 1, 47)
     assert place.interval is not None
     assert place.rank_p == pytest.approx(1 / 48)

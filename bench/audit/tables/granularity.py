@@ -238,7 +238,7 @@ def _quotient(place: Place) -> Fraction | None:
 # Standard deviations ----------------------------------------------------------------------------------
 
 
-class Spread(NamedTuple):
+class PrintedSpread(NamedTuple):
     """A mean and its standard deviation as printed, and which of the two deviations is meant."""
 
     mean: Place
@@ -246,7 +246,7 @@ class Spread(NamedTuple):
     sd_place: Place
 
 
-def _spreads(read: ReadTable) -> Iterator[Spread]:
+def _spreads(read: ReadTable) -> Iterator[PrintedSpread]:
     """Figures with ± beside them, or with a column of deviations behind them."""
     for row in range(len(read.table.rows)):
         for column in read.numeric():
@@ -255,11 +255,11 @@ def _spreads(read: ReadTable) -> Iterator[Spread]:
             if cell.kind != "figure":
                 continue
             if cell.notation == "±" and cell.second:
-                yield Spread(place, cell.second, place)
+                yield PrintedSpread(place, cell.second, place)
             elif column.index + 1 < len(read.columns) and read.columns[column.index + 1].role == "sd":
                 beside = Place(read, row, column.index + 1)
                 if beside.cell.kind == "figure":
-                    yield Spread(place, beside.figure, beside)
+                    yield PrintedSpread(place, beside.figure, beside)
 
 
 def _deviations(read: ReadTable) -> Iterator[TableFinding]:
@@ -297,7 +297,7 @@ _KINDS = ("population SD", "sample SD")
 
 
 def _between_extremes(
-    spread: Spread, smallest: Place, largest: Place, runs: int, n: int | None
+    spread: PrintedSpread, smallest: Place, largest: Place, runs: int, n: int | None
 ) -> TableFinding | None:
     """r figures with this mean, smallest and largest value have a deviation between two bounds."""
     name = "standard deviation"
@@ -427,7 +427,7 @@ def _squares(values: Sequence[Fraction], other: Fraction, times: int) -> Fractio
     return sum((v * v for v in values), Fraction(0)) + times * other * other - total * total / n
 
 
-def _grimmer(spread: Spread, n: int, runs: int) -> TableFinding:
+def _grimmer(spread: PrintedSpread, n: int, runs: int) -> TableFinding:
     """Whether whole numbers of images have the printed mean and deviation over the runs."""
     place = spread.mean
     sentence = f"{place.label}: {place.figure.text} ± {spread.sd.text} over {runs} runs of {n:,} images"

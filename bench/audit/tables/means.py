@@ -65,7 +65,7 @@ _RANGE = re.compile(r"(\d{1,3})\s*(?:_|-|–|\.\.|to|:)\s*(\d{1,3})\s*[)\]]?\s*$
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
+class FigureGroup:
     """A printed mean (or sum) and the cells that it may be of.
 
     ``printed_by``: it follows from the table's text, not from its arrangement: ``option``, ``name`` or empty.
@@ -97,7 +97,7 @@ class Guess:
     """
 
     what: str
-    groups: tuple[Group, ...]
+    groups: tuple[FigureGroup, ...]
     sure: bool
     key: tuple[object, ...]
     unread: tuple[Place, ...] = ()
@@ -120,7 +120,7 @@ def check_means(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
             raise InputError(f'--mean "{given}={members}": no table has these columns or rows')
 
 
-def groups(reads: Sequence[ReadTable]) -> Iterator[Group]:
+def groups(reads: Sequence[ReadTable]) -> Iterator[FigureGroup]:
     """Every printed mean or sum with the cells that it was taken to be of."""
     for guess in _chosen(reads):
         yield from guess.groups
@@ -251,7 +251,7 @@ def _row_guess(
             unread.append(Place(read, row, lacking[0]))
         else:
             places = tuple(Place(read, row, i) for i in members)
-            groups.append(Group(Place(read, row, column.index), places, kind, by))
+            groups.append(FigureGroup(Place(read, row, column.index), places, kind, by))
     names = tuple(normal(read.table.names[i]) for i in members)
     sure = column.role != "overall" and (column.role != "ap" or "m" in normal(column.name))
     pairs = any(cell.kind == "pair" for row in read.table.rows[:SAMPLED] for cell in row.cells)
@@ -344,7 +344,7 @@ def _column_guess(
         )
         generic = read.row_roles[index] == "mean" and what == "the rows above it"
         name = by or ("program" if listed_by_program else "row" if generic and len(present) >= 3 else "")
-        groups.append(Group(Place(read, index, column.index), tuple(present), kind, name, weights))
+        groups.append(FigureGroup(Place(read, index, column.index), tuple(present), kind, name, weights))
     return Guess(what, tuple(groups), True, (kind, "rows", id(read), index), tuple(unread))
 
 
@@ -373,7 +373,7 @@ def _across_tables(reads: Sequence[ReadTable]) -> list[Guess]:
             if len(means) == 1 and (not means[0].unit or not column.unit or means[0].unit == column.unit):
                 members = tuple(Place(read, row, column.index) for row in range(len(read.table.rows)))
                 by = "program" if read.table.form == means[0].read.table.form == "console" else ""
-                group = Group(means[0], members, "mean", by)
+                group = FigureGroup(means[0], members, "mean", by)
                 what = f"{column.name} of {read.table.label}"
                 guesses.append(Guess(what, (group,), True, ("across", read.table.number, column.index)))
     return guesses
@@ -425,7 +425,7 @@ def _best(guesses: Sequence[Guess]) -> Guess | None:
 # Whether it holds -------------------------------------------------------------------------------------
 
 
-def _fit(group: Group) -> str:
+def _fit(group: FigureGroup) -> str:
     """How a printed figure follows from its members: rounded, by another reading, or (empty) not."""
     if group.kind == "harmonic":
         return _harmonic_fit(group)
@@ -481,7 +481,7 @@ def _how(gap: int, half: int, mean_half: int, squares: int, *, negative: bool) -
     return ""
 
 
-def _weighted_fit(group: Group) -> str:
+def _weighted_fit(group: FigureGroup) -> str:
     weight = sum(group.weights)
     if weight <= 0:
         return ""
@@ -492,7 +492,7 @@ def _weighted_fit(group: Group) -> str:
     return ROUNDED if low <= mean.high and mean.low <= high else ""
 
 
-def _harmonic_fit(group: Group) -> str:
+def _harmonic_fit(group: FigureGroup) -> str:
     one, other = group.figures
     for read, word in ((rounded, ROUNDED), (possible, MEMBERS_CUT)):
         a, b, mean = read(one), read(other), read(group.mean.figure)
@@ -508,7 +508,7 @@ def harmonic(a: Fraction, b: Fraction) -> Fraction:
     return 2 * a * b / (a + b) if a + b else Fraction(0)
 
 
-def _telling(group: Group) -> bool:
+def _telling(group: FigureGroup) -> bool:
     """Whether a mean that holds says anything: an arbitrary value between its members would rarely hold."""
     if group.kind != "mean":
         return True
@@ -561,7 +561,7 @@ def _judged(guess: Guess, fits: int, total: int) -> Iterator[TableFinding]:
         yield _of_one(group, guess, confirmed, always_cut, total)
 
 
-def _may_be_cut(group: Group) -> bool:
+def _may_be_cut(group: FigureGroup) -> bool:
     """Whether the printed mean may be cut off: no rounding of the members makes the true one less than it."""
     halves = sum((figure.half_step for figure in group.figures), Fraction(0))
     return group.mean.figure.value - _computed(group) <= halves / len(group.members)
@@ -572,7 +572,7 @@ def _same_slip(guess: Guess) -> bool:
     return any(_divisor(group) for group in guess.groups)
 
 
-def _divisor(group: Group) -> int | None:
+def _divisor(group: FigureGroup) -> int | None:
     """n + 1 or n − 1, where the sum of n members over that is the printed mean."""
     if group.kind != "mean" or group.weights or len(group.members) < 4:
         return None
@@ -581,7 +581,7 @@ def _divisor(group: Group) -> int | None:
     return fitting[0] if fitting else None
 
 
-def _computed(group: Group) -> Fraction:
+def _computed(group: FigureGroup) -> Fraction:
     if group.kind != "harmonic" and not group.weights:
         figures = group.figures
         decimals = max(figure.decimals for figure in figures)
@@ -595,7 +595,7 @@ def _computed(group: Group) -> Fraction:
     return harmonic(values[0], values[1])
 
 
-def _of_one(group: Group, guess: Guess, confirmed: bool, always_cut: bool, total: int) -> TableFinding:
+def _of_one(group: FigureGroup, guess: Guess, confirmed: bool, always_cut: bool, total: int) -> TableFinding:
     fit, mean = group.fit, group.mean
     n = len(group.members)
     whole_sum = group.kind == "sum" and _computed(group).denominator == 1
@@ -646,7 +646,7 @@ def _of_one(group: Group, guess: Guess, confirmed: bool, always_cut: bool, total
     )
 
 
-def _explanation(group: Group) -> tuple[str, bool]:
+def _explanation(group: FigureGroup) -> tuple[str, bool]:
     """What would make the printed figure right, and whether that says that the members are the right ones."""
     if group.kind != "mean" or group.weights:
         return "", False
@@ -667,7 +667,7 @@ def _explanation(group: Group) -> tuple[str, bool]:
     return "", False
 
 
-def _slip(group: Group) -> str:
+def _slip(group: FigureGroup) -> str:
     """The printed mean with one digit changed or two neighbours swapped, where that holds."""
     text, members = group.mean.figure.text, group.figures
     if len(text) > 8:
