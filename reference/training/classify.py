@@ -14,13 +14,8 @@ from reference.augment import normalise, to_float
 from reference.data.dataset import Dataset, Split
 from reference.mixup import mixup
 from reference.recipes.recipe import Recipe
-<<<<<<< HEAD
 from reference.training.distributed import RankRows, augment_rows, counted, gather
-from reference.training.evaluation import Batches, Evaluation, Metric, mean_loss
-=======
-from reference.training.distributed import RankRows, augment_rows, gather
-from reference.training.evaluation import Batches, Evaluation, MetricValue, mean_loss, sum_of_losses
->>>>>>> main
+from reference.training.evaluation import Batches, Evaluation, MetricValue, mean_loss
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
