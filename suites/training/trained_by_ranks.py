@@ -98,8 +98,10 @@ def in_float64(*words: Any) -> Tensor:
     return normalise(*words).double()
 
 
-def own_draws(images: Tensor, targets: Tensor | None, names: Any, draws: Any, held: RankRows) -> Any:
-    return AUGMENT_ROWS(images, targets, names, draws, RankRows.whole(len(images)))
+def own_draws(
+    images: Tensor, targets: Tensor | None, names: Any, draws: Any, held: RankRows, *, views: int = 1
+) -> Any:
+    return AUGMENT_ROWS(images, targets, names, draws, RankRows.whole(len(images)), views=views)
 
 
 AUGMENT_ROWS = distributed.augment_rows
@@ -122,7 +124,7 @@ FAULTS: dict[str, list[tuple[Any, str, Callable[..., Any]]]] = {
     "own-gradients": [(distributed, "summing_gradients", lambda module, **_: module)],
     "own-draws": [(task, "augment_rows", own_draws) for task in (classify, segment, byol)],
     "own-target": [(batchnorm, "synchronise", online_only)],
-    "neighbours-mixed": [(distributed, "rows", lambda total, mirrored: ROWS(total, mirrored=False))],
+    "neighbours-mixed": [(distributed, "rank_rows", lambda total, mirrored: ROWS(total, mirrored=False))],
 }
 """What may go wrong, by name: each makes several ranks train something else than one process."""
 
