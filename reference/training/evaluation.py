@@ -97,7 +97,7 @@ class Batches:
     def sent(self, indices: Sequence[Tensor]) -> list[Tensor]:
         """The indices of an epoch's batches where the images are, sent there in one copy."""
         whole = torch.cat(list(indices)).to(self.images.device)
-        return list(whole.split([len(part) for part in indices]))
+        return list(torch.split(whole, [len(part) for part in indices]))
 
     def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Images (B, H, W, 3) uint8 (signals, features) and int64 targets of those indices, on the device.
