@@ -28,6 +28,7 @@ from reference.training import TASKS
 TRAINED = {slug: recipe for slug, recipe in RECIPES.items() if recipe.task != "automask"}
 FIRST = {(r.task, r.model, r.loss): slug for slug, r in reversed(TRAINED.items())}
 """The first recipe of each network and loss."""
+QUICK = {"r2-classify", "r4-seg-b", "mnist1d-cnn"}
 CHAINS = sorted({recipe.augment for recipe in RECIPES.values() if recipe.augment})
 # The compiler takes no recurrent network apart: torch.nn.GRU is one call to it, which fullgraph refuses.
 NOT_COMPILED = {"gru_1d"}
@@ -97,7 +98,14 @@ def check_agrees(recipe: Recipe, backend: str, tolerance: float) -> None:
     assert counters["stats"]["unique_graphs"] == 1
 
 
-@pytest.mark.parametrize("slug", [s for s in FIRST.values() if TRAINED[s].model not in NOT_COMPILED])
+@pytest.mark.parametrize(
+    "slug",
+    [
+        pytest.param(slug, marks=() if slug in QUICK else pytest.mark.slow)
+        for slug in FIRST.values()
+        if TRAINED[slug].model not in NOT_COMPILED
+    ],
+)
 def test_a_step_is_one_graph(slug: str) -> None:
     check_agrees(small(TRAINED[slug]), "aot_eager", 1e-4)  # sums in another order, through up to 152 layers
 
