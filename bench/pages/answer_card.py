@@ -37,7 +37,7 @@ WORD_OF_FINDING = {
 }  # fmt: skip
 
 
-_VERDICTS, _STRENGTHS = list(STANDING_OF_FINDING), list(STRENGTHS)
+_VERDICTS, _STRENGTHS = list(STANDING_OF_FINDING), [*STRENGTHS, ""]
 _OF_ORDERINGS = ("ordering", "tie", "confound", "across reports")
 LONG = 60
 """Characters of a place in a report beyond which a card leaves it to the audit."""
@@ -263,7 +263,8 @@ def _is_about(finding: Finding, claim: Claim) -> bool:
 
 def _weight(finding: Finding) -> list[str]:
     """How sure a finding is, and where it stands."""
-    return [finding.strength, *([finding.locator] if len(finding.locator) <= LONG else [])]
+    weight = [finding.strength, finding.locator if len(finding.locator) <= LONG else ""]
+    return [part for part in weight if part]
 
 
 def _evidence(row: GradedClaim) -> int:
