@@ -13,13 +13,8 @@ import re
 import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-<<<<<<< HEAD
 from dataclasses import dataclass, replace
-from functools import partial
-=======
-from dataclasses import dataclass
 from functools import cache, partial
->>>>>>> main
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,7 +130,6 @@ def build_html(
     return text.rstrip("\n") + "\n"
 
 
-<<<<<<< HEAD
 def _slug(text: str) -> str:
     """A label as part of an id: ``not-tested-data``."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
@@ -146,7 +140,8 @@ def _hint(rows: Sequence[GradedClaim]) -> str:
     printed = [row.claim for row in summary.results_of(rows) if len(row.claim.value or "") <= 8]
     claim = max(printed, key=lambda claim: claim.decimals, default=None)
     return f"{claim.value}, {claim.id}, t-SNE" if claim else "t-SNE"
-=======
+
+
 @cache
 def _environment() -> Environment:
     """Jinja2 with our templates, which it compiles once."""
@@ -157,7 +152,6 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
->>>>>>> main
 
 
 def _once(ordered_words: Sequence[str], there: Iterable[str]) -> list[str]:
