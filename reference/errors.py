@@ -1,4 +1,4 @@
-"""The one exception for input that a person can mend: bad files, keys, options and data."""
+"""The one exception for input that a person can fix: bad files, keys, options and data."""
 
 
 class InputError(Exception):

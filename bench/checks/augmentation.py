@@ -82,7 +82,7 @@ def number_in_words(text: str) -> int | str:
 def parsed(claim: Claim) -> ast.Module | str:
     """The claim's code; a sentence where it does not parse, or where declared damage is not there.
 
-    As with printed networks, damage that the claims file declares is mended first. It must be there.
+    As with printed networks, damage that the claims file declares is repaired first. It must be there.
     """
     code = claim.code or ""
     if BRACKET in " ".join(claim.damage):
