@@ -1,8 +1,8 @@
-"""``bench score``: the course's mean IoU of a folder of predicted masks, in the course's own printed lines.
+"""Score a folder of predicted masks by the course's mean IoU, in the lines that the course prints.
 
-The counts are pooled over all masks and the mean runs over the palette's named classes; unknown pixels are
-not ignored. Where the course's script pairs files by their sorted position and reads a wrong colour as
-garbage, this one pairs by name and refuses. Importing this never imports torch.
+Counts are pooled over all masks. The mean runs over the palette's named classes, and unknown pixels are not
+ignored. The course's script pairs files by their sorted position and misreads a wrong colour; this one pairs
+them by name and refuses such a colour. Importing this never imports torch.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LISTED = 8
 
 @dataclass(frozen=True)
 class MaskFolder:
-    """The masks of a folder by the name that a pair shares, in natural order, and the files left out."""
+    """The masks of a folder by name, in natural order, and the files that were left out."""
 
     folder: Path
     masks: dict[str, Path]
@@ -39,16 +39,16 @@ class MaskFolder:
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """What a folder of masks scores.
+    """The score of a folder of masks.
 
     Attributes:
         images: number of masks compared.
         classes: the scored classes, by name.
-        iou: IoU of each scored class, 0…1; nan for one that neither prediction nor truth holds.
+        iou: IoU of each scored class, 0…1; nan for a class that neither prediction nor truth holds.
         mean_iou: their mean; nan if any of them is.
         confusion: (C, C) int64 pooled counts, rows = truth, columns = prediction, unknown last.
-        read: what was read of each folder, predictions first.
-        palette_of: the ``dataset.toml`` that the classes come from, None for the official ones.
+        read: the files read and left out in each folder, predictions first.
+        palette_of: the ``dataset.toml`` that the classes come from; None for the official classes.
     """
 
     images: int
@@ -98,13 +98,13 @@ def score(pred_dir: Path, truth_dir: Path, *, mask_values: Sequence[str] = ()) -
 
 
 def lines(score: Score) -> list[str]:
-    """The course's printed lines: ``class #0 : 0.73810`` …, then ``mean_iou: 0.663704``."""
+    """Return the course's printed lines: ``class #0 : 0.73810`` …, then ``mean_iou: 0.663704``."""
     each = [f"class #{index} : {value:1.5f}" for index, value in enumerate(score.iou)]
     return [*each, f"mean_iou: {score.mean_iou:f}"]
 
 
 def notes(score: Score) -> list[str]:
-    """Files read and left out, the classes by name, and the classes that make a score undefined or 0."""
+    """Return in lines the files read and left out, the classes, and those with an undefined or zero score."""
     missing_names = []
     for role, part in zip(("predictions", "truth"), score.read, strict=False):
         names = [path.name for path in part.masks.values()]

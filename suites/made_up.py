@@ -20,6 +20,7 @@ from reference.recipes import RECIPES
 from reference.recipes.recipe import Recipe
 
 IMAGES = {"classification50": 2500, "landcover": 257, "officehome": 406, "miniimagenet": 400}
+IMAGES |= dict.fromkeys(("mnist1d", "mnist1d-shuffled"), 1000)
 """Validation images of the reports' official data."""
 
 

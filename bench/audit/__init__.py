@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bench.audit import counting, figures, network_findings, ordering_findings, statements
-from bench.audit.finding import FLAGS, STRENGTHS, VERDICTS, Finding
+from bench.audit.finding import FLAGS, STRENGTHS, VERDICTS, Finding, in_order_of_strength, not_checked
 from bench.audit.text import audit_page, finding_rows, paragraph
 from bench.claims.claim import Ledger
 from bench.claims.data_facts import load_data_facts
@@ -26,8 +26,12 @@ __all__ = [
     "audit_page",
     "finding_rows",
     "flags",
+    "in_order_of_strength",
     "paragraph",
 ]
+
+NAMED = 20
+"""Figures without a check that are named one by one."""
 
 
 def audit(ledgers: Iterable[Ledger]) -> list[Finding]:
@@ -46,8 +50,22 @@ def audit(ledgers: Iterable[Ledger]) -> list[Finding]:
             *statements.check_statements(ledger),
             *network_findings.check_networks(ledger),
         ]
-        all_findings += [*report_findings, *statements.conflicts(ledger, report_findings)]
+        report_findings += statements.conflicts(ledger, report_findings)
+        all_findings += [*report_findings, *_unused(ledger, report_findings)]
     return [*all_findings, *ordering_findings.across(all_ledgers)]
+
+
+def _unused(ledger: Ledger, findings: Iterable[Finding]) -> list[Finding]:
+    """One line on the figures that no check used, by name; none where every one was used."""
+    used = {claim for finding in findings if finding.verdict != "not checked" for claim in finding.claims}
+    unused = [claim for claim in ledger.of_kind("number") if claim.id not in used]
+    if not unused:
+        return []
+    named = ", ".join(claim.id for claim in unused[:NAMED])
+    more = f" and {len(unused) - NAMED:,} more" if len(unused) > NAMED else ""
+    total = len(ledger.of_kind("number"))
+    sentence = f"{len(unused):,} of {total:,} figures stand in no check: {named}{more}"
+    return [not_checked(unused, "figures", sentence)]
 
 
 def flags(findings: Iterable[Finding]) -> dict[str, tuple[str, ...]]:

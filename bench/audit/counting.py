@@ -10,8 +10,8 @@ from fractions import Fraction
 from bench.audit import grim
 from bench.audit.finding import Finding, finding, listed, shown
 from bench.audit.stated import numbers, stated, whole_numbers
-from bench.claims.claim import Claim, Ledger
-from bench.claims.data_facts import DataFacts
+from bench.claims.claim import METRICS, Claim, Ledger
+from bench.claims.data_facts import DataFacts, known_data
 
 MUCH = 0.05
 """A reading that more than one arbitrary value in twenty would fit is weak evidence."""
@@ -21,12 +21,12 @@ def check_counts(ledger: Ledger, facts: DataFacts) -> Iterator[Finding]:
     """GRIM for every accuracy that claims to be exact; together those that share their number of images."""
     groups: dict[tuple[int, str], list[Claim]] = defaultdict(list)
     for claim in numbers(ledger):
-        if claim.metric != "top1" or claim.approx:
+        if not METRICS[str(claim.metric)].of_images or claim.approx:
             continue
         if claim.n is not None:
             groups[claim.n * claim.runs, claim.n_from or "outside"].append(claim)
         else:
-            yield from _without_n(claim, facts)
+            yield from _without_n(ledger, claim, facts)
     for (n, n_from), claims in groups.items():
         missed = [claim for claim in claims if _counts(claim, n) is None]
         yield from _whole(claims, n)
@@ -169,13 +169,12 @@ def _nearest(claim: Claim, n: int) -> tuple[str, ...]:
     return grim.nearest(claim.value, n, percent=claim.unit == "percent")
 
 
-def _without_n(claim: Claim, facts: DataFacts) -> Iterator[Finding]:
+def _without_n(ledger: Ledger, claim: Claim, facts: DataFacts) -> Iterator[Finding]:
     """A figure of a set whose split is not said: the sizes of all its splits are tried."""
-    role = next((role for role in facts.roles if role.role == claim.data), None)
-    if role is None:
+    splits = known_data(claim, ledger, facts).splits
+    sizes = {name: n * claim.runs for name, n in splits.items() if claim.split in (name, "unstated")}
+    if not sizes:
         return
-    splits = {"val": role.val, "train": role.train}
-    sizes = {name: n for name, n in splits.items() if n and claim.split in (name, "unstated")}
     fits = {name: counts for name, n in sizes.items() if (counts := _counts(claim, n)) is not None}
     sizes_text = listed(f"{sizes[name]:,} ({name})" for name in (fits or sizes))
     if fits:
@@ -190,7 +189,7 @@ def _without_n(claim: Claim, facts: DataFacts) -> Iterator[Finding]:
             printed=shown(claim),
             expected="k/n",
         )
-    elif sizes:
+    else:
         yield finding(
             [claim],
             "GRIM",

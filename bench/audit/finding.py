@@ -26,6 +26,7 @@ VERDICTS: dict[str, str] = {
     "against": "speaks against a claim",
     "note": "what a reader should know to weigh the rest",
     "holds": "checked and in order",
+    "not checked": "not checked, and why",
 }
 
 
@@ -36,7 +37,8 @@ class Finding:
     Attributes:
         claims: ids of all claims that it rests on.
         printed, expected: what stands there, and what the check would accept.
-        strength: key of ``STRENGTHS``; of a finding that holds, how hard it would be to hold by chance.
+        strength: key of ``STRENGTHS``; of a finding that holds, how hard it would be to hold by chance. Empty
+            for what was not checked.
         sentence: the finding in plain words, true by itself.
         locator: lines of the reports, as ``r3:141,142``.
         brief: the sentence's matter alone, for a list of like findings; empty where it has none.
@@ -59,7 +61,7 @@ class Finding:
 
     def __post_init__(self) -> None:
         for name, value, valid in (
-            ("strength", self.strength, STRENGTHS),
+            ("strength", self.strength, {"": ""} if self.verdict == "not checked" else STRENGTHS),
             ("verdict", self.verdict, VERDICTS),
             ("flag", self.flag, {"": "", **FLAGS}),
         ):
@@ -99,6 +101,17 @@ def finding(
     )
 
 
+def not_checked(claims: Sequence[Claim], check: str, sentence: str, brief: str = "") -> Finding:
+    """A check of claims that could not be made."""
+    return finding(claims, check, sentence, strength="", verdict="not checked", brief=brief)
+
+
+def in_order_of_strength(findings: Iterable[Finding]) -> list[Finding]:
+    """The surest first; what was not checked last."""
+    order = [*STRENGTHS, ""]
+    return sorted(findings, key=lambda found: order.index(found.strength))
+
+
 def places(claims: Iterable[Claim]) -> str:
     """Where claims stand, by report: ``"r1:318; r3:141-143,186"``; places without lines as they are."""
     lines: dict[str, set[int]] = {}
@@ -109,7 +122,7 @@ def places(claims: Iterable[Claim]) -> str:
         else:
             named.setdefault(claim.report, {})[claim.place] = None
     by_line = [f"{report}:{','.join(_runs(sorted(numbers)))}" for report, numbers in lines.items()]
-    return "; ".join([*by_line, *(f"{report}:{' | '.join(at)}" for report, at in named.items())])
+    return "; ".join([*by_line, *(f"{report}:{', '.join(at)}" for report, at in named.items())])
 
 
 def _runs(numbers: Sequence[int]) -> list[str]:
@@ -135,5 +148,6 @@ def signed(number: float, digits: int) -> str:
 
 
 def shown(claim: Claim) -> str:
-    """A printed value with its unit."""
-    return f"{claim.value} %" if claim.unit == "percent" else str(claim.value)
+    """A printed value with its spread and unit."""
+    spread = f" ± {claim.spread}" if claim.spread else ""
+    return f"{claim.value}{spread}{' %' if claim.unit == 'percent' else ''}"

@@ -20,9 +20,9 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 from bench.audit import counting, grim
-from bench.audit.finding import Finding, finding, listed, shown, signed
+from bench.audit.finding import Finding, finding, listed, not_checked, shown, signed
 from bench.audit.stated import cut_off, numbers, possible, rounded, value
-from bench.claims.claim import Claim, Ledger
+from bench.claims.claim import METRICS, Claim, Ledger
 
 Z = NormalDist().inv_cdf(0.975)
 ALPHA = 0.05
@@ -57,7 +57,8 @@ def gap(first: Claim, second: Claim) -> Gap | None:
     """The difference of two accuracies with its standard error; None where no number of images is known."""
     if first.metric != "top1" or not first.n or not second.n:
         return None
-    variances = [value(c) * (1 - value(c)) / (c.n * c.runs) for c in (first, second) if c.n]
+    # Runs of one split share its images, so that a mean over runs keeps the split's own error.
+    variances = [value(c) * (1 - value(c)) / c.n for c in (first, second) if c.n]
     return Gap(value(first) - value(second), math.sqrt(sum(variances)))
 
 
@@ -113,11 +114,18 @@ def check_orderings(ledger: Ledger) -> Iterator[Finding]:
 
 
 def _against_the_figures(claim: Claim, members: Sequence[Claim]) -> Iterator[Finding]:
-    if claim.tie:
+    if claim.tie or not members:
         return
+    direction = METRICS[str(members[0].metric)].higher_is_better
+    if direction is None:
+        yield not_checked([claim], "ranking", f"{claim.id}: no value of its metric is better than another")
+        return
+    reversed_pairs = 0
     for better, worse in pairwise(members):
-        ends_below = all(read(better).high <= read(worse).low for read in (rounded, cut_off))
-        if ends_below and better.fraction < worse.fraction:
+        higher, lower = (better, worse) if direction else (worse, better)
+        ends_below = all(read(higher).high <= read(lower).low for read in (rounded, cut_off))
+        if ends_below and higher.fraction < lower.fraction:
+            reversed_pairs += 1
             yield finding(
                 [claim, better, worse],
                 "ordering",
@@ -125,10 +133,21 @@ def _against_the_figures(claim: Claim, members: Sequence[Claim]) -> Iterator[Fin
                 " printed",
                 strength="certain",
                 printed=f"{better.id} > {worse.id}",
-                expected=f"{shown(worse)} > {shown(better)}",
+                expected=f"{shown(worse)} before {shown(better)}",
                 flag="self-contradicted",
                 flagged=[claim],
             )
+    if not reversed_pairs:
+        yield finding(
+            [claim, *members],
+            "ranking",
+            f"{claim.id} ranks {listed(shown(member) for member in members)}, as they are printed",
+            brief=claim.id,
+            verdict="holds",
+            strength="weak",
+            printed=" > ".join(m.id for m in members),
+            expected="the printed order",
+        )
 
 
 def _adjusted(ledger: Ledger) -> dict[frozenset[str], float]:

@@ -58,13 +58,25 @@ def numbers(ledger: Ledger) -> tuple[Claim, ...]:
     return tuple(claim for claim in ledger.of_kind("number") if not claim.illegible)
 
 
-def number_of(ledger: Ledger, recipe: str, metric: str) -> Claim | None:
-    """The figure that a recipe stands for: the one with its slug as id, else the only one of that metric."""
-    candidates = [
-        claim for claim in numbers(ledger) if claim.recipe == recipe and claim.metric_name == metric
-    ]
-    named = [claim for claim in candidates if claim.id == recipe]
-    return named[0] if named else candidates[0] if len(candidates) == 1 else None
+def numbers_of(ledger: Ledger, recipe: str, metric: str, beside: Claim | None = None) -> list[Claim]:
+    """The figures that a recipe may stand for: one where it is known which.
+
+    That is the one with its slug as id, else the only one of the metric; where there are several, the only
+    one of the data and split of the claim ``beside``.
+    """
+    figures = [claim for claim in numbers(ledger) if claim.recipe == recipe and claim.metric_name == metric]
+    if len(figures) > 1 and beside is not None:
+        of_data = [claim for claim in figures if claim.data == beside.data]
+        alike = [claim for claim in of_data if claim.split == beside.split] or of_data
+        figures = alike or figures
+    named = [claim for claim in figures if claim.id == recipe]
+    return named or figures
+
+
+def number_of(ledger: Ledger, recipe: str, metric: str, beside: Claim | None = None) -> Claim | None:
+    """The figure that a recipe stands for; None where there is none, or it is not known which."""
+    figures = numbers_of(ledger, recipe, metric, beside)
+    return figures[0] if len(figures) == 1 else None
 
 
 def stated(ledger: Ledger, recipe: str | None, key: str) -> tuple[str, Claim] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from bench.audit.finding import FLAGS, STRENGTHS, VERDICTS, Finding
+from bench.audit.finding import FLAGS, STRENGTHS, VERDICTS, Finding, in_order_of_strength
 from bench.claims.claim import Ledger
 
 ASKS: dict[str, str] = {
@@ -36,6 +36,10 @@ TOGETHER: dict[tuple[str, str, str], str] = {
     ("ordering", "against", "indistinguishable"): "Not distinguishable on one split:",
     ("ordering", "holds", ""): "Beyond the noise of one split:",
     ("ordering", "note", ""): "Left open by one split:",
+    ("ranking", "holds", ""): "Ranked as their figures are printed:",
+    ("difference", "holds", ""): "Quoted as the figures differ:",
+    ("difference", "not checked", ""): "Differences without both figures:",
+    ("bounds", "holds", ""): "Bounds between scores that hold:",
 }
 """What a list of like findings begins with, by check, verdict and flag."""
 
@@ -66,7 +70,7 @@ def paragraph(ledger: Ledger, findings: Iterable[Finding]) -> str:
     report_findings = [finding for finding in findings if ledger.report in finding.reports]
     alone = [finding for finding in report_findings if finding.reports == (ledger.report,)]
     against = _sentences(
-        f for f in _by_strength(report_findings) if f.verdict == "against" and f.strength != "weak"
+        f for f in in_order_of_strength(report_findings) if f.verdict == "against" and f.strength != "weak"
     )
     weak = _sentences(f for f in report_findings if f.verdict == "against" and f.strength == "weak")
     notes = _sentences(f for f in alone if f.verdict == "note")
@@ -75,7 +79,13 @@ def paragraph(ledger: Ledger, findings: Iterable[Finding]) -> str:
     if not report_findings:
         return f"{name} prints nothing that these checks apply to."
     said = [f"{name} has {points(report_findings)}{':' if against else '.'}", *against]
-    for heading, sentences in (("Less surely:", weak), ("To weigh this:", notes), ("In order:", holds)):
+    skipped = _sentences(f for f in alone if f.verdict == "not checked")
+    for heading, sentences in (
+        ("Less surely:", weak),
+        ("To weigh this:", notes),
+        ("In order:", holds),
+        ("Not checked:", skipped),
+    ):
         said += [heading, *sentences] if sentences else []
     firm = (f for f in report_findings if f.verdict == "against" and f.strength != "weak")
     asks = dict.fromkeys(ask for f in firm if (ask := ASKS.get(f.check)))
@@ -129,7 +139,7 @@ def _tables(findings: Sequence[Finding]) -> list[str]:
     for verdict, meaning in VERDICTS.items():
         chosen = [finding for finding in findings if finding.verdict == verdict]
         if chosen:
-            lines += [f"**{meaning.capitalize()}**", "", *_table(_by_strength(chosen)), ""]
+            lines += [f"**{meaning.capitalize()}**", "", *_table(in_order_of_strength(chosen)), ""]
     return lines
 
 
@@ -142,11 +152,6 @@ def _table(findings: Sequence[Finding]) -> list[str]:
 def _cell(text: str) -> str:
     """One line without markup: sentences quote what a claims file says."""
     return re.sub(r"[|<]|\](?=\()", lambda special: f"\\{special[0]}", " ".join(text.split()))
-
-
-def _by_strength(findings: Sequence[Finding]) -> list[Finding]:
-    order = list(STRENGTHS)
-    return sorted(findings, key=lambda finding: order.index(finding.strength))
 
 
 def _sentences(findings: Iterable[Finding]) -> list[str]:

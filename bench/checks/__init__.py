@@ -1,8 +1,8 @@
-"""Checks of deterministic claims: what a report prints of networks, formulas and settings, and what we find.
+"""Check deterministic claims: compare what a report prints of networks, formulas and settings with the code.
 
-A check takes a claim and answers with two values, what is printed and what is found, for
-``grading.grade_exact`` to compare. Printed comes from the claim's own fields; found is built, evaluated or
-looked up in ``reference``, never copied. Printed networks have their own checks, in ``bench.printed``.
+A check takes a claim and returns two values, the printed one and the found one, which
+``grading.grade_exact`` compares. The printed value comes from the claim's own fields. The found value is
+built, evaluated or looked up in ``reference``, never copied. ``bench.printed`` checks printed networks.
 
 Importing this imports no torch.
 """
@@ -42,7 +42,7 @@ def _finding(claim_id: str) -> tuple[Any, Any]:
 
 @cache
 def _of(claim_id: str, recipe: Recipe | None) -> tuple[Any, Any]:
-    """Once for each recipe: a check reads that of its claim."""
+    """Give one check to several claims; it reads the recipe of its claim."""
     return BY_CLAIM[claim_id](_claims()[claim_id])
 
 

@@ -1,11 +1,11 @@
-"""Printed transforms, parsed and read as torchvision does, beside what a recipe's augmentation does.
+"""Compare printed transforms, read as torchvision reads them, with a recipe's augmentation.
 
-An operation is a dict: its torchvision name, the arguments printed, and torchvision's defaults for what else
-is measured of ours. Ours are measured by running them with draws that note what is asked for.
+An operation is a dict of its torchvision name, the printed arguments, and torchvision's defaults for all else
+that is measured on ours. Ours are measured by running them with draws that note each request.
 
-Two things are set apart from the operations. ``ToTensor`` changes an image's type and not the picture. A
-``Resize`` that comes first is the size at which images enter: ours are stored at the recipe's ``image_size``,
-so the same as without ``Resize`` where the originals have that size.
+Two operations are treated apart. ``ToTensor`` changes an image's type and not the picture. A ``Resize`` that
+comes first sets the size at which images enter. Ours are stored at the recipe's ``image_size``, which needs
+no ``Resize`` if the originals have that size.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _DIGITS = "零一二三四五六七八九"
 
 
 def number_in_words(text: str) -> int | str:
-    """A Chinese number below 100, such as 六十五; any other text stays as it is."""
+    """Convert a Chinese number below 100, such as 六十五; return any other text as it is."""
     match = re.fullmatch(rf"(?:([{_DIGITS}])?(十))?([{_DIGITS}])?", text)
     if match is None or not text:
         return text
@@ -80,9 +80,13 @@ def number_in_words(text: str) -> int | str:
 
 
 def parsed(claim: Claim) -> ast.Module | str:
-    """The claim's code; a sentence where it does not parse, or where declared damage is not there.
+    """Parse the claim's code; return a sentence if it does not parse or if declared damage is not in it.
 
+<<<<<<< HEAD
     As with printed networks, damage that the claims file declares is repaired first. It must be there.
+=======
+    Damage that the claims file declares is mended first, as in printed networks.
+>>>>>>> main
     """
     code = claim.code or ""
     if BRACKET in " ".join(claim.damage):
@@ -97,7 +101,7 @@ def parsed(claim: Claim) -> ast.Module | str:
 
 
 def chain(tree: ast.AST, recipe: Recipe) -> list[Operation]:
-    """The operations of ``Compose([…])``, of a list, or of calls in a row, in their order."""
+    """Return the operations of ``Compose([…])``, of a list, or of consecutive calls, in order."""
     nodes: list[ast.expr] = []
     for node in ast.walk(tree):
         if (
@@ -113,14 +117,14 @@ def chain(tree: ast.AST, recipe: Recipe) -> list[Operation]:
 
 
 def operation(node: ast.expr, recipe: Recipe) -> Operation:
-    """One transform: a call with its arguments by name, or a bare name, of which nothing else is said."""
+    """Read one transform: a call with its arguments by name, or a bare name."""
     from torchvision import transforms
 
     name = _name(node.func if isinstance(node, ast.Call) else node)
     if not isinstance(node, ast.Call):
         return {"op": name}
     arguments = {keyword.arg: _literal(keyword.value, recipe) for keyword in node.keywords if keyword.arg}
-    if name == "RandomApply":  # torchvision's takes a list, byol-pytorch's a single operation
+    if name == "RandomApply":  # torchvision's takes a list, that of byol-pytorch a single operation
         inner = node.args[0].elts[0] if isinstance(node.args[0], ast.List) else node.args[0]
         return operation(inner, recipe) | {"p": arguments.get("p", 0.5)}
     transform = getattr(transforms, name, None)
@@ -128,7 +132,9 @@ def operation(node: ast.expr, recipe: Recipe) -> Operation:
         return {"op": name}
     given = (_literal(argument, recipe) for argument in node.args)
     try:
-        bound = inspect.signature(transform).bind_partial(*given, **arguments)  # Normalize() says not how
+        bound = inspect.signature(transform).bind_partial(
+            *given, **arguments
+        )  # Normalize() without arguments
     except TypeError as error:
         return {"op": name, "arguments": f"{ast.unparse(node)}: {error}"}
     printed = set(bound.arguments)
@@ -142,7 +148,7 @@ def _name(node: ast.expr) -> str:
 
 
 def _literal(node: ast.expr, recipe: Recipe) -> Any:
-    """A number, or a list of them; a name is the recipe's field of that name."""
+    """Evaluate a number or a list of numbers; a name stands for the recipe's field."""
     if isinstance(node, ast.Tuple | ast.List):
         return [_literal(item, recipe) for item in node.elts]
     if isinstance(node, ast.Call) and _name(node.func) == "tensor":
@@ -156,14 +162,14 @@ def _literal(node: ast.expr, recipe: Recipe) -> Any:
 
 
 def _plain(key: str, value: Any) -> Any:
-    """A value in the form in which ours are measured: sizes for both axes, tuples as lists."""
+    """Write a value as ours are measured: sizes for both axes, tuples as lists."""
     if key in ("size", "kernel_size") and isinstance(value, int):
         return [value, value]
     return list(value) if isinstance(value, tuple) else value
 
 
 def in_words(text: str) -> list[Operation]:
-    """The operations that R1 tells in words, set apart by ``;``; what is not known stays as it is."""
+    """Read the operations that R1 describes in words, separated by ``;``; unknown words stay as they are."""
     operations: list[Operation] = []
     for part in text.split("; "):
         names = [(names.split(), re.fullmatch(words, part)) for words, names in WORDS.items()]
@@ -181,7 +187,7 @@ def in_words(text: str) -> list[Operation]:
 
 
 def measured(recipe: Recipe) -> list[Operation]:
-    """What a recipe's augmentation does to its images, and how it normalises them."""
+    """Measure what a recipe's augmentation and normalisation do to its images."""
     operations = [_measured(name, recipe.image_size) for name in recipe.augment]
     return [*operations, {"op": "Normalize", "mean": list(recipe.mean), "std": list(recipe.std)}]
 
@@ -192,7 +198,7 @@ def _measured(name: str, side: int) -> Operation:
     from reference import augment
 
     asked: list[tuple[Any, ...]] = []
-    # One bright pixel: what it is spread over is the kernel of a blur.
+    # One bright pixel: a blur spreads it over its kernel.
     images = torch.zeros(1, 3, side, side)
     images[..., side // 2, side // 2] = 1
     after = augment.AUGMENT[name](augment.Batch(images), _noting_draws(asked))
@@ -216,7 +222,7 @@ def _measured(name: str, side: int) -> Operation:
 
 
 def _noting_draws(asked: list[tuple[Any, ...]]) -> Draws:
-    """Draws for one sample that always choose it, and note what they are asked for."""
+    """Draws for one sample that always choose it and note each request."""
     import torch
 
     from reference.augment import Draws
@@ -234,7 +240,7 @@ def _noting_draws(asked: list[tuple[Any, ...]]) -> Draws:
 
 
 def _jitter(ranges: Sequence[Sequence[float]]) -> Operation:
-    """ColorJitter's arguments from the ranges of its factors: a number where they are even about 1, or 0."""
+    """Derive ColorJitter's arguments from its factors' ranges: a number if a range is even about 1 or 0."""
     operation_found: Operation = {}
     for name, middle, (low, high) in zip(MEASURED["ColorJitter"], (1, 1, 1, 0), ranges, strict=False):
         even = abs(low + high - 2 * middle) < 1e-6
@@ -251,7 +257,7 @@ def _spread(batch: Batch) -> list[int]:
 
 
 def compared(printed: list[Operation], recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Printed and found operations, and the size at which images enter, where that is known."""
+    """Return printed and found operations, and the size at which images enter if it is known."""
     shown = [op for op in printed if op["op"] != "ToTensor"]
     enter: Any = original_size(recipe)
     if shown and shown[0]["op"] == "Resize":
@@ -259,9 +265,7 @@ def compared(printed: list[Operation], recipe: Recipe) -> tuple[dict[str, Any], 
         enter = sides[0] if isinstance(sides, list) and len(set(sides)) == 1 else sides
     ours = measured(recipe)
     for index, printed_op in enumerate(shown[: len(ours)]):
-        if (
-            ours[index]["op"] == printed_op["op"]
-        ):  # of an operation that is only named, no argument is printed
+        if ours[index]["op"] == printed_op["op"]:  # an operation that is only named has no printed argument
             ours[index] = {key: value for key, value in ours[index].items() if key in printed_op}
     if enter is None:
         return {"operations": shown}, {"operations": ours}
@@ -272,14 +276,14 @@ def compared(printed: list[Operation], recipe: Recipe) -> tuple[dict[str, Any], 
 
 
 def original_size(recipe: Recipe) -> int | None:
-    """Pixels a side of the official images of a recipe's data, None where that is not known."""
+    """Return the side in pixels of a recipe's official images; None if it is not known."""
     images = load_data_facts().role(recipe.data).images
     match = re.match(r"\d+", images or "")
     return int(match[0]) if match else None
 
 
 def listed(text: str) -> ast.AST:
-    """A list of transforms as a settings list has it, such as ``[Resize(224),RandomCrop]``.
+    """Read a list of transforms from a settings list, such as ``[Resize(224),RandomCrop]``.
 
     Raises:
         InputError: it does not parse.

@@ -1,6 +1,6 @@
-"""Printed accuracies that need no training run: classifiers of scikit-learn, the same at every call.
+"""Check printed accuracies of scikit-learn's classifiers, which are deterministic and need no training run.
 
-Printed is the claim's own value; found is ours on the official data, rounded to as many decimals.
+The printed value is the claim's. The found value is ours on the official data, rounded to as many decimals.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TOLERANCE, MOST_ITERATIONS = 0.01, 1000
 
 
 def nearest_neighbours(dataset: Dataset) -> np.ndarray:
-    """Predicted classes (N,) of the test signals: a vote of the ten nearest training signals."""
+    """Predict the classes (N,) of the test signals by a vote of the ten nearest training signals."""
     from sklearn.neighbors import KNeighborsClassifier
 
     model = KNeighborsClassifier(n_neighbors=NEIGHBOURS).fit(dataset.train.images, dataset.train.targets)
@@ -32,9 +32,9 @@ def nearest_neighbours(dataset: Dataset) -> np.ndarray:
 
 
 def linear(dataset: Dataset) -> np.ndarray:
-    """Predicted classes (N,) of the test signals by logistic regression on standardised values.
+    """Predict the classes (N,) of the test signals by logistic regression on standardised values.
 
-    The report's tolerance is of the summed loss; scikit-learn takes the mean loss since release 1.4.
+    The report's tolerance is for the summed loss; scikit-learn uses the mean loss since release 1.4.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -53,7 +53,7 @@ CLASSIFIERS: dict[str, Callable[[Dataset], np.ndarray]] = {
 
 
 def accuracy(claim: Claim) -> Finding:
-    """The printed accuracy, and that of the claim's classifier on the claim's data."""
+    """Return the printed accuracy, and that of the claim's classifier on the claim's data."""
     from reference.data import DRAWN
 
     assert claim.data is not None

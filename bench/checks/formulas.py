@@ -1,7 +1,7 @@
-"""Printed formulas, evaluated as they stand in the claims file, beside what ``reference`` computes.
+"""Evaluate printed formulas as they are in the claims file, and compare them with ``reference``.
 
-Both sides get the same fixed numbers in float64. A number that was found is written as the printed one where
-the two agree to ``TOLERANCE``, so that no last digit decides; else both are shown with ``DIGITS`` digits.
+Both sides get the same fixed numbers in float64. If the two agree to ``TOLERANCE``, the found number is
+written as the printed one, so that no last digit decides. Else both are shown with ``DIGITS`` digits.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Finding = tuple[Any, Any]
 
 
 def agreeing(printed: Any, found: Any, tolerance: float = TOLERANCE) -> tuple[list[str], list[str]]:
-    """Two lists of numbers as texts, equal where the numbers agree; nan agrees with nothing."""
+    """Write two lists of numbers as texts that are equal where the numbers agree; nan agrees with nothing."""
     texts, ours = [], []
     for left, right in zip(_flat(printed), _flat(found), strict=True):
         texts.append(f"{left:.{DIGITS}g}" if np.isfinite(left) else "no finite value")
@@ -65,7 +65,7 @@ def _statements(claim: Claim) -> tuple[notation.Statement, ...]:
 
 
 def _implementation(claim: Claim) -> Callable[..., Tensor]:
-    """The loss that the claim names."""
+    """Return the loss that the claim names."""
     from reference import losses
 
     function = getattr(losses, claim.implements or "", None)
@@ -83,12 +83,12 @@ def _byol(claim: Claim) -> BYOL:
 
 
 def _four() -> tuple[Tensor, ...]:
-    """Predictions and target projections of three images: q(z1), z1', q(z2), z2', (3, 5) each."""
+    """Return predictions and target projections of three images: q(z1), z1', q(z2), z2', (3, 5) each."""
     return tuple(tiny.fixed(3, 5, start=start) for start in (0.0, 1.1, 2.3, 3.9))
 
 
 def byol_loss_both(claim: Claim) -> Finding:
-    """R1's loss of an image, and that its pre-training has it."""
+    """Check R1's loss of an image, and that its pre-training uses it."""
     loss, (statement,) = _implementation(claim), _statements(claim)
     q1, t1, q2, t2 = _four()
     vectors = {"z1": q1, "z1'": t1, "z2": q2, "z2'": t2}
@@ -102,7 +102,7 @@ def byol_loss_both(claim: Claim) -> Finding:
 
 
 def byol_loss_single(claim: Claim) -> Finding:
-    """R3's loss of one direction, the other one being 0 where prediction and target coincide."""
+    """Check R3's loss of one direction; the other is 0 since prediction and target coincide."""
     loss, (statement,) = _implementation(claim), _statements(claim)
     q, t, same, _ = _four()
     printed = [[side({"q": q[i], "z'": t[i]}) for i in range(3)] for side in statement.sides[1:]]
@@ -113,7 +113,7 @@ def byol_loss_single(claim: Claim) -> Finding:
 
 
 def byol_loss_sum(claim: Claim) -> Finding:
-    """That both directions are added, each the squared distance of unit vectors."""
+    """Check that both directions are added, each the squared distance of unit vectors."""
     loss, (statement,) = _implementation(claim), _statements(claim)
     q1, t1, q2, t2 = _four()
     names = {"L": _distance(q1, t1), "L~": _distance(q2, t2)}
@@ -126,7 +126,7 @@ def _distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def byol_views(claim: Claim) -> Finding:
-    """Which view goes through which network, by what a small BYOL answers."""
+    """Find by a small BYOL which view goes through which network."""
     model, (first, second) = _byol(claim), tiny.views()
     names: dict[str, Any] = {
         "f": model.encoder, "g": model.projector, "f'": model.target_encoder, "g'": model.target_projector,
@@ -134,7 +134,7 @@ def byol_views(claim: Claim) -> Finding:
     }  # fmt: skip
     printed = {statement.target: statement.sides[-1](names) for statement in _statements(claim)}
     answer = model(first, second)
-    # The loss compares each prediction with the target that follows it: these are one direction.
+    # The loss compares each prediction with the target after it: the pair is one direction.
     ours = {"z1'": answer.target2, "z2'": answer.target1}
     for name in ("z1", "z2"):
         if name in printed:
@@ -145,7 +145,7 @@ def byol_views(claim: Claim) -> Finding:
 
 
 def byol_gradient(claim: Claim) -> Finding:
-    """The gradient that an optimiser sees, and its first step, of a linear predictor over seven images."""
+    """Compare the gradient and the optimiser's first step of a linear predictor over seven images."""
     import torch
 
     loss, recipe = _implementation(claim), RECIPES[claim.recipe or ""]
@@ -187,7 +187,7 @@ def _optimizer(name: str) -> Callable[..., torch.optim.Optimizer]:
 
 
 def _first_step(name: str) -> Callable[[Any, Any, float], Any]:
-    """An optimiser's first step with torch's defaults, written out: Adam's moments are then g and g²."""
+    """Write out an optimiser's first step with torch's defaults: Adam's moments are then g and g²."""
     steps: dict[str, Callable[[Any, Any, float], Any]] = {
         "sgd": lambda theta, g, eta: theta - eta * g,
         "adam": lambda theta, g, eta: theta - eta * g / (abs(g) + 1e-8),
@@ -197,7 +197,7 @@ def _first_step(name: str) -> Callable[[Any, Any, float], Any]:
 
 
 def byol_average(claim: Claim) -> Finding:
-    """What an update makes of online (theta) and target parameters (xi), tensor by tensor."""
+    """Compute the online (theta) and target parameters (xi) after an update, tensor by tensor."""
     model, recipe = _byol(claim), RECIPES[claim.recipe or ""]
     online, target = _parameters(model)
     before = {name: (theta.detach().clone(), xi.clone()) for name, theta, xi in _pairs(online, target)}
@@ -205,7 +205,7 @@ def byol_average(claim: Claim) -> Finding:
     rate, tau = recipe.phases[0].lr, recipe.tau
     optimizer = recipe.phases[0].optimizer
     statements = _statements(claim)
-    if len(statements) > 1:  # the optimiser's step is printed too
+    if len(statements) > 1:  # the report prints the optimiser's step too
         _optimizer(optimizer)([p for p in model.parameters() if p.requires_grad], lr=rate).step()
     getattr(model, claim.implements or "ema_update")(tau)
 
@@ -231,7 +231,7 @@ def byol_average(claim: Claim) -> Finding:
 
 
 def byol_average_in_words(claim: Claim) -> Finding:
-    """Whether the target becomes a mean of both, of itself for the greater part."""
+    """Check that the target becomes a weighted mean in which it has the greater part itself."""
     model, recipe = _byol(claim), RECIPES[claim.recipe or ""]
     online, target = _parameters(model)
     before = {name: xi.clone() for name, _, xi in _pairs(online, target)}
@@ -246,7 +246,7 @@ def byol_average_in_words(claim: Claim) -> Finding:
 
 
 def _parameters(model: BYOL) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Online and target parameters, both under the online names."""
+    """Return online and target parameters, both under the online names."""
     target: dict[str, Tensor] = {
         name.removeprefix("target_"): parameter
         for name, parameter in model.named_parameters()
@@ -270,7 +270,7 @@ def _gradients(model: BYOL, loss: str) -> dict[str, Tensor]:
 
 
 def _loss_at(loss: Callable[..., Tensor], **options: Any) -> list[float]:
-    """The loss of one sample whose true class has each probability of ``P``."""
+    """Return the loss of a sample for each probability of its true class in ``P``."""
     import torch
 
     p = torch.tensor(P, dtype=torch.float64)
@@ -279,12 +279,12 @@ def _loss_at(loss: Callable[..., Tensor], **options: Any) -> list[float]:
 
 
 def _column() -> dict[str, Any]:
-    """What a formula of the true class's probability may name."""
+    """Return the names that a formula of the true class's probability may use."""
     return {"p": np.array(P)[:, None], "log": np.log}
 
 
 def cross_entropy_series(claim: Claim) -> Finding:
-    """Both sides of the series, and the loss."""
+    """Check both sides of the series against the loss."""
     ours = _loss_at(_implementation(claim))
     (statement,) = _statements(claim)
     sides = [side(_column()) for side in statement.sides]
@@ -292,7 +292,7 @@ def cross_entropy_series(claim: Claim) -> Finding:
 
 
 def focal_series(claim: Claim) -> Finding:
-    """Both sides of the series at several gamma, and the loss."""
+    """Check both sides of the series against the loss, at several gamma."""
     names, printed, ours = [], [], []
     (statement,) = _statements(claim)
     for gamma in GAMMAS:
@@ -305,7 +305,7 @@ def focal_series(claim: Claim) -> Finding:
 
 
 def poly_loss(claim: Claim) -> Finding:
-    """The closed form or the series for N = 1, which is the loss named, and for more terms."""
+    """Check the closed form or the series for N = 1, which is the named loss, and for more terms."""
     from reference import losses
 
     (statement,) = _statements(claim)
@@ -328,7 +328,7 @@ def poly_loss(claim: Claim) -> Finding:
 
 
 def mixup(claim: Claim) -> Finding:
-    """Two images and their labels, mixed by the recipe's settings."""
+    """Check two images and their labels, mixed by the recipe's settings."""
     import torch
 
     from reference import mixup as module

@@ -1,7 +1,7 @@
-"""What reports say of their networks, beside what is counted on the networks of ``reference``.
+"""Compare what reports say of their networks with what we count on the networks of ``reference``.
 
-Printed is each fact as the claims file has it. Found is the same sentence with what we count in the place of
-its numbers, or another sentence where the fact does not hold; so no word of a fact goes unchecked.
+The printed value is a fact as the claims file has it. The found value is the same sentence with our counts in
+place of its numbers, or another sentence if the fact does not hold. So every word of a fact is checked.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _WEIGHTED = ("Conv2d", "Linear")
 
 @cache
 def built(model: str, num_classes: int, args: tuple[tuple[str, Any], ...] = ()) -> nn.Module:
-    """One of our networks, in evaluation mode, of shapes alone."""
+    """Build one of our networks in evaluation mode, with shapes alone."""
     from reference.models import build
     from reference.models.shapes import shapes_only
 
@@ -44,12 +44,12 @@ def built(model: str, num_classes: int, args: tuple[tuple[str, Any], ...] = ()) 
 
 
 def network_of(recipe: Recipe) -> nn.Module:
-    """The network that a recipe trains."""
+    """Build the network that a recipe trains, with shapes alone."""
     return built(recipe.model, recipe.num_classes, recipe.model_args)
 
 
 def network(claim: Claim) -> nn.Module:
-    """The network that a claim names, with the arguments of its recipe where that trains the same one."""
+    """Build the network that a claim names, with its recipe's arguments if the recipe trains this network."""
     recipe = RECIPES[claim.recipe or ""]
     assert claim.model is not None
     return built(claim.model, recipe.num_classes, recipe.model_args if recipe.model == claim.model else ())
@@ -57,7 +57,7 @@ def network(claim: Claim) -> nn.Module:
 
 @cache
 def torchvisions(name: str, num_classes: int) -> nn.Module:
-    """torchvision's network of that name, of shapes alone."""
+    """Build torchvision's network of that name, with shapes alone."""
     import torchvision
 
     from reference.models.shapes import shapes_only
@@ -71,29 +71,29 @@ def torchvisions(name: str, num_classes: int) -> nn.Module:
 
 
 def is_torchvisions(model: nn.Module, name: str, num_classes: int) -> bool:
-    """Whether the network has all tensors of torchvision's, and no other."""
+    """Whether the network has exactly the tensors of torchvision's."""
     ours, theirs = (net.state_dict() for net in (model, torchvisions(name, num_classes)))
     return {key: value.shape for key, value in ours.items()} == {k: v.shape for k, v in theirs.items()}
 
 
 @cache
 def built_layers(model: nn.Module) -> tuple[PrintedLayer, ...]:
-    """The layers of a network, which is not changed any more."""
+    """Return the layers of a network; kept, since the network does not change any more."""
     return tuple(rows_of(model))
 
 
 def weighted(layers: Sequence[PrintedLayer]) -> list[PrintedLayer]:
-    """Layers with weights on the main path: what the number in a network's name counts."""
+    """Return the layers with weights on the main path, which the number in a network's name counts."""
     return [row for row in layers if row.type in _WEIGHTED and ".downsample." not in f".{row.path}"]
 
 
 def trunk(model: nn.Module) -> list[PrintedLayer]:
-    """The rows of what is, or would be, pretrained; without a classifier's last layer."""
+    """Return the layers that pretrained weights fill, without a classifier's last layer."""
     return [row for row in built_layers(model) if row.path.startswith(_TRUNKS) and row.type != "Linear"]
 
 
 def trunk_name(model: nn.Module) -> str:
-    """``"resnet50"``, ``"vgg16_bn"``: told by its shape, the linear layers that belong to it counted in."""
+    """Recognise a trunk by its shape: ``"resnet50"``, ``"vgg16_bn"``. Its own linear layers count too."""
     layers = trunk(model)
     if any(".downsample." in row.path for row in layers):
         return f"resnet{len(weighted(layers)) + 1}"
@@ -102,7 +102,7 @@ def trunk_name(model: nn.Module) -> str:
 
 
 def branches(model: nn.Module) -> list[PrintedLayer]:
-    """The convolutions that see one map side by side, dilated ones among them: ASPP's."""
+    """Return the parallel convolutions of ASPP, which all see the same map."""
     dilated = [row.path for row in built_layers(model) if _dilation(row) > 1 and not _in(row, "backbone")]
     if not dilated:
         return []
@@ -119,7 +119,7 @@ def _dilation(row: PrintedLayer) -> int:
 
 
 def output_size(model: nn.Module, size: int) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
-    """Shapes for an image of that size: of the answer, and of what each layer gives."""
+    """Return the shape of the output for an image of that size, and of each layer's output."""
     import torch
 
     shapes: dict[str, tuple[int, ...]] = {}
@@ -144,7 +144,7 @@ def output_size(model: nn.Module, size: int) -> tuple[tuple[int, ...], dict[str,
 
 
 def weights(recipe: Recipe, model: nn.Module) -> str:
-    """Whether a recipe starts from published weights that fit its network."""
+    """Say whether a recipe starts from published weights that fit its network."""
     return "pretrained weights" if recipe.init in getattr(model, "pretrained", {}) else "random weights"
 
 
@@ -152,7 +152,7 @@ def weights(recipe: Recipe, model: nn.Module) -> str:
 
 
 def vgg13(claim: Claim) -> list[str]:
-    """Five blocks and three linear layers."""
+    """Count VGG13's blocks and linear layers."""
     layers = built_layers(network(claim))
     ends = [index for index, row in enumerate(layers) if row.type == "MaxPool2d"]
     starts = [0, *(end + 1 for end in ends)]
@@ -170,7 +170,7 @@ def _pairs(types: list[str]) -> str:
 
 
 def resnet152(claim: Claim) -> list[str]:
-    """Depth, image size and start. The default size is what torchvision's weights were measured at."""
+    """Check depth, image size and start; the default size is that of torchvision's evaluation."""
     import torchvision
 
     from reference.models.weights import WEIGHTS
@@ -188,12 +188,12 @@ def resnet152(claim: Claim) -> list[str]:
 
 
 def depth(claim: Claim) -> list[str]:
-    """Layers of ResNet34, and of R4's other trunk."""
+    """Count the layers of ResNet34 and of R4's other trunk."""
     return [f"{len(weighted(built_layers(network(claim))))} layers with weights on the main path"]
 
 
 def depth_in_words(claim: Claim) -> str:
-    """The sentence that compares both."""
+    """Write the sentence that compares both depths."""
     resnet, vgg = network(claim), built("vgg16_bn", RECIPES[f"{claim.report}-classify"].num_classes)
     names = [trunk_name(net).removesuffix("_bn") for net in (resnet, vgg)]
     first, second = names[0].replace("resnet", "ResNet"), names[1].replace("vgg", "VGG")
@@ -202,7 +202,7 @@ def depth_in_words(claim: Claim) -> str:
 
 
 def finetune_dropout(claim: Claim) -> list[str]:
-    """R3's head: what follows the convolutions."""
+    """Describe R3's head, which follows the convolutions."""
     model = network(claim)
     name = trunk_name(model).replace("resnet", "ResNet")
     layers = [row for row in built_layers(model) if row.type in ("Linear", "Dropout")]
@@ -218,7 +218,7 @@ def finetune_dropout(claim: Claim) -> list[str]:
 
 
 def finetune_mlp(claim: Claim) -> list[str]:
-    """R5's head."""
+    """Describe R5's head."""
     head = [row for row in built_layers(network(claim)) if _in(row, "head")]
     linear = [row for row in head if row.type == "Linear"]
     dropout = [row.arg("p") for row in head if row.type == "Dropout"]
@@ -231,7 +231,7 @@ def finetune_mlp(claim: Claim) -> list[str]:
 
 
 def second_last(claim: Claim) -> list[str]:
-    """What stands before VGG13's last layer: pools, convolutions and linear layers are counted."""
+    """Name the layer before VGG13's last one; pools, convolutions and linear layers count."""
     layers = [row for row in built_layers(network(claim)) if row.type in (*_WEIGHTED, "MaxPool2d")]
     last_pool = max(index for index, row in enumerate(layers) if row.type == "MaxPool2d")
     follow = len(layers) - 1 - last_pool
@@ -244,7 +244,7 @@ def second_last(claim: Claim) -> list[str]:
 
 
 def fully_convolutional(claim: Claim) -> list[str]:
-    """Whether each of VGG16's linear layers has become a convolution with as many weights."""
+    """Check that each of VGG16's linear layers has become a convolution with as many weights."""
     classes = RECIPES[claim.recipe or ""].num_classes
     layers = [row for row in built_layers(network(claim)) if not row.path.startswith(_TRUNKS)]
     linear = [row for row in built_layers(torchvisions("vgg16", classes)) if row.type == "Linear"]
@@ -261,7 +261,7 @@ def _weights(row: PrintedLayer) -> int:
 
 
 def fcn32s_in_words(claim: Claim) -> list[str]:
-    """R3's model A, by the sizes of its maps for an image of the recipe's size."""
+    """Describe R3's model A by the sizes of its maps for an image of the recipe's size."""
     model, recipe = network(claim), RECIPES[claim.recipe or ""]
     answer, shapes = output_size(model, recipe.image_size)
     layers = built_layers(model)
@@ -282,7 +282,7 @@ def fcn32s_in_words(claim: Claim) -> list[str]:
 
 
 def deeplab(claim: Claim) -> list[str]:
-    """R3's model B: torchvision's network, its start and its dilation."""
+    """Check R3's model B: torchvision's network, its start and its dilation."""
     model, recipe = network(claim), RECIPES[claim.recipe or ""]
     dilated = any(_dilation(row) > 1 for row in built_layers(model))
     same = is_torchvisions(model, claim.model or "", recipe.num_classes)
@@ -291,14 +291,39 @@ def deeplab(claim: Claim) -> list[str]:
 
 
 def aspp_rates(claim: Claim) -> list[str]:
-    """The rates of the network that R1 loads, torchvision's."""
+    """Return the rates of torchvision's network, which R1 loads."""
     model = torchvisions(claim.model or "", RECIPES[claim.recipe or ""].num_classes)
     rates = [_dilation(row) for row in branches(model) if _dilation(row) > 1]
     return [f"ASPP dilation rates: {', '.join(map(str, rates))}"]
 
 
+def aspp_pooling(claim: Claim) -> list[str]:
+    """Return the layers of ASPP's pooling branch, in order."""
+    layers = built_layers(network(claim))
+    pools = [row for row in layers if row.type.startswith("Adaptive") and not _in(row, "backbone")]
+    if not pools:
+        return ["ASPP pooling: none"]
+    steps = []
+    for row in layers:
+        if _in(row, pools[0].path.rpartition(".")[0]):
+            size = row.number("kernel_size")
+            steps.append(f"{row.type} {size}x{size}" if size else row.type)
+    return [f"ASPP pooling: {', then '.join(steps[:2])}"]
+
+
+def auxiliary_head(claim: Claim) -> list[str]:
+    """Check that the auxiliary classifier of R1's model B and its model A have only convolutions."""
+    own = [row for row in built_layers(network(claim)) if _in(row, "aux_classifier")]
+    if not own:
+        return ["auxiliary classifier: none"]
+    other = built_layers(network_of(RECIPES["r1-seg-a"]))
+    linear, model_a = (any(row.type == "Linear" for row in rows) for rows in (own, other))
+    kind = "a linear layer" if linear else "convolutions and no linear layer"
+    return [f"auxiliary classifier: {kind}, {'as in' if linear == model_a else 'unlike'} model A"]
+
+
 def aspp_kernels(claim: Claim) -> list[str]:
-    """Whether DeepLab's parallel branches are of more than one kernel size, as the report has it."""
+    """Check that DeepLab's parallel branches have several kernel sizes, as the report says."""
     parallel = branches(network(claim))
     if len({row.number("kernel_size") for row in parallel}) > 1:
         return ["parallel branches of different kernel sizes, concatenated"]
@@ -310,7 +335,7 @@ def aspp_kernels(claim: Claim) -> list[str]:
 
 
 def has_decoder(model: nn.Module, size: int) -> bool:
-    """Whether a head works on a finer map than its backbone ends with, as DeepLabv3+ does."""
+    """Whether a head uses a finer map than the last one of its backbone, as DeepLabv3+ does."""
     _, shapes = output_size(model, size)
     last = [shape for name, shape in shapes.items() if name.startswith("backbone.") and len(shape) == 4][-1]
     heads = [row for row in built_layers(model) if row.type == "Conv2d" and not _in(row, "backbone")]
@@ -321,7 +346,7 @@ def has_decoder(model: nn.Module, size: int) -> bool:
 
 
 def _traffic(claim: Claim) -> tuple[BYOL, Counter[str], bool]:
-    """A small BYOL after a step: how many images went through each part, and if its target got a gradient."""
+    """Run a step of a small BYOL: images through each part, and whether its target got a gradient."""
     from reference.losses import BYOL as LOSSES
 
     recipe = RECIPES[claim.recipe or ""]
@@ -344,7 +369,7 @@ def _traffic(claim: Claim) -> tuple[BYOL, Counter[str], bool]:
 
 
 def byol_r1(claim: Claim) -> list[str]:
-    """Traffic, gradient and what is kept."""
+    """Check which views go through which part, where the gradient goes, and which parts are kept."""
     _, seen, gradient = _traffic(claim)
     both = all(seen[name] == 2 * tiny.IMAGES for name in ("encoder", "target_encoder"))
     kept = _kept(claim)
@@ -361,7 +386,7 @@ def _target_predicts(seen: Counter[str]) -> bool:
 
 
 def _kept(claim: Claim) -> list[str]:
-    """The parts of a pre-trained BYOL that the fine-tuning which starts from it takes over."""
+    """Return the parts of a pre-trained BYOL that its fine-tuning takes over."""
     import torch
 
     after = next(r for r in RECIPES.values() if r.init == f"run:{claim.recipe}")
@@ -377,7 +402,7 @@ def _kept(claim: Claim) -> list[str]:
 
 
 def byol_r3(claim: Claim) -> list[str]:
-    """The predictor's place, and what the target is."""
+    """Check the predictor's place and what the target is."""
     model, seen, _ = _traffic(claim)
     online = "a predictor" if seen["predictor"] else "no predictor"
     target = "one" if _target_predicts(seen) else "none"
@@ -386,7 +411,7 @@ def byol_r3(claim: Claim) -> list[str]:
 
 
 def _is_average(model: BYOL) -> bool:
-    """Whether two updates with a decay leave its square of the target, and the rest from the online side."""
+    """Whether two updates leave the decay's square of the target and take the rest from the online side."""
     import torch
 
     decay, start = 0.75, {name: value.clone() for name, value in model.named_parameters()}
@@ -401,7 +426,7 @@ def _is_average(model: BYOL) -> bool:
 
 
 def byol_r5(claim: Claim) -> list[str]:
-    """Two networks over a ResNet50."""
+    """Check that there are two networks over a ResNet50."""
     model, seen, _ = _traffic(claim)
     both = seen["encoder"] and seen["target_encoder"] and model.encoder is not model.target_encoder
     name = trunk_name(network(claim)).replace("resnet", "ResNet")
@@ -412,7 +437,7 @@ def byol_r5(claim: Claim) -> list[str]:
 
 
 def parameters(claim: Claim) -> list[str]:
-    """How many parameters the recipe's network has, at the recipe's width."""
+    """Count the parameters of the recipe's network at the recipe's width."""
     recipe = RECIPES[claim.recipe or ""]
     model = built(recipe.model, recipe.num_classes, (("width", recipe.width), *recipe.model_args))
     return [f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters"]
@@ -422,6 +447,8 @@ FACTS: dict[str, Callable[[Claim], list[str]]] = {
     "r1-byol-network": byol_r1,
     "r1-seg-a-network": fully_convolutional,
     "r1-aspp-rates": aspp_rates,
+    "r1-aspp-pooling": aspp_pooling,
+    "r1-seg-b-auxiliary": auxiliary_head,
     "r3-vgg13": vgg13,
     "r3-resnet152": resnet152,
     "r3-finetune-network": finetune_dropout,
@@ -441,7 +468,7 @@ FACTS: dict[str, Callable[[Claim], list[str]]] = {
 
 
 def facts(claim: Claim) -> Finding:
-    """A claim's facts as printed and as found; of ``r4-depth`` its comparison too."""
+    """Return a claim's facts as printed and as found; for ``r4-depth`` also its comparison."""
     printed, ours = list(claim.facts), FACTS[claim.id](claim)
     if claim.id == "r4-depth":
         return [claim.text, *printed], [depth_in_words(claim), *ours]

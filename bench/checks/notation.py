@@ -1,8 +1,8 @@
-"""Formulas in the notation of the claims files: parsed, and evaluated for whatever their names stand for.
+"""Parse the formulas of the claims files, and evaluate them for given values of their names.
 
-It is that of a formula typed on a keyboard: ``<a, b>`` is a scalar product, ``|a|`` a norm, ``a^b`` a power,
-factors side by side are multiplied; ``log p``, ``grad L`` and ``d l_i / d theta``; ``sum_i``,
-``sum_{j=1..N}`` and ``sum_{j>=1}`` of the product that follows. A sum may leave terms out:
+A formula is typed on a keyboard: ``<a, b>`` is a scalar product, ``|a|`` a norm, ``a^b`` a power, and factors
+side by side are multiplied. There are ``log p``, ``grad L`` and ``d l_i / d theta``. ``sum_i``,
+``sum_{j=1..N}`` and ``sum_{j>=1}`` sum the product that follows. A sum may leave terms out:
 ``a_1 + ... + a_N`` runs from 1 to N, ``a_N + ...`` from N on. A subscript belongs to the name, unless the
 name alone is a function.
 """
@@ -35,10 +35,10 @@ _PREFIXED = ("log", "grad")
 
 @dataclass(frozen=True)
 class Statement:
-    """One part of a formula: sides joined by ``=`` or ``<-``, each evaluated apart.
+    """One part of a formula: sides joined by ``=`` or ``<-``, each evaluated by itself.
 
     Attributes:
-        target: the name that the first side is, empty where it is no single name.
+        target: the first side if it is a single name, else empty.
         sides: all sides, from left to right.
     """
 
@@ -47,10 +47,10 @@ class Statement:
 
 
 def parse_formula(formula: str) -> tuple[Statement, ...]:
-    """The statements of a formula, which are set apart by ``;`` or ``,``.
+    """Parse the statements of a formula, which are separated by ``;`` or ``,``.
 
     Raises:
-        InputError: not in this notation.
+        InputError: the formula is not in this notation.
     """
     return _Parser(formula).statements()
 
@@ -67,7 +67,7 @@ class _Parser:
             self.tokens.append(match[1])
             position = match.end()
         self.at = 0
-        self.norms = 0  # norms that are open
+        self.norms = 0  # number of open norms
 
     def wrong(self, why: str) -> InputError:
         return InputError(f"formula {self.formula!r}: {why}; write it as bench.checks.notation says")
@@ -102,7 +102,9 @@ class _Parser:
         return Statement(target if target[:1].isalpha() else "", tuple(sides))
 
     def sum(self) -> Expression:
-        terms: list[tuple[int, Expression | None]] = [(1, self.term())]  # None where terms are left out
+        terms: list[tuple[int, Expression | None]] = [
+            (1, self.term())
+        ]  # None stands for terms that are left out
         while self.token in ("+", "-"):
             sign = 1 if self.take() == "+" else -1
             if self.token == "...":
@@ -131,7 +133,7 @@ class _Parser:
 
         def value(names: Names) -> Any:
             same = np.allclose(first(names), last({**names, "N": 1}), rtol=1e-12, atol=0)
-            doubt = 0 if same else math.nan  # the first term is to be what the last one is for N = 1
+            doubt = 0 if same else math.nan  # the first term has to equal the last one for N = 1
             sums = _series(last, names, "N", 1, names["N"]), _series(tail, names, "N", names["N"], None)
             return sums[0] + sums[1] + doubt
 
@@ -152,7 +154,7 @@ class _Parser:
         return value
 
     def starts_factor(self) -> bool:
-        """Whether what follows is another factor, side by side; a ``|`` closes the norm that is open."""
+        """Whether another factor follows directly; a ``|`` closes an open norm instead."""
         token = self.token
         if token == "|":
             return self.norms == 0
@@ -223,7 +225,7 @@ class _Parser:
         if bounds is None:
             raise self.wrong(f"{token!r} says not from where to where")
         index, least, first, last, alone = bounds.groups()
-        if alone:  # over all that there are, counted from 0
+        if alone:  # over all entries, counted from 0
             return lambda names: _total(body({**names, alone: i}) for i in range(names["N"]))
         if least:
             return lambda names: _series(body, names, index, int(least), None)
@@ -256,20 +258,20 @@ def _total(values: Any) -> Any:
 
 
 def _series(body: Expression, names: Names, index: str, first: int, last: int | None) -> Any:
-    """The sum of ``body`` over ``index``; nan where an infinite one does not settle within ``TERMS`` terms.
+    """Sum ``body`` over ``index``; nan if an infinite sum does not converge within ``TERMS`` terms.
 
-    The names hold numbers, or columns (P, 1) of them: the terms stand side by side.
+    The names hold numbers or columns (P, 1) of numbers, so the terms lie side by side.
     """
     count = TERMS if last is None else last - first + 1
     over = np.arange(first, first + count, dtype=np.float64)
-    with np.errstate(all="ignore"):  # a term that is too large is one that does not settle
+    with np.errstate(all="ignore"):  # a sum with a term that is too large does not converge
         values = np.asarray(body({**names, index: over}), np.float64)
-    values = values + np.zeros(count)  # a term without the index stands for all of them
+    values = values + np.zeros(count)  # a term without the index is the same for all
     total = values.sum(-1, keepdims=True)
     if last is not None:
         return total
     end, before = np.abs(values[..., -1:]), np.abs(values[..., -2:-1])
-    # Twice what a geometric series with the last ratio would still bring; the ratio may yet rise a little.
+    # Twice the rest of a geometric series with the last ratio, since the ratio may still rise a little.
     with np.errstate(all="ignore"):
         rest = np.where(end == 0, 0, 2 * end * end / (before - end))
     return np.where((rest >= 0) & (rest <= REMAINDER), total, np.nan)

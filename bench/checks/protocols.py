@@ -1,8 +1,8 @@
-"""Printed settings and code, beside the recipes that stand for them.
+"""Compare printed settings and code with the recipes that stand for them.
 
-Printed is what the claims file has, read as a number, a name or a list where it is one. Found is the recipe's
-value, or what its network, loss or schedule does, said in the same words. Where a claim is about several
-recipes, each of them has to have the value.
+The printed value is that of the claims file, read as a number, a name or a list if it is one. The found value
+is the recipe's, or describes its network, loss or schedule in the same words. If a claim is about several
+recipes, each of them must have the value.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven")
 
 
 def recipes_of(claim: Claim) -> tuple[Recipe, ...]:
-    """The recipes that have to do as a claim says."""
+    """Return the recipes that a claim is about."""
     return tuple(RECIPES[slug] for slug in COVERS.get(claim.id, (claim.recipe or "",)))
 
 
@@ -52,17 +52,17 @@ def recipes_of(claim: Claim) -> tuple[Recipe, ...]:
 
 
 def _plain(name: str) -> str:
-    """A name as reports and code write it alike: no dots before it, no case, no word loss after it."""
+    """Normalise a name: without the dotted path before it, upper case, and the word loss after it."""
     return re.sub(r"[^a-z0-9]", "", name.rpartition(".")[2].lower()).removesuffix("loss")
 
 
 def _as_printed(printed: str, ours: str) -> str:
-    """What we found, in the report's spelling where it is the same name."""
+    """Return the found name, in the report's spelling if it is the same."""
     return printed if _plain(printed) == _plain(ours) else ours
 
 
 def optimizer(recipe: Recipe, printed: str) -> str:
-    """The optimisers by torch's names, in the order of the phases."""
+    """Return the optimisers by torch's names, in the order of the phases."""
     import torch
 
     names = {name.lower(): name for name in vars(torch.optim)}
@@ -70,24 +70,24 @@ def optimizer(recipe: Recipe, printed: str) -> str:
 
 
 def loss(recipe: Recipe, printed: str) -> str:
-    """The function that the recipe trains with."""
+    """Return the function that the recipe trains with."""
     from reference.losses import LOSSES
 
     return _as_printed(printed, LOSSES[recipe.task][recipe.loss].__name__)
 
 
 def rate(recipe: Recipe, printed: str) -> Any:
-    """The peak learning rate, or one for each phase."""
+    """Return the peak learning rate, or one for each phase."""
     rates = [phase.lr for phase in recipe.phases]
     return rates[0] if len(rates) == 1 else rates
 
 
 def schedule(recipe: Recipe, printed: str) -> str:
-    """The rate's course in the report's words, where it holds all that they say."""
+    """Return the report's words about the rate's course if they hold."""
     (phase,) = recipe.phases
     does = {"warm": _warms_up(phase), "cosine": _is_cosine(phase)}
     says = {word: re.search(word, printed, re.IGNORECASE) is not None for word in does}
-    # A warm-up alone leaves open what follows it; a cosine alone begins at its peak.
+    # A warm-up alone leaves open what follows. A cosine alone begins at its peak.
     if any(says.values()) and does["warm"] == says["warm"] and does["cosine"] >= says["cosine"]:
         return printed
     held = [name for word, name in (("warm", "warm-up"), ("cosine", "cosine annealing")) if does[word]]
@@ -104,7 +104,7 @@ def _warms_up(phase: Phase) -> bool:
 
 
 def _is_cosine(phase: Phase) -> bool:
-    """Whether the rate falls to 0 as half a cosine once it has reached its peak."""
+    """Whether the rate falls to 0 as half a cosine after its peak."""
     from reference.schedules import learning_rate
 
     rates = [learning_rate(phase, float(epoch)) for epoch in range(phase.epochs + 1)]
@@ -117,7 +117,7 @@ def _is_cosine(phase: Phase) -> bool:
 
 
 def start(recipe: Recipe, printed: str) -> str:
-    """The initial weights in the report's words, where those name the same ones."""
+    """Return the initial weights in the report's words if these name the same weights."""
     pretrained = recipe.init in getattr(network_checks.network_of(recipe), "pretrained", {})
     same = {
         "weights=None": recipe.init == "scratch",
@@ -129,7 +129,7 @@ def start(recipe: Recipe, printed: str) -> str:
 
 
 def backbone(recipe: Recipe, printed: str) -> str:
-    """The network under the heads, told by its shape."""
+    """Recognise the network under the heads by its shape."""
     return _as_printed(printed, network_checks.trunk_name(network_checks.network_of(recipe)))
 
 
@@ -148,12 +148,12 @@ def pretrained_network(recipe: Recipe, printed: str) -> str:
 
 
 def _layers(recipe: Recipe) -> tuple[PrintedLayer, ...]:
-    """The layers of a recipe's network."""
+    """Return the layers of a recipe's network."""
     return network_checks.built_layers(network_checks.network_of(recipe))
 
 
 def with_head(recipe: Recipe, printed: str) -> str:
-    """``"resnet50 + Dropout + Linear(1000,65)"``: the backbone and what is put on it."""
+    """``"resnet50 + Dropout + Linear(1000,65)"``: the backbone and its head."""
     model = network_checks.network_of(recipe)
     head = [layer for layer in network_checks.built_layers(model) if layer.path.startswith("head.")]
     layer_names = [_linear(row) if row.type == "Linear" else row.type for row in head]
@@ -174,12 +174,14 @@ def fcn(recipe: Recipe, printed: str) -> str:
     model = network_checks.network_of(recipe)
     up = [row for row in network_checks.built_layers(model) if row.type == "ConvTranspose2d"]
     finest = max(row.number("stride") or 1 for row in up)
-    trunk = network_checks.trunk_name(model).removesuffix("_bn")  # the name alone leaves BatchNorm open
+    trunk = network_checks.trunk_name(model).removesuffix(
+        "_bn"
+    )  # the name alone does not tell whether there is BatchNorm
     return _as_printed(printed, f"{trunk.capitalize()}+FCN{finest}")
 
 
 def deeplab(recipe: Recipe, printed: str) -> str:
-    """torchvision's name of the recipe's network, where it is that network."""
+    """Return torchvision's name of the recipe's network if it is that network."""
     same = network_checks.is_torchvisions(
         network_checks.network_of(recipe), "deeplabv3_resnet50", recipe.num_classes
     )
@@ -187,7 +189,7 @@ def deeplab(recipe: Recipe, printed: str) -> str:
 
 
 def deeplab_version(recipe: Recipe, printed: str) -> str:
-    """DeepLabv3, or DeepLabv3+ where there is a decoder."""
+    """Return DeepLabv3, or DeepLabv3+ if there is a decoder."""
     decoder = network_checks.has_decoder(network_checks.network_of(recipe), recipe.image_size)
     return "DeepLabv3+" if decoder else "DeepLabv3"
 
@@ -208,7 +210,7 @@ def out_features(recipe: Recipe, printed: str) -> str:
 
 
 def scores(recipe: Recipe, printed: str) -> str:
-    """``"Conv2d(4096, 7,"``: the first convolution that makes as many channels as the answer has."""
+    """``"Conv2d(4096, 7,"``: the first convolution with as many channels as the output."""
     model = network_checks.network_of(recipe)
     (_, classes, *_), _ = network_checks.output_size(model, recipe.image_size)
     rows = [
@@ -220,7 +222,7 @@ def scores(recipe: Recipe, printed: str) -> str:
 
 
 def classes_in_words(recipe: Recipe, printed: str) -> Any:
-    """The number of outputs."""
+    """Return the number of outputs."""
     row = [row for row in _layers(recipe) if row.type == "Linear"][-1]
     return row.number("out_features")
 
@@ -229,7 +231,7 @@ def classes_in_words(recipe: Recipe, printed: str) -> Any:
 
 
 def first_padding(recipe: Recipe, printed: str) -> str:
-    """The first convolution's padding, for both axes."""
+    """Return the first convolution's padding, for both axes."""
     return _padding(_layers(recipe))
 
 
@@ -239,7 +241,7 @@ def _padding(rows: Sequence[PrintedLayer]) -> str:
 
 
 def crops(recipe: Recipe, printed: str) -> str:
-    """Whether the last transposed convolution makes a larger map than the network answers with."""
+    """Whether the last transposed convolution makes a larger map than the network's output."""
     model = network_checks.network_of(recipe)
     answer, shapes = network_checks.output_size(model, recipe.image_size)
     largest = max(
@@ -249,12 +251,12 @@ def crops(recipe: Recipe, printed: str) -> str:
 
 
 def normalises(recipe: Recipe, printed: str) -> str:
-    """Whether images are normalised, which R2's baseline leaves out."""
+    """Whether images are normalised; R2's baseline does not."""
     return "normalization" if (recipe.mean, recipe.std) != ((0.0,) * 3, (1.0,) * 3) else "no normalization"
 
 
 def mixes(recipe: Recipe, printed: str) -> str:
-    """``"mixup and SoftCrossEntropy in timm"``: with timm's settings, where the recipe has them."""
+    """``"mixup and SoftCrossEntropy in timm"``, if the recipe has timm's settings."""
     from reference import mixup
     from reference.losses import LOSSES
 
@@ -268,19 +270,19 @@ def mixes(recipe: Recipe, printed: str) -> str:
 
 
 def _two_sizes(text: str) -> Any:
-    """A width and a height, as one number where they are the same."""
+    """Read a width and a height, as one number if they are the same."""
     sizes = sorted(set(re.findall(r"\d+", text)))
     return sizes[0] if len(sizes) == 1 else text
 
 
 def _switch(text: str) -> str:
-    """由Adam改為SGD: from one to another."""
+    """Read 由Adam改為SGD: from one optimiser to another."""
     match = re.fullmatch(r"由([A-Za-z]+)改為([A-Za-z]+)", text)
     return f"{match[1]} then {match[2]}" if match else text
 
 
 def _vggs_own(text: str) -> str:
-    """原本VGG16的設定: the setting of a network of torchvision's."""
+    """Read 原本VGG16的設定: the original VGG16's setting, taken from torchvision's network."""
     match = re.fullmatch(r"原本(VGG\d+)的設定", text)
     return (
         _padding(network_checks.built_layers(network_checks.torchvisions(match[1].lower(), 1000)))
@@ -294,7 +296,7 @@ def _cropping(text: str) -> str:
 
 
 def _switched(recipe: Recipe, printed: str) -> str:
-    """``"(70 / 100)"``: the epochs of the first phase, and all of them."""
+    """Read ``"(70 / 100)"``: the epochs of the first phase, and of all phases."""
     return f"({recipe.phases[0].epochs} / {recipe.epochs})"
 
 
@@ -351,7 +353,7 @@ AUGMENTED = ("augment", "mean", "std")
 
 
 def settings(claim: Claim) -> Finding:
-    """Every stated value, read, and the same of the claim's recipes."""
+    """Return every stated value as read, and the same values of the claim's recipes."""
     printed: dict[str, Any] = {}
     ours: dict[str, Any] = {}
     for key, text in claim.stated.items():
@@ -368,13 +370,13 @@ def settings(claim: Claim) -> Finding:
 
 
 def _common(values: Sequence[tuple[str, Any]]) -> Any:
-    """The value that all recipes have, else each one's."""
+    """Return the value that all recipes share, else each recipe's value."""
     first = values[0][1]
     return first if all(value == first for _, value in values) else dict(values)
 
 
 def _augment(claim: Claim) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The chain of operations: of the code where there is one, else of the settings list or of words."""
+    """Compare the chain of operations: from code if there is any, else from a settings list or words."""
     recipe = RECIPES[claim.recipe or ""]
     tree: Any = augmentation.parsed(claim) if claim.code else None
     if isinstance(tree, str):
@@ -399,12 +401,12 @@ def _augment(claim: Claim) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _numbers(text: str) -> Any:
-    """A printed list of numbers; any other text stays as it is."""
+    """Read a printed list of numbers; return any other text as it is."""
     return ast.literal_eval(text) if re.fullmatch(r"\[[-\d., ]+\]", text) else text
 
 
 def reused(claim: Claim) -> Finding:
-    """``settings``, and whether fine-tuning's augmentations are the pre-training's."""
+    """Check ``settings``, and that fine-tuning augments as the pre-training does."""
     printed, ours = settings(claim)
     before = RECIPES[f"{claim.report}-byol"]
     same = augmentation.measured(RECIPES[claim.recipe or ""]) == augmentation.measured(before)
@@ -416,7 +418,7 @@ def reused(claim: Claim) -> Finding:
 
 
 def byol_optimizer(claim: Claim) -> Finding:
-    """Which network's parameters the optimiser of the pre-training gets, by the printed call."""
+    """Check by the printed call which parameters the optimiser of the pre-training gets."""
     recipe = RECIPES[claim.recipe or ""]
     (statement,) = ast.parse(claim.code or "").body
     assert isinstance(statement, ast.Assign)
@@ -431,7 +433,7 @@ def byol_optimizer(claim: Claim) -> Finding:
 
 
 def hub(claim: Claim) -> Finding:
-    """``settings``, and that the printed call of torch.hub says the same."""
+    """Check ``settings``, and that the printed call of torch.hub agrees."""
     (statement,) = ast.parse(claim.code or "").body
     assert isinstance(statement, ast.Assign)
     call = statement.value
@@ -444,7 +446,7 @@ def hub(claim: Claim) -> Finding:
 
 
 def whole_or_head(claim: Claim) -> Finding:
-    """Which settings train the whole network, and how long setting C could run."""
+    """Check which settings train the whole network, and how long setting C can run."""
     trained = {setting: _trained(RECIPES[f"{claim.report}-finetune-{setting}"]) for setting in SETTINGS}
     whole = [s for s, parts in trained.items() if parts == ("backbone", "head")]
     head = [s for s, parts in trained.items() if parts == ("head",)]
@@ -470,7 +472,7 @@ def _trained(recipe: Recipe) -> tuple[str, ...]:
 
 
 def _span(settings: Sequence[str]) -> str:
-    """``"A"``, ``"D and E"``, ``"A to C"``; settings that lie apart are joined by "and"."""
+    """Join settings: ``"A"``, ``"D and E"``, ``"A to C"``; "and" joins settings that are not neighbours."""
     letters = [setting.upper() for setting in settings]
     if len(letters) > 2 and "".join(letters) in SETTINGS.upper():
         return f"{letters[0]} to {letters[-1]}"
@@ -478,7 +480,7 @@ def _span(settings: Sequence[str]) -> str:
 
 
 def finetune_table(claim: Claim) -> Finding:
-    """R3's table: what each setting starts from, and what it trains."""
+    """Check R3's table: the start of each setting, and what it trains."""
     recipes = {setting: RECIPES[f"{claim.report}-finetune-{setting}"] for setting in SETTINGS}
     starts = {s: _pretraining(recipe) for s, recipe in recipes.items()}
     trained = {s: _trained(recipe) for s, recipe in recipes.items()}
@@ -511,7 +513,7 @@ def finetune_table(claim: Claim) -> Finding:
 
 
 def _pretraining(recipe: Recipe) -> str:
-    """What a setting starts from: whether labels were used, and whose backbone it is."""
+    """Say what a setting starts from: whether labels were used, and whose backbone it is."""
     if not recipe.init.startswith("run:"):
         return ""
     source = RECIPES[recipe.init.removeprefix("run:")]
@@ -520,7 +522,7 @@ def _pretraining(recipe: Recipe) -> str:
 
 
 def automatic_masks(claim: Claim) -> Finding:
-    """R1's use of SAM: network, weights, the call, and what its settings do."""
+    """Check R1's use of SAM: network, weights, the call, and the effect of its settings."""
     from reference.models import automask
 
     recipe = RECIPES[claim.recipe or ""]
@@ -555,7 +557,7 @@ def _decimals(line: str) -> int:
 
 
 def score_lines(claim: Claim) -> Finding:
-    """The lines that ``bench score`` prints for the printed figures, and how many there are."""
+    """Check the lines that ``bench score`` prints for the printed figures, and their number."""
     import numpy as np
 
     from bench.score import Score, lines

@@ -1,6 +1,6 @@
-"""Networks small enough to be run, not only looked at: float64, every weight a fixed number.
+"""Build networks that are small enough to run: float64, every weight a fixed number.
 
-Weights are values of a sine, so that no two are equal, nothing is drawn and no seed is touched.
+The weights are values of a sine. So no two are equal, nothing is drawn, and no seed is touched.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ IMAGES, SIDE = 4, 2
 
 
 def fixed(*shape: int, start: float = 0.0) -> Tensor:
-    """Numbers between -1 and 1 that look like no pattern, the same at every call; float64."""
+    """Return numbers between -1 and 1 without a pattern, the same at every call; float64."""
     import torch
 
     count = torch.Size(shape).numel()
@@ -29,12 +29,12 @@ def fixed(*shape: int, start: float = 0.0) -> Tensor:
 
 
 def views() -> tuple[Tensor, Tensor]:
-    """Two views of the same few images, (B, 3, 2, 2) each."""
+    """Return two views of the same few images, (B, 3, 2, 2) each."""
     return fixed(IMAGES, 3, SIDE, SIDE), fixed(IMAGES, 3, SIDE, SIDE, start=0.5)
 
 
 def byol(args: Args) -> BYOL:
-    """BYOL with a recipe's arguments over a linear encoder, in training mode; one of the caller's own."""
+    """Build BYOL with a recipe's arguments over a linear encoder, in training mode; each call copies it."""
     return copy.deepcopy(_byol(args))
 
 
@@ -53,7 +53,7 @@ def _byol(args: Args) -> BYOL:
 
 
 def network(model: str, num_classes: int) -> nn.Module:
-    """One of our networks at width 1; to look at its weights, it is deep all the same."""
+    """Build one of our networks at width 1, with all its layers."""
     from reference.models import build
     from reference.models.shapes import shapes_only
 
@@ -63,7 +63,7 @@ def network(model: str, num_classes: int) -> nn.Module:
 
 
 def filled(model: Network) -> Network:
-    """A network of shapes alone, brought to the CPU with fixed values of its own in every parameter."""
+    """Bring a network of shapes alone to the CPU, with fixed values in every parameter."""
     import torch
     from torch import nn
 

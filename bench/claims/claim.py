@@ -12,24 +12,58 @@ if TYPE_CHECKING:
 
 
 class Metric(NamedTuple):
-    """What a number measures; ``low`` and ``high`` bound it as a fraction."""
+    """What a number measures.
+
+    Attributes:
+        higher_is_better: the direction; None for a number that is neither better high nor low.
+        low, high: bounds, as a fraction.
+        of_images: the figure is a share of the images, so that it is a whole number of them over n.
+        mean_of: the metric of one class that this one is the mean of; empty for none.
+        by_class: it may be printed for one class, with ``class_index``.
+    """
 
     title: str
-    higher_is_better: bool
-    low: float
-    high: float
+    higher_is_better: bool | None
+    low: float = 0.0
+    high: float = 1.0
+    of_images: bool = False
+    mean_of: str = ""
+    by_class: bool = False
 
+
+_ANY = float("inf")
 
 METRICS: dict[str, Metric] = {
-    "top1": Metric("top-1 accuracy", True, 0.0, 1.0),
-    "miou": Metric("mean IoU", True, 0.0, 1.0),
-    "iou": Metric("IoU of one class", True, 0.0, 1.0),
-    "delta_top1": Metric("difference of top-1 accuracies", True, -1.0, 1.0),
-    "delta_miou": Metric("difference of mean IoUs", True, -1.0, 1.0),
-    "loss": Metric("mean loss", False, float("-inf"), float("inf")),
-    "silhouette": Metric("silhouette of an embedding", True, -1.0, 1.0),
-    "knn_purity": Metric("10-NN purity of an embedding", True, 0.0, 1.0),
+    "top1": Metric("top-1 accuracy", True, of_images=True),
+    "top5": Metric("top-5 accuracy", True, of_images=True),
+    "error": Metric("error", False, of_images=True),
+    "miou": Metric("mean IoU", True, mean_of="iou"),
+    "iou": Metric("IoU of one class", True, by_class=True),
+    "pixel_accuracy": Metric("pixel accuracy", True),
+    "mean_accuracy": Metric("mean class accuracy", True, mean_of="recall"),
+    "fwiou": Metric("frequency-weighted IoU", True),
+    "mdice": Metric("mean Dice", True, mean_of="f1"),
+    "precision": Metric("precision", True, by_class=True),
+    "recall": Metric("recall", True, by_class=True),
+    "f1": Metric("F1", True, by_class=True),
+    "ap": Metric("average precision", True, by_class=True),
+    "map": Metric("mean average precision", True, mean_of="ap"),
+    "support": Metric("number of images or items", None, 0.0, _ANY, by_class=True),
+    "min": Metric("smallest of several runs", None, -_ANY, _ANY),
+    "max": Metric("largest of several runs", None, -_ANY, _ANY),
+    "sd": Metric("standard deviation of several runs", None, 0.0, _ANY),
+    "delta_top1": Metric("difference of top-1 accuracies", True, -1.0),
+    "delta_top5": Metric("difference of top-5 accuracies", True, -1.0),
+    "delta_miou": Metric("difference of mean IoUs", True, -1.0),
+    "loss": Metric("mean loss", False, -_ANY, _ANY),
+    "silhouette": Metric("silhouette of an embedding", True, -1.0),
+    "knn_purity": Metric("10-NN purity of an embedding", True),
 }
+
+BUILT_IN_DATA = (
+    "classification50", "miniimagenet", "officehome", "landcover", "mnist1d", "mnist1d-shuffled",
+)  # fmt: skip
+"""Data sets that need no ``[[data]]``; ``data.toml`` says what is known of them."""
 
 SURVEYED = ("top1", "miou", "iou")
 """Metrics whose figures of other reports are collected."""
@@ -47,14 +81,13 @@ KINDS: dict[str, str] = {
 }
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "data": ("classification50", "miniimagenet", "officehome", "landcover", "mnist1d", "mnist1d-shuffled"),
+    "factor": ("data",),
     "known": ("outside",),
     "metric": tuple(METRICS),
     "n_from": ("printed", "derived", "outside"),
     "shows": ("masks", "tsne", "pca", "curves", "diagram", "overlay"),
     "source": ("official", "synthetic"),
-    "split": ("val", "train", "unstated"),
-    "unit": ("fraction", "percent"),
+    "unit": ("fraction", "percent", "count"),
 }
 
 
@@ -89,16 +122,20 @@ class Claim:
         unstated: what the report leaves out, as recipe fields where there is one.
         illegible: the text is damaged beyond use, for the reason ``illegible_why``.
         conflicts_with: claims that cannot hold together with this one, of any report.
-        value: the figure, digit for digit as printed.
+        value: the figure, digit for digit as printed, without signs and marks around it.
+        spread: b of a figure that is printed as a ± b.
         derived_from: two printed figures whose difference ``value`` is, where it is not printed itself.
         n, n_from: how many images it was measured on, and how that is known.
         runs: how many runs the figure is a mean of; 1 where nothing is said.
         epoch: the epoch the figure is printed for, in the report's own counting.
         epochs_from: the number of the report's first epoch, 0 or 1; ours is 1.
         approx: printed with "about" or "almost".
+        mean_of, weights: number claims that this one is the mean of, and their weights; equal where none
+            are given.
         difference_of: recipes (a, b) of a gain a - b.
         margin: what still counts as the same figure, as a fraction, where it is not the metric's usual one.
         also_differs: in what an ordering's members differ too, without credit by the report.
+        factor: ``data`` where an ordering compares data sets, so that its members are on different ones.
         reference_class: the figures of other reports to compare it with; several where the report leaves
             open which of them it belongs to.
         ratio_of, least: recipes (a, b) of a timing, and how many times as long a takes at least.
@@ -131,6 +168,7 @@ class Claim:
     metric: str | None = None
     class_index: int | None = None
     value: str | None = None
+    spread: str | None = None
     derived_from: tuple[str, ...] = ()
     unit: str | None = None
     data: str | None = None
@@ -143,6 +181,8 @@ class Claim:
     selection: str = "unstated"
     approx: bool = False
     difference_of: tuple[str, ...] = ()
+    mean_of: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
     margin: str | None = None
     reference_class: tuple[ReferenceClass, ...] = ()
 
@@ -150,6 +190,7 @@ class Claim:
     order_recipes: tuple[str, ...] = ()
     tie: bool = False
     also_differs: tuple[str, ...] = ()
+    factor: str | None = None
 
     model: str | None = None
     facts: tuple[str, ...] = ()
@@ -231,9 +272,34 @@ class Claim:
         return _decimal("0.01" if self.unit == "percent" else "1")
 
 
+@dataclass(frozen=True, kw_only=True)
+class DeclaredData:
+    """A data set that a claims file declares.
+
+    Attributes:
+        classes: how many classes it has; None where that is not said.
+        scored: indices of the classes that a class mean runs over; empty for all.
+        splits: number of images by split.
+        manifest: sha256 of its content, where it is known.
+    """
+
+    name: str
+    what: str = ""
+    classes: int | None = None
+    class_names: tuple[str, ...] = ()
+    scored: tuple[int, ...] = ()
+    splits: Mapping[str, int] = field(default_factory=dict, hash=False)
+    manifest: str | None = None
+
+
 @dataclass(frozen=True)
 class Ledger:
-    """All claims of one report, in the file's order; ``recipes`` is the recipe file that it names, if any."""
+    """All claims of one report, in the file's order.
+
+    Attributes:
+        recipes: the recipe file that it names, if any.
+        data: the data sets that it declares.
+    """
 
     report: str
     title: str
@@ -241,6 +307,7 @@ class Ledger:
     claims: tuple[Claim, ...]
     file: str
     recipes: str | None = None
+    data: tuple[DeclaredData, ...] = ()
 
     def claim(self, claim_id: str) -> Claim:
         """The claim of that id. Raises KeyError."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    pass
-
+from bench.claims.claim import Claim, Ledger
 from bench.claims.schema import (
     CLAIMS,
     COUNT,
@@ -85,6 +84,34 @@ class DataFacts:
             if role.role == name:
                 return role
         raise KeyError(name)
+
+
+class KnownData(NamedTuple):
+    """What is known of a claim's data set: how many classes, which of them a mean runs over, split sizes."""
+
+    classes: int | None
+    scored: tuple[int, ...]
+    splits: Mapping[str, int]
+
+
+UNKNOWN_DATA = KnownData(None, (), {})
+
+
+def known_data(claim: Claim, ledger: Ledger, facts: DataFacts) -> KnownData:
+    """What the claims file declares of a claim's data set, or what is known of a built-in one.
+
+    Nothing is known of data drawn by code in place of a built-in set.
+    """
+    for declared in ledger.data:
+        if declared.name == claim.data:
+            every = tuple(range(declared.classes or 0))
+            return KnownData(declared.classes, declared.scored or every, declared.splits)
+    role = next((role for role in facts.roles if role.role == claim.data), None)
+    if role is None or claim.source != "official":
+        return UNKNOWN_DATA
+    scored = facts.score.classes if role.role == "landcover" else tuple(range(role.classes))
+    splits = {"val": role.val, "train": role.train}
+    return KnownData(role.classes, scored, {name: n for name, n in splits.items() if n})
 
 
 def load_data_facts() -> DataFacts:

@@ -1,9 +1,9 @@
 """The ledger: every claim of a report, one checkable statement each, with the lines where it stands.
 
-A claims file is TOML: one ``[report]`` and many ``[[claim]]``. Reading is strict, since a mistyped key
-would silently change what a run is graded against: every mistake is one line that names the file and the
-claim. Values stay strings as printed, because trailing digits matter to the checks. ``claims/data.toml``
-holds what is known of the data from outside the reports, in the same manner.
+A claims file is TOML: one ``[report]``, any ``[[data]]``, and many ``[[claim]]`` or ``[[table]]``. Reading
+is strict, since a mistyped key would silently change what a run is graded against: every mistake is one line
+that names the file and the claim. Values stay strings as printed, because trailing digits matter to the
+checks. ``claims/data.toml`` holds what is known of the data from outside the reports, in the same manner.
 
 Importing this imports neither torch nor numpy; ``bench list`` reads all ledgers at each call.
 """
@@ -12,20 +12,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bench.claims.claim import (
+    BUILT_IN_DATA,
+    KINDS,
+    METRICS,
+    SURVEYED,
+    Claim,
+    DeclaredData,
+    Ledger,
+    ReferenceClass,
+)
 from bench.claims.predicates import PREDICATES
-from reference.errors import InputError
-
-if TYPE_CHECKING:
-    pass
-
-from bench.claims.claim import KINDS, METRICS, SURVEYED, Claim, Ledger, ReferenceClass
 from bench.claims.schema import (
     ARGS,
     CLAIMS,
     COUNT,
     DATA_FILE,
+    DATA_KEYS,
     FIRST_EPOCH,
     KEYS,
     KIND_KEYS,
@@ -40,9 +45,11 @@ from bench.claims.schema import (
     is_slug,
     known_keys,
     only_keys,
+    printed_figure,
     read_toml,
     several,
 )
+from reference.errors import InputError
 
 ADDED: list[Path] = []
 """Claims files that this process reads besides the packaged ones; ``bench.claims.added`` fills it."""
@@ -76,25 +83,91 @@ def load_ledgers(more: Iterable[str | Path] = ()) -> tuple[Ledger, ...]:
 
 
 def _ledger(document: dict[str, Any], file: str) -> Ledger:
-    known_keys(document, ("report", "claim"), file)
+    known_keys(document, ("report", "data", "claim", "table"), file)
     head = only_keys(document.get("report"), file, "[report]")
     types = {"id": SLUG, "title": TEXT, "year": COUNT, "recipes": TEXT, "epochs_from": FIRST_EPOCH}
     check_types(head, types, ("id", "title"), f"{file}: [report]")
+    declared = _declared_data(document, file)
     claims: dict[str, Claim] = {}
-    for position, table in enumerate(several(document.get("claim"), file, "[[claim]]"), 1):
-        claim = _claim(table, head, file, position)
+    for position, table in enumerate(_claim_tables(document, head["id"], file, declared), 1):
+        claim = _claim(table, head, file, position, declared)
         if claim.id in claims:
             raise InputError(f"{file}: {claim.id}: id is used twice; give one of the two another")
         claims[claim.id] = claim
     ledger = Ledger(
-        head["id"], head["title"], head.get("year"), tuple(claims.values()), file, head.get("recipes")
+        head["id"],
+        head["title"],
+        head.get("year"),
+        tuple(claims.values()),
+        file,
+        head.get("recipes"),
+        tuple(declared.values()),
     )
     for claim in ledger.claims:
         _check_references(claim, claims, file)
     return ledger
 
 
-def _claim(table: dict[str, Any], head: dict[str, Any], file: str, position: int) -> Claim:
+def _claim_tables(
+    document: dict[str, Any], report: str, file: str, declared: Mapping[str, DeclaredData]
+) -> list[dict[str, Any]]:
+    """Every claim of a document as a TOML table: its ``[[claim]]``, then what its ``[[table]]`` hold."""
+    single = several(document["claim"], file, "[[claim]]") if "claim" in document else []
+    if "table" not in document:
+        return several(single, file, "[[claim]] or [[table]]")
+    # Imported here: few claims files have tables, and listing claims answers at once.
+    from bench.claims.claim_tables import claims_of_table
+
+    tables = several(document["table"], file, "[[table]]")
+    return single + [
+        claim
+        for position, table in enumerate(tables, 1)
+        for claim in claims_of_table(table, file, position, declared)
+    ]
+
+
+def _declared_data(document: dict[str, Any], file: str) -> dict[str, DeclaredData]:
+    """The data sets that a document declares, by name."""
+    declared: dict[str, DeclaredData] = {}
+    if "data" not in document:
+        return declared
+    for position, table in enumerate(several(document["data"], file, "[[data]]"), 1):
+        location = f"{file}: {table['name'] if is_slug(table.get('name')) else f'data {position}'}"
+        check_types(table, DATA_KEYS, ("name",), location)
+        name, classes = table["name"], table.get("classes")
+        if name in BUILT_IN_DATA:
+            raise InputError(f"{location}: a data set of that name is built in; choose another name")
+        if name in declared:
+            raise InputError(f"{location}: the name is declared twice; keep one of the two")
+        names = tuple(classes) if isinstance(classes, list) else ()
+        if len(set(names)) != len(names):
+            raise InputError(f"{location}: classes names one class twice; name each once")
+        count = len(names) if names else classes
+        scored = tuple(table.get("scored", ()))
+        if scored and (count is None or max(scored) >= count or len(set(scored)) != len(scored)):
+            raise InputError(
+                f"{location}: scored is {list(scored)}; expected different indices below the number of"
+                " classes"
+            )
+        declared[name] = DeclaredData(
+            name=name,
+            what=table.get("what", ""),
+            classes=count,
+            class_names=names,
+            scored=scored,
+            splits=table.get("splits", {}),
+            manifest=table.get("manifest"),
+        )
+    return declared
+
+
+def _claim(
+    table: dict[str, Any],
+    head: dict[str, Any],
+    file: str,
+    position: int,
+    declared: Mapping[str, DeclaredData],
+) -> Claim:
     report: str = head["id"]
     location = f"{file}: {table['id'] if is_slug(table.get('id')) else f'claim {position}'}"
     kind = table.get("kind")
@@ -120,7 +193,14 @@ def _claim(table: dict[str, Any], head: dict[str, Any], file: str, position: int
         raise InputError(f"{location}: 'illegible = true' and 'illegible_why' go together; give both or none")
     if kind in _CHECKS:
         _CHECKS[kind](table, location)
+    if "data" in table and table["data"] not in (*BUILT_IN_DATA, *declared):
+        near = hint(table["data"], (*BUILT_IN_DATA, *declared))
+        raise InputError(
+            f"{location}: unknown data {table['data']!r} ({near}); or declare it in a [[data]] table"
+        )
     values = {key: frozen(value) for key, value in table.items() if key != "line"}
+    if kind == "number":
+        values |= _read_number(table, declared.get(table["data"]))
     if "reference_class" in table:
         values["reference_class"] = _reference_classes(table, location)
     lines = table.get("line", [])
@@ -163,17 +243,49 @@ def _check_number(table: dict[str, Any], location: str) -> None:
         )
     if ("n" in table) != ("n_from" in table):
         raise InputError(f"{location}: 'n' and 'n_from' go together; give both or none")
-    metric, value = METRICS[table["metric"]], table["value"]
-    scale = 100 if table["unit"] == "percent" else 1
-    if not metric.low * scale <= float(value) <= metric.high * scale:
-        raise InputError(
-            f"{location}: value {value} is outside {metric.low * scale:g} to {metric.high * scale:g}"
-            f" for {table['metric']} in unit {table['unit']!r}; check value and unit"
-        )
+    _check_range(table, location)
+    if ("weights" in table) and len(table["weights"]) != len(table.get("mean_of", ())):
+        raise InputError(f"{location}: 'weights' needs one number for each claim of 'mean_of'")
     if "derived_from" in table:
         first, second = table["derived_from"]
-        if abs(float(first) - float(second) - float(value)) > 1e-9:
-            raise InputError(f"{location}: value {value} is not {first} - {second}; check 'derived_from'")
+        if abs(float(first) - float(second) - float(table["value"])) > 1e-9:
+            raise InputError(
+                f"{location}: value {table['value']} is not {first} - {second}; check 'derived_from'"
+            )
+
+
+def _check_range(table: dict[str, Any], location: str) -> None:
+    """The value lies in its metric's range and is of the unit that it is printed in."""
+    name, unit = table["metric"], table["unit"]
+    metric, figure = METRICS[name], printed_figure(table["value"])
+    assert figure is not None, "the types were checked"
+    if figure.percent and unit != "percent":
+        raise InputError(
+            f"{location}: value is {table['value']!r} and unit {unit!r}; expected unit 'percent'"
+        )
+    if (unit == "count") != (name == "support"):
+        raise InputError(f"{location}: unit 'count' goes with metric 'support' and only there")
+    scale = 100 if unit == "percent" else 1
+    if not metric.low * scale <= float(figure.value) <= metric.high * scale:
+        raise InputError(
+            f"{location}: value {table['value']} is outside {metric.low * scale:g} to {metric.high * scale:g}"
+            f" for {name} in unit {unit!r}; check value and unit"
+        )
+
+
+def _read_number(table: dict[str, Any], declared: DeclaredData | None) -> dict[str, Any]:
+    """What a printed value and a declared data set say beyond the keys of a number."""
+    figure = printed_figure(table["value"])
+    assert figure is not None, "the types were checked"
+    values: dict[str, Any] = {"value": figure.value, "spread": figure.spread}
+    if figure.about:
+        values["approx"] = True
+    if "weights" in table:
+        values["weights"] = tuple(map(str, table["weights"]))
+    of_images = METRICS[table["metric"]].of_images and table.get("source", "official") == "official"
+    if declared and of_images and "n" not in table and table["split"] in declared.splits:
+        values |= {"n": declared.splits[table["split"]], "n_from": "outside"}
+    return values
 
 
 def _check_positive(table: dict[str, Any], key: str, location: str) -> None:
@@ -196,10 +308,13 @@ def _check_ordering(table: dict[str, Any], location: str) -> None:
 
 
 def _check_class_index(table: dict[str, Any], location: str) -> None:
-    if (table["metric"] == "iou") != ("class_index" in table):
-        raise InputError(
-            f"{location}: 'class_index' goes with metric 'iou' and only there; metric is {table['metric']!r}"
-        )
+    """The IoU of one class names it; some other metrics may be of one class."""
+    metric, of_class = table["metric"], "class_index" in table
+    if metric == "iou" and not of_class:
+        raise InputError(f"{location}: missing key 'class_index'; metric 'iou' is of one class")
+    if of_class and not METRICS[metric].by_class:
+        valid = ", ".join(name for name, entry in METRICS.items() if entry.by_class)
+        raise InputError(f"{location}: 'class_index' goes with one of {valid}; metric is {metric!r}")
 
 
 def _check_process(table: dict[str, Any], location: str) -> None:
@@ -236,6 +351,12 @@ def _check_references(claim: Claim, claims: Mapping[str, Claim], file: str) -> N
         if claims[other].metric_name != claim.metric_name or claims[other].kind != "number":
             raise InputError(
                 f"{file}: {claim.id}: orders {other!r}, which is no number of metric {claim.metric_name!r}"
+            )
+    for other in claim.mean_of:
+        if other not in claims or claims[other].kind != "number" or other == claim.id:
+            raise InputError(
+                f"{file}: {claim.id}: mean_of names {other!r}, which is no other number"
+                f" ({hint(other, [name for name in claims if name != claim.id])})"
             )
     for other in claim.conflicts_with:
         if other.startswith(f"{claim.report}-") and other not in claims:

@@ -6,14 +6,10 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from reference.errors import InputError
-
-if TYPE_CHECKING:
-    pass
+from typing import Any, NamedTuple
 
 from bench.claims.claim import CHOICES
+from reference.errors import InputError
 
 CLAIMS = Path(__file__).parent
 DATA_FILE = "data.toml"
@@ -44,6 +40,52 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?", value) is not None
 
 
+def _is_printed(value: Any) -> bool:
+    return isinstance(value, str) and printed_figure(value) is not None
+
+
+class PrintedFigure(NamedTuple):
+    """A figure as printed: its digits, b of ``a ± b``, a percent sign, and whether it is approximate."""
+
+    value: str
+    spread: str | None = None
+    percent: bool = False
+    about: bool = False
+
+
+def printed_figure(text: str) -> PrintedFigure | None:
+    """Read one printed figure such as ``.703``, ``98.1%``, ``98.1*``, ``1,014`` or ``98.25 ± 0.06``.
+
+    Returns:
+        None where the text is no figure, or has more than one reading.
+    """
+    if _is_number(text):
+        return PrintedFigure(text)
+    # Imported here: needed for unusual figures alone, and listing claims answers at once.
+    from bench.claims.cells import digits_of, read_cell
+
+    cell = read_cell(text)
+    if cell.kind not in ("figure", "about") or cell.figure is None or cell.notation not in ("", "±", "()"):
+        return None
+    value = digits_of(cell.figure)
+    if not _is_number(value):  # digits of another script
+        return None
+    spread = digits_of(cell.second) if cell.second else None
+    return PrintedFigure(value, spread, cell.percent, cell.kind == "about")
+
+
+def _is_weight(value: Any) -> bool:
+    return COUNT.holds(value) or (_is_number(value) and float(value) > 0)
+
+
+def _is_sha256(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) is not None
+
+
+def _is_cell(value: Any) -> bool:
+    return isinstance(value, str)
+
+
 def _is_place(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and is_slug(value[0]) and is_int(value[1])
 
@@ -64,6 +106,7 @@ TEXTS = Type("a list of texts", list_of(_is_text))
 SLUG = Type("a slug (lower-case letters, digits, single hyphens)", is_slug)
 _SLUGS = Type("a list of slugs", list_of(is_slug))
 _NUMBER = Type('a number as printed, in quotes, such as "0.7808"', _is_number)
+_PRINTED = Type('a number as printed, in quotes, such as "0.7808", "98.1%" or "98.25 ± 0.06"', _is_printed)
 _FLAG = Type("true or false", lambda value: isinstance(value, bool))
 INDEX = Type("a whole number from 0", lambda value: is_int(value) and value >= 0)
 COUNT = Type("a whole number from 1", lambda value: is_int(value) and value >= 1)
@@ -94,13 +137,15 @@ _REFERENCES = Type(
 KEYS: dict[str, Type] = {
     "id": SLUG, "kind": TEXT, "line": _LINES, "text": TEXT, "recipe": SLUG, "source": TEXT,
     "unstated": TEXTS, "illegible": _FLAG, "illegible_why": TEXT, "conflicts_with": _SLUGS, "note": TEXT,
-    "metric": TEXT, "class_index": INDEX, "value": _NUMBER, "unit": TEXT, "data": TEXT, "split": TEXT,
+    "metric": TEXT, "class_index": INDEX, "value": _PRINTED, "unit": TEXT, "data": SLUG, "split": SLUG,
     "derived_from": Type("two numbers as printed, in quotes", list_of(_is_number, 2, 2)),
+    "mean_of": Type("a list of at least two claim ids", list_of(is_slug, 2)),
+    "weights": Type("a list of numbers above 0", list_of(_is_weight, 2)),
     "n": COUNT, "n_from": TEXT, "runs": COUNT, "epoch": INDEX, "selection": TEXT, "approx": _FLAG,
     "difference_of": Type("two recipe slugs", list_of(is_slug, 2, 2)),
     "order": Type("a list of at least two claim ids", list_of(is_slug, 2)),
     "order_recipes": Type("a list of at least two recipe slugs", list_of(is_slug, 2)),
-    "also_differs": TEXTS, "margin": _NUMBER,
+    "also_differs": TEXTS, "factor": TEXT, "margin": _NUMBER,
     "ratio_of": Type("two recipe slugs", list_of(is_slug, 2, 2)),
     "tie": _FLAG, "model": TEXT, "facts": Type("a list of at least one text", list_of(_is_text, 1)),
     "damage": TEXTS, "formula": TEXT, "implements": TEXT, "predicate": TEXT, "args": _TABLE,
@@ -130,12 +175,12 @@ KIND_KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("metric", "value", "unit", "data", "split"),
         (
             "class_index", "derived_from", "n", "n_from", "runs", "epoch", "selection", "approx",
-            "difference_of", "margin", "reference_class",
+            "difference_of", "mean_of", "weights", "margin", "reference_class",
         ),
     ),
     "ordering": (
         ("metric",),
-        ("order", "order_recipes", "class_index", "tie", "data", "margin", "also_differs"),
+        ("order", "order_recipes", "class_index", "tie", "data", "margin", "also_differs", "factor"),
     ),
     "architecture": (("model", "facts"), ("damage",)),
     "formula": (("formula", "implements"), ()),
@@ -146,6 +191,30 @@ KIND_KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "protocol": (("stated",), ("code", "damage")),
 }  # fmt: skip
 """Kind: the keys it must have besides the common ones, and those it may have."""
+
+DATA_KEYS: dict[str, Type] = {
+    "name": SLUG, "what": TEXT, "manifest": Type("64 hexadecimal digits", _is_sha256),
+    "classes": Type(
+        "a number of classes or a list of their names",
+        lambda value: COUNT.holds(value) or list_of(_is_text, 1)(value),
+    ),
+    "scored": INDICES,
+    "splits": Type(
+        "a table of image counts such as { train = 898, test = 899 }",
+        lambda value: isinstance(value, dict) and bool(value) and all(map(COUNT.holds, value.values())),
+    ),
+}  # fmt: skip
+"""Keys of ``[[data]]``."""
+
+TABLE_KEYS: dict[str, Type] = {
+    **{key: KEYS[key] for key in (
+        "id", "line", "place", "data", "split", "unit", "n", "n_from", "runs", "source", "recipe", "epoch",
+        "selection", "note",
+    )},
+    "columns": Type("a list of at least two roles of columns", list_of(_is_text, 2)),
+    "rows": Type("a list of rows, each a list of texts as printed", list_of(list_of(_is_cell, 1), 1)),
+}  # fmt: skip
+"""Keys of ``[[table]]``."""
 
 KIND_TYPES = {
     kind: {key: KEYS[key] for key in (*_COMMON, *required, *optional)}

@@ -17,7 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.claims.claim import CHOICES, METRICS, ReferenceClass
+from bench.claims.claim import METRICS, ReferenceClass
 from bench.claims.data_facts import load_data_facts
 from bench.claims.schema import CLAIMS, Type, hint, known_keys
 from reference.errors import InputError
@@ -191,7 +191,7 @@ _TYPES: dict[str, Type] = {
 }  # fmt: skip
 
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "unit": CHOICES["unit"],
+    "unit": ("fraction", "percent"),
     "metric": ("top1", "miou"),
     "excluded": ("", *EXCLUDED),
     "checked": ("text", "eye"),

@@ -135,7 +135,7 @@ def grades(out: Path, run_records: Sequence[Record], asked: Sequence[str]) -> Ro
             "printed": row.claim.value,
             "verdict": row.label,
             "flags": row.flags,
-            "measured": _mean_text(row.measured) if row.measured else None,
+            "measured": _mean_text(row.measured, row.claim.unit) if row.measured else None,
             "why": row.sentence,
             "rehearsal": row.rehearsal or None,
             "others": compared.sentences(row.claim),
@@ -145,5 +145,7 @@ def grades(out: Path, run_records: Sequence[Record], asked: Sequence[str]) -> Ro
     ]
 
 
-def _mean_text(measured: Measured) -> str:
-    return f"{measured.mean:.4f} ({measured.group.named}, k = {measured.k})"
+def _mean_text(measured: Measured, unit: str | None) -> str:
+    from bench.grading.verdict import in_unit
+
+    return f"{in_unit(measured.mean, unit)} ({measured.group.named}, k = {measured.k})"

@@ -25,7 +25,7 @@ from bench.grading.measured import Measured, PerImage, figure_of, is_recipes_own
 from bench.grading.orderings import Side
 from bench.grading.relevance import Obstacle
 from bench.grading.spread import Spread, expected_spread, margin
-from bench.grading.verdict import Verdict
+from bench.grading.verdict import MIN_SEEDS, Verdict
 from bench.runs import provenance
 from bench.runs.records import Record
 from reference.outside import is_import_path
@@ -361,7 +361,7 @@ class Grader:
             "unit": unit,
             "m": claim.runs,
             "approx": claim.approx,
-            "higher_is_better": METRICS[claim.metric or metric].higher_is_better,
+            "higher_is_better": METRICS[claim.metric or metric].higher_is_better is not False,
             "assumptions": any(record.assumptions for record in runs),
             "alignment_green": self._vouched_for(runs),
             "broken": sum(len(group.started) - len(group.counted) for group in groups),
@@ -457,15 +457,18 @@ class Grader:
             return _of_recipe(name, str(claim.metric_name))
         return _Member(ranked.recipe or name, partial(figure_of, ranked), partial(_recorded, ranked))
 
-    def _pairings(self, members: Sequence[_Member]) -> list[_Pairing]:
+    def _pairings(self, claim: Claim, members: Sequence[_Member]) -> list[_Pairing]:
         """Every choice of one group a member that may be set side by side, the best data first."""
         having = [
             [g for g in self.runs.groups[member.slug] if all(map(member.recorded, g.runs))]
             for member in members
         ]
         pairings: list[_Pairing] = []
+        across_data = claim.factor == "data"
         for first in having[0]:
-            like = [[g for g in groups if comparable(first, g)] for groups in having[1:]]
+            like = [
+                [g for g in groups if comparable(first, g, across_data=across_data)] for groups in having[1:]
+            ]
             if all(like):
                 pairings.append((first, *(groups[0] for groups in like)))
         return sorted(pairings, key=lambda pairing: preference(pairing[0]))
@@ -476,7 +479,7 @@ class Grader:
         """The pairing that may decide with most seeds, or what stands in the way of the nearest."""
         obstacles: list[Obstacle] = []
         deciding = []
-        for pairing in self._pairings(members):
+        for pairing in self._pairings(claim, members):
             obstacle = self._against_pairing(claim, pairing, as_printed=as_printed)
             if obstacle is None:
                 deciding.append(pairing)
@@ -493,7 +496,7 @@ class Grader:
                 obstacle = Obstacle("deviation", f"there are runs at {group.named}")
             if obstacle is not None:
                 return obstacle
-        obstacle = relevance.other_comparison(pairing)
+        obstacle = relevance.other_comparison(pairing, claim.factor)
         if obstacle is not None:
             return obstacle
         for group in pairing:
@@ -540,7 +543,9 @@ class Grader:
             if not drawn:
                 obstacle = Obstacle("no recipe", f"the runs of {claim.recipe} draw no {claim.shows}")
             elif obstacle is not None and "rehearsal" not in row.keywords:  # type: ignore[attr-defined]
-                row = partial(row, rehearsal=rehearsal.of_figure(_epochs_drawn(claim, drawn[0]), group))
+                row = partial(
+                    row, rehearsal=rehearsal.of_figure(drawn[0].epochs_drawn(str(claim.shows)), group)
+                )
             if obstacle is None:
                 sentence = self._redrawn(claim, drawn[0], group)
                 return _judged(
@@ -551,7 +556,7 @@ class Grader:
 
     def _redrawn(self, claim: Claim, record: Record, group: Group) -> str:
         """Which epochs and images are drawn, and which of the report's are not."""
-        epochs = _epochs_drawn(claim, record)
+        epochs = record.epochs_drawn(str(claim.shows))
         told = [f"redrawn at epochs {', '.join(map(str, epochs))}" if epochs else "redrawn"]
         images = self._images(record) if claim.images else None
         if images is not None:
@@ -605,7 +610,10 @@ class Grader:
         return {**record.curves, "masks_of_one_class": {1: int((classes == 1).sum())}}
 
     def _timing(self, claim: Claim, row: Callable[..., GradedClaim]) -> GradedClaim:
-        """How many times as long one training takes as another: runs on one machine, as printed."""
+        """How many times as long one training takes as another: the fastest runs on one machine, as printed.
+
+        Other work on a machine makes runs slower and never faster, so that the slow ones say less.
+        """
         assert claim.least is not None
         members = [
             _Member(slug, _seconds_a_sample, lambda record: _seconds_a_sample(record) is not None)
@@ -619,10 +627,13 @@ class Grader:
                     chosen = chosen or (first, second)
         if chosen is None:
             return _not_tested(row, self._no_run(claim, claim.ratio_of))
-        seconds = [[s for r in g.counted if (s := _seconds_a_sample(r)) is not None] for g in chosen]
+        device = _device(chosen[0])
+        fastest = [_fastest([r for r in group.counted if _device_of(r) == device]) for group in chosen]
+        seconds = [[1 / r.throughput["samples_per_second"] for r in side] for side in fastest]
         verdict = deterministic.grade_ratio(seconds[0], seconds[1], least=float(claim.least))
-        runs = tuple(record for group in chosen for record in group.counted)
-        return _judged(partial(row, runs=runs), verdict, f"; {_device(chosen[0])}")
+        runs = tuple(record for side in fastest for record in side)
+        more = f"; the {MIN_SEEDS} fastest runs of each on one machine, {device}"
+        return _judged(partial(row, runs=runs), verdict, more)
 
     # rehearsals, and what is missing
 
@@ -639,19 +650,19 @@ class Grader:
             values = [math.nan if (v := figure_of(claim, r)) is None else v for r in group.runs]
             majority = relevance.baseline(group.runs[0])
             is_primary = group.runs[0].metrics.get(group.runs[0].selected, {}).get("primary") == metric
-            line = rehearsal.of_number(metric, values, majority if is_primary else None, group)
+            line = rehearsal.of_number(metric, values, majority if is_primary else None, group, claim.unit)
             learned = all(self._learned(record) for record in group.runs)
             return line if learned or not is_primary else f"{line}; did not learn"
         return ""
 
     def _rehearsed_ordering(self, claim: Claim, members: Sequence[_Member]) -> str:
         """One line on the best runs that may not decide an ordering or a gain."""
-        for pairing in self._pairings(members):
+        for pairing in self._pairings(claim, members):
             if relevance.wrong_data(claim, pairing[0]) is None:
                 continue
             if any(relevance.lacks_class(claim, group) for group in pairing):
                 continue
-            obstacle = relevance.other_comparison(pairing)
+            obstacle = relevance.other_comparison(pairing, claim.factor)
             for group in pairing:
                 obstacle = obstacle or relevance.at_chance(group, self.runs.latest, self._learned)
             means = []
@@ -670,6 +681,12 @@ class Grader:
                 earlier = sum(record.slug == slug for record in self.runs.superseded)
                 old = f"; {earlier} of an earlier recipe lie there" if earlier else ""
                 told.append(f"{slug} has no run{old}")
+        roles = {RECIPES[slug].data for slug in slugs}
+        if not told and len(roles) > 1:
+            told.append(
+                f"its recipes run on different data, {' and '.join(sorted(roles))}, and it does not say that"
+                ' it compares data (factor = "data")'
+            )
         return Obstacle("data", f"it needs {claim.source} data; {'; '.join(told) or 'no run'}")
 
     def _lost(self, claim: Claim, slugs: Iterable[str]) -> list[Record]:
@@ -737,16 +754,20 @@ def _recorded(claim: Claim, record: Record) -> bool:
     )
 
 
-def _epochs_drawn(claim: Claim, record: Record) -> list[int]:
-    """The epochs of a run's masks or embeddings, in the run's own counting."""
-    field = {"masks": "mask_epochs", "tsne": "embed_epochs", "pca": "embed_epochs"}.get(claim.shows or "")
-    return list(record.recipe.get(field, ())) if field else []
-
-
 def _seconds_a_sample(record: Record) -> float | None:
     rate = record.throughput.get("samples_per_second", 0.0)
     return 1 / rate if rate > 0 else None
 
 
 def _device(group: Group) -> str:
-    return str(group.runs[0].provenance.get("device", ""))
+    return _device_of(group.runs[0])
+
+
+def _device_of(record: Record) -> str:
+    return str(record.provenance.get("device", ""))
+
+
+def _fastest(runs: Sequence[Record]) -> list[Record]:
+    """The fastest runs, as many as a verdict needs."""
+    timed = [record for record in runs if _seconds_a_sample(record) is not None]
+    return sorted(timed, key=lambda record: -record.throughput["samples_per_second"])[:MIN_SEEDS]

@@ -303,14 +303,19 @@ def _numerics(numerics: Mapping[str, Any]) -> str:
     return ", ".join(words)
 
 
-def comparable(a: Group, b: Group) -> bool:
+def comparable(a: Group, b: Group, *, across_data: bool = False) -> bool:
     """Same tier, kind of deviation and numerics, on the same data.
 
     A manifest includes the image size, so that recipes which resize differently never share one: there the
     data's name, classes and counts have to agree.
+
+    Args:
+        across_data: the data are what is compared, so that they may differ; their source may not.
     """
     first, second = a.runs[0], b.runs[0]
     alike = (a.tier, a.source, a.whys, a.numerics) == (b.tier, b.source, b.whys, b.numerics)
+    if across_data:
+        return alike
     if not alike or first.recipe["image_size"] == second.recipe["image_size"]:
         return alike and first.data["manifest"] == second.data["manifest"]
     keys = ("role", "name", "classes", "train", "val", "unique_val")

@@ -271,9 +271,11 @@ def _interval(first: Array, second: Array, spread: Spread) -> tuple[float, tuple
 
 
 def _seeds(*sides: Side) -> str:
-    look = looked_at(sides)
-    most = max(len(side.figures) for side in sides)
-    waiting = "" if most == look else f" (of {most} run; the next look is after more)"
-    if look == LOOKS[-1] and most > look:
-        waiting = f" (of {most} run; the last look is after {look})"
-    return f"{seed_count(look)} each{waiting}"
+    """Seeds of each side that were judged, and what the others wait for."""
+    look, counts = looked_at(sides), [len(side.figures) for side in sides]
+    if max(counts) == look:
+        return f"{seed_count(look)} each"
+    has = " and ".join(map(str, dict.fromkeys(counts)))
+    following = next((k for k in LOOKS if k > look), None)
+    waits = f"the next look is after {following} of each" if following else f"the last look is after {look}"
+    return f"{seed_count(look)} each (of {has} run; {waits})"

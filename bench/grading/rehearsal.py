@@ -8,14 +8,16 @@ from itertools import pairwise
 
 from bench.grading.groups import Group
 from bench.grading.relevance import Obstacle
-from bench.grading.verdict import seed_count
+from bench.grading.verdict import in_unit, seed_count
 
 
-def of_number(metric: str, values: Sequence[float], majority: float | None, group: Group) -> str:
+def of_number(
+    metric: str, values: Sequence[float], majority: float | None, group: Group, unit: str | None = None
+) -> str:
     """``"rehearsed: top1 0.2615 (3 seeds; the majority class has 0.1000), synthetic data, smoke tier"``."""
     finite = [value for value in values if math.isfinite(value)]
-    mean = f"{math.fsum(finite) / len(finite):.4f}" if finite else "undefined"
-    chance = "" if majority is None else f"; the majority class has {majority:.4f}"
+    mean = in_unit(math.fsum(finite) / len(finite), unit) if finite else "undefined"
+    chance = "" if majority is None else f"; the majority class has {in_unit(majority, unit)}"
     return f"rehearsed: {metric} {mean} ({seed_count(len(values))}{chance}), {_on(group)}"
 
 

@@ -107,12 +107,16 @@ def _differing_as_printed(one: str, other: str) -> frozenset[str]:
     return frozenset(differing(as_json(RECIPES[one]), as_json(RECIPES[other])))
 
 
-def other_comparison(groups: Sequence[Group]) -> Obstacle | None:
-    """Every setting in which the compared recipes differ as printed has to differ still, and no other."""
+def other_comparison(groups: Sequence[Group], factor: str | None = None) -> Obstacle | None:
+    """Every setting in which the compared recipes differ as printed has to differ still, and no other.
+
+    Args:
+        factor: the setting that the claim is about, if it says so: that one has to differ in any case.
+    """
     lost: set[str] = set()
     added: set[str] = set()
     for first, second in pairwise(groups):
-        printed = _differing_as_printed(first.slug, second.slug)
+        printed = _differing_as_printed(first.slug, second.slug) | ({factor} if factor else set())
         used = differing(first.runs[0].recipe, second.runs[0].recipe)
         lost |= printed - used
         added |= used - printed

@@ -104,6 +104,16 @@ def not_tested(reason: str, detail: str = "") -> Verdict:
     return Verdict(grade="not tested", sentence=f"{sentence}; {detail}" if detail else sentence)
 
 
+def in_unit(value: float, unit: str | None = "fraction") -> str:
+    """A figure in the unit that the report prints: ``"0.6637"`` or ``"66.37 %"``."""
+    return f"{100 * value:.2f} %" if unit == "percent" else f"{value:.4f}"
+
+
+def gap_in_unit(value: float, unit: str | None = "fraction") -> str:
+    """A difference of two figures: ``"0.0050"`` or, where the report prints percent, ``"0.50 points"``."""
+    return f"{100 * value:.2f} points" if unit == "percent" else f"{value:.4f}"
+
+
 def seed_count(k: int) -> str:
     """``"1 seed"``, ``"3 seeds"``."""
     return "1 seed" if k == 1 else f"{k} seeds"

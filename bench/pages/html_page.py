@@ -158,11 +158,16 @@ class Report:
                 sure = ", ".join(
                     f"{strengths[strength]} {strength}" for strength in audit.STRENGTHS if strengths[strength]
                 )
-                texts.append(f"{strengths.total()} {words} ({sure})")
+                texts.append(f"{strengths.total()} {words}{f' ({sure})' if sure else ''}")
         return f"Findings: {'; '.join(texts)}."
 
 
-_TALLY = {"against": "against its claims", "note": "to weigh the rest by", "holds": "checked and in order"}
+_TALLY = {
+    "against": "against its claims",
+    "note": "to weigh the rest by",
+    "holds": "checked and in order",
+    "not checked": "not checked",
+}
 
 
 def _report(ledger: Ledger, rows: Sequence[GradedClaim], findings: Sequence[Finding]) -> Report:
@@ -172,7 +177,6 @@ def _report(ledger: Ledger, rows: Sequence[GradedClaim], findings: Sequence[Find
         heading: tuple(row for row in report_rows if row.claim.kind == kind)
         for kind, heading in wording.HEADINGS.items()
     }
-    order = list(audit.STRENGTHS)
     of_it = [finding for finding in findings if finding.reports == (ledger.report,)]
     return Report(
         ledger=ledger,
@@ -183,7 +187,7 @@ def _report(ledger: Ledger, rows: Sequence[GradedClaim], findings: Sequence[Find
         verdict=tuple(summary.sentences(ledger, report_rows, findings)),
         results=tuple(layout(report_rows)) if layout else (),
         kinds={heading: of_kind for heading, of_kind in by_kind.items() if of_kind},
-        findings=tuple(sorted(of_it, key=lambda finding: order.index(finding.strength))),
+        findings=tuple(audit.in_order_of_strength(of_it)),
         audited=audit.paragraph(ledger, findings),
     )
 
@@ -332,17 +336,25 @@ class _Site:
         points = [point for point in points if math.isfinite(point.value)]
         if not any(point.source != "printed" for point in points):
             points = [point for point in points if point.interval is not None]
-        return placed(points, METRICS[row.claim.metric or "top1"].title) if points else None
+        title = METRICS[row.claim.metric or "top1"].title
+        return placed(points, title, self._unit(row.claim)) if points else None
+
+    def _unit(self, claim: Claim) -> str | None:
+        """The unit of a number; of an ordering the one that all the numbers it ranks are printed in."""
+        units = {self.claims[name].unit for name in claim.order if name in self.claims}
+        return claim.unit or (units.pop() if len(units) == 1 else None)
 
     def _number(self, row: GradedClaim) -> list[Point]:
         claim, value = row.claim, float(row.claim.fraction)
         interval = leaderboard.printed_interval(claim)
         how = f"Clopper–Pearson, {claim.n:,} images" if interval else "no interval follows from the print"
-        text = f"{claim.fraction}" + (f" ({span(interval)})" if interval else "")
-        printed = Point("printed", "printed", value, interval, value, text, how)
+        margin = row.statistics.margin if row.statistics else None
+        printed = Point(
+            "printed", "printed", value, interval, value, _printed_text(claim), how, margin=margin
+        )
         ours = [row.measured] if row.measured else []  # a rehearsal stands on no axis with what is printed
         labels = dict(_told_apart([measured.group for measured in ours]))
-        return [printed, *(point_of(m, labels[m.group], value) for m in ours)]
+        return [printed, *(point_of(m, labels[m.group], value, claim.unit, margin) for m in ours)]
 
     def _ordering(self, row: GradedClaim) -> list[Point]:
         points = []
@@ -356,10 +368,12 @@ class _Site:
                 metric = row.claim.metric_name or "top1"
                 figure = None if ranked is None or is_recipes_own(ranked) else partial(figure_of, ranked)
                 measured = measure(metric, group, self.folder, figure)
-                points.append(point_of(measured, f"{name}, {in_words(group)}", value))
+                points.append(point_of(measured, f"{name}, {in_words(group)}", value, self._unit(row.claim)))
             if not groups and value is not None and ranked is not None:
                 interval = leaderboard.printed_interval(ranked)
-                text = f"{ranked.fraction}" + (f" ({span(interval)})" if interval else "")
+                text = wording.printed(ranked) + (
+                    f" ({span(interval, unit=ranked.unit)})" if interval else ""
+                )
                 points.append(Point(f"{name}, printed", "printed", value, interval, value, text, ""))
         return points
 
@@ -394,7 +408,7 @@ class _Site:
     def _picture(self, record: Record, kind: str, caption: str, file: str) -> Picture:
         width, height = _png_size(self.folder / file)
         svg = str(Path(file).with_suffix(".svg").as_posix())
-        epochs = tuple(record.recipe.get("mask_epochs", ())) if kind == "masks" else ()
+        epochs = tuple(record.epochs_drawn(kind)) if kind == "masks" else ()
         grid, images = _cut(epochs, record.data["classes"], height) if epochs else (None, 0)
         return Picture(
             kind=kind,
@@ -472,6 +486,12 @@ _KNOWN = {
     "outside": "known from outside the report",
     "": "",
 }
+
+
+def _printed_text(claim: Claim) -> str:
+    """The printed value, and the interval of one evaluation where it follows from the print."""
+    interval = leaderboard.printed_interval(claim)
+    return wording.printed(claim) + (f" ({span(interval, unit=claim.unit)})" if interval else "")
 
 
 def _told_apart(groups: Sequence[Group]) -> list[tuple[Group, str]]:

@@ -166,7 +166,7 @@ def tables_of(tables: Sequence[_Table], rows: Sequence[GradedClaim]) -> list[Fil
 
 def _filled(one: _Table, of: Mapping[str, GradedClaim]) -> Filled:
     shown = [of[claim] for _, claim in one.rows]
-    ours = {"measured": [figure_text(row.measured) if row.measured else "–" for row in shown]}
+    ours = {"measured": [figure_text(row.measured, row.claim.unit) if row.measured else "–" for row in shown]}
     printed = [_printed(one, row.claim) for row in shown]
     grades = [row.label for row in shown]
     if not one.across:

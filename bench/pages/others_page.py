@@ -57,7 +57,7 @@ LIMITS = """\
 - **Wide intervals contradict little.** Where many runs failed, as in settings A to E, only a very high or
   very low figure falls outside. There the rank says more, and a rank needs no assumption about tails.
 - **Many claims are compared.** {claims} figures are placed. About {expected:.0f} of as many honest ones would
-  fall outside by chance alone. Outside are {outside}.
+  fall outside by chance alone; of these, {outside} do.
 """
 
 

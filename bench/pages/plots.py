@@ -25,6 +25,8 @@ class Mark:
         source: ``"printed"``, or the data that the figure is on.
         low, high: ends of the 95 % interval; None where there is none.
         printed: where the printed value lies, None for what has none.
+        margin: ends of the band that counts as the printed value; None where none is set.
+        seeds: where each seed's figure lies, of two seeds or more.
     """
 
     label: str
@@ -35,6 +37,8 @@ class Mark:
     printed: float | None
     text: str
     how: str
+    margin: tuple[float, float] | None = None
+    seeds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +52,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Point:
-    """A figure before it has a place."""
+    """A figure before it has a place; ``margin`` is the half-width of the band about the printed value."""
 
     label: str
     source: str
@@ -57,20 +61,41 @@ class Point:
     printed: float | None
     text: str
     how: str
+    margin: float | None = None
+    seeds: tuple[float, ...] = ()
+
+    @property
+    def band(self) -> tuple[float, float] | None:
+        """The figures that count as the printed one."""
+        if self.margin is None or self.printed is None:
+            return None
+        return self.printed - self.margin, self.printed + self.margin
 
 
-def point_of(measured: Measured, label: str, printed: float | None) -> Point:
-    source = measured.group.source
+def point_of(
+    measured: Measured, label: str, printed: float | None, unit: str | None, margin: float | None = None
+) -> Point:
+    """A measured figure as a point with a dot a seed; its text is in the unit of the claim."""
+    text = figure_text(measured, unit)
     return Point(
-        label, source, measured.mean, measured.interval, printed, figure_text(measured), measured.how
+        label,
+        measured.group.source,
+        measured.mean,
+        measured.interval,
+        printed,
+        text,
+        measured.how,
+        margin=margin,
+        seeds=measured.values if measured.k > 1 else (),
     )
 
 
-def placed(points: Sequence[Point], metric: str) -> Plot:
-    """Points on one axis that holds all of them."""
+def placed(points: Sequence[Point], metric: str, unit: str | None) -> Plot:
+    """Points on one axis that holds all of them, with ticks in the unit of the claim."""
     ends: list[float] = []
     for p in points:
         ends += [p.value, *([] if p.printed is None else [p.printed]), *(p.interval or ())]
+        ends += [*(p.band or ()), *filter(math.isfinite, p.seeds)]
     low, high = min(ends), max(ends)
     room = 0.04 * (high - low) or 0.01
     low, high = low - room, high + room
@@ -88,14 +113,14 @@ def placed(points: Sequence[Point], metric: str) -> Plot:
             printed=x_of(p.printed) if p.printed is not None else None,
             text=p.text,
             how=p.how,
+            margin=(x_of(p.band[0]), x_of(p.band[1])) if p.band else None,
+            seeds=tuple(x_of(value) for value in p.seeds if math.isfinite(value)),
         )
         for p in points
     )
-    return Plot(
-        metric=metric,
-        marks=marks,
-        ticks=tuple((x_of(tick), label) for tick, label in round_numbers(low, high)),
-    )
+    scale, name = (100, f"{metric} in %") if unit == "percent" else (1, metric)
+    ticks = tuple((x_of(tick / scale), label) for tick, label in round_numbers(scale * low, scale * high))
+    return Plot(metric=name, marks=marks, ticks=ticks)
 
 
 def round_numbers(low: float, high: float) -> list[tuple[float, str]]:

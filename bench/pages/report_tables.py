@@ -20,6 +20,7 @@ from bench.pages import summary, wording
 from bench.pages.last_or_best import last_or_best
 from bench.pages.layouts import FORMATS, in_markdown
 from bench.pages.markdown import pipe_table, plain
+from bench.pages.printed_twice import printed_twice
 from bench.pages.wording import figure_text, named
 from bench.runs.records import Record
 from reference.recipes import RECIPES
@@ -69,7 +70,7 @@ def report_page(
             OWN_FORMAT,
             in_markdown(own_format(report_rows)),
         ]
-    parts += [selection] if (selection := last_or_best(report_rows)) else []
+    parts += list(filter(None, (printed_twice(report_rows), last_or_best(report_rows))))
     parts += _pictures(runs)
     parts += ["## Every claim"]
     for kind, heading in wording.HEADINGS.items():
@@ -104,21 +105,25 @@ def _claim_table(kind: str, rows: Sequence[GradedClaim]) -> str:
     if kind != "number":
         return pipe_table(
             ["claim", "what it says", "verdict", "where"],
-            [[_id(row), plain(row.claim.text), _grade(row), wording.where(row)] for row in rows],
+            [[_id(row), plain(row.claim.text), _grade(row), plain(wording.where(row))] for row in rows],
         )
+    timed = any(row.measured for row in rows)
+    heads = ["claim", "what it says", "printed", "measured", *(["seconds a seed"] if timed else [])]
     return pipe_table(
-        ["claim", "what it says", "printed", "measured", "verdict", "where"],
+        [*heads, "verdict", "where"],
         [
             [
                 _id(row),
                 plain(row.claim.text),
                 wording.printed(row.claim),
                 _measured(row),
+                *([wording.seconds(row)] if timed else []),
                 _grade(row),
-                wording.where(row),
+                plain(wording.where(row)),
             ]
             for row in rows
         ],
+        right=(4,) if timed else (),
     )
 
 
@@ -135,7 +140,7 @@ def _grade(row: GradedClaim) -> str:
 
 def _measured(row: GradedClaim) -> str:
     """Our figure that counts; a rehearsal's stands nowhere beside a printed one."""
-    return figure_text(row.measured) if row.measured else "–"
+    return figure_text(row.measured, row.claim.unit) if row.measured else "–"
 
 
 def _others(rows: Sequence[GradedClaim], others: Others | None) -> list[str]:
@@ -294,7 +299,7 @@ def claims_page(rows: Sequence[GradedClaim], ledgers: Sequence[Ledger] = ()) -> 
                         _measured(row),
                         f"**{row.label}**",
                         plain("; ".join(row.flags)),
-                        wording.where(row),
+                        plain(wording.where(row)),
                     ]
                     for row in report_rows
                 ],

@@ -132,7 +132,11 @@ def headline(rows: Sequence[GradedClaim]) -> str:
     checked = [row for row in rows if row.claim.kind in CHECKED_KINDS and row.grade != "not tested"]
     agree = sum(row.grade == "matches" for row in checked)
     others = Counter(row.grade for row in results_of(rows) if row.grade != "not tested")
-    told = f": {listed(f'{count} {grade}' for grade, count in sorted(others.items()))}" if others else ""
+    each = [
+        f"{count} {_AS_VERB.get(grade, grade) if count > 1 else grade}"
+        for grade, count in sorted(others.items())
+    ]
+    told = f": {listed(each)}" if others else ""
     return (
         f"**{tested(rows)}**{told}. Without training, {len(checked)} networks, formulas and settings were"
         f" compared with code that runs: {agree} match, {len(checked) - agree} differ."
@@ -189,19 +193,26 @@ def _of_kind(share: Share, rows: Sequence[GradedClaim]) -> str:
             return f"Its {_counted(share).removeprefix('1 ')} is not tested: {listed(told)}."
         return f"None of its {_counted(share)} is tested: {listed(told)}."
     if len(share.parts) == 1 and share.total == 1:
-        return f"Its {_counted(share).removeprefix('1 ')} is {share.parts[0].label} ({rows[0].claim.id})."
+        return f"Its {_counted(share).removeprefix('1 ')} {_came_out(share.parts[0])} ({rows[0].claim.id})."
     if len(share.parts) == 1:
-        return f"All of its {_counted(share)} are {share.parts[0].label}."
+        return f"All of its {_counted(share)} {_came_out(share.parts[0])}."
     told = []
     for part in share.parts:
         ids = [row.claim.id for row in rows if row.label == part.label]
         named = f" ({', '.join(ids)})" if part.standing == "otherwise" else ""
-        told.append(f"{part.count} {_verb(part)} {part.label}{named}")
+        told.append(f"{part.count} {_came_out(part)}{named}")
     return f"Of its {_counted(share)} {listed(told)}."
 
 
-def _verb(part: Part) -> str:
-    return "is" if part.count == 1 else "are"
+_AS_VERB = {"matches": "match", "differs": "differ"}
+"""Verdicts that are verbs, as they are said of several claims."""
+
+
+def _came_out(part: Part) -> str:
+    """The verdict as a verb: ``"matches"``, ``"match"`` of several, ``"are reproduced"``."""
+    if part.label in _AS_VERB:
+        return part.label if part.count == 1 else _AS_VERB[part.label]
+    return f"{'is' if part.count == 1 else 'are'} {part.label}"
 
 
 def _missing(reason: str) -> str:

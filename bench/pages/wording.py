@@ -10,6 +10,7 @@ from bench.grading import verdict
 from bench.grading.grader import GradedClaim
 from bench.grading.groups import SOURCES, Group
 from bench.grading.measured import Measured
+from bench.grading.verdict import in_unit
 from bench.pages.markdown import plain
 from bench.runs.records import Record
 from reference.recipes import RECIPES
@@ -29,11 +30,19 @@ def in_words(group: Group) -> str:
     return "; ".join([", ".join(words), *reasons])
 
 
-def figure_text(measured: Measured) -> str:
-    """``"0.6637 (0.6512–0.6762), 3 seeds; majority class 0.0690"``."""
+def figure_text(measured: Measured, unit: str | None = None) -> str:
+    """``"0.6637 (0.6512–0.6762), 3 seeds; majority class 0.0690"``; of a report in percent
+    ``"66.37 % (65.12–67.62), 3 seeds; majority class 6.90 %"``."""
     seeds = "1 seed" if measured.k == 1 else f"{measured.k} seeds"
-    chance = "" if measured.majority is None else f"; majority class {digits(measured.majority, 4)}"
-    return f"{digits(measured.mean, 4)}{bracket(measured)}, {seeds}{chance}"
+    chance = "" if measured.majority is None else f"; majority class {in_unit(measured.majority, unit)}"
+    interval = "" if measured.interval is None else f" ({span(measured.interval, unit=unit)})"
+    mean = in_unit(measured.mean, unit) if math.isfinite(measured.mean) else "undefined"
+    return f"{mean}{interval}, {seeds}{chance}"
+
+
+def seconds(row: GradedClaim) -> str:
+    """What the fastest seed behind a figure took: other work on a machine makes seeds slower."""
+    return f"{min(record.wall_seconds for record in row.runs):,.0f}" if row.measured and row.runs else "–"
 
 
 def digits(value: float, digits: int, *, signed: bool = False) -> str:
@@ -48,9 +57,10 @@ def bracket(measured: Measured) -> str:
     return f" ({span(measured.interval)})"
 
 
-def span(interval: tuple[float, float], *, signed: bool = False) -> str:
-    """``"0.6512–0.6762"``, or ``"−0.0100 to +0.0200"`` of a difference."""
-    low, high = (digits(end, 4, signed=signed) for end in interval)
+def span(interval: tuple[float, float], *, signed: bool = False, unit: str | None = None) -> str:
+    """``"0.6512–0.6762"``, in percent ``"65.12–67.62"``, of a difference ``"−0.0100 to +0.0200"``."""
+    scale, places = (100, 2) if unit == "percent" else (1, 4)
+    low, high = (digits(scale * end, places, signed=signed) for end in interval)
     return f"{low} to {high}" if signed else f"{low}–{high}"
 
 

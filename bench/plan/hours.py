@@ -1,7 +1,7 @@
-"""What it takes to settle the claims: hours a recipe, from measured throughput where there is some.
+"""Plan what settles the claims: hours of each recipe, from measured throughput if there is any.
 
-Recipes that several claims need are counted once, and a recipe that starts from another's run comes after it.
-Torch is imported only where the cost of a network must be counted, because nobody has measured it.
+A recipe that several claims need counts once, and a recipe that starts from another's run comes after it.
+Torch is imported only to count the cost of a network that nobody has measured.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ RUN = "run:"
 
 @dataclass(frozen=True)
 class Basis:
-    """What rates are taken from: one machine and one number format, since hours of two do not add up.
+    """The source of all rates: one machine and one number format, since hours of two do not add up.
 
     Attributes:
-        gpu: the machine's GPU, or its processor where it has none.
+        gpu: the machine's GPU, or its processor if it has none.
         result: its measured throughput, if any.
-        records: runs from anywhere; those of this device count.
-        counted: FLOPs of networks that were counted before, if they are kept.
+        records: runs of any machine; only those of this device count.
+        counted: FLOPs of networks that were counted before.
     """
 
     gpu: str
@@ -63,20 +63,20 @@ class Basis:
 
 
 def counted_before(folder: Path | None = None) -> AnswerCache:
-    """FLOPs of our networks, kept on disk for the code of the networks and of the counter as it is now."""
+    """Return the FLOPs of our networks that are kept on disk for the present code."""
     counter = provenance.bench_hash(("runs/cost.py",))
     code = {"reference": provenance.reference_hash(), "counter": counter, "torch": version("torch")}
     return AnswerCache("flops", code, folder)
 
 
 def of_a_gpu(results: Iterable[Result]) -> Result | None:
-    """The first result of a machine with a GPU: what a plan is for where none is named."""
+    """Return the first result of a machine with a GPU: the plan is for it if no GPU is named."""
     return next((result for result in results if result.machine["gpu"]), None)
 
 
 @dataclass(frozen=True)
 class Price:
-    """Training images a second, None where nothing tells, and where the figure is from."""
+    """Training images a second, or None if nothing is known, and the source of the figure."""
 
     rate: float | None
     source: str
@@ -87,8 +87,8 @@ class Job:
     """One recipe of a plan, in the order in which to run them.
 
     Attributes:
-        images: training images over all epochs; ``evaluated`` validation images likewise.
-        hours: of one seed; None where nothing tells.
+        images: training images over all epochs; ``evaluated``: validation images over all epochs.
+        hours: hours of one seed; None if nothing is known.
         settles: claims that can be graded once this job and all before it have run.
     """
 
@@ -104,7 +104,7 @@ class Job:
 
 
 def price(recipe: Recipe, basis: Basis) -> Price:
-    """Runs of this very network first, then timings of it, then of its family, then its FLOPs alone."""
+    """Take the rate from runs of this network, else its timings, else its family's, else its FLOPs."""
     runs = [r for r in basis.records if _is_run_of(r, recipe, basis)]
     if runs:
         rate = statistics.median(r.throughput["samples_per_second"] for r in runs)
@@ -130,7 +130,7 @@ def _is_run_of(record: Record, recipe: Recipe, basis: Basis) -> bool:
         record.status == "ok"
         and record.throughput.get("samples_per_second", 0) > 0
         and record.provenance.get("device") == basis.gpu
-        and record.provenance.get("world_size", 1) == 1  # else its rate is of several devices
+        and record.provenance.get("world_size", 1) == 1  # otherwise the rate is that of several devices
         and record.numerics.get("dtype", "float32") == basis.dtype
         and record.recipe.get("task") == recipe.task
         and _network_of(record.recipe) == _network_of(vars(recipe))
@@ -138,13 +138,13 @@ def _is_run_of(record: Record, recipe: Recipe, basis: Basis) -> bool:
 
 
 def _network_of(settings: Mapping[str, Any]) -> tuple[object, ...]:
-    """What decides a step's cost; the number of classes does not."""
+    """Return the settings that decide the cost of a step, which the number of classes does not."""
     args = tuple(sorted((str(name), value) for name, value in settings.get("model_args", ())))
     return settings["model"], settings["image_size"], settings["width"], args
 
 
 def _training_rows(basis: Basis) -> list[Timing]:
-    """Timed training steps of ours, in the plan's number format, on the plan's device."""
+    """Return our timed training steps in the plan's number format on the plan's device."""
     if basis.result is None:
         return []
     device = "cuda" if basis.result.machine["gpu"] else "cpu"
@@ -158,7 +158,7 @@ def _training_rows(basis: Basis) -> list[Timing]:
 
 
 def _training_flops(recipe: Recipe, basis: Basis) -> float | None:
-    """FLOPs of training on one image: from a record of the network, else counted."""
+    """Return the FLOPs of training on one image, from a record of the network or counted."""
     for record in basis.records:
         counted = record.throughput.get("training_flops_per_sample")
         if counted and _network_of(record.recipe) == _network_of(vars(recipe)):
@@ -167,7 +167,7 @@ def _training_flops(recipe: Recipe, basis: Basis) -> float | None:
 
     if recipe.model not in model_builders() and not is_import_path(recipe.model):
         return None
-    if basis.counted is None or is_import_path(recipe.model):  # the code of such a network is not ours
+    if basis.counted is None or is_import_path(recipe.model):  # a user's own network: its code may change
         return _counted_flops(recipe)
     question = repr((recipe.model, recipe.num_classes, recipe.image_size, recipe.width, recipe.model_args))
     flops: float = basis.counted.answer(question, partial(_counted_flops, recipe))
@@ -187,7 +187,7 @@ def _counted_flops(recipe: Recipe) -> float:
 
 
 def _typical(basis: Basis, rows: Sequence[Timing]) -> tuple[float, float, str]:
-    """A ceiling in FLOP/s, the share of it that training usually reaches, and both in words."""
+    """Return a ceiling in FLOP/s, the share of it that training usually reaches, and both in words."""
     from bench.throughput.results import place
 
     measured = [row for row in rows if row.flops]
@@ -205,9 +205,9 @@ def _typical(basis: Basis, rows: Sequence[Timing]) -> tuple[float, float, str]:
 
 
 def image_counts(recipe: Recipe, tier: str, *, drawn: bool = False) -> tuple[int, int]:
-    """Training and validation images: of the official data, or of what code draws.
+    """Return the numbers of training and validation images, of official or of drawn data.
 
-    Smoke tier is run on drawn data; ``drawn``: so is this recipe, whose claims are about such data.
+    Smoke tier uses drawn data. ``drawn``: so does this recipe, since its claims are about drawn data.
     """
     from reference.data import DRAWN, OFFICIAL_COUNTS, mnist1d, synthetic
 
@@ -219,7 +219,7 @@ def image_counts(recipe: Recipe, tier: str, *, drawn: bool = False) -> tuple[int
 
 
 def _trained(recipe: Recipe, train: int) -> int:
-    """Training samples over all steps."""
+    """Return the training samples over all steps."""
     if recipe.eval_steps:
         return steps_before(recipe, train, recipe.epochs) * recipe.batch_size
     return recipe.epochs * train
@@ -229,7 +229,7 @@ def _trained(recipe: Recipe, train: int) -> int:
 
 
 def needs(claim: Claim, claims: Mapping[str, Claim]) -> tuple[str, ...]:
-    """Recipes whose runs settle a claim; none where no run does."""
+    """Return the recipes whose runs settle a claim; none if no run settles it."""
     if claim.kind not in ("number", "ordering", "process", "figure", "timing") or claim.illegible:
         return ()
     if claim.order:
@@ -240,7 +240,7 @@ def needs(claim: Claim, claims: Mapping[str, Claim]) -> tuple[str, ...]:
 
 
 def _on_drawn_data(claims: Mapping[str, Claim]) -> set[str]:
-    """Recipes that claims on synthetic data need, and no other claim."""
+    """Return the recipes that only claims on synthetic data need."""
     sources: dict[str, set[str]] = {}
     for claim in claims.values():
         for slug in needs(claim, claims):
@@ -256,14 +256,14 @@ def plan(
     tier: str = "full",
     counts: Mapping[str, tuple[int, int]] | None = None,
 ) -> list[Job]:
-    """Every recipe with its hours, those that settle most claims an hour first.
+    """Order all recipes with their hours so that those that settle most claims an hour come first.
 
-    A step of the plan is a claim's recipes that are not planned yet, with the runs they start from; of all
-    such steps the one with the most newly settled claims an hour is next. Recipes that settle nothing come
-    last, those without an estimate after all others.
+    A step of the plan adds the recipes that a claim still needs, with the runs that they start from. The next
+    step is always the one that settles most new claims an hour. Recipes that settle nothing come last, and
+    those without an estimate after all others.
 
     Args:
-        counts: training and validation images by recipe; else those of ``image_counts``.
+        counts: training and validation images by recipe; by default those of ``image_counts``.
     """
     by_id = {claim.id: claim for claim in claims}
     scaled = {slug: tiers.TIERS[tier](recipe) for slug, recipe in recipes.items()}
@@ -308,7 +308,7 @@ def _standing(
     wanted: Mapping[str, Sequence[str]],
     hours: Mapping[str, float | None],
 ) -> tuple[float, float, tuple[str, ...]]:
-    """Sort key of a step: most claims an hour, then least hours, then names."""
+    """Return the sort key of a step: most claims an hour, then least hours, then names."""
     gained = sum(set(slugs) <= {*ordered, *step} for slugs in wanted.values())
     cost = sum(_known(hours[slug]) for slug in step)
     return -gained / cost if cost else -math.inf, cost, step
@@ -320,12 +320,12 @@ def _hours(images: tuple[int, int], price: Price) -> float | None:
 
 
 def _known(hours: float | None) -> float:
-    """A recipe without an estimate may cost anything, so it is left for the end."""
+    """Return the hours; infinite without an estimate, so that such a recipe comes last."""
     return 1e9 if hours is None else hours
 
 
 def _with_starts(slugs: Sequence[str], recipes: Mapping[str, Recipe]) -> tuple[str, ...]:
-    """The recipes with all runs they start from, each after its own; none where one does not exist."""
+    """Return the recipes, each after the runs that it starts from; none if one of them does not exist."""
     missing: list[str] = []
     for slug in slugs:
         chain = [slug]
@@ -340,9 +340,9 @@ def _with_starts(slugs: Sequence[str], recipes: Mapping[str, Recipe]) -> tuple[s
 
 
 def seeds_to_settle(claim: Claim) -> int | None:
-    """Seeds with which a claim gets a grade other than for want of seeds, if our mean is the printed value.
+    """Return how many seeds decide a claim if our mean is the printed value.
 
-    None where no number of seeds would do.
+    None if no number of seeds can.
     """
     from bench.grading import numbers, spread, verdict
 
@@ -370,9 +370,9 @@ def seeds_to_settle(claim: Claim) -> int | None:
 def plan_rows(
     jobs: Sequence[Job], claims: Iterable[Claim], *, seeds: int, budget: float | None
 ) -> list[dict[str, Any]]:
-    """One row a job; with a budget in hours, whether the plan up to it fits.
+    """Return one row a job; with a budget in hours, each row says whether the plan up to it fits.
 
-    ``seeds needed`` is what the claims settled there need at most, whatever ``seeds`` is planned with.
+    ``seeds needed`` is the most that a claim settled there needs, however many ``seeds`` are planned.
     """
     needed = {claim.id: seeds_to_settle(claim) for claim in claims}
     table, total = [], 0.0
@@ -395,12 +395,12 @@ def plan_rows(
 
 
 def brief(table: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The same rows, narrow enough for a terminal: where a rate comes from in a word, claims counted."""
+    """Return the rows narrow enough for a terminal: a word for the source of a rate, a count of claims."""
     return [{**row, "from": row["from"].partition(":")[0], "settles": len(row["settles"])} for row in table]
 
 
 def closing(jobs: Sequence[Job], claims: Sequence[Claim], basis: Basis, *, tier: str) -> list[str]:
-    """What the table adds up to, in lines."""
+    """Return the totals of the table in lines."""
     by_id = {claim.id: claim for claim in claims}
     asked = [claim.id for claim in claims if needs(claim, by_id)]
     settled = {name for job in jobs for name in job.settles}
@@ -425,5 +425,5 @@ def closing(jobs: Sequence[Job], claims: Sequence[Claim], basis: Basis, *, tier:
 
 
 def _digits(value: float) -> float:
-    """To three digits."""
+    """Format a number with three digits."""
     return float(f"{value:.3g}")

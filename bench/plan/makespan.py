@@ -1,7 +1,7 @@
-"""Bounds of the hours that a plan takes on so many GPUs, each run on one of them after what it starts from.
+"""Bound the hours of a plan on several GPUs, each run on one GPU and after the run that it starts from.
 
-No schedule is shorter than the longest chain of runs, nor than all work divided by the GPUs. One that never
-leaves a GPU idle while a run can start is at most their sum (Graham 1969).
+No schedule is shorter than the longest chain of runs, or than all work divided by the GPUs. A schedule that
+never leaves a GPU idle while a run can start is at most as long as their sum (Graham 1969).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class Bounds:
 
 
 def bounds(jobs: Sequence[Job], *, seeds: int, gpus: int) -> Bounds:
-    """What no schedule of ``jobs`` can beat.
+    """Return the hours that no schedule of ``jobs`` can beat.
 
-    A run starts from the run of the same seed, so every seed has the same chains. Jobs without an estimate,
-    and those that start from one, do not count.
+    A run starts from the run of the same seed, so every seed has the same chains. Jobs without an estimate do
+    not count, nor do jobs that start from them.
 
     Args:
-        jobs: what a job starts from comes before it.
+        jobs: each job after the job that it starts from.
     """
     ends: dict[str, float] = {}
     chains: dict[str, tuple[str, ...]] = {}
@@ -52,7 +52,7 @@ def bounds(jobs: Sequence[Job], *, seeds: int, gpus: int) -> Bounds:
 
 
 def closing(least: Bounds, gpus: int) -> list[str]:
-    """The bounds in lines."""
+    """Return the bounds in lines."""
     if not least.chain:
         return ["Nothing to run."]
     floor, most = max(least.critical_path, least.work_share), least.critical_path + least.work_share

@@ -1,7 +1,7 @@
-"""What a night's hours buy on this very device: the fullest tier at which something fits, and what fits.
+"""Choose what fits into a night on this device, at the fullest tier at which anything fits.
 
-``bench plan`` says what settles most claims an hour on some GPU. Here the same order is taken, of the recipes
-whose data and weights are there, at the rates of the machine at hand, with the data's own counts.
+``bench plan`` says what settles most claims an hour on some GPU. The night takes the same order, but only the
+recipes whose data and weights are here, with the rates of this machine and the counts of this data.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FULLEST_FIRST = ("full", "gpu", "smoke")
 
 @dataclass(frozen=True)
 class Night:
-    """What is run, in this order, and why, in lines."""
+    """The jobs to run, in order, and the reasons in lines."""
 
     tier: str
     jobs: tuple[Job, ...]
@@ -55,10 +55,10 @@ def pick(
     tiers: Sequence[str] = FULLEST_FIRST,
     mask_values: Sequence[str] = (),
 ) -> Night:
-    """The recipes that fit, most claims an hour first, at the fullest tier at which any does.
+    """Choose the recipes that fit, most claims an hour first, at the fullest tier at which any fits.
 
     Raises:
-        InputError: bad data, or nothing fits at any tier; says what stands in the way at each.
+        InputError: the data is bad, or nothing fits at any tier. The message gives the reason at each.
     """
     all_claims, lines = tuple(claims), list[str]()
     for tier in tiers:
@@ -87,9 +87,9 @@ def pick(
 
 
 def fitting(jobs: Sequence[Job], *, hours: float, seeds: int) -> list[Job]:
-    """Jobs in their order as long as the hours last; one that is too long is passed over.
+    """Return the jobs that fit into the hours, in order; a job that is too long is skipped.
 
-    What starts from another's run needs that one among them; what nobody can estimate is left out.
+    A job that starts from another's run fits only with it. A job without an estimate is left out.
     """
     chosen: list[Job] = []
     left = hours
@@ -105,7 +105,7 @@ def fitting(jobs: Sequence[Job], *, hours: float, seeds: int) -> list[Job]:
 
 
 def _in_the_way(jobs: Sequence[Job], absent: Sequence[run_plan.NotRun], seeds: int) -> str:
-    """Why nothing of a tier is run."""
+    """Return why nothing of a tier runs."""
     sentences = []
     timed = [job for job in jobs if job.hours is not None]
     if timed:
@@ -118,11 +118,11 @@ def _in_the_way(jobs: Sequence[Job], absent: Sequence[run_plan.NotRun], seeds: i
 
 
 def basis_here(device: str, dtype: str, folders: Iterable[Path]) -> Basis:
-    """Rates of this machine: its timed session and its records in ``folders``; else its ceilings, taken now.
+    """Return the rates of this machine from ``folders``: timings and records, else ceilings measured now.
 
     Args:
         device: ``cpu`` or ``cuda``.
-        folders: with ``throughput`` and ``records``, the more telling first.
+        folders: folders with ``throughput`` and ``records``, in order of preference.
     """
     machine = timing.machine() | ({} if device == "cuda" else {"gpu": None, "gpus": 0})
     there = [folder for folder in folders if folder.is_dir()]
@@ -133,7 +133,7 @@ def basis_here(device: str, dtype: str, folders: Iterable[Path]) -> Basis:
 
 
 def _ceilings_alone(machine: Mapping[str, Any], device: str) -> Result:
-    """A session that timed nothing but the machine's own limits."""
+    """Return a session that holds only the machine's own limits."""
     threads = torch.get_num_threads()
     where = results.place({"device": device, "threads": threads})
     return Result(

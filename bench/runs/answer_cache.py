@@ -1,7 +1,7 @@
-"""Answers that depend on the code alone, kept on disk: commands need not import torch to give them again.
+"""Keep answers that depend on the code alone on disk, so that a command can give them without torch.
 
-One JSON file holds the answers of one version of the code. Its name has a hash of all that the answers
-follow from, so an edit of the code makes another file. A file that is damaged is as good as none.
+One JSON file holds the answers of one version of the code. Its name has a hash of everything that the
+answers depend on, so an edit of the code makes another file. A damaged file is ignored.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ KEPT = 6
 
 
 def default_folder() -> Path:
-    """The user's cache folder: ``$XDG_CACHE_HOME`` or ``~/.cache``, and our name in it."""
+    """Return our folder in the user's cache: below ``$XDG_CACHE_HOME`` or ``~/.cache``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / FOLDER
 
 
 class AnswerCache:
-    """Answers by question, read at the first question and written by ``save``.
+    """Answers by question. The first question reads the file, ``save`` writes it.
 
-    An answer is of Python's literals: text, numbers, None, and tuples, lists and dictionaries of them.
+    An answer consists of Python's literals: text, numbers, None, and tuples, lists and dictionaries of them.
 
     Args:
         kind: what is kept, first part of the file's name.
@@ -46,7 +46,7 @@ class AnswerCache:
         self._is_new = False
 
     def answer(self, question: str, compute: Callable[[], Any]) -> Any:
-        """The kept answer, else what ``compute`` returns, which is kept if it is of literals."""
+        """Return the kept answer, or compute it and keep it if it consists of literals."""
         answers = self._read()
         if question in answers:
             return ast.literal_eval(answers[question])
@@ -57,7 +57,7 @@ class AnswerCache:
         return answer
 
     def save(self) -> None:
-        """Write the file if there are new answers. Where it cannot be written, nothing is kept."""
+        """Write the file if there are new answers. If it cannot be written, nothing is kept."""
         if not self._is_new:
             return
         answers = self._read()
@@ -70,7 +70,7 @@ class AnswerCache:
             for old in files[:-KEPT]:
                 old.unlink(missing_ok=True)
         except (DiskError, OSError):
-            return  # a full disk or a folder that is read-only: the answers were given, and come again
+            return  # a full or read-only disk: the answers were given, the next command repeats them
         self._is_new = False
 
     def _read(self) -> dict[str, str]:
@@ -80,7 +80,7 @@ class AnswerCache:
 
 
 def _answers_in(path: Path) -> dict[str, str]:
-    """The answers of a file; none where there is no file, or one that is not as we wrote it."""
+    """Return the answers of a file, or none if the file is missing or is not as we wrote it."""
     try:
         body = json.loads(path.read_bytes())
         answers = dict(body["answers"].items())

@@ -1,11 +1,12 @@
-"""Runs on an existing Ray cluster: one task a run, retried on another node from its last checkpoint.
+"""Run on an existing Ray cluster: one task per run, retried on another node from its last checkpoint.
 
-Runs work in a folder that every node sees, so that their checkpoints outlive a node. The driver, where
-``bench run --cluster`` was typed, submits what can start, writes every file that a run returns, and hands its
-weights on to the runs that start from it. A run that has been written is never run again, whichever node is
-lost. Workers need this very code and see the data under the same path; both are checked before training.
+Runs work in a folder that every node sees, so their checkpoints survive the loss of a node. The driver is
+the process of ``bench run --cluster``. It submits the runs that can start, writes every file that a run
+returns, and passes the weights on to the runs that start from them. A run whose files are written never runs
+again. Workers need exactly this code and the data under the same path. Both are checked before training.
 
-Whoever reaches a Ray cluster's port can run code on it, unless it asks for a token (``RAY_AUTH_MODE=token``).
+Anybody who reaches the port of a Ray cluster can run code on it, unless it asks for a token
+(``RAY_AUTH_MODE=token``).
 """
 
 from __future__ import annotations
@@ -44,11 +45,12 @@ CPUS_BESIDE_A_GPU = 4
 
 @dataclass(frozen=True)
 class Folders:
-    """Folders by the paths that every node sees them under.
+    """Folders, as paths that are valid on every node.
 
     Attributes:
-        data: of the official layout, None for drawn data.
-        shared: seen by the driver too; runs work in it, and another node resumes from the checkpoints there.
+        data: the data in the official layout; None for drawn data.
+        shared: the working folder of all runs. The driver sees it too, and another node resumes from its
+            checkpoints.
     """
 
     data: Path | None
@@ -58,10 +60,10 @@ class Folders:
 
 
 def connect(address: str) -> ModuleType:
-    """Ray, connected to the cluster at ``address``.
+    """Connect to the cluster at ``address`` and return Ray.
 
     Raises:
-        InputError: Ray is not installed, nothing answers there, or the token is not its token.
+        InputError: Ray is not installed, nothing answers there, or the token is wrong.
     """
     try:
         import ray
@@ -91,10 +93,10 @@ def connect(address: str) -> ModuleType:
 
 
 def choose_device(ray: ModuleType, wanted: str) -> str:
-    """``auto`` takes CUDA where the cluster has a GPU.
+    """Choose the type of device; ``auto`` takes CUDA if the cluster has a GPU.
 
     Raises:
-        InputError: no node has what is wanted.
+        InputError: no node has such a device.
     """
     has_gpu = ray.cluster_resources().get("GPU", 0) >= 1
     kind, number = run_plan.device_type(wanted)
@@ -108,7 +110,7 @@ def choose_device(ray: ModuleType, wanted: str) -> str:
 
 
 def needs(run: Run) -> dict[str, float]:
-    """What Ray must set aside for a run."""
+    """Return the CPUs and GPUs that Ray must reserve for a run."""
     if run.numerics.device == "cuda":
         return {"num_gpus": 1, "num_cpus": CPUS_BESIDE_A_GPU}
     return {"num_cpus": 1}
@@ -118,17 +120,17 @@ def needs(run: Run) -> dict[str, float]:
 
 
 class Standing:
-    """An actor next to the driver that knows where each run stands."""
+    """An actor on the driver's machine that knows the node and the progress of each run."""
 
     def __init__(self) -> None:
         self._standing: dict[str, tuple[str, str]] = {}
 
     def note(self, run_id: str, node: str, progress_text: str) -> None:
-        """Remember the node of a run, and how far it is."""
+        """Remember the node of a run and its progress."""
         self._standing[run_id] = node, progress_text
 
     def all(self) -> dict[str, tuple[str, str]]:
-        """Node and progress of every run that has begun, by its id."""
+        """Return node and progress of every run that has begun, by its id."""
         return self._standing
 
 
@@ -141,10 +143,10 @@ def work(
     standing: Any,
     checkpoint_seconds: float,
 ) -> Any:
-    """Train one run on this node; every file that it leaves, by its path under the output folder.
+    """Train one run on this node. Return every file that it leaves, by its path under the output folder.
 
     Args:
-        run: without its images, which are opened here.
+        run: the run without its images; this node opens them.
         code: ``provenance.code_hash`` of the driver.
         files: records of earlier attempts and of the run that this one starts from, by path.
         start: weights that the run starts from.
@@ -191,13 +193,13 @@ def work(
 
 
 def _finished_since(run: Run, out: Path, before: Mapping[str, bytes]) -> bool:
-    """Whether a node that was lost had ended the run and only not handed it back."""
+    """Whether a lost node had finished the run but had not returned it yet."""
     new = _records_of(run, out).keys() - before.keys()
     return any(records.read_record(out / name).status == "ok" for name in new)
 
 
 def _records_of(run: Run, out: Path) -> dict[str, bytes]:
-    """Every record of a run, by path under ``out``."""
+    """Return every record of a run, by path under ``out``."""
     paths = (out / "records" / run.printed.slug).glob(f"{run.run_id}*.json")
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in paths}
 
@@ -208,7 +210,7 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 class _Reporter:
-    """Tells where a run stands, once a second and after each evaluation."""
+    """Reports the progress of a run once a second and after each evaluation."""
 
     def __init__(self, run_id: str, node: str, standing: Any) -> None:
         self._run_id, self._node, self._standing = run_id, node, standing
@@ -222,7 +224,7 @@ class _Reporter:
 
 
 def _left_by(run: Run, out: Path) -> dict[str, bytes]:
-    """Record, per-image results, pictures and weights of one run, by path under ``out``."""
+    """Return record, per-image results, pictures and weights of one run, by path under ``out``."""
     slug = run.printed.slug
     places = (
         f"records/{slug}/{run.run_id}*",
@@ -246,14 +248,14 @@ def run_all(
     resume: bool,
     say: Callable[..., None],
 ) -> list[str]:
-    """Run all of ``todo`` on the cluster and write what they leave under ``out``; the status of each.
+    """Run all of ``todo`` on the cluster, write their files under ``out``, and return the status of each.
 
     Args:
-        say: called with (run, node's name, what there is to tell) when that changes.
+        say: called with (run, name of the node, message) when the message changes.
 
     Raises:
-        InputError: a worker refused its run; the others are cancelled, and their checkpoints stay.
-        KeyboardInterrupt, SystemExit: asked to end; all runs are cancelled, and their checkpoints stay.
+        InputError: a worker refused its run. The others are cancelled and keep their checkpoints.
+        KeyboardInterrupt, SystemExit: the user ends it. All runs are cancelled and keep their checkpoints.
     """
     if not todo:
         return []
@@ -305,7 +307,9 @@ class _Driver:
             files |= _records_of(run.start, self._out)
         if not self._resume:
             checkpoint.remove(run.folder(self._where.shared))
-            files = _records_of(run, self._where.shared) | files  # or the worker takes them for this one's
+            files = (
+                _records_of(run, self._where.shared) | files
+            )  # else they would pass for files of this attempt
         start = None if run.start is None else self._ray.put(run.start.weights(self._out).read_bytes())
         task = self._ray.remote(work).options(max_retries=RETRIES, name=run.label, **needs(run))
         reference = task.remote(
@@ -329,7 +333,7 @@ class _Driver:
                 raise InputError(f"{run.label}: {error.cause}") from None
             cause = str(error).strip().splitlines()[-1]
             self._tell(run, f"failed on its node: {cause}", "failed")
-        except errors.RayError as error:  # its worker crashed, ran out of memory or went with its node
+        except errors.RayError as error:  # the worker crashed, ran out of memory, or was lost with its node
             cause = str(error).strip().splitlines()[0]
             self._tell(run, f"lost: {cause}", "lost")
         else:
@@ -338,7 +342,7 @@ class _Driver:
             self._say(run, "", record)
 
     def _write(self, files: Mapping[str, bytes]) -> Record:
-        """Every file, the newest record last: while that is not there, the run is missing."""
+        """Write every file, the newest record last: until it is there, the run counts as missing."""
         newest = max((n for n in files if n.startswith("records/") and n.endswith(".json")), key=_attempt)
         _write(self._out, {name: content for name, content in files.items() if name != newest})
         write_atomically(self._out / newest, files[newest])
@@ -356,19 +360,19 @@ class _Driver:
             self._say(run, names.get(node, ""), what)
 
     def cancel(self) -> None:
-        """Stop every run. Its last checkpoint is in the shared folder, where the same command resumes it."""
+        """Stop every run. The same command resumes each from its last checkpoint in the shared folder."""
         for reference in self._running:
             self._ray.cancel(reference, force=False)
 
 
 def _attempt(name: str) -> int:
-    """Of ``…/<run_id>-<attempt>.json``, or 1 of ``…/<run_id>.json``."""
+    """Return the attempt in ``…/<run_id>-<attempt>.json``, or 1 for ``…/<run_id>.json``."""
     _, _, number = Path(name).stem.partition("-")
     return int(number or 1)
 
 
 def _without_images(run: Run) -> Run:
-    """The run as it is sent: a worker opens the images itself."""
+    """Return the run as it is sent: without images, since a worker opens them itself."""
     start = None if run.start is None else _without_images(run.start)
     return replace(run, dataset=_emptied(run.dataset), start=start)
 
@@ -382,7 +386,7 @@ def _emptied(dataset: Dataset) -> Dataset:
 
 
 class ProgressBoard:
-    """All runs in one live table on a terminal; elsewhere a line whenever a run moves on."""
+    """Shows all runs: a live table on a terminal, elsewhere a line whenever a run advances."""
 
     def __init__(self, todo: Sequence[Run], summary: Callable[[Record], str]) -> None:
         from rich.console import Console

@@ -1,4 +1,4 @@
-"""What one image costs a network: FLOPs, and the bytes that its products must move, from shapes alone."""
+"""The cost of one image in a network: FLOPs, and the bytes that its products must move, from shapes alone."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ BYTES: dict[str, int] = {"float32": 4, "bfloat16": 2}
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Of one image. A multiply-add is 2 FLOPs.
+    """The cost of one image. A multiply-add is 2 FLOPs.
 
-    Bytes are those of the operands and results of convolutions and other products, each read or written
-    once, weights shared by the batch: what is moved even if everything else is fused into the products. So
-    they are a lower bound, and a share of a ceiling that follows from them is never flattered.
+    Bytes count the operands and results of convolutions and other products, each read or written once; the
+    batch shares the weights. So many bytes move even if everything else is fused into the products: they are
+    a lower bound.
     """
 
     forward_flops: float
@@ -44,10 +44,10 @@ def of_network(
     batch: int = 2,
     dtype: str = "float32",
 ) -> Cost:
-    """The cost of a network of ``MODELS``; BYOL's is that of both views of an image and of its target.
+    """Count the cost of a network of ``MODELS``. BYOL counts both views of an image and its target.
 
     Args:
-        batch: images that share one reading of the weights.
+        batch: number of images that share one reading of the weights.
         dtype: ``"float32"`` or ``"bfloat16"``, the format of all operands.
 
     Raises:
@@ -69,7 +69,7 @@ def of_network(
 def _count(
     name: str, num_classes: int, image_size: int, width: int, args: tuple[tuple[str, Any], ...], batch: int
 ) -> tuple[int, int, int, int]:
-    """FLOPs and moved elements of a forward pass, then of a training step."""
+    """Count FLOPs and moved elements of a forward pass, then of a training step."""
     with models.counting(name), torch.random.fork_rng(devices=[]):
         model = models.build(name, num_classes=num_classes, width=width, **dict(args))
         signal = models.SIGNALS.get(name)
@@ -85,7 +85,7 @@ def _count(
 
 
 def _trained(output: Tensor | Sequence[Tensor]) -> list[Tensor]:
-    """The outputs that a gradient starts from: not BYOL's targets."""
+    """Return the outputs that a gradient starts from, which BYOL's targets are not."""
     outputs = [output] if isinstance(output, Tensor) else list(output)
     return [tensor for tensor in outputs if tensor.requires_grad]
 

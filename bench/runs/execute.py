@@ -1,4 +1,4 @@
-"""Runs what is missing, and leaves a record for each run that was started."""
+"""Run what is missing, and leave a record of each run that was started."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from reference.training.watch import DivergedError
 
 
 def missing(runs: Sequence[Run], out: Path, *, again: bool = False) -> list[Run]:
-    """Those of ``runs`` that have no ok record under ``out`` (all if ``again``), what they start from first.
+    """Return the runs without an ok record under ``out`` (all if ``again``), each after what it starts from.
 
-    A run is started from weights: one that is recorded but whose weights are gone is trained anew, and so is
-    one that was killed after its weights and before its record.
+    A run whose record exists but whose weights are gone trains again if another run starts from it. So does
+    a run that was killed between its weights and its record.
     """
     todo: dict[str, Run] = {}
     for run in runs:
@@ -44,7 +44,7 @@ def tidy(run: Run, out: Path) -> None:
     folder = run.folder(out)
     if any((folder / name).exists() for name in (*checkpoint.NAMES, lock.OWNER)):
         with suppress(InputError), lock.held(folder, run.label):
-            checkpoint.remove(folder)  # another process that is at it, as with --again, keeps its own
+            checkpoint.remove(folder)  # another process at work on it, as with --again, keeps its own
 
 
 def execute(
@@ -57,16 +57,16 @@ def execute(
     progress: Callable[[Progress], None] = lambda _: None,
     notice: Callable[[str], None] = lambda _: None,
 ) -> Record:
-    """Train one run and write its record, whatever becomes of it.
+    """Train one run and write its record, however the run ends.
 
-    A run that is interrupted (Ctrl-C, SIGTERM, a full disk) leaves its checkpoint and a record
-    ``interrupted``, and the interruption goes on to the caller.
+    An interrupted run (Ctrl-C, SIGTERM, a full disk) leaves its checkpoint and a record ``interrupted``. The
+    interruption then reaches the caller.
 
     Args:
-        notice: called with a line for each damaged checkpoint, which is in the record's notes too.
+        notice: called with a line for each damaged checkpoint. The record's notes hold the same lines.
 
     Raises:
-        InputError: another process works on this very run, or what it starts from has left no weights.
+        InputError: another process works on the same run, or the run that it starts from has left no weights.
         DiskError: a file cannot be written.
     """
     folder = run.folder(out)
@@ -104,7 +104,7 @@ def execute(
 
 
 def _make_ready(run: Run, out: Path, folder: Path, held: ExitStack, *, resume: bool) -> None:
-    """Lock the run's folder until ``held`` is closed and clear what is stale in it; rank 0 does, for all."""
+    """Rank 0 locks the run's folder until ``held`` is closed and removes stale files there."""
     if not distributed.world().main:
         return
     held.enter_context(lock.held(folder, run.label))
@@ -122,7 +122,7 @@ def _make_ready(run: Run, out: Path, folder: Path, held: ExitStack, *, resume: b
 def _execute_locked(
     run: Run, out: Path, folder: Path, train_it: Callable[[], Outcome], noted: list[str]
 ) -> Record:
-    """Train and record, in a folder that nobody else works in."""
+    """Train and record in a folder that is locked."""
     attempt = Attempt(run, out)
     stop: BaseException | None = None
     try:
@@ -147,7 +147,7 @@ def _execute_locked(
     except InputError:
         raise
     except Exception as error:
-        if interruption.asked():  # which broke off what cannot be broken off
+        if interruption.asked():  # it broke off a call that cannot be interrupted
             stop = interruption.error()
             status, reason = "interrupted", type(stop).__name__
         else:
@@ -166,7 +166,7 @@ def _execute_locked(
 
 
 def _initial(run: Run, out: Path) -> dict[str, torch.Tensor] | None:
-    """The state dict that a run starts from, where that is not a file of pretrained weights."""
+    """Return the state dict that a run starts from, unless it starts from a file of pretrained weights."""
     if run.backbone is not None:
         return read_backbone(run.backbone)[0]
     if run.start is None:

@@ -1,8 +1,8 @@
-"""Ctrl-C, SIGTERM and a closed terminal: work ends once, in order, and says how it goes on.
+"""End work in order after Ctrl-C, SIGTERM or a closed terminal, and tell how to resume it.
 
-An exception raised wherever the signal finds the program can be lost: much code, the import of a module among
-it, catches all there is or leaves things half-made. So a signal is only noted, and raised where the work says
-that it may be, by ``check`` after every step. Work that does not get there in time is broken off after all.
+An exception that is raised wherever the signal arrives can get lost: much code catches everything or leaves
+things half-made, the import of a module for example. So the handler only notes the signal, and
+``stop_if_asked`` raises it after every step. Work that takes too long to get there is broken off.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PATIENCE, AGAIN = 2.0, 5.0
 
 @dataclass
 class _Asked:
-    """The signal that came, None before; and when it was raised, to not raise it again while all is saved."""
+    """The signal that came (None before), and when it was raised: saving must not be interrupted again."""
 
     number: int | None = None
     raised: float | None = None
@@ -34,25 +34,25 @@ _asked = _Asked()
 
 
 def asked() -> bool:
-    """Whether the work is to end."""
+    """Whether a signal has asked the work to end."""
     return _asked.number is not None
 
 
 def stop_if_asked() -> None:
-    """End the work here if it is to end. Raises: KeyboardInterrupt, SystemExit."""
+    """Raise KeyboardInterrupt or SystemExit if a signal has asked the work to end."""
     if _asked.number is not None:
         raise error()
 
 
 def error() -> BaseException:
-    """What ends the work: KeyboardInterrupt for Ctrl-C, else SystemExit with the signal's exit code."""
+    """Return KeyboardInterrupt after Ctrl-C, else SystemExit with the signal's exit code."""
     assert _asked.number is not None
     _asked.raised = time.monotonic()
     return KeyboardInterrupt() if _asked.number == signal.SIGINT else SystemExit(128 + _asked.number)
 
 
 def command() -> str:
-    """What was typed to get here, torchrun's words among it."""
+    """Return the command that was typed, including torchrun's words."""
     local, everywhere = (int(os.environ.get(name, "1")) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
     launch = ["torchrun", "--nproc-per-node", str(local)] if everywhere > 1 else []
     launch += ["--nnodes", str(everywhere // local)] if everywhere > local else []
@@ -61,12 +61,12 @@ def command() -> str:
 
 @contextmanager
 def interruptible(*, told: bool = True) -> Iterator[None]:
-    """Let signals end what is done inside, and print the command that goes on with it: this process's own.
+    """Let signals end the work inside, and print the command that resumes it.
 
     Args:
-        told: whether to print that command; a worker leaves it to its parent.
+        told: whether to print that command. A worker leaves this to its parent.
 
-    A signal that the process was started to ignore, as by ``nohup``, stays ignored.
+    A signal that the process was told to ignore when it started (``nohup``) stays ignored.
     """
 
     def come(number: int, frame: FrameType | None) -> None:

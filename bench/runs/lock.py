@@ -1,4 +1,4 @@
-"""One writer at a time in a run's folder: a lock that the system itself lets go of when its owner dies."""
+"""Let one process at a time write to a run's folder. The system releases the lock when its owner dies."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ OWNER = "owner.json"
 
 @contextmanager
 def held(folder: Path, what: str) -> Iterator[None]:
-    """Hold ``folder``'s lock; it names its owner's process and host to whoever comes second.
+    """Hold the lock of ``folder``. A second process is told the owner's process and host.
 
     Args:
-        what: the work in words, which is the owner's too.
+        what: the work in words, for the error line.
 
     Raises:
         InputError: another process holds it.
@@ -33,7 +33,7 @@ def held(folder: Path, what: str) -> Iterator[None]:
     with named_in_errors(folder):
         try:
             lock.acquire(timeout=0)
-        except Timeout:  # an OSError too
+        except Timeout:  # a subclass of OSError
             raise InputError(
                 f"{folder}: {_lock_holder(owner)} is at {what}; wait until it has ended, or use another --out"
             ) from None
@@ -47,7 +47,7 @@ def held(folder: Path, what: str) -> Iterator[None]:
 
 
 def _lock_holder(owner: Path) -> str:
-    """Who holds the lock; in its first instant an owner has not written its name yet."""
+    """Return who holds the lock, in words. A new owner may not have written its name yet."""
     try:
         content = json.loads(owner.read_text(encoding="utf-8"))
         return f"process {int(content['pid'])} on {content['host']!s}"

@@ -32,16 +32,17 @@ def find_weights(name: str, folder: Path | None) -> None:
 
 
 def usable(numerics: Numerics) -> Numerics:
-    """What the package can compute with: float32, since numpy takes its scores, and no MPS.
+    """Return the numerics that the package supports: float32, eager, not on MPS.
 
-    It hands the device coordinates in float64, which MPS does not have. Nothing is compiled or laid out anew.
+    It converts scores to numpy, so they must be float32. It sends coordinates to the device in float64, which
+    MPS does not have.
     """
     device = "cpu" if numerics.device.startswith("mps") else numerics.device
     return replace(numerics, dtype="float32", device=device, channels_last=False, compiled=False)
 
 
 def flops(recipe: Recipe) -> tuple[float, float]:
-    """Forward FLOPs of one image over all points of the grid; none for training."""
+    """Return the forward FLOPs of one image over all points of the grid, and 0 for training."""
     points = int(dict(recipe.model_args)["points_per_side"]) ** 2
     return flops_per_image(recipe.model, points=points), 0.0
 
@@ -49,8 +50,8 @@ def flops(recipe: Recipe) -> tuple[float, float]:
 def keep_results(run: Run, outcome: Outcome, out: Path, record: Record) -> Record:
     """Write overlays, masks and the number of masks per image. Returns the record with the files' hashes.
 
-    A picture of kind ``overlay`` and a JSON file of kind ``automask`` are one image's. The JSON holds the
-    generator's own records, masks as COCO's uncompressed run lengths.
+    Each image has a picture of kind ``overlay`` and a JSON file of kind ``automask``. The JSON holds the
+    generator's own records, with masks as COCO's uncompressed run lengths.
     """
     recipe, dataset, work = run.recipe, run.dataset, run.folder(out)
     image_indices = shown_images(dataset, recipe)

@@ -1,4 +1,4 @@
-"""Pictures of a finished run, beside its record: masks, IoU of each class, confusion, points, curves."""
+"""Draw the pictures of a finished run: masks, IoU of each class, confusion, points, curves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reference.data.dataset import Dataset
 from reference.errors import InputError
 from reference.recipes.recipe import Recipe
 from reference.training.state import Outcome
-from reference.training.watch import embedded_images, shown_images
+from reference.training.watch import embedded_images, mask_epochs, shown_images
 
 Drawing = Callable[..., None]
 
@@ -29,13 +29,13 @@ def draw(
     name: str,
     notice: Callable[[str], None],
 ) -> list[dict[str, str]]:
-    """Draw what the task shows into ``out/figures/<slug>``; kind, file and hash of each picture.
+    """Draw the task's pictures into ``out/figures/<slug>``. Return kind, file, hash and epochs of masks.
 
-    A picture that cannot be drawn is left out: the training behind it is worth more.
+    A picture that cannot be drawn is left out, so that it never costs a training.
 
     Args:
-        work: the run's working files, with what was kept of the epochs shown.
-        name: of the record, which begins the pictures' names.
+        work: the run's working files, which hold the masks and points of the epochs shown.
+        name: name of the record; the pictures' names begin with it.
         notice: called with a line for each picture that is left out.
 
     Raises:
@@ -52,32 +52,32 @@ def draw(
                 drawing(title=title, path=path)
             except InputError:
                 raise
-            except Exception as error:  # of whatever kind: numbers that matplotlib cannot draw
+            except Exception as error:  # of any kind: matplotlib cannot draw some numbers
                 notice(f"no picture {path.name}: {type(error).__name__}: {error}".splitlines()[0])
                 continue
-            figures.append(
-                {
-                    "kind": kind if ending == "png" else f"{kind} ({ending.upper()})",
-                    "file": path.relative_to(out).as_posix(),
-                    "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-                }
-            )
+            figure = {
+                "kind": kind if ending == "png" else f"{kind} ({ending.upper()})",
+                "file": path.relative_to(out).as_posix(),
+                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            }
+            if kind == "masks":
+                figure["epochs"] = ", ".join(map(str, mask_epochs(recipe, _selected(recipe, outcome))))
+            figures.append(figure)
     return figures
 
 
-_PHOTOGRAPH = ("png",)  # which an SVG would only wrap
-_DRAWING = ("png", "svg")  # on a page the PNG, for print the SVG
+_PHOTOGRAPH = ("png",)  # an SVG would only wrap it
+_DRAWING = ("png", "svg")  # pages show the PNG; the SVG is for print
 
 
 def _drawings(
     recipe: Recipe, dataset: Dataset, outcome: Outcome, work: Path
 ) -> Iterator[tuple[str, tuple[str, ...], Drawing]]:
-    """What is drawn: its kind, the formats, and what draws it."""
-    best = recipe.selection == "best"
-    selected = outcome.best_epoch if best else recipe.epochs
-    evaluation = outcome.best if best else outcome.final
+    """Yield each picture's kind, its formats, and the function that draws it."""
+    selected = _selected(recipe, outcome)
+    evaluation = outcome.best if recipe.selection == "best" else outcome.final
     if recipe.task == "segment" and recipe.mask_epochs and dataset.palette is not None:
-        yield "masks", _PHOTOGRAPH, partial(_mask_strips, recipe, dataset, work)
+        yield "masks", _PHOTOGRAPH, partial(_mask_strips, recipe, dataset, selected, work)
     for method in recipe.embed_methods if recipe.embed_epochs else ():
         yield method, _DRAWING, partial(_embeddings, method, recipe, dataset, outcome, work)
     if recipe.task == "segment":
@@ -91,13 +91,22 @@ def _drawings(
     yield "curves", _DRAWING, partial(visualize.curves, outcome.curves, primary=primary, selected=selected)
 
 
-def _mask_strips(recipe: Recipe, dataset: Dataset, work: Path, *, title: str, path: Path) -> None:
+def _selected(recipe: Recipe, outcome: Outcome) -> int:
+    """The epoch that the recipe's figure stands for."""
+    return outcome.best_epoch if recipe.selection == "best" else recipe.epochs
+
+
+def _mask_strips(
+    recipe: Recipe, dataset: Dataset, selected: int, work: Path, *, title: str, path: Path
+) -> None:
     assert dataset.palette is not None
     indices = shown_images(dataset, recipe)
     visualize.mask_strips(
         images=np.array(dataset.val.images[indices]),
         truth=np.array(dataset.val.targets[indices]),
-        predictions={epoch: np.load(work / "masks" / f"epoch-{epoch}.npy") for epoch in recipe.mask_epochs},
+        predictions={
+            epoch: np.load(work / "masks" / f"epoch-{epoch}.npy") for epoch in mask_epochs(recipe, selected)
+        },
         palette=dataset.palette,
         ids=[dataset.val.ids[i] for i in indices],
         title=title,

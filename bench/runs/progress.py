@@ -1,4 +1,4 @@
-"""Progress of a run: a bar on a terminal, plain lines elsewhere."""
+"""Show the progress of a run: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ SMALLEST_BAR, ETA, GAPS = 10, 8, 3
 
 
 class RunProgress:
-    """Shows the progress of one run: called by the loop after every step and every epoch.
+    """Shows the progress of one run. The training loop calls it after every step and every epoch.
 
     Args:
-        plain: lines even on a terminal, where several runs share it.
+        plain: print lines on a terminal too, for several runs that share it.
     """
 
     def __init__(self, label: str, *, plain: bool = False) -> None:
@@ -74,9 +74,9 @@ class RunProgress:
 
 
 def fitted(label: str, epoch: str, scores: Mapping[str, float], room: int) -> str:
-    """Label, epoch and scores in at most ``room`` characters: the primary score first, others if they fit.
+    """Fit label, epoch and scores into ``room`` characters: the primary score first, others if they fit.
 
-    The label is cut short before the epoch and the primary score are left out.
+    The label is shortened before the epoch or the primary score is left out.
     """
     primary = next((name for name in PRIMARY if name in scores), None)
     others = [name for name in scores if name != primary]
@@ -105,7 +105,7 @@ def _in_words(scores: Mapping[str, float]) -> str:
 
 @contextmanager
 def files_shown(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal for work that counts (files done, files); nothing elsewhere."""
+    """Show a bar on a terminal for work that counts (files done, files); show nothing elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda done, count: None

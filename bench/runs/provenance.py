@@ -1,4 +1,4 @@
-"""Where a run came from: commit, dirty flag, versions, machine."""
+"""Collect where a run came from: commit, dirty flag, versions, machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VERSIONED = ("torch", "torchvision", "numpy", "pillow", "scipy", "scikit-learn"
 
 
 def collect(device: str) -> dict[str, Any]:
-    """Commit and diff, package versions, driver and device of this process; names no person or folder."""
+    """Return commit, diff, package versions, driver and device of this process, but no person or folder."""
     import torch
 
     cuda = device.startswith("cuda")
@@ -59,7 +59,7 @@ def source(root: Path = ROOT) -> dict[str, Any]:
 
 
 def _changes(root: Path) -> bytes | None:
-    """What differs from the last commit: git's diff, then untracked files; None where git cannot tell."""
+    """Return the changes since the last commit: git's diff, then untracked files; None if git cannot tell."""
     folders = ("bench", "reference")
     diff = _git(root, "diff", "HEAD", "--no-ext-diff", "--no-textconv", "--binary", "--", *folders)
     untracked = _git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", *folders)
@@ -71,24 +71,24 @@ def _changes(root: Path) -> bytes | None:
 
 
 def _content(path: Path) -> bytes:
-    """Bytes of an untracked file; none of a folder, which git names where it is a repository of its own."""
+    """Return the bytes of an untracked file, or none of a folder, which git names if it is a repository."""
     return path.read_bytes() if path.is_file() else b""
 
 
 @cache
 def reference_hash() -> str:
-    """sha256 over the source files of ``reference``: which networks, losses and recipes graded a claim."""
+    """Return the sha256 over the source files of ``reference``: networks, losses and recipes."""
     return _hash_of(Path(reference.__file__).parent)
 
 
 @cache
 def code_hash() -> str:
-    """sha256 over the source files of ``reference`` and ``bench``: whether two machines run the same code."""
+    """Return the sha256 over the source of ``reference`` and ``bench``; machines compare code by it."""
     return hashlib.sha256(f"{reference_hash()} {_hash_of(Path(bench.__file__).parent)}".encode()).hexdigest()
 
 
 def bench_hash(rooms: Sequence[str]) -> str:
-    """sha256 over the source and TOML files of some rooms of ``bench``, or of its single files."""
+    """Return the sha256 over the source and TOML files of some rooms or files of ``bench``."""
     folder = Path(bench.__file__).parent
     return hashlib.sha256(
         " ".join(_hash_of(folder / room, ("py", "toml")) for room in rooms).encode()
@@ -104,7 +104,7 @@ def _hash_of(place: Path, endings: Sequence[str] = ("py",)) -> str:
 
 
 def _git(root: Path, *words: str) -> bytes | None:
-    """What git prints; None where it fails. Variables such as GIT_DIR would lead it to another repository."""
+    """Return what git prints; None if it fails. GIT_DIR and such could lead it to another repository."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         done = subprocess.run(
@@ -130,7 +130,7 @@ def _driver() -> str | None:
 
 
 def processor() -> str:
-    """The processor's model name where the system tells, else its architecture."""
+    """Return the processor's model name if the system tells it, else its architecture."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""Makes the record of a run that has ended."""
+"""Make the record of a run that has ended."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from reference.training.state import Outcome
 
 
 def earlier_attempts(run: Run, out: Path) -> list[Record]:
-    """Every readable record of a run under ``out``, the first attempt first.
+    """Return every readable record of a run under ``out``, the first attempt first.
 
-    A damaged record of one seed must not keep the others from running: ``damaged`` says which it is, its run
-    is missing, and its file stays where it is.
+    A damaged record of one seed must not keep the others from running: its run counts as missing, ``damaged``
+    names it, and its file stays where it is.
     """
     return sorted(_read(run, out)[0], key=lambda record: record.attempt)
 
 
 def damaged(run: Run, out: Path) -> list[str]:
-    """One line for each record of a run that cannot be read."""
+    """Return one line for each record of a run that cannot be read."""
     return _read(run, out)[1]
 
 
@@ -57,13 +57,13 @@ def _paths(run: Run, out: Path) -> list[Path]:
 
 
 def _next_attempt(run: Run, out: Path) -> int:
-    """One more than any file has in its name, readable or not: no record is ever overwritten."""
+    """Return one more than the highest attempt in any file name: no record is ever overwritten."""
     taken = [int(path.stem.partition("-")[2] or 1) for path in _paths(run, out)]
     return 1 + max(taken, default=0)
 
 
 def finished(run: Run, out: Path) -> Record | None:
-    """The latest record of a run that ended well; None where there is none."""
+    """Return the latest ok record of a run; None if there is none."""
     return next((r for r in reversed(earlier_attempts(run, out)) if r.status == "ok"), None)
 
 
@@ -76,12 +76,12 @@ class Attempt:
         self._started, self._clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
 
     def count_flops(self) -> None:
-        """Count them now and remember them: a run that is being stopped has no seconds for that."""
+        """Count FLOPs before training, since a run that is being stopped has no time for it."""
         flops_per_sample(self._run.recipe)
 
     @property
     def is_written(self) -> bool:
-        """Whether its record is there."""
+        """Whether the record is written."""
         return len(earlier_attempts(self._run, self._out)) > self._earlier
 
     def write(
@@ -96,8 +96,8 @@ class Attempt:
         """Make the record and, on rank 0, write it.
 
         Args:
-            notes: of a run without an outcome, which brings its own.
-            keep: writes the results on rank 0 before the record; returns the record with its pictures.
+            notes: notes of a run that has no outcome; an outcome brings its own.
+            keep: writes the results on rank 0 before the record, and returns the record with its pictures.
 
         Raises:
             DiskError: it cannot be written.
@@ -115,7 +115,7 @@ class Attempt:
 def make_record(
     run: Run, out: Path, outcome: Outcome | None, status: str, reason: str, started: str, wall: float
 ) -> Record:
-    """The record of a run that ended now; without ``outcome`` it has no figures."""
+    """Make the record of a run that ended now; without ``outcome`` it has no figures."""
     dataset, recipe = run.dataset, run.recipe
     claims = sorted(
         claim.id for ledger in load_ledgers() for claim in ledger.claims if claim.recipe == recipe.slug
@@ -176,13 +176,13 @@ def make_record(
 
 
 def _ranks(outcome: Outcome | None) -> dict[str, Any]:
-    """How many processes trained together, and the images that each of them trained on a second."""
+    """Return how many processes trained together, and how many images a second each of them trained on."""
     rates = [] if outcome is None else list(outcome.rank_rates)
     return {"world_size": distributed.world().size, "rank_samples_per_second": rates}
 
 
 def _initial_weights(run: Run, outcome: Outcome | None) -> dict[str, str]:
-    """What training started from, its hash without the seed, and the hash of those very weights."""
+    """Return what training started from, the hash of that without the seed, and the hash of the weights."""
     if run.backbone is not None:
         origin = {"from": f"file {run.backbone.name}"}
     elif run.start is not None:
@@ -226,16 +226,16 @@ def _metrics(outcome: Outcome) -> dict[str, Any]:
 
 
 def _finite(value: float) -> float | None:
-    """JSON has no nan: an undefined figure is null."""
+    """Return None for nan, which JSON does not have."""
     return value if np.isfinite(value) else None
 
 
 def flops_per_sample(recipe: Recipe) -> tuple[float, float]:
-    """Forward and training FLOPs of one image (a multiply-add is 2), counted on shapes alone."""
+    """Count forward and training FLOPs of one image on shapes alone; a multiply-add is 2."""
     return RUN_KINDS[recipe.task].flops(recipe)
 
 
 def _process_peak() -> int:
-    """Peak resident memory of this process in bytes."""
+    """Return the peak resident memory of this process in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

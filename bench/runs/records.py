@@ -1,7 +1,7 @@
-"""Records: one immutable JSON file for every run that was started, whatever became of it.
+"""Records: one immutable JSON file for every run that was started, however it ended.
 
-``<folder>/records/<slug>/<run_id>.json``; a second run of the same id gets ``<run_id>-2.json`` and so
-on. Beside it lies ``<name>.npz`` with the per-image results of its selected epoch.
+A record is ``<folder>/records/<slug>/<run_id>.json``. A second run of the same id gets ``<run_id>-2.json``,
+and so on. ``<name>.npz`` next to it holds the per-image results of the selected epoch.
 """
 
 from __future__ import annotations
@@ -29,15 +29,14 @@ STATUSES = ("ok", "failed", "diverged", "oom", "timeout", "interrupted")
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What one run was, did and cost. Times are in seconds, memory in bytes, metrics as fractions.
+    """One run: its settings, results and cost. Times are in seconds, memory in bytes, metrics as fractions.
 
     Attributes:
         run_id: hash of (tiered recipe, data manifest, seed, device kind, numerics).
         attempt: 1 for the first run of this id, then 2, 3, …
-        reason: why a run that is not ok ended; empty else.
-        planned_seeds: how many seeds the command that started this run was to make of its recipe; 0 where
-            that is not known.
-        again: why a run that had ended was started anew; empty where this is the first of its id.
+        reason: why the run ended if it is not ok; else empty.
+        planned_seeds: how many seeds of the recipe the command planned that started this run; 0 if unknown.
+        again: why a finished run was started again; empty for the first run of its id.
         recipe: every setting of the tiered recipe; ``recipe_hash`` is the hash of those at full tier.
         data: role, name, source, manifest, classes, scored, train, val and unique_val counts, note.
         initial_weights: what training started ``from``, and the ``hash`` of those weights. ``start`` is the
@@ -50,7 +49,7 @@ class Record:
         throughput: training samples/s of all processes together, forward and training FLOPs a sample.
             ``provenance`` has ``world_size``, and the samples/s of each in ``rank_samples_per_second``.
         figures: pictures of this run, and masks as JSON: kind, file (relative to the folder that holds
-            ``records``), sha256.
+            ``records``), sha256; of masks also the ``epochs`` shown, such as ``"1, 20, 34"``.
     """
 
     run_id: str
@@ -97,40 +96,51 @@ class Record:
         return str(self.recipe["selection"])
 
     def metric(self, name: str) -> float | None:
-        """The recipe's reported value of a metric; None where the run has none or it is undefined."""
+        """Return the recipe's reported value of a metric; None if the run has none or it is undefined."""
         entry = self.metrics.get(self.selected, {}).get("metrics", {}).get(name)
         return None if entry is None or entry["value"] is None else float(entry["value"])
 
     def counts(self, name: str) -> tuple[int, int] | None:
-        """Numerator and denominator of that value, where it is a quotient of counts."""
+        """Return numerator and denominator of that value if it is a quotient of counts, else None."""
         entry = self.metrics.get(self.selected, {}).get("metrics", {}).get(name)
         if entry is None or entry["numerator"] is None:
             return None
         return int(entry["numerator"]), int(entry["denominator"])
+
+    def epochs_drawn(self, kind: str) -> list[int]:
+        """The epochs that pictures of a kind show, in the run's own counting; empty for other kinds.
+
+        A record that does not note the epochs of its masks shows those of its recipe.
+        """
+        for figure in self.figures:
+            if figure["kind"] == kind and "epochs" in figure:
+                return [int(epoch) for epoch in figure["epochs"].split(", ")]
+        field = {"masks": "mask_epochs", "tsne": "embed_epochs", "pca": "embed_epochs"}.get(kind, "")
+        return list(self.recipe.get(field, ()))
 
 
 _KEYS = {field.name for field in dataclasses.fields(Record)}
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces: what hashes are taken of."""
+    """Return JSON with sorted keys and no spaces, for hashing."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def hash_of(value: Any) -> str:
-    """sha256 of the canonical JSON of ``value``, in hexadecimal."""
+    """Return the sha256 of the canonical JSON of ``value``, in hexadecimal."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
 def dumps(record: Record) -> str:
-    """The file's content, with a hash of all the rest as its last entry."""
+    """Return the file's content. Its last entry is a hash of everything before it."""
     body = dataclasses.asdict(record)
     body["content_hash"] = hash_of(body)
     return json.dumps(body, indent=1, ensure_ascii=False, allow_nan=True) + "\n"
 
 
 def read_record(path: Path) -> Record:
-    """One record.
+    """Read one record.
 
     Raises:
         InputError: not JSON, another schema, keys missing or unknown, edited by hand (hash), or a value
@@ -166,11 +176,11 @@ def read_record(path: Path) -> Record:
 
 
 class Found(NamedTuple):
-    """What lies under a folder: one record that cannot be read must not take all others with it.
+    """All records of a folder. One that cannot be read does not hide the others.
 
     Attributes:
         readable: ordered by slug, tier, source of the data, seed and file name.
-        refused: one line for each that ``read`` refuses: its path below the folder and why.
+        refused: one line for each that ``read_record`` refuses: its path below the folder and why.
     """
 
     readable: list[Record]
@@ -178,7 +188,7 @@ class Found(NamedTuple):
 
 
 def find(folder: Path) -> Found:
-    """Every record under ``folder/records``."""
+    """Read every record under ``folder/records``."""
     read_and_refused = Found([], [])
     with no_collection():
         for path in paths(folder):
@@ -193,13 +203,13 @@ def find(folder: Path) -> Found:
 
 
 def read_all(folder: Path) -> list[Record]:
-    """Those that can be read."""
+    """Return the records that can be read."""
     return find(folder).readable
 
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """For work over many records: millions of objects that all stay would be searched for garbage again."""
+    """Pause garbage collection while many records are read: millions of objects stay, and none is garbage."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -210,12 +220,12 @@ def no_collection() -> Iterator[None]:
 
 
 def paths(folder: Path) -> Iterator[Path]:
-    """Files of the records under ``folder/records``, in name order."""
+    """Yield the files of the records under ``folder/records``, in name order."""
     return iter(sorted((folder / "records").glob("*/*.json")))
 
 
 def path_of(folder: Path, record: Record) -> Path:
-    """Where a record lies under ``folder``."""
+    """Return the path of a record under ``folder``."""
     return folder / "records" / record.slug / f"{record.name}.json"
 
 
@@ -225,13 +235,13 @@ _Shape = Callable[[Any], bool]
 
 
 def _wrong(body: dict[str, Any]) -> str | None:
-    """The first key whose value is not of the kind that a run writes: hashes show edits, not intent."""
+    """Return the first key whose value no run would write; a hash alone is easily made."""
     shapes = _SHAPES | _SHAPES_OF_1 if body["schema"] == 1 else _SHAPES
     return next((name for name, shape in shapes.items() if not shape(body[name])), None)
 
 
 def _is(*kinds: type) -> _Shape:
-    return lambda value: type(value) in kinds  # as JSON makes them: True is no int
+    return lambda value: type(value) in kinds  # types as JSON makes them: True is no int
 
 
 def _listed(shape: _Shape) -> _Shape:
@@ -239,7 +249,7 @@ def _listed(shape: _Shape) -> _Shape:
 
 
 def _counts(value: Any) -> bool:
-    """A list of counts: there are millions in ten thousand records, so not one by one."""
+    """Whether this is a list of counts; ten thousand records hold millions, so no loop in Python."""
     return (
         type(value) is list
         and {*map(type, value)} <= {int}
@@ -248,12 +258,12 @@ def _counts(value: Any) -> bool:
 
 
 def _rates(value: Any) -> bool:
-    """A list of numbers, None where there was none."""
+    """Whether this is a list of numbers and None."""
     return type(value) is list and {*map(type, value)} <= {int, float, type(None)}
 
 
 def _mapped(shape: _Shape, **needed: _Shape) -> _Shape:
-    """A table whose values all have one shape, and that has the ``needed`` keys."""
+    """Return a check for tables whose values all have one shape and that have the ``needed`` keys."""
 
     def fits(value: Any) -> bool:
         return (
@@ -282,7 +292,7 @@ def _finite(value: Any) -> bool:
 
 
 def _lines(value: Any) -> bool:
-    """A table whose texts are one line each: they stand in preformatted text, where nothing is escaped."""
+    """Whether each text of a table is one line: pages show them preformatted, where nothing is escaped."""
     return isinstance(value, dict) and all(
         item.isprintable() for item in value.values() if isinstance(item, str)
     )
@@ -294,14 +304,16 @@ _count: _Shape = lambda value: _whole(value) and 0 <= value < 2**63  # noqa: E73
 _rate = _or_none(_number)
 _hash = _named("[0-9a-f]{64}|")
 _table, _commit = _is(dict), _or_none(_named("[0-9a-f]{7,64}"))
+_EPOCHS = _named(r"[0-9]{1,9}(, [0-9]{1,9})*")
 _slug = _named(r"[a-z0-9][a-z0-9.-]*")
-_figure = _mapped(
+_plain_figure = _mapped(
     _text,
     kind=_text,
-    # below the folder itself, since publishing copies what stands here
+    # below the folder itself, since publishing copies the file
     file=_named(r"figures/[a-z0-9][a-z0-9.-]*/[^/\\\x00]+"),
     sha256=_hash,
 )
+_figure: _Shape = lambda value: _plain_figure(value) and _EPOCHS(value.get("epochs", "1"))  # noqa: E731
 _metric = _mapped(_rate, value=_rate, numerator=_or_none(_count), denominator=_or_none(_count))
 _evaluated = _mapped(
     _anything,

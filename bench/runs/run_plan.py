@@ -1,4 +1,4 @@
-"""Plans runs: which recipe, tier, data and seed, and what cannot run here and why."""
+"""Plan runs: recipe, tier, data and seed of each, and what cannot run here and why."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from reference.training.step import refuse_parts
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One recipe at one tier on one data set with one seed; ``run_id`` names exactly that.
+    """One recipe at one tier on one data set with one seed. ``run_id`` identifies it.
 
     Attributes:
-        recipe: as the tier scales it and the data set's classes fit it; ``printed`` is the report's.
-        start: the run whose weights this one starts from, where the recipe names one.
+        recipe: the recipe, scaled by the tier and fitted to the data's classes; ``printed`` is the report's.
+        start: the run whose weights this one starts from, if the recipe names one.
         backbone: a file to start from instead of ``start``.
-        planned_seeds: how many seeds of the recipe were planned together with this one.
-        again: why it is run anew although it has a record; empty where it has none.
+        planned_seeds: how many seeds of the recipe are planned together with this one.
+        again: why it runs again although it has a record; empty if it has none.
     """
 
     recipe: Recipe
@@ -55,17 +55,17 @@ class Run:
 
     @property
     def kind(self) -> RunKind:
-        """How such a run is done and kept."""
+        """Return how runs of this task are done and kept."""
         return RUN_KINDS[self.printed.task]
 
     @property
     def label(self) -> str:
-        """Recipe and seed, as people are told of a run."""
+        """Recipe and seed in words, for messages."""
         return f"{self.printed.slug} seed {self.seed}"
 
     @cached_property
     def run_id(self) -> str:
-        """16 hexadecimal digits of the hash of recipe, data, seed, numerics and what it starts from."""
+        """Return 16 hexadecimal digits of the hash of recipe, data, seed, numerics and start."""
         identity = {
             "recipe": recipe_settings(self.recipe),
             "manifest": self.dataset.manifest,
@@ -80,7 +80,7 @@ class Run:
 
     @cached_property
     def start_hash(self) -> str:
-        """Hash of what it starts from, the seed left out; empty where it starts from scratch."""
+        """Return the hash of its start without the seed; empty if it starts from scratch."""
         if self.backbone is not None:
             return starts.hash_of_file(self.backbone)
         if self.start is None:
@@ -94,17 +94,17 @@ class Run:
         )
 
     def folder(self, out: Path) -> Path:
-        """Working files of this run alone."""
+        """Return the folder of this run's working files."""
         return out / "work" / self.printed.slug / self.run_id
 
     def weights(self, out: Path) -> Path:
-        """Where its final weights lie once it is finished."""
+        """Return the file of its final weights."""
         return self.folder(out) / "weights.safetensors"
 
 
 @dataclass(frozen=True)
 class NotRun:
-    """A recipe that cannot run here, with a grade's reason (``data``, ``weights``) and the cause."""
+    """A recipe that cannot run here: a grade's reason (``data``, ``weights``) and the cause."""
 
     slug: str
     reason: str
@@ -128,22 +128,22 @@ def plan(
     again: str = "",
     epochs: int | None = None,
 ) -> tuple[list[Run], list[NotRun]]:
-    """Every run of ``recipes``, its data opened and checked, and what cannot run here.
+    """Plan every run of ``recipes``, open and check its data, and list what cannot run here.
 
-    A run that starts from another's weights holds that one, of the same tier, data and seed.
+    A run that starts from another run's weights holds that run, of the same tier, data and seed.
 
     Args:
         tier, seeds: None leaves them to each recipe (``tiers.default``, ``tiers.default_seeds``).
-        backbone: file of a ResNet-50 that takes the place of the recipe ``supervised``.
+        backbone: a file of ResNet-50 weights that replaces the recipe ``supervised``.
         epochs: a shorter schedule than the tier's; a deviation.
         micro_batch: most images to train on at once; a deviation, since batch statistics are each part's.
         mask_values: what the values in masks mean, as ``reference.data.mask_values.stated`` takes it.
         notice: called with a line on how ``backbone`` was read, and for each warning about the data.
-        again: why runs that have a record are started anew, for their new records.
+        again: why runs that have a record are started again; their new records hold this reason.
 
     Raises:
-        InputError: bad data, for a folder that holds the role at all; a backbone that does not fit; or a
-            ``micro_batch`` that leaves an image alone where the network needs two.
+        InputError: the folder of a role exists and its data is bad, the backbone does not fit, or
+            ``micro_batch`` leaves a part of one image for a network that needs two.
     """
     opened: dict[tuple[object, ...], Dataset] = {}
     planned: dict[tuple[str, int], Run] = {}
@@ -172,7 +172,7 @@ def plan(
             chosen = tiers.shortened(scaled, epochs)
             deviations += tiers.deviations(scaled, chosen, "asked for by --epochs")
             scaled = chosen
-        root = ROOTS.get(scaled.data)  # none where code draws the official data
+        root = ROOTS.get(scaled.data)  # there is none if code draws the official data
         if data is not None and root is not None and not is_folder(data / root):
             return NotRun(printed.slug, "data", f"{data / root}: no such folder")
         if data is not None and scaled.task == "classify" and _unlabelled(scaled, data):
@@ -227,7 +227,7 @@ def plan(
 
 
 def _seeds(recipe: Recipe, asked: int | None) -> int:
-    """How many seeds of a recipe are run: those asked for, where seeds make a difference."""
+    """Return how many seeds of a recipe to run: as many as asked for, if seeds make a difference."""
     return RUN_KINDS[recipe.task].seeds or asked or tiers.default_seeds(recipe)
 
 
@@ -240,10 +240,10 @@ def open_data(
     *,
     mask_values: Sequence[str] = (),
 ) -> Dataset:
-    """The data of a recipe, once for all runs that share it."""
+    """Open the data of a recipe, once for all runs that share it."""
     classes = scaled.num_classes if scaled.num_classes < printed.num_classes else None
     if data is None and scaled.num_classes < synthetic.CLASSES.get(scaled.data, 0):
-        classes = scaled.num_classes  # as many kinds of things are drawn as the recipe tells apart
+        classes = scaled.num_classes  # draw as many classes as the recipe tells apart
     if scaled.task == "byol" and data is not None and _unlabelled(scaled, data):
         classes = None  # without labels there are no classes to choose from
     place = (scaled.data, scaled.image_size, classes)
@@ -266,12 +266,12 @@ _LABELS = "p1_data/mini/train.csv"
 
 
 def _unlabelled(recipe: Recipe, data: Path) -> bool:
-    """Whether a recipe's images have no labels: mini-ImageNet's may be left out."""
+    """Whether a recipe's images have no labels: those of mini-ImageNet are optional."""
     return recipe.data == "miniimagenet" and not os.path.lexists(data / _LABELS)
 
 
 def _check_backbone(file: Path, runs: Sequence[Run], notice: Callable[[str], None]) -> None:
-    """Load the file into every network that is to start from it, so that a wrong one costs no training."""
+    """Load the file into every network that starts from it: a wrong file is refused before training."""
     state, notes = read_backbone(file)
     for note in notes:
         notice(f"--backbone {file}: {note}")
@@ -284,7 +284,7 @@ def _check_backbone(file: Path, runs: Sequence[Run], notice: Callable[[str], Non
 
 
 def _untrained(recipe: Recipe) -> torch.nn.Module:
-    """The recipe's network with whatever weights; nobody's random numbers move."""
+    """Build the recipe's network with any weights, without touching torch's random state."""
     with torch.random.fork_rng(devices=[]):
         return models.build(
             recipe.model, num_classes=recipe.num_classes, width=recipe.width, **dict(recipe.model_args)
@@ -292,9 +292,9 @@ def _untrained(recipe: Recipe) -> torch.nn.Module:
 
 
 def recipe_settings(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as JSON holds it, without its words: rewording an assumption does not make a new run.
+    """Return the recipe as JSON, without its words: a reworded assumption does not make a new run.
 
-    A network from elsewhere is told by its source too, so that a changed one makes a new run.
+    The source of a user's own network is part of it, so that a changed network makes a new run.
     """
     fields = dataclasses.asdict(recipe)
     del fields["assumptions"], fields["title"], fields["printed"]
@@ -304,10 +304,10 @@ def recipe_settings(recipe: Recipe) -> dict[str, Any]:
 
 
 def device_type(wanted: str) -> tuple[str, int | None]:
-    """A device's type (``"auto"`` among them) and its number, if any: ``"cuda:1"`` is CUDA's second GPU.
+    """Split a device into its type (or ``"auto"``) and its number, if any: ``"cuda:1"`` is CUDA's second GPU.
 
     Raises:
-        InputError: there is no such type or number; names the nearest.
+        InputError: there is no such type or number. The message names the nearest.
     """
     kind, colon, number = wanted.strip().lower().partition(":")
     if kind not in _DEVICES or (colon and (kind == "auto" or not number.isdecimal())):
@@ -323,12 +323,12 @@ _MEANT = {"gpu": "cuda", "metal": "mps"}
 
 
 def choose_device(wanted: str) -> str:
-    """The device type to train on: ``auto`` takes CUDA, then MPS, then the CPU.
+    """Choose the type of device to train on: ``auto`` takes CUDA, then MPS, then the CPU.
 
-    A GPU's number chooses the GPU of this process and is no part of a run's numerics.
+    A GPU's number chooses the GPU of this process. It is not part of a run's numerics.
 
     Raises:
-        InputError: a device that this machine does not have, or a numbered one for several processes.
+        InputError: this machine has no such device, or several processes were given a numbered one.
     """
     kind, number = device_type(wanted)
     counts = {

@@ -1,8 +1,8 @@
-"""Several small runs at once, each in a process of its own; for networks that do not fill a machine's cores.
+"""Run several small trainings at once, each in its own process, for networks that do not fill all cores.
 
 A training on 40 values leaves one core idle and gains nothing from two threads, so independent runs share the
-cores. Each worker writes its run's record as a run alone would. Ctrl-C or SIGTERM ends all of them, each with
-its checkpoint; a worker whose parent is gone ends itself in the same way.
+cores. Each worker writes its run's record as a single run would. Ctrl-C or SIGTERM ends all workers, and each
+leaves a checkpoint. A worker whose parent is gone ends in the same way.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ CHECK_SECONDS = 0.2
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def workers_for(todo: Sequence[Run], asked: int | None) -> int:
-    """How many runs at once: as many as asked for, else as cores if all are small, one run's worth else.
+    """Return how many runs go at once: as many as asked for, else one per core if all are small, else one.
 
     Raises:
-        InputError: more than one is asked for, and a run starts from another's weights.
+        InputError: more than one is asked for, but a run starts from another run's weights.
     """
     started = next((run for run in todo if run.start is not None), None)
     if asked is not None:
@@ -55,10 +55,10 @@ def run_all(
     resume: bool,
     told: Callable[[int, Record], None],
 ) -> list[str]:
-    """Execute runs ``workers`` at a time; the status of each, in the order of ``todo``.
+    """Execute runs ``workers`` at a time. Return the status of each, in the order of ``todo``.
 
     Args:
-        told: called with a run's position in ``todo`` and its record, as each ends.
+        told: called with a run's position in ``todo`` and its record when it ends.
 
     Raises:
         InputError: a worker process was killed.
@@ -88,7 +88,7 @@ def run_all(
             ) from error
         except BaseException:
             for worker in multiprocessing.active_children():
-                worker.terminate()  # SIGTERM: its run leaves a checkpoint and a record
+                worker.terminate()  # SIGTERM: the run leaves a checkpoint and a record
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     return statuses
@@ -99,7 +99,7 @@ def _begin(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -111,7 +111,7 @@ def _end_with_parent() -> None:
 
 
 def _execute(run: Run, out: Path, weights: Path | None, resume: bool, label: str) -> Record:
-    """One run in a worker; its progress in plain lines."""
+    """Execute one run in a worker and print its progress in plain lines."""
     from bench.runs.execute import execute
     from bench.runs.progress import RunProgress
 

@@ -1,7 +1,7 @@
-"""What a run started from, as hashes without the seed: runs of different starts are not seeds of one group.
+"""Hash what a run started from, without the seed: runs of different starts are not seeds of one group.
 
 A fine-tuning with seed 3 starts from the pre-training with seed 3, so every seed starts from other weights.
-What the seeds must share is how those weights were made: recipe, data, numerics, and their own start.
+The seeds of a group must share how those weights were made: recipe, data, numerics, and their own start.
 Importing this never imports torch.
 """
 
@@ -34,7 +34,7 @@ DEFAULTS = {
 
 
 def present_settings(slug: str, tier: str) -> dict[str, Any] | None:
-    """A recipe at a tier, as a record holds it; None where there is no such recipe or tier."""
+    """Return a recipe at a tier, as a record holds it; None if there is no such recipe or tier."""
     if slug not in RECIPES or tier not in tiers.TIERS:
         return None
     scaled = dataclasses.asdict(tiers.TIERS[tier](RECIPES[slug]))
@@ -43,9 +43,9 @@ def present_settings(slug: str, tier: str) -> dict[str, Any] | None:
 
 
 def present_recipe_hash(init: str, tier: str) -> str:
-    """Hash of the recipe that ``init`` names and of those it starts from; empty where it names no recipe.
+    """Hash the recipe that ``init`` names and the recipes that it starts from; empty if it names no recipe.
 
-    Fields at their default count for nothing, so that a new field of all recipes leaves the hash as it is.
+    Fields at their default are left out, so that a new field of all recipes does not change the hash.
 
     >>> present_recipe_hash("scratch", "smoke")
     ''
@@ -60,23 +60,23 @@ def present_recipe_hash(init: str, tier: str) -> str:
 
 
 def hash_of_run(recipe: Mapping[str, Any], manifest: str, numerics: Mapping[str, Any], start: str) -> str:
-    """Hash of a run whose weights another run starts from, without its seed.
+    """Hash a run whose weights another run starts from, without its seed.
 
     Args:
-        recipe: every setting of the run, as its record holds them.
-        start: the hash of what that run itself started from.
+        recipe: every setting of the run, as in its record.
+        start: the hash of that run's own start.
     """
     return records.hash_of([_computed(recipe), manifest, dict(numerics), start])
 
 
 def hash_of_file(path: Path) -> str:
-    """sha256 of a file's bytes, in hexadecimal."""
+    """Return the sha256 of a file's bytes, in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @cache
 def hash_of_weights(init: str) -> str:
-    """Hash of the name that published weights have; their file is checked against the hash in that name.
+    """Hash the name of published weights; the file itself is checked against the hash in its name.
 
     Empty for ``"scratch"``.
     """
@@ -88,7 +88,7 @@ def hash_of_weights(init: str) -> str:
 
 
 def _computed(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that decide the result: neither words nor what every recipe has by default."""
+    """Return the settings that decide the result: no words, and no field at its default."""
     defaults = json.loads(records.canonical(DEFAULTS))
     return {
         name: value

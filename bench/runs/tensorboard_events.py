@@ -1,4 +1,4 @@
-"""TensorBoard event files of runs, for whoever watches trainings there; records stay what grades rest on."""
+"""Write TensorBoard event files of runs, to watch trainings. Grades rest on records alone."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 def check_installed() -> None:
-    """Raises InputError where TensorBoard's own package, which writes its files, is not installed."""
+    """Raise InputError if TensorBoard's own package, which writes its files, is not installed."""
     if importlib.util.find_spec("tensorboard") is None:
         raise InputError("--tensorboard: the package tensorboard is not installed; pip install tensorboard")
 
 
 class EpochEvents:
-    """Scalars of each epoch in ``<out>/tensorboard/<slug>/<run_id>``: called by the loop like a progress bar.
+    """Writes the scalars of each epoch to ``<out>/tensorboard/<slug>/<run_id>``.
 
-    Their step is the epoch, from 1; their names are those of the record's curves, and ``learning_rate``, that
-    of the epoch's last step.
+    The loop calls it like a progress bar. The step is the epoch, from 1. The names are those of the record's
+    curves, and ``learning_rate`` is the rate of the epoch's last step.
     """
 
     def __init__(self, run: Run, out: Path) -> None:
@@ -58,7 +58,7 @@ class EpochEvents:
             self._writer.flush()
 
     def _opened(self, epoch: int) -> SummaryWriter:
-        """A file that begins at ``epoch``: readers drop what an earlier, longer try wrote from there on."""
+        """Open a file that begins at ``epoch``: readers drop what an earlier attempt wrote from there on."""
         from torch.utils.tensorboard import SummaryWriter
 
         return SummaryWriter(str(self.folder), purge_step=epoch)

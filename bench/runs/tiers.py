@@ -1,4 +1,4 @@
-"""Tiers: what is scaled down so that a recipe runs at all, as functions Recipe → (Recipe, deviations)."""
+"""Tiers scale recipes down so that they run in minutes: functions Recipe → Recipe, and the deviations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SMOKE_WIDTH = 8
 DRAWN: tuple[Role, ...] = ("mnist1d", "mnist1d-shuffled")
 """Data whose official form code draws: nothing needs to be scaled down, so full is the tier by default."""
 
-# The most that is used of each, by the data's role; of land cover all classes.
+# The largest value of each setting, by the role of the data. Land cover keeps all classes.
 SMOKE: dict[Role, dict[str, int]] = {
     "classification50": {"epochs": 24, "image_size": 64, "batch_size": 32, "num_classes": 10},
     "miniimagenet": {"epochs": 20, "image_size": 64, "batch_size": 32, "num_classes": 10},
@@ -22,8 +22,8 @@ SMOKE: dict[Role, dict[str, int]] = {
     "mnist1d": {"epochs": 5, "image_size": 40, "batch_size": 100, "num_classes": 10},
     "mnist1d-shuffled": {"epochs": 5, "image_size": 40, "batch_size": 100, "num_classes": 10},
 }
-# Two networks of images as printed fit few sizes. At width 8 the first does not learn: it has dropout. An
-# image of 464 pixels costs as much as ten of 128, so the second is as narrow and trains as briefly as that.
+# Two networks accept few image sizes. The first does not learn at width 8, because of its dropout. An image
+# of 464 pixels costs as much as ten of 128, so the second is narrower and trains for fewer epochs.
 SMOKE_NETWORKS: dict[str, dict[str, int]] = {
     "leaky_vgg16": {"width": 16, "epochs": 12},
     "gru_1d": {"width": 3},
@@ -36,23 +36,23 @@ SEEDS_FOR_A_VERDICT = 3
 
 
 def full(recipe: Recipe) -> Recipe:
-    """Nothing is changed."""
+    """Change nothing."""
     return recipe
 
 
 def gpu(recipe: Recipe) -> Recipe:
-    """The network and image size as printed, a shorter schedule; a training of seconds stays as printed."""
+    """Keep network and image size and shorten the schedule; trainings of seconds stay as printed."""
     if recipe.data in DRAWN:
         return recipe
     return shortened(recipe, GPU_EPOCHS)
 
 
 def smoke(recipe: Recipe) -> Recipe:
-    """Minutes on two cores: narrow network, small images, few classes, short schedule.
+    """Make it a matter of minutes on two cores: narrow network, small images, few classes, short schedule.
 
-    Nothing starts from pretrained files; what starts from another run starts from that run's smoke tier.
-    Automatic masks alone stay as they are: nothing is trained, and random weights find none. A network from
-    elsewhere keeps its width, since nobody knows whether it has one.
+    Nothing starts from pretrained files. A recipe that starts from another run starts from that run's smoke
+    tier. Automatic masks stay as they are: nothing is trained, and random weights find no masks. A user's own
+    network keeps its width, which it may not have.
     """
     if recipe.task == "automask":
         return recipe
@@ -77,28 +77,28 @@ WHY = {"smoke": "smoke tier: minutes on two cores", "gpu": "gpu tier: a shorter 
 
 
 def default(recipe: Recipe) -> str:
-    """The tier of a recipe where none is asked for: smoke; full where that takes no data and little time."""
+    """Return the default tier of a recipe: smoke, or full if that needs no data and little time."""
     return "full" if recipe.data in DRAWN else "smoke"
 
 
 def default_seeds(recipe: Recipe) -> int:
-    """Seeds of a recipe where no number is asked for: one; enough for a verdict where that takes seconds."""
+    """Return the default number of seeds: one, or enough for a verdict if a run takes seconds."""
     return SEEDS_FOR_A_VERDICT if recipe.data in DRAWN else 1
 
 
 def apply(recipe: Recipe, tier: str) -> tuple[Recipe, tuple[Deviation, ...]]:
-    """The recipe that ``tier`` runs, and every field in which it departs from the printed one."""
+    """Return the recipe that ``tier`` runs, and every field in which it differs from the printed one."""
     scaled = TIERS[tier](recipe)
     return scaled, deviations(recipe, scaled, WHY[tier])
 
 
 def network_source(recipe: Recipe) -> dict[str, str]:
-    """What a recipe's settings hold besides its fields: the source of a network from elsewhere."""
+    """Return the hash of the source of a user's own network, which belongs to a recipe's settings."""
     return {"model_source": source_hash(recipe.model)} if is_import_path(recipe.model) else {}
 
 
 def deviations(printed: Recipe, used: Recipe, why: str) -> tuple[Deviation, ...]:
-    """One deviation for every field in which two recipes differ."""
+    """Return one deviation for every field in which two recipes differ."""
     return tuple(
         Deviation(field=name, printed=_setting_text(before), used=_setting_text(after), why=why)
         for name in printed.__dataclass_fields__
@@ -115,7 +115,7 @@ def _setting_text(value: object) -> str:
 
 
 def shortened(recipe: Recipe, epochs: int) -> Recipe:
-    """The same phases in ``epochs`` epochs together, each of at least one; shown epochs keep their share."""
+    """Shorten the phases to ``epochs`` epochs together, at least one each; shown epochs keep their share."""
     if recipe.epochs <= epochs:
         return recipe
     ratio = epochs / recipe.epochs

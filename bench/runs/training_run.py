@@ -1,4 +1,4 @@
-"""What a run that trains a network leaves: its weights, its results image by image, and pictures."""
+"""Keep the results of a training: its weights, its results image by image, and pictures."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def keep_results(run: Run, outcome: Outcome, out: Path, record: Record) -> Recor
 
 
 def _labels(run: Run) -> np.ndarray:
-    """True labels of the validation images; none for masks, whose counts are in the confusions."""
+    """Return the true labels of the validation images; none for masks, whose counts are in the confusions."""
     targets = np.asarray(run.dataset.val.targets)
     return targets if targets.ndim == 1 else np.empty(0, dtype=np.int64)
 
 
 def flops(recipe: Recipe) -> tuple[float, float]:
-    """Forward and training FLOPs of one image (a multiply-add is 2), counted on shapes alone."""
+    """Count forward and training FLOPs of one image on shapes alone; a multiply-add is 2."""
     counted = cost.of_network(
         recipe.model,
         num_classes=recipe.num_classes,

@@ -90,8 +90,8 @@ def train(
 
     Whatever ends the training early, an interruption too, leaves a checkpoint of the last finished epoch.
 
-    Predicted masks of the recipe's ``mask_epochs`` are written to ``folder/masks`` as they are reached, the
-    plane's points of its ``embed_epochs`` to ``folder/embeddings``.
+    Predicted masks of the recipe's ``mask_epochs`` and of each best epoch so far are written to
+    ``folder/masks`` as they are reached, the plane's points of its ``embed_epochs`` to ``folder/embeddings``.
 
     Args:
         folder: working files of this run alone.
@@ -233,7 +233,7 @@ def _epoch(training: _Training, state: State) -> None:
     state.note(evaluation, trained, clusters(*shown))
     refuse_explosion(state, model)
     refuse_collapse(state, recipe, model)
-    keep_masks(*shown)
+    keep_masks(*shown, is_best=state.best_epoch == state.epoch)
 
 
 def _train_epoch(

@@ -62,11 +62,30 @@ def shown_images(dataset: Dataset, recipe: Recipe) -> list[int]:
     return wanted or list(range(min(3, len(dataset.val.ids))))
 
 
+def mask_epochs(recipe: Recipe, selected: int) -> list[int]:
+    """Return the epochs whose masks are shown: the report's, and the epoch that the figure stands for."""
+    return sorted({*recipe.mask_epochs, selected}) if recipe.mask_epochs else []
+
+
 def keep_masks(
-    model: nn.Module, dataset: Dataset, recipe: Recipe, epoch: int, folder: Path, device: torch.device
+    model: nn.Module,
+    dataset: Dataset,
+    recipe: Recipe,
+    epoch: int,
+    folder: Path,
+    device: torch.device,
+    *,
+    is_best: bool,
 ) -> None:
-    """Write predicted masks to ``folder/masks``, at the epochs and of the images that a report shows."""
-    if recipe.task != "segment" or epoch not in recipe.mask_epochs:
+    """Write predicted masks of the images that a report shows to ``folder/masks``.
+
+    They are kept at the report's epochs and, where the best epoch is selected, at every epoch that is the
+    best so far (``is_best``): only the end shows which one is selected.
+    """
+    may_be_selected = epoch == recipe.epochs if recipe.selection == "final" else is_best
+    if recipe.task != "segment" or not recipe.mask_epochs:
+        return
+    if epoch not in recipe.mask_epochs and not may_be_selected:
         return
     indices = shown_images(dataset, recipe)
     batches = Batches.of(dataset.val.take(indices), device)

@@ -220,7 +220,7 @@ STATED = {
     ("r5-finetune-protocol", "epochs"): "200",
 }
 PER_KIND = {
-    "r1": {"number": 8, "ordering": 10, "process": 9, "architecture": 5, "formula": 4, "protocol": 8},
+    "r1": {"number": 8, "ordering": 10, "process": 9, "architecture": 7, "formula": 4, "protocol": 8},
     "r2": {"number": 6, "ordering": 4, "process": 1, "architecture": 3, "formula": 0, "protocol": 4},
     "r3": {"number": 12, "ordering": 14, "process": 6, "architecture": 8, "formula": 8, "protocol": 12},
     "r4": {"number": 15, "ordering": 7, "process": 1, "architecture": 4, "formula": 0, "protocol": 5},
@@ -788,7 +788,15 @@ def test_a_users_file_joins_the_packaged_ones(tmp_path: Path) -> None:
         ([NUMBER | {"metric": "topp1"}], "mine-number: unknown metric 'topp1' (nearest: 'top1')"),
         ([NUMBER | {"metric": ["top1"]}], "mine-number: metric is ['top1']; expected a text"),
         ([NUMBER | {"unit": "percents"}], "mine-number: unknown unit 'percents' (nearest: 'percent')"),
-        ([NUMBER | {"split": "test"}], "mine-number: unknown split 'test'"),
+        ([NUMBER | {"split": "test set"}], "mine-number: split is 'test set'; expected a slug"),
+        ([NUMBER | {"value": "70%"}], "mine-number: value is '70%' and unit 'fraction'; expected unit"),
+        ([NUMBER | {"unit": "count"}], "mine-number: unit 'count' goes with metric 'support' and only"),
+        ([NUMBER | {"mean_of": ["mine-number"]}], "mine-number: mean_of is ['mine-number']; expected a"),
+        (
+            [NUMBER, OTHER | {"mean_of": ["mine-number", "mine-x"]}],
+            "mine-other: mean_of names 'mine-x', which is no other number (valid: mine-number)",
+        ),
+        ([NUMBER | {"weights": [1, 2]}], "mine-number: 'weights' needs one number for each claim of"),
         ([NUMBER | {"data": "office"}], "mine-number: unknown data 'office' (nearest: 'officehome')"),
         ([NUMBER | {"source": "standin"}], "mine-number: unknown source 'standin'"),
         ([NUMBER | {"value": 0.7}], "mine-number: value is 0.7; expected a number as printed, in quotes"),
@@ -798,8 +806,8 @@ def test_a_users_file_joins_the_packaged_ones(tmp_path: Path) -> None:
         ([NUMBER | {"value": "٠.٧"}], "mine-number: value is"),
         ([NUMBER | {"value": "70.0"}], "mine-number: value 70.0 is outside 0 to 1 for top1 in unit"),
         ([NUMBER | {"value": "101", "unit": "percent"}], "mine-number: value 101 is outside 0 to 100"),
-        ([NUMBER | {"metric": "iou"}], "mine-number: 'class_index' goes with metric 'iou' and only there"),
-        ([NUMBER | {"class_index": 2}], "mine-number: 'class_index' goes with metric 'iou' and only there"),
+        ([NUMBER | {"metric": "iou"}], "mine-number: missing key 'class_index'; metric 'iou' is of one"),
+        ([NUMBER | {"class_index": 2}], "mine-number: 'class_index' goes with one of iou, precision,"),
         ([NUMBER | {"n": 406}], "mine-number: 'n' and 'n_from' go together"),
         ([NUMBER | {"n": 406, "n_from": "guess"}], "mine-number: unknown n_from 'guess'"),
         ([NUMBER | {"n": 0, "n_from": "printed"}], "mine-number: n is 0; expected a whole number from 1"),
@@ -831,7 +839,7 @@ def test_a_users_file_joins_the_packaged_ones(tmp_path: Path) -> None:
             [NUMBER, OTHER | {"metric": "miou"}, ORDERING],
             "mine-order: orders 'mine-other', which is no number of metric 'top1'",
         ),
-        ([ORDERING | {"metric": "iou"}], "mine-order: 'class_index' goes with metric 'iou' and only there"),
+        ([ORDERING | {"metric": "iou"}], "mine-order: missing key 'class_index'; metric 'iou' is of one"),
         (
             [PROCESS | {"predicate": "no_clear_fal"}],
             "mine-process: unknown predicate 'no_clear_fal' (nearest: 'no_clear_fall_after')",
@@ -885,7 +893,10 @@ def test_one_line_names_file_claim_and_fault(
     ("content", "expected"),
     [
         ("", "mine.toml: no [report] table; add one"),
-        ('[report]\nid = "mine"\ntitle = "Mine"\n', "mine.toml: no [[claim]] tables; add at least one"),
+        (
+            '[report]\nid = "mine"\ntitle = "Mine"\n',
+            "mine.toml: no [[claim]] or [[table]] tables",
+        ),
         ('[report]\nid = "mine"\ntitle = "Mine"\nclaim = 3\n', "mine.toml: [report]: unknown key 'claim'"),
         ('claim = 3\n[report]\nid = "mine"\ntitle = "Mine"\n', "mine.toml: no [[claim]] tables"),
         ('[report]\nid = "mine"\n', "mine.toml: [report]: missing key 'title'"),
@@ -978,7 +989,7 @@ def test_loading_imports_nothing_heavy() -> None:
 
 
 def test_schema_and_claim_have_the_same_fields() -> None:
-    fields = set(Claim.__dataclass_fields__) - {"report", "epochs_from"}
+    fields = set(Claim.__dataclass_fields__) - {"report", "epochs_from", "spread"}
     assert fields == {{"line": "lines"}.get(key, key) for key in schema.KEYS}
     assert set(schema.KIND_KEYS) == set(KINDS)
     assert set(ledger_m._CHECKS) <= set(KINDS)

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from bench.claims import schema
-from bench.claims.claim import KINDS
+from bench.claims.claim import KINDS, METRICS
+from bench.claims.ledger import load_ledger
 from bench.grading import alignment
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +67,8 @@ def test_the_guide_ends_where_it_says(folder: Path, checkout: Path) -> None:
             compared += 1
             continue
         language, text = part
+        if language == "toml" and not text.startswith("# "):
+            continue  # a part of a claims file: test_the_parts_of_a_claims_file_are_valid
         if language in ("toml", "python"):
             name = text.partition("\n")[0].removeprefix("# ")
             (folder / name).write_text(text, encoding="utf-8")
@@ -120,6 +123,27 @@ def test_the_guide_names_every_kind_and_key() -> None:
     common = set(schema._COMMON) - set(schema.REQUIRED)
     assert common <= set(re.findall(r"`(\w+)`", text))
     assert len(KINDS) == len(schema.KIND_KEYS)
+
+
+def test_the_parts_of_a_claims_file_are_valid(
+    tmp_path: Path, blocks_of: Callable[[str], list[object]]
+) -> None:
+    """The examples of ``[[data]]`` and ``[[table]]`` in the reference make one claims file."""
+    blocks = [
+        block.text  # type: ignore[attr-defined]
+        for block in blocks_of("docs/add-a-report.md")
+        if block.language == "toml" and not block.text.startswith("# ")  # type: ignore[attr-defined]
+    ]
+    file = tmp_path / "parts.toml"
+    file.write_text('[report]\nid = "shapes"\ntitle = "Parts"\n' + "\n".join(blocks), encoding="utf-8")
+    ledger = load_ledger(file)
+    assert len(ledger.claims) == 8
+    assert [one.name for one in ledger.data] == ["streets"]
+
+
+def test_the_guide_names_every_metric() -> None:
+    text = GUIDE.read_text(encoding="utf-8")
+    assert set(METRICS) <= set(re.findall(r"`(\w+)`", text))
 
 
 def test_the_report_in_the_guide_says_what_its_claims_say(blocks_of: Callable[[str], list[object]]) -> None:

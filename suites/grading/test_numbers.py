@@ -217,7 +217,7 @@ def judged(
     holm = max(min(1.0, (len(ranked) - i) * ranked[i]) for i in range(smaller + 1))
     if distance + t(0.98) * own < allowed:
         verdict = "reproduced"
-    elif distance > t(0.995) * both and distance > allowed and holm < 0.05 and green:
+    elif distance > t(0.995) * both and distance > allowed and holm < 0.01 and green:
         verdict = {
             (True, False): "exceeded",
             (False, False): "contradicted",
@@ -493,6 +493,6 @@ def test_the_other_figures_of_the_page() -> None:
 
 
 def test_the_levels_are_the_page_s() -> None:
-    assert (numbers.REPRODUCED_LEVEL, numbers.ALPHA, list(numbers.LOOKS)) == (0.98, 0.05, list(range(3, 11)))
+    assert (numbers.REPRODUCED_LEVEL, numbers.ALPHA, list(numbers.LOOKS)) == (0.98, 0.01, list(range(3, 11)))
     sigma_hat, nu = pooled_sigma((np.array([0.66, 0.67]),), 0.01, 4)
     assert (float(sigma_hat), nu) == (near(math.sqrt((4 * 0.0001 + 0.00005) / 5)), 5)

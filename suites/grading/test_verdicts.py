@@ -408,7 +408,8 @@ def test_holm_takes_back_what_one_of_fifteen_numbers_may_be_by_chance() -> None:
     assert row.statistics is not None
     assert row.statistics.p is not None
     assert row.holm_p == pytest.approx(15 * row.statistics.p)
-    assert row.grade == ("contradicted" if row.holm_p < 0.05 else "undecided")
+    assert row.statistics.p < numbers.ALPHA < row.holm_p
+    assert row.grade == "undecided"
 
 
 def test_class_ious_are_read_by_their_index() -> None:
@@ -656,6 +657,31 @@ def test_what_the_smoke_tier_takes_from_a_comparison(
     assert printed_and_used(one, other, "full")[0] == printed_and_used(one, other, "full")[1]
 
 
+def test_a_claim_may_compare_data_sets_if_it_says_so() -> None:
+    """The same network on two data sets: by ``factor`` the data are what is compared, and else a confound."""
+    slugs = ("mnist1d-cnn", "mnist1d-shuffled-cnn")
+    silent = a_claim("ordering", metric="top1", order_recipes=slugs)
+    found = [*runs(slugs[0], [0.93, 0.94, 0.92]), *runs(slugs[1], [0.56, 0.58, 0.55])]
+    row = graded(found, silent)["x-claim"]
+    assert row.label == "not tested: data"
+    assert 'does not say that it compares data (factor = "data")' in row.sentence
+    claim = replace(silent, factor="data")
+    assert graded(found, claim)["x-claim"].label == "as claimed"
+    assert graded(found, replace(claim, order_recipes=slugs[::-1]))["x-claim"].label == "opposite"
+    wider = [replace(r, recipe={**r.recipe, "width": 50}) for r in found[3:]]
+    assert [g.label for g in graded([*found[:3], *wider], claim).values()] == ["not tested: data"]
+    other = replace(claim, order_recipes=("mnist1d-cnn", "mnist1d-shuffled-mlp"))
+    rival = runs("mnist1d-shuffled-mlp", [0.6] * 3)  # the printed recipes differ in more than the data
+    assert graded([*found[:3], *rival], other)["x-claim"].grade == "as claimed"
+
+
+def test_the_same_data_on_both_sides_are_no_comparison_of_data() -> None:
+    claim = a_claim("ordering", metric="miou", order_recipes=(SEG_B, SEG_A), factor="data")
+    row = graded([*runs(SEG_B, [0.7] * 3), *runs(SEG_A, [0.6] * 3)], claim)["x-claim"]
+    assert row.label == "not tested: settings"
+    assert "data is the same on both sides" in row.sentence
+
+
 def test_a_setting_that_both_sides_share_at_gpu_tier_is_no_comparison() -> None:
     """C's 161 and 400 epochs are ten each there."""
     ordering = a_claim("ordering", metric="top1", order_recipes=("r1-finetune-c-400", "r1-finetune-c"))
@@ -852,7 +878,7 @@ def test_a_ratio_of_times_is_of_one_machine() -> None:
     def timed(slug: str, rates: Sequence[float], device: str = "a processor") -> list[Record]:
         made = [
             replace(r, throughput={"samples_per_second": x})
-            for r, x in zip(runs(slug, [0.6] * 3), rates, strict=True)
+            for r, x in zip(runs(slug, [0.6] * len(rates)), rates, strict=True)
         ]
         for record in made:
             record.provenance["device"] = device
@@ -863,6 +889,11 @@ def test_a_ratio_of_times_is_of_one_machine() -> None:
     assert graded([*slow, *timed(SEG_B, [2.0, 2.1, 1.9])], claim)["x-claim"].label == "not seen"
     other = timed(SEG_B, [20.0, 21.0, 19.0], "another one")
     assert graded([*slow, *other], claim)["x-claim"].label == "not tested: data"
+    loaded = timed(SEG_B, [2.0, 20.0, 2.1, 21.0, 19.0])  # the machine did other work in two of five runs
+    assert graded([*slow, *loaded], claim)["x-claim"].label == "seen"
+    mixed = [*slow, *loaded[:3], *timed(SEG_B, [2.0, 20.0, 2.1, 90.0, 91.0], "another one")[3:]]
+    found = graded(mixed, claim)["x-claim"]
+    assert (found.label, len(found.runs)) == ("undecided", 6)
 
 
 @pytest.mark.parametrize(("computed", "grade"), [("50", "matches"), ("51", "differs")])

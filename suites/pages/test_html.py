@@ -153,11 +153,32 @@ def test_printed_and_measured_lie_on_one_axis(tree: Element, rows: list[GradedCl
     (row,) = (row for row in rows if row.claim.id == "r4-classify")
     assert row.measured is not None
     plot = next(e for e in claims_of(tree)["r4-classify"].iter("div") if e.attrib.get("class") == "plot")
-    circles = [float(e.attrib["cx"].rstrip("%")) for e in plot.iter() if e.tag.endswith("circle")]
-    values = [float(row.claim.fraction), row.measured.mean]
-    assert len(circles) == len(values)
-    assert np.corrcoef(circles, values)[0, 1] == pytest.approx(1, abs=1e-6)
-    assert all(0 <= place <= 100 for place in circles)
+    drawn = [e for e in plot.iter() if e.tag.endswith("circle")]
+    circles = {
+        kind: [float(e.attrib["cx"].rstrip("%")) for e in drawn if e.attrib.get("class") == kind]
+        for kind in (None, "seed")
+    }
+    values = {None: [float(row.claim.fraction), row.measured.mean], "seed": list(row.measured.values)}
+    assert {kind: len(places) for kind, places in circles.items()} == {None: 2, "seed": 3}
+    places, known = circles[None] + circles["seed"], values[None] + values["seed"]
+    assert np.corrcoef(places, known)[0, 1] == pytest.approx(1, abs=1e-6)
+    assert all(0 <= place <= 100 for place in places)
+
+
+def test_the_band_about_the_printed_value_is_its_margin(tree: Element, rows: list[GradedClaim]) -> None:
+    (row,) = (row for row in rows if row.claim.id == "r4-classify")
+    assert row.statistics is not None
+    assert row.statistics.margin == 0.017
+    plot = next(e for e in claims_of(tree)["r4-classify"].iter("div") if e.attrib.get("class") == "plot")
+    band = next(e for e in plot.iter() if e.attrib.get("class") == "margin")
+    left, width = (float(band.attrib[key].rstrip("%")) for key in ("x", "width"))
+    line = next(e for e in plot.iter() if e.attrib.get("class") == "printed")
+    assert left + width / 2 == pytest.approx(float(line.attrib["x1"].rstrip("%")), abs=0.02)
+    assert row.measured is not None
+    drawn = [e for e in plot.iter() if e.tag.endswith("circle") and "class" not in e.attrib]
+    means = [float(e.attrib["cx"].rstrip("%")) for e in drawn]
+    scale = (means[1] - means[0]) / (row.measured.mean - float(row.claim.fraction))  # percent a unit
+    assert width == pytest.approx(scale * 2 * 0.017, rel=0.05)
 
 
 # ---------------------------------------------------------------- hostile strings

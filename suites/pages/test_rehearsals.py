@@ -107,3 +107,18 @@ def test_the_page_says_so_too(pages: dict[str, str]) -> None:
     assert re.search(rf"\b{len(BY_CODE)} of \d+ printed results tested", html)
     for mark in re.findall(r'<div role="row" class="m-(\S+)">', html):
         assert mark == "printed"  # no rehearsal on an axis with the printed value
+
+
+def test_every_tracked_page_keeps_rehearsals_free_of_verdict_words(pytestconfig: pytest.Config) -> None:
+    """All pages of ``results/``, a cell, a line of a cell or an element at a time."""
+    spoken_of = []
+    for path in sorted((pytestconfig.rootpath / "results").rglob("*")):
+        if path.suffix not in (".md", ".html"):
+            continue
+        text = path.read_text(encoding="utf-8")
+        parts = re.split(r"<br>|(?<!\\)\||\n|<[^>]*>", text)
+        spoken_of += [(path.name, part) for part in parts if "rehears" in part.lower()]
+    names = {name for name, _ in spoken_of}
+    assert names >= {"index.html", "LEADERBOARD.md", "ablations.md", "settings.md", "r4.md"}
+    assert len(spoken_of) > 300
+    assert not [(name, part) for name, part in spoken_of if WORD.search(part)]

@@ -114,6 +114,32 @@ def test_few_images_end_no_training(
     assert (record.curves["silhouette"] == [None]) == (classes == 1 or classes == images)
 
 
+@pytest.mark.parametrize("selection", ["best", "final"])
+def test_the_masks_shown_include_the_selected_epoch(
+    selection: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(synthetic.COUNTS, "landcover", (6, 3))
+    drawn: list[list[int]] = []
+    monkeypatch.setattr(visualize, "mask_strips", lambda **given: _drawn(drawn, **given))
+    recipe = tiny("r4-seg-b", model="fcn8s_resnet34", selection=selection, mask_epochs=(1, 2))
+    record = execute.execute(planned(recipe, tmp_path), tmp_path)
+    assert record.status == "ok", record.reason
+    assert record.notes == []
+    epoch = record.metrics[selection]["epoch"]
+    assert epoch > 2, "the test tells the selected epoch from those of the report"
+    assert drawn == [[1, 2, epoch]]
+    assert record.epochs_drawn("masks") == [1, 2, epoch]
+    (again,) = records.read_all(tmp_path)
+    assert again.epochs_drawn("masks") == [1, 2, epoch]
+    before = replace(record, figures=[{k: v for k, v in f.items() if k != "epochs"} for f in record.figures])
+    assert before.epochs_drawn("masks") == [1, 2]
+
+
+def _drawn(calls: list[list[int]], *, predictions: dict[int, np.ndarray], path: Path, **_: object) -> None:
+    calls.append(sorted(predictions))
+    path.write_bytes(b"a picture")
+
+
 def test_a_picture_that_cannot_be_drawn_ends_no_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

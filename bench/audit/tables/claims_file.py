@@ -10,7 +10,9 @@ from bench.audit.tables import TableAudit, means
 from bench.audit.tables.names import claim_ids, report_id, slug
 from bench.audit.tables.roles import LABEL, VALUE, Options, ReadTable
 from bench.audit.tables.table_finding import Place
-from bench.claims.claim import CHOICES, METRICS
+from bench.claims.cells import digits_of
+from bench.claims.claim import BUILT_IN_DATA, METRICS
+from bench.claims.schema import is_slug
 from reference.errors import InputError
 from reference.files import write_atomically
 
@@ -29,19 +31,15 @@ def write_claims(audit: TableAudit, path: Path, options: Options) -> str:
         One line: how many claims, how many comments, where.
 
     Raises:
-        InputError: the file exists; a claims file does not know the data set or the split; no figure can be a
-            claim.
+        InputError: the file exists; the data set or the split is no slug; no figure can be a claim.
     """
     if path.exists():
         raise InputError(f"{path}: exists; name another file, or move it away")
     report = report_id(audit.path)
     data, split = options.data or report, options.split or "unstated"
     for option, value in (("--data", data), ("--split", split)):
-        valid = CHOICES.get(option.removeprefix("--"), (value,))
-        if value not in valid:
-            raise InputError(
-                f"{option} {value!r} is none that a claims file knows; valid are {', '.join(valid)}"
-            )
+        if not is_slug(value):
+            raise InputError(f"{option} {value!r}: expected lower-case letters, digits and single hyphens")
     ids = claim_ids(audit)
     groups = list(_class_groups(audit))
     classes = {(id(p.read), p.row, p.column): i for group in groups for i, p in enumerate(group)}
@@ -82,6 +80,14 @@ def write_claims(audit: TableAudit, path: Path, options: Options) -> str:
         f"title = {_quoted(Path(audit.path).name)}",
         "",
     ]
+    if data not in BUILT_IN_DATA:
+        head += [
+            "[[data]]",
+            f"name = {_quoted(data)}",
+            "# classes = 10                  # how many, or a list of their names",
+            "# splits = { test = 1000 }      # images in each split",
+            "",
+        ]
     tail = ["# Figures whose metric a claims file does not know:", *comments, ""] if comments else []
     write_atomically(path, "\n".join([*head, *claims, *tail]).encode())
     return f"{path}: {len(claims):,} claims, {len(comments):,} figures as comments"
@@ -138,7 +144,7 @@ def _claim(
         f"recipe = {_quoted(f'{report}-t{place.read.table.number}-{slug(setting)}')}",
         f"metric = {_quoted(metric)}",
         *([f"class_index = {class_index}"] if class_index is not None else []),
-        f"value = {_quoted(_value(place))}",
+        f"value = {_quoted(digits_of(place.figure))}",
         f"unit = {_quoted(place.unit)}",
         f"data = {_quoted(data)}",
         f"split = {_quoted(split)}",
@@ -148,12 +154,6 @@ def _claim(
     if column.runs:
         lines.append(f"runs = {column.runs}")
     return "\n".join([*lines, ""])
-
-
-def _value(place: Place) -> str:
-    text = place.figure.text.lstrip("+")
-    text = f"0{text}" if text.startswith(".") else text
-    return text.rstrip(".")
 
 
 def _one_line(text: str) -> str:

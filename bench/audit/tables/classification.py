@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from bench.audit.stated import Interval
-from bench.audit.tables.cells import Figure
 from bench.audit.tables.means import harmonic
 from bench.audit.tables.roles import LABEL, ReadTable, normal
 from bench.audit.tables.table_finding import (
@@ -26,6 +25,7 @@ from bench.audit.tables.table_finding import (
     rounded,
     written,
 )
+from bench.claims.cells import Figure
 
 MOST_RIGHT = 3000
 """Counts of right images that are tried one by one."""

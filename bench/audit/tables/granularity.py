@@ -15,7 +15,6 @@ from typing import NamedTuple
 from bench.audit import grim
 from bench.audit.finding import listed
 from bench.audit.stated import Interval
-from bench.audit.tables.cells import Figure
 from bench.audit.tables.roles import ACCURACIES, ReadTable
 from bench.audit.tables.scores import predictions
 from bench.audit.tables.table_finding import (
@@ -29,6 +28,7 @@ from bench.audit.tables.table_finding import (
     rounded,
     scaled,
 )
+from bench.claims.cells import Figure
 
 MOST_N = 10**7
 """Images beyond which no printed accuracy is tried."""

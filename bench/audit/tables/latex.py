@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from bench.audit.tables.cells import read_cell
 from bench.audit.tables.layout import Document
 from bench.audit.tables.markup import joined_names, sentences
+from bench.claims.cells import read_cell
 
 MOST_SPANNED = 200
 """Columns that one ``\\multicolumn`` may span."""

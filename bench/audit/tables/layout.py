@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from bench.audit.tables.cells import Cell, read_cell
+from bench.claims.cells import Cell, read_cell
 
 
 class TableRow(NamedTuple):

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 
 from bench.audit.tables import plain
-from bench.audit.tables.cells import plain_text
 from bench.audit.tables.layout import Document, Sentence
+from bench.claims.cells import plain_text
 
 MOST_COLUMNS = 1000
 """Columns that one cell may span."""

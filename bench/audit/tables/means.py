@@ -14,7 +14,6 @@ from fractions import Fraction
 from functools import cached_property
 
 from bench.audit.finding import listed
-from bench.audit.tables.cells import Figure
 from bench.audit.tables.roles import (
     LABEL,
     MEANS,
@@ -36,6 +35,7 @@ from bench.audit.tables.table_finding import (
     rounded,
     written,
 )
+from bench.claims.cells import Figure
 from reference.errors import InputError
 
 SAMPLED = 200

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from bench.audit.stated import Interval
-from bench.audit.tables.cells import Figure, read_cell
 from bench.audit.tables.layout import Document, Sentence
 from bench.audit.tables.roles import VALUE, ReadTable, normal, role_of_name
 from bench.audit.tables.table_finding import (
@@ -19,6 +18,7 @@ from bench.audit.tables.table_finding import (
     possible,
     written,
 )
+from bench.claims.cells import Figure, read_cell
 
 MOST_SENTENCES = 20_000
 MOST_LABELS = 400

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from bench.audit.tables.cells import Cell
 from bench.audit.tables.layout import Table, TableRow
+from bench.claims.cells import Cell
 from reference.errors import InputError
 
 

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from bench.audit import bounds
 from bench.audit.stated import Interval
-from bench.audit.tables.cells import Figure
 from bench.audit.tables.means import harmonic
 from bench.audit.tables.roles import LABEL, ROLES, VALUE, ReadTable, normal, role_of_name
 from bench.audit.tables.table_finding import (
@@ -28,6 +27,7 @@ from bench.audit.tables.table_finding import (
     scaled,
     written,
 )
+from bench.claims.cells import Figure
 
 BOUNDED = (
     "accuracy",

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from bench.audit.finding import STRENGTHS
 from bench.audit.stated import Interval
-from bench.audit.tables.cells import Cell, Figure
 from bench.audit.tables.roles import ReadTable
+from bench.claims.cells import Cell, Figure
 
 VERDICTS: dict[str, str] = {
     "against": "speaks against a figure",

@@ -19,9 +19,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 from bench.audit.tables import TableAudit
-from bench.audit.tables.cells import read_cell
 from bench.audit.tables.classification import possible_counts
 from bench.audit.tables.table_finding import TableFinding, rounded
+from bench.claims.cells import read_cell
 
 Audited = Callable[..., TableAudit]
 Against = Callable[[TableAudit], list[tuple[str, str, int]]]

@@ -80,7 +80,7 @@ def test_the_command_answers_without_torch_and_without_a_claims_file(paper: Path
         (("paper.md", "--unit", "permille"), "valid are percent, fraction"),
         (("paper.md", "--n", "0"), "whole number from 1"),
         (("paper.md", "--to-claims", "paper.md"), "exists"),
-        (("paper.md", "--to-claims", "new.toml", "--data", "nowhere"), "valid are"),
+        (("paper.md", "--to-claims", "new.toml", "--data", "No Where"), "lower-case letters"),
         (("paper.md", "--fail-on", "weak"), "weak"),
         (("r4", "--format", "sarif"), "need a file with tables"),
     ],

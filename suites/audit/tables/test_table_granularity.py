@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.audit.tables import TableAudit
-from bench.audit.tables.cells import read_cell
 from bench.audit.tables.granularity import possible_deviation, rounded_twice, square_span
 from bench.audit.tables.table_finding import TableFinding, rounded
+from bench.claims.cells import read_cell
 
 Audited = Callable[..., TableAudit]
 Against = Callable[[TableAudit], list[tuple[str, str, int]]]

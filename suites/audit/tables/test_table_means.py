@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.audit.tables import Options, TableAudit, audit_document
-from bench.audit.tables.cells import read_cell
 from bench.audit.tables.files import READERS
 from bench.audit.tables.layout import Document, TableRow
 from bench.audit.tables.means import mean_fit
 from bench.audit.tables.table_finding import Place, TableFinding
+from bench.claims.cells import read_cell
 from reference.errors import InputError
 
 Audited = Callable[..., TableAudit]

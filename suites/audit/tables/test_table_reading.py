@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.audit.tables import TableAudit
-from bench.audit.tables.cells import read_cell, read_figure
 from bench.audit.tables.files import READERS
+from bench.claims.cells import read_cell, read_figure
 
 Audited = Callable[..., TableAudit]
 
