@@ -45,7 +45,9 @@ def doctor(
     weights: Annotated[Path | None, typer.Option(help="Folder with pretrained weights.")] = None,
     output: FormatOption = Format.table,
     out: OutOption = RUNS,
-    cache: Annotated[Path | None, typer.Option(envvar="BENCH_CACHE", help="Decoded images.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(envvar="BENCH_CACHE", help="Cache folder of decoded images.")
+    ] = None,
 ) -> None:
     """Check torch, GPU, disk, folders, data and weights, and say what this machine can run."""
     from dataclasses import asdict
@@ -94,7 +96,7 @@ def data_check(
 def new_report(
     name: Annotated[str, typer.Argument(help="What to call it: lower-case letters, digits, hyphens.")],
 ) -> None:
-    """Begin to grade another report: write NAME.toml and NAME.py into this folder."""
+    """Start to grade another report: write NAME.toml and NAME.py into this folder."""
     from bench.claims import added
 
     for path in added.start(name, Path()):
