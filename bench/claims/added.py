@@ -40,6 +40,12 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 # A new report -----------------------------------------------------------------------------------------
 
 
+def check_new_name(name: str) -> None:
+    """Refuse a name that no new report can have. Raises: InputError."""
+    _check_name(name)
+    _check_no_module(name)
+
+
 def start(name: str, folder: Path) -> list[Path]:
     """Write a claims file and a recipe file to begin with, ``NAME.toml`` and ``NAME.py``; the files.
 

@@ -67,6 +67,11 @@ def load_ledger(path: str | Path) -> Ledger:
     return _ledger(read_toml(path), path.name)
 
 
+def load_added() -> tuple[Ledger, ...]:
+    """The ledgers of the user's own claims files alone; ``load_ledgers`` has checked them."""
+    return tuple(load_ledger(path) for path in ADDED)
+
+
 def load_ledgers(more: Iterable[str | Path] = ()) -> tuple[Ledger, ...]:
     """Load the packaged ledgers in name order, then those of further claims files, and check them together.
 

@@ -8,7 +8,9 @@ from bench.cli.options import app
 
 __all__ = ["app", "data_commands", "plan_commands", "result_commands", "run_command"]
 
-ORDER = ("list", "run", "grade", "audit", "report", "publish", "score", "plan", "doctor", "new-report")
+ORDER = (
+    "list", "run", "grade", "audit", "report", "publish", "score", "plan", "doctor", "new-report", "import",
+)  # fmt: skip
 """The order of the commands in ``bench --help``."""
 
 app.registered_commands.sort(

@@ -95,10 +95,23 @@ def data_check(
 @app.command("new-report")
 def new_report(
     name: Annotated[str, typer.Argument(help="What to call it: lower-case letters, digits, hyphens.")],
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Take the claims from the tables of this file."),
+    ] = None,
 ) -> None:
-    """Start to grade another report: write NAME.toml and NAME.py into this folder."""
+    """Start to grade another report: write NAME.toml and NAME.py, or NAME.toml from the tables of a file."""
     from bench.claims import added
 
+    if source is not None:
+        from bench.audit.tables import Options, audit_file
+        from bench.audit.tables.claims_file import write_claims
+
+        added.check_new_name(name)
+        path = Path(f"{name}.toml")
+        print(write_claims(audit_file(source, Options()), path, Options(), report=name))
+        print(f"next: check the guessed columns, then bench audit {path}, and docs/add-a-report.md")
+        return
     for path in added.start(name, Path()):
         print(path)
     print(f"next: bench list claims --claims {name}.toml, and docs/add-a-report.md")

@@ -16,6 +16,7 @@ from reference.recipes import RECIPES
 
 if TYPE_CHECKING:
     from bench.grading.measured import Measured
+    from bench.grading.reported import ReportedGrade
 
 Rows = list[dict[str, object]]
 
@@ -110,7 +111,7 @@ def grades(out: Path, run_records: Sequence[Record], asked: Sequence[str]) -> Ro
         asked: ids of claims and reports; all claims if none.
     """
     from bench import audit
-    from bench.grading import alignment, grader, kept_checks, others_survey
+    from bench.grading import alignment, grader, kept_checks, others_survey, reported
 
     ledgers = load_ledgers()
     compared = others_survey.gather(ledgers)
@@ -129,6 +130,7 @@ def grades(out: Path, run_records: Sequence[Record], asked: Sequence[str]) -> Ro
             flags=audit.flags(audit.audit(ledgers)),
             only=wanted,
         )
+    by_user = {grade.claim.id: grade for grade in reported.grade_reported(ledgers, out)}
     return [
         {
             "claim": row.claim.id,
@@ -139,10 +141,15 @@ def grades(out: Path, run_records: Sequence[Record], asked: Sequence[str]) -> Ro
             "why": row.sentence,
             "rehearsal": row.rehearsal or None,
             "others": compared.sentences(row.claim),
+            **({reported.BY_THE_USER: _by_user(by_user.get(row.claim.id))} if by_user else {}),
         }
         for row in rows
         if row.claim.id in wanted
     ]
+
+
+def _by_user(grade: ReportedGrade | None) -> str | None:
+    return None if grade is None else f"{grade.verdict.grade}; {grade.verdict.sentence}"
 
 
 def _mean_text(measured: Measured, unit: str | None) -> str:

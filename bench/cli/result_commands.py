@@ -206,19 +206,20 @@ def report(
     recipe_files: RecipesOption = None,
     surveys: OthersOption = None,
 ) -> None:
-    """Write tables and pages from the records of a folder."""
+    """Write tables and pages from the records of a folder; with --claims, of those reports alone."""
     add_recipes(claims_files, recipe_files)
     add_surveys(surveys)
-    from bench.claims.ledger import load_ledgers
-    from bench.grading import kept_checks
+    from bench.claims.ledger import load_added, load_ledgers
+    from bench.grading import kept_checks, reported
     from bench.pages import build
     from bench.runs import records
 
-    if not any(records.paths(out)):
+    ledgers = load_added() if claims_files else load_ledgers()
+    if not any(records.paths(out)) and not any((out / reported.FOLDER).glob("*.csv")):
         raise InputError(f"--out {out}: holds no records to report on; bench run --out {out} makes some")
     if check:
         with kept_checks.kept():
-            stale = build.check_pages(out, load_ledgers())
+            stale = build.check_pages(out, ledgers)
         for line in stale:
             print(line, file=sys.stderr)
         if stale:
@@ -228,10 +229,33 @@ def report(
         return
     run_records = records.find(out)
     with kept_checks.kept():
-        written = build.write_all(out, load_ledgers(), run_records)
+        written = build.write_all(out, ledgers, run_records)
     for path in written:
         print(path)
     warn_of_refused(run_records.refused)
+
+
+@app.command("import")
+def import_(
+    results: Annotated[
+        Path, typer.Argument(help="CSV of recipe, seed, metric, value and n.", metavar="RESULTS.csv")
+    ],
+    claims_files: ClaimsOption = None,
+    out: OutOption = RUNS,
+) -> None:
+    """Take figures from training code of your own, to be graded as reported by the user, never as ours."""
+    add_reports(claims_files)
+    from bench.claims.ledger import load_added
+    from bench.grading import reported
+
+    ledgers = load_added()
+    if not ledgers:
+        raise InputError(f"{results}: of which report? Name its claims file with --claims")
+    figures = reported.read_results(results, ledgers)
+    for path in reported.store(figures, ledgers, out):
+        print(path)
+    for grade in reported.grade_reported(ledgers, out):
+        print(f"{grade.claim.id}: {grade.label}; {grade.verdict.sentence}")
 
 
 @app.command()

@@ -10,6 +10,7 @@ from bench.claims.claim import Ledger
 from bench.grading import alignment, others_survey
 from bench.grading.grader import grade_all
 from bench.grading.groups import Runs
+from bench.grading.reported import grade_reported
 from bench.pages import (
     ablation_tables,
     finetuning_settings,
@@ -53,7 +54,9 @@ def render(folder: Path, ledgers: Iterable[Ledger], run_records: Found | None = 
     comparisons = {"Settings A to E across reports": across, "Ablations": apart}
     others = others_survey.gather(all_ledgers)
     pages = {
-        f"reports/{ledger.report}.md": report_page(ledger, rows, readable, findings, others)
+        f"reports/{ledger.report}.md": report_page(
+            ledger, rows, readable, findings, others, grade_reported([ledger], folder)
+        )
         for ledger in all_ledgers
     }
     pages |= {

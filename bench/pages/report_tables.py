@@ -16,6 +16,8 @@ from bench.grading import verdict as verdict_module
 from bench.grading.grader import GradedClaim
 from bench.grading.groups import Group, Runs, Starts
 from bench.grading.others_survey import Others
+from bench.grading.reported import BY_THE_USER, ReportedGrade
+from bench.grading.verdict import in_unit
 from bench.pages import summary, wording
 from bench.pages.last_or_best import last_or_best
 from bench.pages.layouts import FORMATS, in_markdown
@@ -47,6 +49,7 @@ def report_page(
     run_records: Sequence[Record],
     findings: Sequence[Finding] = (),
     others: Others | None = None,
+    reported: Sequence[ReportedGrade] = (),
 ) -> str:
     """The page of one report: its verdict, its figures beside ours, every claim with its grade, its runs.
 
@@ -55,6 +58,7 @@ def report_page(
         found: records, of this report's recipes and perhaps others.
         findings: the audit's, of this report and perhaps others.
         others: what other reports print; None says nothing of them.
+        reported: verdicts on figures from training code of the user's own.
     """
     report_rows = [row for row in rows if row.claim.report == ledger.report]
     slugs = wording.recipes_of(report_rows)
@@ -71,6 +75,7 @@ def report_page(
             in_markdown(own_format(report_rows)),
         ]
     parts += list(filter(None, (printed_twice(report_rows), last_or_best(report_rows))))
+    parts += _reported(reported)
     parts += _pictures(runs)
     parts += ["## Every claim"]
     for kind, heading in wording.HEADINGS.items():
@@ -79,6 +84,30 @@ def report_page(
             parts += [f"### {heading}", _claim_table(kind, of_kind)]
     parts += _others(report_rows, others) + _assumptions(slugs) + _deviations(runs) + _runs(runs)
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+REPORTED = """\
+These figures come from training code of the user's own. Nothing here made or checked them. They are in no
+record, in no count and in no verdict of ours.
+"""
+
+
+def _reported(grades: Sequence[ReportedGrade]) -> list[str]:
+    """The user's own figures, apart from ours and marked in every row."""
+    if not grades:
+        return []
+    table = [
+        [
+            f"`{grade.claim.id}`",
+            wording.printed(grade.claim),
+            in_unit(grade.mean, grade.claim.unit),
+            grade.label,
+            plain(grade.verdict.sentence),
+        ]
+        for grade in grades
+    ]
+    head = ["claim", "printed", BY_THE_USER, "verdict", "why"]
+    return [f"## {BY_THE_USER.capitalize()}", REPORTED, pipe_table(head, table)]
 
 
 def _in_code(sentences: Iterable[str], rows: Iterable[GradedClaim]) -> str:

@@ -16,11 +16,15 @@ from bench.claims import schema
 from bench.claims.claim import KINDS, METRICS
 from bench.claims.ledger import load_ledger
 from bench.grading import alignment
+from bench.grading.reported import BY_THE_USER
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "add-a-report.md"
 # The guide's own words for the test run that its reader does in a checkout; what it leaves is made below.
 SUITES = "python3 -m venv .venv && .venv/bin/pip install -q tox-uv && .venv/bin/tox"
+
+
+OWN_CODE = "## 8. From a table, with training code of your own"
 
 
 @pytest.fixture
@@ -30,6 +34,9 @@ def folder(tmp_path: Path) -> Path:
     shim = tmp_path / "bin" / "bench"
     shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m bench "$@"\n', encoding="utf-8")
     shim.chmod(0o755)
+    python = tmp_path / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
     (tmp_path / "work").mkdir()
     return tmp_path / "work"
 
@@ -61,14 +68,12 @@ def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_the_guide_ends_where_it_says(folder: Path, checkout: Path) -> None:
     """Blocks in their order: files are written, commands run, tables of grades compared."""
     compared, ran, said = 0, [], ""
-    for part in parts(GUIDE.read_text(encoding="utf-8")):
+    for part in parts(GUIDE.read_text(encoding="utf-8").partition(OWN_CODE)[0]):
         if isinstance(part, list):
             compare(part, folder)
             compared += 1
             continue
         language, text = part
-        if language == "toml" and not text.startswith("# "):
-            continue  # a part of a claims file: test_the_parts_of_a_claims_file_are_valid
         if language in ("toml", "python"):
             name = text.partition("\n")[0].removeprefix("# ")
             (folder / name).write_text(text, encoding="utf-8")
@@ -88,6 +93,30 @@ def test_the_guide_ends_where_it_says(folder: Path, checkout: Path) -> None:
     assert shell("bench report --out runs --claims shapes.toml --check", folder).stdout.startswith("runs: ")
     again = shell("bench run shapes --claims shapes.toml --tier full --seeds 3", folder)
     assert again.stdout == "9 of 9 runs have a record already (--again REASON runs them anew)\n"
+
+
+def test_a_table_of_a_readme_ends_as_a_page_with_verdicts(folder: Path) -> None:
+    """The section on training code of one's own, word by word: files, commands, and the table of verdicts."""
+    section = GUIDE.read_text(encoding="utf-8").partition(OWN_CODE)[2].partition("\n## ")[0]
+    for language, text in re.findall(r"^```(\w+)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL):
+        if language == "bash":
+            shell(text, folder)
+            continue
+        name = re.sub(r"^(?:# |<!-- )([\w.]+)(?: -->)?$", r"\1", text.partition("\n")[0])
+        (folder / name).write_text(text, encoding="utf-8")
+    told = dict(re.findall(r"^\| (digits-[\w-]+) \| (\w+) \|$", section, re.MULTILINE))
+    assert len(told) == 2
+    done = shell("bench grade digits --claims digits.toml --format json", folder)
+    rows = {row["claim"]: row for row in json.loads(done.stdout)}
+    for claim, verdict in told.items():
+        assert rows[claim][BY_THE_USER].startswith(f"{verdict}; {BY_THE_USER}")
+        assert rows[claim]["verdict"] == "not tested: no recipe"
+    page = (folder / "runs" / "reports" / "digits.md").read_text(encoding="utf-8")
+    for claim, verdict in told.items():
+        assert re.search(rf"`{claim}`.*{verdict} \({BY_THE_USER}\)", page)
+    code = re.search(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    assert code is not None
+    assert len(code[1].splitlines()) <= 40
 
 
 def parts(text: str) -> list[tuple[str, str] | list[dict[str, str]]]:

@@ -27,6 +27,7 @@ import typer
 from packaging.requirements import Requirement
 from PIL import Image
 
+from bench.claims import ledger
 from bench.claims import survey as survey_module
 from bench.cli import options as options_module
 from bench.runs import recording, tiers, training_run
@@ -40,8 +41,14 @@ COUNTS = {"classification50": (40, 20), "miniimagenet": (40, 0), "officehome": (
 TABLES = {
     "paper.md": "| net | road | wall | sky | Avg |\n|---|---|---|---|---|\n| a | 1.0 | 2.0 | 3.0 | 2.0 |\n",
     "table.csv": "net,top1\na,70.12\n",
+    "results.csv": "recipe,seed,metric,value,n\nmine-a,0,top1,0.7012,500\n",
+    "mine.toml": (
+        '[report]\nid = "mine"\ntitle = "Mine"\n[[claim]]\nid = "mine-a"\nkind = "number"\nline = 1\n'
+        'text = "It reaches 0.70."\nrecipe = "mine-a"\nmetric = "top1"\nvalue = "0.70"\nunit = "fraction"\n'
+        'data = "mnist1d"\nsplit = "val"\nn = 500\nn_from = "printed"\n'
+    ),
 }
-LANGUAGES = {"bash", "text", "json", "toml", "python", "ini", "yaml"}
+LANGUAGES = {"bash", "markdown", "text", "json", "toml", "python", "ini", "yaml"}
 
 
 def tiny(recipe: Recipe, width: int) -> Recipe:
@@ -62,6 +69,7 @@ def make_small(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(training_run, "draw", lambda *words: [])
     patch.setattr(recording, "flops_per_sample", lambda recipe: (1.0, 3.0))
     patch.setattr(survey_module, "ADDED_SURVEYS", [])
+    patch.setattr(ledger, "ADDED", [])
     for name in ("BENCH_CLAIMS", "BENCH_OTHERS", "BENCH_CACHE"):
         patch.delenv(name, raising=False)
 

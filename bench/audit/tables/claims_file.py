@@ -24,8 +24,11 @@ METRIC_OF_ROLE: dict[str, str] = {
 """The ledger's metric of each role; a role that is its own metric there needs no entry."""
 
 
-def write_claims(audit: TableAudit, path: Path, options: Options) -> str:
+def write_claims(audit: TableAudit, path: Path, options: Options, report: str | None = None) -> str:
     """Write a number claim for every figure whose metric a claims file knows; the others stay as comments.
+
+    Args:
+        report: the report's id; None takes the name of the file with the tables.
 
     Returns:
         One line: how many claims, how many comments, where.
@@ -35,12 +38,12 @@ def write_claims(audit: TableAudit, path: Path, options: Options) -> str:
     """
     if path.exists():
         raise InputError(f"{path}: exists; name another file, or move it away")
-    report = report_id(audit.path)
+    report = report or report_id(audit.path)
     data, split = options.data or report, options.split or "unstated"
     for option, value in (("--data", data), ("--split", split)):
         if not is_slug(value):
             raise InputError(f"{option} {value!r}: expected lower-case letters, digits and single hyphens")
-    ids = claim_ids(audit)
+    ids = claim_ids(audit, report)
     groups = list(_class_groups(audit))
     classes = {(id(p.read), p.row, p.column): i for group in groups for i, p in enumerate(group)}
     downwards = {(id(p.read), p.column) for group in groups if group[0].row != group[1].row for p in group}

@@ -22,9 +22,9 @@ def report_id(path: str) -> str:
     return slug(Path(path).stem, "report")
 
 
-def claim_ids(audit: TableAudit) -> Callable[[Place], str]:
+def claim_ids(audit: TableAudit, report: str | None = None) -> Callable[[Place], str]:
     """A function from a cell to its id, ``paper-t2-resnet18-top-1``; equal names get their place too."""
-    report = report_id(audit.path)
+    report = report or report_id(audit.path)
     rows = {id(read): _unique([slug(label, "row") for label in read.labels]) for read in audit.tables}
     columns = {
         id(read): _unique([slug(name, "column") for name in read.table.names]) for read in audit.tables
