@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from bench.grading import alignment
+from bench.grading import alignment, kept_checks
 
-SUITES = Path(__file__).parent / "suites"
+ANSWERS = pytest.StashKey[str]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,11 +46,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Side by side (``-n 2``) each worker has one core; a timing needs the machine to itself."""
+    """Set what holds for every suite.
+
+    Workers that run side by side (``-n 2``) have one core each; a timing needs the machine to itself. All
+    workers and all commands that they start share one temporary folder for the answers that they keep.
+    """
     if hasattr(config, "workerinput"):
         os.environ["OMP_NUM_THREADS"] = "1"
+    if not os.environ.get("BENCH_ANSWERS"):
+        config.stash[ANSWERS] = os.environ["BENCH_ANSWERS"] = tempfile.mkdtemp(prefix="bench-answers-")
     if config.option.measure and getattr(config.option, "numprocesses", None):
         raise pytest.UsageError("--measure times one thing at a time: give it without -n")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if (folder := config.stash.get(ANSWERS, None)) is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+        del os.environ["BENCH_ANSWERS"]
 
 
 def _asked(config: pytest.Config, marker: str) -> bool:
@@ -79,6 +92,13 @@ def _has_cuda() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+@pytest.fixture(scope="package")
+def kept_answers() -> Iterator[None]:
+    """Within a package of suites that only shows their answers, the checks are computed once a session."""
+    with kept_checks.kept():
+        yield
 
 
 @pytest.fixture(scope="session")
