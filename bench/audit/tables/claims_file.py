@@ -105,7 +105,7 @@ def _figures(read: ReadTable) -> Iterator[Place]:
                 yield Place(read, row, column.index)
 
 
-def _class_groups(audit: TableAudit) -> Iterator[means.Group]:
+def _class_groups(audit: TableAudit) -> Iterator[means.FigureGroup]:
     """Each printed mean IoU with its class IoUs, in their order."""
     for group in means.groups(audit.tables):
         mean, first = group.mean, group.members[0]
