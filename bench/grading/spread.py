@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.stats import f as f_distribution
 
 from bench.grading.verdict import Array
 from reference.errors import InputError
@@ -130,6 +128,10 @@ def fit_spread(groups: Sequence[Sequence[float]], *, step: float = 0.0) -> tuple
     if not usable or not all(np.isfinite(group).all() for group in usable):
         raise InputError("earlier runs: expected groups of two or more finite figures")
     variances = np.array([max(group.var(ddof=1), step**2 / 12, 1e-12) for group in usable])
+    # Imported here: they take half a second, and most claims have no earlier runs.
+    from scipy.optimize import minimize_scalar
+    from scipy.stats import f as f_distribution
+
     freedom = np.array([len(group) - 1 for group in usable], dtype=np.float64)
     logs = np.log(variances)
     most = max(1, min(MOST_NU0, int(freedom.sum()) // 2))

@@ -13,7 +13,7 @@ import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,13 +79,7 @@ def build_html(
         others: what other reports print of the same tasks.
         folder: where the records lie; only pictures that lie there too are shown.
     """
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = _environment()
     linked = partial(_linked, claims={row.claim.id for row in rows})
     environment.filters |= {"linked": linked, "capital": lambda text: text[:1].upper() + text[1:]}
     site = _Site(rows, runs, folder)
@@ -121,6 +115,18 @@ def build_html(
         records=len(runs.all),
     )
     return text.rstrip("\n") + "\n"
+
+
+@cache
+def _environment() -> Environment:
+    """Jinja2 with our templates, which it compiles once."""
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _once(ordered_words: Sequence[str], there: Iterable[str]) -> list[str]:

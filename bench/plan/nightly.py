@@ -7,7 +7,7 @@ recipes whose data and weights are here, with the rates of this machine and the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,8 @@ def pick(
         counts = {run.printed.slug: (len(run.dataset.train), len(run.dataset.val)) for run in runs}
         there = {slug: recipe for slug, recipe in recipes.items() if slug in counts}
         jobs = hours_module.plan(there, all_claims, basis, tier=tier, counts=counts)
+        if basis.counted is not None:
+            basis.counted.save()
         chosen = fitting(jobs, hours=hours, seeds=seeds)
         if chosen:
             total = sum(seeds * (job.hours or 0) for job in chosen)
@@ -129,7 +131,7 @@ def basis_here(device: str, dtype: str, folders: Iterable[Path]) -> Basis:
     sessions = (result for folder in there for result in results.read_sessions(folder))
     result = next((r for r in sessions if r.machine == machine), None) or _ceilings_alone(machine, device)
     run_records = [record for folder in there for record in records.read_all(folder)]
-    return Basis.of(result, dtype, run_records)
+    return replace(Basis.of(result, dtype, run_records), counted=hours_module.counted_before())
 
 
 def _ceilings_alone(machine: Mapping[str, Any], device: str) -> Result:

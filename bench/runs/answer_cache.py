@@ -23,7 +23,9 @@ KEPT = 6
 
 
 def default_folder() -> Path:
-    """Return our folder in the user's cache: below ``$XDG_CACHE_HOME`` or ``~/.cache``."""
+    """Return ``$BENCH_ANSWERS``, else our folder in the user's cache: ``$XDG_CACHE_HOME`` or ``~/.cache``."""
+    if chosen := os.environ.get("BENCH_ANSWERS"):
+        return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / FOLDER
 
 

@@ -190,21 +190,23 @@ def test_nothing_is_written_over(there: str, tmp_path: Path) -> None:
 # Reading -----------------------------------------------------------------------------------------------
 
 
-def test_every_command_knows_the_report(claims_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_knows_the_report(
+    claims_file: Path, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = claims_file.parent
     option = ("--claims", "mine.toml")
-    rows = json.loads(bench("list", "recipes", "--format", "json", *option, cwd=folder).stdout)
+    rows = json.loads(here("list", "recipes", "--format", "json", *option)[0])
     assert next(row for row in rows if row["recipe"] == "mine-small")["printed"] == "0.49"
-    graded = json.loads(bench("grade", "mine", "--format", "json", *option, cwd=folder).stdout)
+    graded = json.loads(here("grade", "mine", "--format", "json", *option)[0])
     assert [row["claim"] for row in graded] == ["mine-small", "mine-small-settings"]
-    assert "MINE has" in bench("audit", "mine", *option, cwd=folder).stdout
+    assert "MINE has" in here("audit", "mine", *option)[0]
     put(folder / "runs", "r4-seg-a", 0.5)  # a record, without which no page is written
-    assert bench("report", "--out", "runs", *option, cwd=folder).returncode == 0
+    here("report", "--out", "runs", *option)
     assert "`mine-small`" in (folder / "runs/reports/mine.md").read_text(encoding="utf-8")
-    planned = json.loads(bench("plan", "--format", "json", *option, cwd=folder).stdout)
+    planned = json.loads(here("plan", "--format", "json", *option)[0])
     (row,) = [row for row in planned if row["recipe"] == "mine-small"]
     assert (row["images"], row["settles"]) == (12 * 400, ["mine-small"])
-    # and without the option none does, unless the environment names the file
+    # A new process does not know it, unless the environment names the file.
     assert "mine-small" not in bench("list", cwd=folder).stdout
     monkeypatch.setenv("BENCH_CLAIMS", "mine.toml")
     assert "mine-small" in bench("list", cwd=folder).stdout
@@ -466,8 +468,7 @@ def test_a_run_at_full_tier_on_drawn_data_counts_for_a_claim_on_it(one_epoch: Re
     learned = {**guessing, "numerator": 50, "value": 50 / guessing["denominator"]}
     metrics = {e: {**entry, "metrics": {"top1": learned}} for e, entry in record.metrics.items()}
     for told, counts in ((record, False), (replace(record, metrics=metrics), True)):
-        rows = grader.grade_all(ledger.load_ledgers(), [told], alignment_green=False)
-        (row,) = [row for row in rows if row.claim.id == "mine-small"]
+        (row,) = grader.grade_all(ledger.load_ledgers(), [told], alignment_green=False, only={"mine-small"})
         assert (row.grade != "not tested") == counts, row.sentence
         assert [r.run_id for r in row.runs] == ([record.run_id] if counts else [])
         assert counts or "did not learn" in row.sentence
@@ -485,8 +486,8 @@ def test_the_same_run_counts_for_no_claim_on_official_data(one_epoch: Recipe, tm
         replace(one, claims=tuple(replace(claim, source="official") for claim in one.claims))
         for one in ledger.load_ledgers()
     ]
-    rows = grader.grade_all(ledgers, [record], alignment_green=False)
-    assert next(row for row in rows if row.claim.id == "mine-small").label == "not tested: data"
+    (row,) = grader.grade_all(ledgers, [record], alignment_green=False, only={"mine-small"})
+    assert row.label == "not tested: data"
 
 
 def test_packaged_recipes_draw_what_they_drew_before() -> None:
@@ -497,7 +498,8 @@ def test_packaged_recipes_draw_what_they_drew_before() -> None:
 
 def test_plans_count_drawn_images_only_for_claims_on_them(one_epoch: Recipe) -> None:
     claims = [claim for one in ledger.load_ledgers() for claim in one.claims]
-    jobs = {job.recipe.slug: job for job in hours.plan(RECIPES, claims, hours.Basis.of(None, "float32", ()))}
+    two = {slug: RECIPES[slug] for slug in ("mine-small", "r4-classify")}
+    jobs = {job.recipe.slug: job for job in hours.plan(two, claims, hours.Basis.of(None, "float32", ()))}
     assert jobs["mine-small"].images == 400
     assert jobs["r4-classify"].images == 30 * 22_500
 

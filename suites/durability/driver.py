@@ -23,8 +23,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import matplotlib.backends.backend_agg
+import matplotlib.backends.backend_svg
+import pydantic.type_adapter
 import sklearn.manifold
 import torch
+import torch._inductor.standalone_compile
 from PIL import Image
 
 import bench.cli
@@ -43,8 +47,13 @@ from reference.training.state import Outcome
 SECONDS = 300.0
 """After so long a child that has not ended counts as hanging."""
 
+# The parent imports these once, so no child spends seconds on them. An optimiser imports torch's compiler.
 _ = (
+    matplotlib.backends.backend_agg,
+    matplotlib.backends.backend_svg,
+    pydantic.type_adapter,
     sklearn.manifold,
+    torch._inductor.standalone_compile,
     bench.cli,
     bench.cli.list_rows,
     bench.runs.pictures,

@@ -95,7 +95,7 @@ def survive(
     words = ("run", slug, "--data", data, "--device", "cpu", "--out")
     instants = out / "instants.json"
     out.mkdir(parents=True)
-    draw = slug == "r4-seg-b"  # real pictures once: drawing takes longer than all else
+    draw = slug == "r4-seg-b" and kills == SOAK_KILLS  # real pictures: drawing takes longer than all else
     unbroken = command(*words, out / "unbroken", instants=str(instants), draw=draw)
     assert unbroken.code == 0, unbroken.said
     expected, order = comparable(out / "unbroken"), json.loads(instants.read_text())
@@ -150,6 +150,21 @@ def test_killed_runs_go_on_as_if_unbroken(
     note("kills", what, survived, tried)
     note("ends", what, sum(seconds <= END_SECONDS for seconds in ends), len(ends))
     assert survived == tried >= kills
+
+
+def test_a_run_killed_while_it_draws_real_pictures_leaves_those_of_an_unbroken_one(
+    command: Command, data: Path, tmp_path: Path, comparable: Command, note: Callable[..., None]
+) -> None:
+    words = ("run", "r4-seg-b", "--data", data, "--device", "cpu", "--out")
+    assert command(*words, tmp_path / "unbroken", draw=True).code == 0
+    killed = command(*words, tmp_path / "out", draw=True, signal=9, place="write figure", nth=2)
+    done = command(*words, tmp_path / "out", draw=True)
+    expected = comparable(tmp_path / "unbroken")
+    kinds = {figure["kind"] for figure in expected["r4-seg-b"]["figures"]}
+    held = killed.code == -9 and done.code == 0 and comparable(tmp_path / "out") == expected
+    note("kills", "segment, while its pictures are drawn", int(held), 1)
+    assert "masks" in kinds
+    assert held, (killed, done)
 
 
 def test_a_report_killed_while_it_is_written_is_written_whole_the_next_time(

@@ -49,6 +49,9 @@ MARGIN = {"classify": 0.10, "segment": 0.05}
 # Two halves of about the same time: on a CPU they run side by side, each on half of the cores.
 QUICK_HALVES = (("r3-byol", "r3-finetune-c"), ("r4-classify", "r4-seg-a", "r4-seg-b", "r3-seg-b"))
 QUICK = tuple(slug for half in QUICK_HALVES for slug in half)
+# Of a pre-training and of what starts from it only a falling loss and spread embeddings are asked. Fewer
+# epochs show both; tox -e soak runs them whole, as it runs all recipes.
+FEW_EPOCHS = 5
 # MNIST-1D: bounds of the mean over three seeds, far outside what seeds scatter: a broken network or protocol.
 MNIST1D = {
     "mnist1d-logistic": (0.305, 0.327),
@@ -321,15 +324,18 @@ def _run(slug: str, out: Path, request: pytest.FixtureRequest) -> list[Record]:
         pytest.skip(f"not run: budget: the {hours:g} hours of --gpu-hours are spent")
     if slug not in _done:
         rest = [item.callspec.params["slug"] for item in request.session.items if _is_of_a_recipe(item)]
-        slugs = [slug] if hours is not None else list(dict.fromkeys(s for s in rest if s not in _done))
+        alone = hours is not None or _is_a_worker()
+        slugs = [slug] if alone else list(dict.fromkeys(s for s in rest if s not in _done))
         words = ["--tier", _tier(request), "--data", option("--data")]
         words += ["--seeds", str(option("--seeds")), "--device", option("--device"), "--out", str(out)]
-        words += ["--epochs", str(option("--epochs"))] if option("--epochs") else []
         words += ["--init", option("--init")] if option("--init") else []
         words += ["--weights", str(option("--weights"))] if option("--weights") else []
         parts = _side_by_side(slugs, option("--device"))
         with ThreadPoolExecutor(max_workers=len(parts)) as pool:
-            ends = pool.map(lambda part: _bench("run", *part, *words, shared_by=len(parts)), parts)
+            ends = pool.map(
+                lambda part: _bench("run", *part, *words, *_epochs(part, request), shared_by=len(parts)),
+                parts,
+            )
             for part, end in zip(parts, ends, strict=True):
                 _done.update(dict.fromkeys(part, end))
     done = _done[slug]
@@ -342,6 +348,21 @@ def _run(slug: str, out: Path, request: pytest.FixtureRequest) -> list[Record]:
     seeds = 1 if RECIPES[slug].task == "automask" else option("--seeds")
     assert {r.seed for r in found} == set(range(seeds)), done.stderr
     return found
+
+
+def _is_a_worker() -> bool:
+    """Whether another worker of pytest-xdist has the other core: it may have the other recipes too."""
+    return "PYTEST_XDIST_WORKER" in os.environ
+
+
+def _epochs(slugs: list[str], request: pytest.FixtureRequest) -> list[str]:
+    """The option ``--epochs`` of a command that runs these recipes."""
+    option = request.config.getoption
+    epochs = option("--epochs")
+    rehearsed = option("--recipes") == "quick" and _tier(request) == "smoke" and option("--gpu-hours") is None
+    if epochs is None and rehearsed and set(slugs) <= set(QUICK_HALVES[0]):
+        epochs = FEW_EPOCHS
+    return [] if epochs is None else ["--epochs", str(epochs)]
 
 
 def _is_of_a_recipe(item: pytest.Item) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -117,5 +118,14 @@ def test_flops_are_counted_once(tmp_path: Path) -> None:
 def test_the_users_cache_folder_is_that_of_the_system(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setenv("BENCH_ANSWERS", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert answer_cache.default_folder().parent == tmp_path
+    monkeypatch.setenv("BENCH_ANSWERS", str(tmp_path / "elsewhere"))
+    assert answer_cache.default_folder() == tmp_path / "elsewhere"
+
+
+def test_the_suites_keep_nothing_in_the_users_cache_folder() -> None:
+    """Neither here nor in the commands that they start."""
+    assert not answer_cache.default_folder().is_relative_to(Path.home() / ".cache")
+    assert Path(os.environ["BENCH_ANSWERS"]) == answer_cache.default_folder()

@@ -40,7 +40,7 @@ FAULTS = (
 )
 BRIEF = tuple(dict.fromkeys(case.partition("!")[0] for case in FAULTS))
 TOLERANCE = 1e-9
-"""float64 sums in another order; 20 steps leave some 1e-13 of them."""
+"""float64 sums in another order stay below it; each fault exceeds it a hundred times."""
 
 
 def free_port() -> int:
@@ -187,8 +187,10 @@ def test_global_batch_norm_alone_is_torchs(shape: tuple[int, ...], momentum: flo
 
 
 @pytest.mark.parametrize("layer", ["global", pytest.param("synchronised", marks=pytest.mark.gpu)])
-def test_two_ranks_normalise_as_one_process_does(layer: str, tmp_path: Path) -> None:
+def test_two_ranks_normalise_as_one_process_does(layer: str, tmp_path: Path, gpu: str) -> None:
     """Ours on the CPU and torch's on CUDA, each against torch's over the whole batch."""
+    if layer == "synchronised" and gpu == "cpu":
+        pytest.skip("torch's SyncBatchNorm takes CUDA tensors only; ours is the other case")
     start(2, tmp_path / "out", layer, program=PROGRAM.with_name("normalised_by_ranks.py"))
     left = (f"{layer}-0", f"{layer}-1", "whole")
     first, second, whole = (dict(np.load(tmp_path / "out" / f"{name}.npz")) for name in left)
@@ -211,7 +213,8 @@ SHORT = (
     "import bench.runs.tiers as tiers; tiers.SMOKE_WIDTH = 4;"
     "tiers.SMOKE['classification50'] |= {'epochs': 4, 'image_size': 32};"
     "from reference.data import synthetic; synthetic.COUNTS['classification50'] = (40, 20);"
-    "import functools, bench.runs.execute as runner;"
+    "import functools, bench.runs.execute as runner, bench.runs.recording as recording;"
+    "runner.draw = lambda *words: []; recording.flops_per_sample = lambda recipe: (1.0, 3.0);"
     "runner.execute = functools.partial(runner.execute, checkpoint_seconds={seconds});\n"
     "{fault}"
     "from bench.__main__ import main; main()"

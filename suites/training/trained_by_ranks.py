@@ -29,7 +29,7 @@ from reference.training.distributed import RankRows
 from reference.training.loop import train
 from reference.training.numerics import Numerics
 
-EPOCHS, BATCH, TRAIN, VAL = 4, 4, 19, 7
+EPOCHS, BATCH, TRAIN, VAL = 2, 4, 19, 7
 """19 images in batches of 4 are 5 steps, the last of 3: it divides by no number of ranks but 3."""
 
 
@@ -53,7 +53,7 @@ def tiny(slug: str, **changes: Any) -> Recipe:
 ONE_EPOCH = (Phase(optimizer="sgd", lr=1e-4, epochs=1),)
 GENTLE: dict[str, Any] = {
     "batch_size": 8,
-    "phases": (Phase(optimizer="sgd", lr=1e-6, epochs=7, momentum=0.9),),
+    "phases": (Phase(optimizer="sgd", lr=1e-6, epochs=3, momentum=0.9),),
 }
 """Batches of 8, 8 and 3: projections of one view are normalised over as few values as there are images."""
 UNKNOWN = (("ignore_index", 6),)
@@ -98,8 +98,10 @@ def in_float64(*words: Any) -> Tensor:
     return normalise(*words).double()
 
 
-def own_draws(images: Tensor, targets: Tensor | None, names: Any, draws: Any, held: RankRows) -> Any:
-    return AUGMENT_ROWS(images, targets, names, draws, RankRows.whole(len(images)))
+def own_draws(
+    images: Tensor, targets: Tensor | None, names: Any, draws: Any, held: RankRows, *, views: int = 1
+) -> Any:
+    return AUGMENT_ROWS(images, targets, names, draws, RankRows.whole(len(images)), views=views)
 
 
 AUGMENT_ROWS = distributed.augment_rows
@@ -122,7 +124,7 @@ FAULTS: dict[str, list[tuple[Any, str, Callable[..., Any]]]] = {
     "own-gradients": [(distributed, "summing_gradients", lambda module, **_: module)],
     "own-draws": [(task, "augment_rows", own_draws) for task in (classify, segment, byol)],
     "own-target": [(batchnorm, "synchronise", online_only)],
-    "neighbours-mixed": [(distributed, "rows", lambda total, mirrored: ROWS(total, mirrored=False))],
+    "neighbours-mixed": [(distributed, "rank_rows", lambda total, mirrored: ROWS(total, mirrored=False))],
 }
 """What may go wrong, by name: each makes several ranks train something else than one process."""
 
