@@ -52,7 +52,7 @@ class FailOn(StrEnum):
 
 @app.command("list")
 def list_(
-    what: Annotated[ListKind, typer.Argument(help="ListKind to list.")] = ListKind.recipes,
+    what: Annotated[ListKind, typer.Argument(help="What to list.")] = ListKind.recipes,
     output: FormatOption = Format.table,
     out: OutOption = RUNS,
     claims_files: ClaimsOption = None,
@@ -145,7 +145,7 @@ def audit(
     unit: Annotated[str, typer.Option("--unit", help="Tables: percent or fraction.")] = "",
     mean: Annotated[
         list[str] | None,
-        typer.Option("--mean", metavar="MEAN=FIRST..LAST", help="Tables: what a mean is of; repeatable."),
+        typer.Option("--mean", metavar="MEAN=FIRST..LAST", help="Tables: the columns of a mean; repeatable."),
     ] = None,
     to_claims: Annotated[
         Path | None, typer.Option("--to-claims", metavar="FILE", help="Tables: also write a claims file.")
@@ -277,7 +277,7 @@ def publish(
     recipe_files: RecipesOption = None,
     surveys: OthersOption = None,
 ) -> None:
-    """Copy chosen records and figures into the tracked results and write its tables anew."""
+    """Copy chosen records and figures into the tracked results and rewrite its tables."""
     add_recipes(claims_files, recipe_files)
     add_surveys(surveys)
     from bench.grading import kept_checks

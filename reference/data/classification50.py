@@ -19,8 +19,8 @@ def list_files(source: Path, report: Report = refuse) -> Listing:
     """Find the images of both splits under ``source/p1_data``.
 
     Args:
-        report: told of a folder that is missing or empty, a name that does not fit, a class that is only in
-            validation, a bad ``dataset.toml``.
+        report: gets every fault: a folder that is missing or empty, a name that does not fit, a class that
+            is only in validation, a bad ``dataset.toml``.
     """
     folder = source / "p1_data"
     of_train, of_val = _labelled(folder / "train_50", report), _labelled(folder / "val_50", report)

@@ -1,4 +1,4 @@
-"""``dataset.toml``: how data in the official layout says that it is not the official data."""
+"""``dataset.toml``: the file that describes data in the official layout that is not the official data."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ FILE_NAME = "dataset.toml"
 PALETTE_KEYS = ("name", "classes", "palette", "unknown")
 VALUES_KEY = "mask_values"
 UNKNOWN_KEYS = ("index", "colour")
-# 255 marks a refused pixel while a mask is decoded, and one index is unknown's.
+# 255 marks a refused pixel while a mask is decoded, and one index stands for unknown.
 MAX_CLASSES = 254
 
 
 def find_description(*folders: Path) -> Path | None:
-    """The first ``dataset.toml`` in the folders, None where there is none."""
-    # a link to nothing is there, and refused when it is read
+    """Return the first ``dataset.toml`` in the folders, or None."""
+    # a broken link counts as a file here, and is refused when it is read
     return next((folder / FILE_NAME for folder in folders if os.path.lexists(folder / FILE_NAME)), None)
 
 
 def described_name(report: Report, *folders: Path) -> tuple[str | None, bool]:
-    """What a classification set's ``dataset.toml`` calls it, and whether one lies in any of the folders."""
+    """Return a classification set's name in ``dataset.toml``, and whether any of the folders has the file."""
     path = find_description(*folders)
     if path is None:
         return None, False
@@ -40,7 +40,7 @@ def described_name(report: Report, *folders: Path) -> tuple[str | None, bool]:
 
 
 def read_name(path: Path) -> str:
-    """Read the ``dataset.toml`` of a classification set, whose one key is ``name``.
+    """Read the ``dataset.toml`` of a classification set; its only key is ``name``.
 
     Raises:
         InputError: not TOML, or another key, or no name.
@@ -51,7 +51,7 @@ def read_name(path: Path) -> str:
 def read_palette(path: Path) -> tuple[str, Palette]:
     """Read name and palette of a land-cover ``dataset.toml``; its colours are matched exactly.
 
-    ``mask_values``, which may be left out, says that masks hold labels in place of colours, and which:
+    The optional ``mask_values`` says that masks hold labels instead of colours, and their order:
     a list such as ``["unknown", "field", "255=unknown"]``, or ``"colours"``.
 
     Raises:
@@ -86,9 +86,9 @@ def _load(path: Path, keys: tuple[str, ...], optional: tuple[str, ...] = ()) -> 
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{shown(path)}: cannot be read ({error.strerror}); expected a TOML file") from None
-    except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8, and absurd numbers
+    except (ValueError, RecursionError) as error:  # also for bytes that are not UTF-8, and for huge numbers
         cause = " ".join(str(error).split())
-        raise InputError(f"{shown(path)}: not TOML ({cause}); mend the file") from None
+        raise InputError(f"{shown(path)}: not TOML ({cause}); fix the file") from None
     _check_keys(path, values, keys, "", optional)
     return values
 
@@ -142,4 +142,4 @@ def _colour(path: Path, key: str, value: Any) -> tuple[int, int, int]:
 def _refusal(path: Path, key: str, value: Any, expected: str) -> InputError:
     seen = repr(value)
     seen = seen if len(seen) <= 80 else seen[:77] + "..."
-    return InputError(f"{shown(path)}: key {key!r} is {seen}; expected {expected}; mend the file")
+    return InputError(f"{shown(path)}: key {key!r} is {seen}; expected {expected}; fix the file")

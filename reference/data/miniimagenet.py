@@ -17,12 +17,12 @@ def list_files(source: Path, report: Report = refuse) -> Listing:
     """Find the images under ``source/p1_data/mini``; without ``train.csv`` no image has a label.
 
     Args:
-        report: told of a folder that is missing or empty, a name that does not fit, of what CSV and folder
-            disagree in, of a bad ``dataset.toml``.
+        report: gets every fault: a folder that is missing or empty, a name that does not fit, a difference
+            between CSV and folder, a bad ``dataset.toml``.
     """
     folder = source / "p1_data" / "mini"
     name, described = described_name(report, folder, folder.parent)
-    if not os.path.lexists(folder / "train.csv"):  # a link to nothing is there, and refused when it is read
+    if not os.path.lexists(folder / "train.csv"):  # a broken link is refused when it is read
         files = list_unlabelled(folder / "train", report)
         items = tuple(Item(composed(path.stem), path) for path in files)
         return Listing(items, (), (), name=name, described=described)
