@@ -27,7 +27,7 @@ from reference.schedules import steps_before
 NIGHT_HOURS, THREE_SEEDS_HOURS = 8.0, 24.0
 
 STATED_GPU = "NVIDIA H200"
-# FLOP/s of a large product there, and the share of it that a training step reaches: the design's targets for
+# FLOP/s of a large product there, and the share of it that a training step reaches: our targets for
 # BYOL, FCN32s and DeepLabV3 are 18, 41 and 35 % of the first; the second has no tensor cores to lose.
 STATED_CEILINGS = {"bfloat16": 790e12, "float32": 51e12}
 STATED_SHARES = {"bfloat16": 0.2, "float32": 0.5}

@@ -29,7 +29,7 @@ class Case:
     size: int
     batch: int
     small: int = 64
-    compiled: bool = False  # a minute each: only for the rows of the design's table
+    compiled: bool = False  # a minute each: only for the main rows
 
 
 NETWORKS: dict[str, Case] = {
@@ -161,7 +161,7 @@ def fastest_kernels() -> Iterator[None]:
     torch.cuda.empty_cache()
 
 
-# those of the design's table first
+# the main rows first
 ON_A_GPU = [
     pytest.param(name, task, marks=pytest.mark.gpu(2) if case.compiled and task == "train" else ())
     for name, case in NETWORKS.items()
