@@ -41,6 +41,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="suites/throughput: time real sizes and write <out>/throughput/<machine>.json (out: runs)",
     )
     group.addoption(
+        "--rehearse",
+        action="store_true",
+        help="with -m gpu: run the same code on the CPU at the smallest sizes",
+    )
+    group.addoption(
         "--gpu-hours", default=None, type=float, help="run what settles most claims in so many hours"
     )
 
@@ -57,6 +62,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[ANSWERS] = os.environ["BENCH_ANSWERS"] = tempfile.mkdtemp(prefix="bench-answers-")
     if config.option.measure and getattr(config.option, "numprocesses", None):
         raise pytest.UsageError("--measure times one thing at a time: give it without -n")
+    if config.option.rehearse and (config.option.measure or not _asked(config, "gpu")):
+        raise pytest.UsageError("--rehearse goes with -m gpu, and without --measure: nothing is timed")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -76,7 +83,9 @@ def _asked(config: pytest.Config, marker: str) -> bool:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     reasons = {}
-    if any(item.get_closest_marker("gpu") for item in items) and not _has_cuda():
+    if _asked(config, "gpu"):
+        items.sort(key=_turn)
+    if any(item.get_closest_marker("gpu") for item in items) and not (config.option.rehearse or _has_cuda()):
         reasons["gpu"] = "needs a CUDA device, none is here"
     if not _asked(config, "fullrun"):
         reasons["fullrun"] = "trains recipes as printed; ask for it with -m fullrun"
@@ -86,6 +95,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for marker, reason in reasons.items():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _turn(item: pytest.Item) -> int:
+    """What a GPU does first: ``gpu(1)``, then ``gpu(2)``, then the rest."""
+    turns = [mark.args[0] for mark in item.iter_markers("gpu") if mark.args]
+    return min(turns, default=LAST_TURN)
+
+
+LAST_TURN = 9
+
+
+@pytest.fixture(scope="session")
+def rehearsing(request: pytest.FixtureRequest) -> bool:
+    """Whether a gpu test runs on the CPU, to show that its code runs: as little work as that takes."""
+    return bool(request.config.option.rehearse)
+
+
+@pytest.fixture(scope="session")
+def gpu(rehearsing: bool) -> str:
+    """The kind of device that a gpu test uses."""
+    return "cpu" if rehearsing else "cuda"
 
 
 def _has_cuda() -> bool:

@@ -1,1 +1,1 @@
-"""What the six reports describe, readable alone: networks, losses, metrics, data, recipes, training."""
+"""The networks, losses, metrics, data, recipes and training of the six reports; needs nothing of bench."""

@@ -5,6 +5,9 @@ is drawn (on the CPU, from an explicit generator, so that a seed means the same 
 done with it (on the batch's device). Every draw is made for the global batch; a rank that holds rows
 ``start …`` of it takes its slice, so the number of ranks does not change a single pixel.
 
+On the CPU an operation works on the chosen samples alone. On a device it works on the whole batch: the shapes
+do not depend on the draws, the host never waits, and all parameters of a step arrive in one copy.
+
 Masks follow the geometry of their images by index alone: no label is ever interpolated.
 """
 
@@ -14,6 +17,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
@@ -46,11 +50,13 @@ class Batch:
         masks: (B, H, W) integer labels, or None. They belong to the caller.
         border: width of a black border around the images that is not stored: ``pad`` leaves it to the crop
             that follows, which reads beyond the image for nothing.
+        whole: whether operations change the whole batch and select afterwards, as a device needs it.
     """
 
     images: Tensor
     masks: Tensor | None = None
     border: int = 0
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,36 @@ class Draws:
         return (self.uniform().double() * n).long()
 
 
+Parameters = tuple[Tensor, ...]
+"""What is drawn for an operation, one row a sample."""
+
+
+def _unchanged(*parameters: Tensor) -> Parameters:
+    return parameters
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What a name of :data:`AUGMENT` stands for; called, it draws and applies.
+
+    Attributes:
+        draw: makes the parameters on the CPU, from draws and the height and width with the border.
+        apply: changes a batch by the parameters.
+        prepare: turns the parameters, on the CPU, into those that ``apply_whole`` takes.
+        apply_whole: changes a whole batch; ``apply`` where it is None.
+    """
+
+    draw: Callable[[Draws, int, int], Parameters]
+    apply: Callable[..., Batch]
+    prepare: Callable[..., Parameters] = _unchanged
+    apply_whole: Callable[..., Batch] | None = None
+
+    def __call__(self, batch: Batch, draws: Draws) -> Batch:
+        """Draw for every sample and apply."""
+        height, width = (side + 2 * batch.border for side in batch.images.shape[-2:])
+        return self.apply(batch, *self.draw(draws, height, width))
+
+
 def augment(
     images: Tensor,
     targets: Tensor | None,
@@ -88,6 +124,7 @@ def augment(
     *,
     start: int = 0,
     total: int | None = None,
+    whole: bool | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Apply the named operations in order, with draws of their own for every sample.
 
@@ -99,6 +136,8 @@ def augment(
         generator: a CPU generator; equal states give equal draws on every device.
         start: row of the global batch that ``images`` begin at.
         total: size of the global batch; B if None.
+        whole: whether to work on the whole batch, as a device needs it; if None, wherever the images are
+            not in the CPU's memory.
 
     Returns:
         (B, 3, H, W) float32 images in 0…1, and the targets.
@@ -113,6 +152,26 @@ def augment(
         >>> tuple(augmented.shape), float(augmented.max())
         ((2, 3, 4, 4), 1.0)
     """
+    views = augment_views(images, targets, names, generator, views=1, start=start, total=total, whole=whole)
+    return views[0]
+
+
+def augment_views(
+    images: Tensor,
+    targets: Tensor | None,
+    names: Sequence[str],
+    generator: torch.Generator,
+    *,
+    views: int,
+    start: int = 0,
+    total: int | None = None,
+    whole: bool | None = None,
+) -> list[tuple[Tensor, Tensor | None]]:
+    """Apply ``augment`` to the same images several times, each time with draws of its own.
+
+    All parameters are copied to the images' device together. Arguments, results and errors as of
+    :func:`augment`.
+    """
     if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != torch.uint8:
         raise ValueError(f"images are {tuple(images.shape)} {images.dtype}, expected (B, H, W, 3) uint8")
     count = images.shape[0]
@@ -122,15 +181,74 @@ def augment(
     masks = targets if targets is not None and targets.ndim == 3 else None
     if masks is not None and masks.shape != images.shape[:3]:
         raise ValueError(f"masks are {tuple(masks.shape)}, their images {tuple(images.shape[:3])}")
-    batch = Batch(to_float(images), masks)
-    draws = Draws(generator=generator, total=total, start=start, count=count)
     for name in names:
         if name not in AUGMENT:
             raise InputError(f"augmentation {name!r} is unknown: expected one of {', '.join(AUGMENT)}")
+    whole = images.device.type != "cpu" if whole is None else whole
+    draws = Draws(generator=generator, total=total, start=start, count=count)
+    drawn = [_draw_chain(names, draws, *images.shape[1:3], whole=whole) for _ in range(views)]
+    done = []
+    for parameters in _on_device(drawn, images.device):
+        batch = apply_chain(Batch(to_float(images), masks, whole=whole), names, parameters)
+        done.append((batch.images, targets if masks is None else batch.masks))
+    return done
+
+
+def apply_chain(batch: Batch, names: Sequence[str], parameters: Sequence[Parameters]) -> Batch:
+    """Apply the named operations in order, each with its parameters on the batch's device."""
+    for name, values in zip(names, parameters, strict=True):
+        operation = AUGMENT[name]
         if name != "random_resized_crop":
             batch = _store_border(batch)
-        batch = AUGMENT[name](batch, draws)
-    return _store_border(batch).images, targets if masks is None else batch.masks
+        apply = operation.apply if operation.apply_whole is None or not batch.whole else operation.apply_whole
+        batch = apply(batch, *values)
+    return _store_border(batch)
+
+
+def _draw_chain(
+    names: Sequence[str], draws: Draws, height: int, width: int, *, whole: bool
+) -> list[Parameters]:
+    """The parameters of each operation in turn, on the CPU; images begin at this height and width."""
+    parameters, border = [], 0
+    for name in names:
+        if name != "random_resized_crop":
+            height, width, border = height + 2 * border, width + 2 * border, 0
+        drawn = AUGMENT[name].draw(draws, height + 2 * border, width + 2 * border)
+        parameters.append(AUGMENT[name].prepare(*drawn) if whole else drawn)
+        border = _pad_width(width) if name == "pad" else 0
+    return parameters
+
+
+def _on_device(chains: list[list[Parameters]], device: torch.device) -> list[list[Parameters]]:
+    """The same parameters on the device, sent in one copy that the host does not wait for."""
+    flat = [value for chain in chains for values in chain for value in values]
+    if device.type == "cpu" or not flat:
+        return chains
+    return _unpacked(_packed(flat, pin=device.type == "cuda").to(device, non_blocking=True), chains)
+
+
+def _starts(values: Sequence[Tensor]) -> list[int]:
+    """Where each value begins among the packed bytes, and where the last ends: multiples of 8."""
+    return [0, *accumulate(-(-value.nbytes // 8) * 8 for value in values)]
+
+
+def _packed(values: Sequence[Tensor], *, pin: bool) -> Tensor:
+    """All values as one tensor of bytes."""
+    starts = _starts(values)
+    packed = torch.empty(starts[-1], dtype=torch.uint8, pin_memory=pin)
+    for value, start in zip(values, starts, strict=False):
+        packed[start : start + value.nbytes].view(value.dtype).view(value.shape).copy_(value)
+    return packed
+
+
+def _unpacked(packed: Tensor, chains: list[list[Parameters]]) -> list[list[Parameters]]:
+    """What ``_packed`` was made of, in the order of ``chains``, whose shapes and dtypes it has."""
+    flat = [value for chain in chains for values in chain for value in values]
+    parts = iter(
+        packed[start : start + value.nbytes].view(value.dtype).view(value.shape)
+        for value, start in zip(flat, _starts(flat), strict=False)
+    )
+    return [[tuple(next(parts) for _ in values) for values in chain] for chain in chains]
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -152,18 +270,13 @@ def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
     """
     if not len(mean) == len(std) == images.shape[1] or min(std) <= 0:
         raise ValueError(f"mean {mean}, std {std}: expected {images.shape[1]} values each, std > 0")
-    shift, scale = (images.new_tensor(v).view(1, -1, 1, 1) for v in (mean, std))
+    # filled there: a list would be copied to the device
+    shift, scale = (torch.stack([images.new_full((1, 1), v) for v in values]) for values in (mean, std))
     return (images - shift).div_(scale)
 
 
-def horizontal_flip(batch: Batch, draws: Draws) -> Batch:
-    """Mirror left and right with probability ½ (torchvision's RandomHorizontalFlip)."""
-    return flip(batch, draws.chance(0.5), axis=-1)
-
-
-def vertical_flip(batch: Batch, draws: Draws) -> Batch:
-    """Mirror top and bottom with probability ½ (torchvision's RandomVerticalFlip)."""
-    return flip(batch, draws.chance(0.5), axis=-2)
+def _draw_flip(draws: Draws, height: int, width: int) -> Parameters:
+    return (draws.chance(0.5),)
 
 
 def flip(batch: Batch, chosen: Tensor, axis: int) -> Batch:
@@ -171,21 +284,18 @@ def flip(batch: Batch, chosen: Tensor, axis: int) -> Batch:
     flipped = _change(batch, chosen, partial(torch.flip, dims=(axis,)))
     if batch.masks is None:
         return flipped
-    rows = chosen.nonzero().flatten().to(batch.masks.device)
+    if batch.whole:
+        mirrored = torch.where(chosen.view(-1, 1, 1), batch.masks.flip(axis), batch.masks)
+        return replace(flipped, masks=mirrored)
+    rows = chosen.nonzero().flatten()
     return replace(flipped, masks=batch.masks.index_copy(0, rows, batch.masks[rows].flip(axis)))
 
 
-def random_crop(batch: Batch, draws: Draws) -> Batch:
-    """Shift by up to the crop margin each way, what enters being a reflection.
-
-    torchvision's ``RandomCrop(size, padding=margin, padding_mode="reflect")``. R3 states a RandomCrop but
-    neither its size nor its padding (r3:27).
-    """
-    height, width = batch.images.shape[-2:]
+def _draw_shift(draws: Draws, height: int, width: int) -> Parameters:
     margin_y, margin_x = round(height * CROP_MARGIN), round(width * CROP_MARGIN)
     dy = draws.integers(2 * margin_y + 1) - margin_y
     dx = draws.integers(2 * margin_x + 1) - margin_x
-    return crop_at(batch, dy, dx)
+    return dy, dx
 
 
 def crop_at(batch: Batch, dy: Tensor, dx: Tensor) -> Batch:
@@ -197,15 +307,13 @@ def crop_at(batch: Batch, dy: Tensor, dx: Tensor) -> Batch:
         dx: (B,) integers, |dx| < W.
     """
     height, width = batch.images.shape[-2:]
-    rows = _reflect(torch.arange(height) + dy[:, None], height)
-    columns = _reflect(torch.arange(width) + dx[:, None], width)
-    source = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)  # (B, H*W)
-    return _take_pixels(batch, source.to(batch.images.device))
+    rows = _reflect(torch.arange(height, device=dy.device) + dy[:, None], height)
+    columns = _reflect(torch.arange(width, device=dx.device) + dx[:, None], width)
+    return _take_pixels(batch, (rows[:, :, None] * width + columns[:, None, :]).flatten(1))  # (B, H*W)
 
 
-def random_rotation(batch: Batch, draws: Draws) -> Batch:
-    """Turn about the centre by up to 15° each way, corners black (torchvision's RandomRotation, nearest)."""
-    return rotate(batch, draws.between(-ROTATION_DEGREES, ROTATION_DEGREES))
+def _draw_angle(draws: Draws, height: int, width: int) -> Parameters:
+    return (draws.between(-ROTATION_DEGREES, ROTATION_DEGREES),)
 
 
 def rotate(batch: Batch, degrees: Tensor) -> Batch:
@@ -218,24 +326,33 @@ def rotate(batch: Batch, degrees: Tensor) -> Batch:
     Raises:
         ValueError: the batch has masks.
     """
+    return _turn(batch, *_direction(degrees))
+
+
+def _direction(degrees: Tensor) -> Parameters:
+    """Cosine and sine, taken on the CPU in float64.
+
+    A pixel whose source lies between two others then goes the same way on every device.
+    """
+    angle = torch.deg2rad(degrees.double())
+    return angle.cos(), angle.sin()
+
+
+def _turn(batch: Batch, cos: Tensor, sin: Tensor) -> Batch:
     _refuse_masks(batch, "random_rotation")
     height, width = batch.images.shape[-2:]
-    # On the CPU in float64: a pixel whose source lies between two others goes the same way on every device.
-    angle = torch.deg2rad(degrees.double()).view(-1, 1, 1)
-    y = (torch.arange(height) + 0.5 - height / 2).view(1, -1, 1)
-    x = (torch.arange(width) + 0.5 - width / 2).view(1, 1, -1)
-    row = (angle.cos() * y + angle.sin() * x + height / 2).floor().long()
-    column = (angle.cos() * x - angle.sin() * y + width / 2).floor().long()
+    cos, sin = cos.view(-1, 1, 1), sin.view(-1, 1, 1)
+    y = (torch.arange(height, device=cos.device) + 0.5 - height / 2).view(1, -1, 1)
+    x = (torch.arange(width, device=cos.device) + 0.5 - width / 2).view(1, 1, -1)
+    row = (cos * y + sin * x + height / 2).floor().long()
+    column = (cos * x - sin * y + width / 2).floor().long()
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    source = torch.where(inside, row * width + column, 0).flatten(1)  # (B, H*W)
-    turned = _take_pixels(batch, source.to(batch.images.device))
-    return replace(turned, images=turned.images * inside[:, None].to(batch.images.device))
+    turned = _take_pixels(batch, (row * width + column).masked_fill(~inside, 0).flatten(1))  # (B, H*W)
+    return replace(turned, images=turned.images * inside[:, None])
 
 
-def color_jitter(batch: Batch, draws: Draws) -> Batch:
-    """Change brightness, contrast, saturation and hue with probability .3, each sample in its own order."""
-    chosen = draws.chance(JITTER_P)
-    return jitter(batch, chosen, *jitter_parameters(draws))
+def _draw_jitter(draws: Draws, height: int, width: int) -> Parameters:
+    return draws.chance(JITTER_P), *jitter_parameters(draws)
 
 
 def jitter_parameters(draws: Draws) -> tuple[Tensor, Tensor]:
@@ -261,6 +378,45 @@ def jitter(batch: Batch, chosen: Tensor, order: Tensor, factors: Tensor) -> Batc
         for kind, adjust in enumerate(JITTER):
             batch = _change(batch, chosen & (order[:, position] == kind), adjust, factors[:, kind])
     return batch
+
+
+def _blend_shares(chosen: Tensor, order: Tensor, factors: Tensor) -> Parameters:
+    """What :func:`jitter_whole` takes, from what :func:`jitter` takes; all on the CPU.
+
+    Brightness, contrast and saturation are one blend: shares of the image, of its mean luma and of each
+    pixel's luma. Three blends before the hue and three after it cover every order. An idle one keeps the
+    image as it is: its shares are 1, 0, 0.
+    """
+    brightness_to_saturation, hue = factors[:, :3], factors[:, 3]
+    place = torch.arange(len(JITTER))
+    hue_at = (order == 3).int().argmax(dim=1, keepdim=True)
+    padded = F.pad(brightness_to_saturation, (0, 1), value=1.0).gather(1, order)  # by position
+    shares = []
+    for active, positions in ((place < hue_at, slice(0, 3)), (place > hue_at, slice(1, 4))):
+        image = torch.where(active & chosen[:, None], padded, 1.0)
+        of_mean, of_luma = ((1 - image) * (order == kind) for kind in (1, 2))
+        shares.append(torch.stack([image, of_mean, of_luma], dim=2)[:, positions])
+    return chosen, torch.cat(shares, dim=1), hue
+
+
+def jitter_whole(batch: Batch, chosen: Tensor, shares: Tensor, hue: Tensor) -> Batch:
+    """Adjust a whole batch as :func:`jitter` does, without shapes that depend on what is chosen.
+
+    Args:
+        batch: images (B, 3, H, W).
+        chosen: (B,) bool.
+        shares: (B, 6, 3) float32: of the image, its mean luma and each pixel's luma, in six blends.
+        hue: (B,) float32 shares of a circle.
+    """
+    images = batch.images
+    for number, of_blend in enumerate(shares.unbind(1)):
+        if number == 3:
+            images = torch.where(_per_image(chosen), adjust_hue(images, hue), images)
+        image, of_mean, of_luma = map(_per_image, of_blend.unbind(1))
+        luma = _luma(images)
+        other = luma.mean(dim=(-2, -1), keepdim=True) * of_mean + luma * of_luma
+        images = (images * image).add_(other).clamp_(0, 1)
+    return replace(batch, images=images)
 
 
 def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
@@ -304,9 +460,12 @@ JITTER: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (
 """What ``jitter`` puts in a sample's own order."""
 
 
-def grayscale(batch: Batch, draws: Draws) -> Batch:
-    """Replace all channels by the luma with probability .2 (torchvision's RandomGrayscale)."""
-    return _change(batch, draws.chance(GRAYSCALE_P), to_grayscale)
+def _draw_grayscale(draws: Draws, height: int, width: int) -> Parameters:
+    return (draws.chance(GRAYSCALE_P),)
+
+
+def _without_colour(batch: Batch, chosen: Tensor) -> Batch:
+    return _change(batch, chosen, to_grayscale)
 
 
 def to_grayscale(images: Tensor) -> Tensor:
@@ -314,9 +473,12 @@ def to_grayscale(images: Tensor) -> Tensor:
     return _luma(images).expand_as(images)
 
 
-def gaussian_blur(batch: Batch, draws: Draws) -> Batch:
-    """Blur with a 3×3 Gaussian of σ between 1 and 2 pixels, each sample its own, with probability .2."""
-    return _change(batch, draws.chance(BLUR_P), blur, draws.between(*BLUR_SIGMA))
+def _draw_blur(draws: Draws, height: int, width: int) -> Parameters:
+    return draws.chance(BLUR_P), draws.between(*BLUR_SIGMA)
+
+
+def _blurred(batch: Batch, chosen: Tensor, sigma: Tensor) -> Batch:
+    return _change(batch, chosen, blur, sigma)
 
 
 def blur(images: Tensor, sigma: Tensor) -> Tensor:
@@ -329,24 +491,25 @@ def blur(images: Tensor, sigma: Tensor) -> Tensor:
     return (1 - 2 * side) * images + side * (wide[..., :-2] + wide[..., 2:])
 
 
-def pad(batch: Batch, draws: Draws) -> Batch:
-    """Add a black border of 20 pixels at 128 (torchvision's Pad); draws nothing.
+def _draw_nothing(draws: Draws, height: int, width: int) -> Parameters:
+    return ()
 
-    Raises:
-        ValueError: the batch has masks: the border has no label.
-    """
+
+def _pad_width(width: int) -> int:
+    return round(width * PAD)
+
+
+def _padded(batch: Batch) -> Batch:
     _refuse_masks(batch, "pad")
-    return replace(batch, border=batch.border + round(batch.images.shape[-1] * PAD))
+    return replace(batch, border=batch.border + _pad_width(batch.images.shape[-1]))
 
 
-def random_resized_crop(batch: Batch, draws: Draws) -> Batch:
-    """Cut a window of 8…100 % of the area and ratio 3:4…4:3 and resize it to the image's size before ``pad``.
+def _draw_window(draws: Draws, height: int, width: int) -> Parameters:
+    return (crop_windows(draws, height, width),)
 
-    torchvision's RandomResizedCrop with its defaults.
-    """
-    height, width = batch.images.shape[-2:]
-    windows = crop_windows(draws, height + 2 * batch.border, width + 2 * batch.border)
-    return resized_crop(batch, windows, height, width)
+
+def _resized_to_its_size(batch: Batch, windows: Tensor) -> Batch:
+    return resized_crop(batch, windows, *batch.images.shape[-2:])
 
 
 def crop_windows(draws: Draws, height: int, width: int) -> Tensor:
@@ -383,14 +546,14 @@ def resized_crop(batch: Batch, windows: Tensor, height: int, width: int) -> Batc
 
     Args:
         batch: images (B, 3, H, W), masks and a border.
-        windows: (B, 4) integers on the CPU: top, left, height, width, counted from the border's corner.
+        windows: (B, 4) integers: top, left, height, width, counted from the border's corner.
         height: H' of the result.
         width: W' of the result.
 
     Returns:
         Images (B, 3, H', W'), masks (B, H', W'), no border.
     """
-    top, left, h, w = windows.to(batch.images.device).unbind(1)
+    top, left, h, w = windows.unbind(1)
     rows = _filter(top, h, batch.images.shape[-2], batch.border, height)
     columns = _filter(left, w, batch.images.shape[-1], batch.border, width)
     images = _weighted_rows(batch.images, *rows).mT.contiguous()  # (B, 3, W, H')
@@ -399,16 +562,45 @@ def resized_crop(batch: Batch, windows: Tensor, height: int, width: int) -> Batc
     if masks is not None:
         sample = torch.arange(len(masks), device=masks.device).view(-1, 1, 1)
         masks = masks[sample, _nearest(top, h, height)[:, :, None], _nearest(left, w, width)[:, None, :]]
-    return Batch(images, masks)
+    return Batch(images, masks, whole=batch.whole)
 
 
 def resize(images: Tensor, height: int, width: int) -> Tensor:
     """Resize (B, 3, H, W) to (B, 3, height, width), antialiased as PIL's bilinear filter."""
-    whole = torch.tensor([[0, 0, *images.shape[-2:]]]).expand(len(images), -1)
-    return resized_crop(Batch(images), whole, height, width).images
+    window = torch.tensor([[0, 0, *images.shape[-2:]]], device=images.device).expand(len(images), -1)
+    return resized_crop(Batch(images), window, height, width).images
 
 
-AUGMENT: dict[str, Callable[[Batch, Draws], Batch]] = {
+horizontal_flip = Operation(_draw_flip, partial(flip, axis=-1))
+"""Mirror left and right with probability ½ (torchvision's RandomHorizontalFlip)."""
+vertical_flip = Operation(_draw_flip, partial(flip, axis=-2))
+"""Mirror top and bottom with probability ½ (torchvision's RandomVerticalFlip)."""
+random_crop = Operation(_draw_shift, crop_at)
+"""Shift by up to the crop margin each way, what enters being a reflection.
+
+torchvision's ``RandomCrop(size, padding=margin, padding_mode="reflect")``. R3 states a RandomCrop but neither
+its size nor its padding (r3:27).
+"""
+random_rotation = Operation(_draw_angle, rotate, _direction, _turn)
+"""Turn about the centre by up to 15° each way, corners black (torchvision's RandomRotation, nearest)."""
+color_jitter = Operation(_draw_jitter, jitter, _blend_shares, jitter_whole)
+"""Change brightness, contrast, saturation and hue with probability .3, each sample in its own order."""
+grayscale = Operation(_draw_grayscale, _without_colour)
+"""Replace all channels by the luma with probability .2 (torchvision's RandomGrayscale)."""
+gaussian_blur = Operation(_draw_blur, _blurred)
+"""Blur with a 3×3 Gaussian of σ between 1 and 2 pixels, each sample its own, with probability .2."""
+pad = Operation(_draw_nothing, _padded)
+"""Add a black border of 20 pixels at 128 (torchvision's Pad); draws nothing.
+
+A batch with masks is refused (ValueError): the border has no label.
+"""
+random_resized_crop = Operation(_draw_window, _resized_to_its_size)
+"""Cut a window of 8…100 % of the area and ratio 3:4…4:3 and resize it to the image's size before ``pad``.
+
+torchvision's RandomResizedCrop with its defaults.
+"""
+
+AUGMENT: dict[str, Operation] = {
     "horizontal_flip": horizontal_flip,
     "vertical_flip": vertical_flip,
     "random_crop": random_crop,
@@ -423,15 +615,18 @@ AUGMENT: dict[str, Callable[[Batch, Draws], Batch]] = {
 
 
 def _change(batch: Batch, chosen: Tensor, change: Callable[..., Tensor], *values: Tensor) -> Batch:
-    """Replace the chosen images by what ``change`` makes of them and their values, written in place.
+    """Replace the chosen images by what ``change`` makes of them and their values.
 
-    ``chosen`` (B,) bool and ``values`` (B,) lie on the CPU, so that no device has to be waited for.
+    ``chosen`` (B,) bool and ``values`` (B,) lie on the images' device. Of a batch that is not whole, only the
+    chosen images are changed, in place.
     """
+    if batch.whole:
+        changed = change(batch.images, *values)
+        return replace(batch, images=torch.where(_per_image(chosen), changed, batch.images))
     rows = chosen.nonzero().flatten()
     if len(rows):
-        on_device = [v.to(batch.images.device) for v in (rows, *(v[rows] for v in values))]
-        changed = change(batch.images.index_select(0, on_device[0]), *on_device[1:])
-        batch.images.index_copy_(0, on_device[0], changed)
+        changed = change(batch.images.index_select(0, rows), *(v[rows] for v in values))
+        batch.images.index_copy_(0, rows, changed)
     return batch
 
 

@@ -1,7 +1,7 @@
-"""Confusion matrices: how often each true class was given each label, exact on any device and in any order.
+"""Confusion matrices: exact counts of predicted labels for each true class, on any device, in any order.
 
-Arrays are counted by numpy and tensors by torch, which is imported only where tensors are passed in, so that
-a score of two folders of masks needs no torch. ``reference.metrics`` is the place to import from.
+numpy counts arrays and torch counts tensors. torch is imported only for tensors, so a score of two folders of
+masks needs no torch. Import these functions from ``reference.metrics``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _BLOCK = 2**19
 
 
 def confusion_matrix(prediction: Labels, target: Labels, *, num_classes: int) -> Labels:
-    """Count how often each true class was given each label, pooled over everything passed in.
+    """Count how often each true class was predicted as each label, pooled over all pixels.
 
     Args:
         prediction: integer labels 0…num_classes−1, any shape; numpy array or tensor on any device.
@@ -40,9 +40,9 @@ def confusion_matrix(prediction: Labels, target: Labels, *, num_classes: int) ->
         (C, C) int64, rows = truth, columns = prediction; numpy for numpy, else a tensor on the same device.
 
     Raises:
-        TypeError: lists, masked arrays, or an array beside a tensor.
-        ValueError: shapes differ, dtypes are not integer, or a label lies outside 0…C−1. Nothing is ever
-            folded into another class or left out; drop pixels to be ignored before calling.
+        TypeError: lists, masked arrays, or an array together with a tensor.
+        ValueError: shapes differ, dtypes are not integer, or a label lies outside 0…C−1. No label is
+            counted as another class or left out; drop pixels to ignore before the call.
 
     Example:
         >>> confusion_matrix(np.array([0, 1, 1]), np.array([0, 0, 1]), num_classes=2).tolist()
@@ -54,7 +54,7 @@ def confusion_matrix(prediction: Labels, target: Labels, *, num_classes: int) ->
 
 
 def per_image_confusion(prediction: Labels, target: Labels, *, num_classes: int) -> Labels:
-    """One confusion matrix for each image: as :func:`confusion_matrix`, over everything but the first axis.
+    """Compute one confusion matrix for each image, over all axes but the first.
 
     Args:
         prediction: (N, …) integer labels.
@@ -62,7 +62,7 @@ def per_image_confusion(prediction: Labels, target: Labels, *, num_classes: int)
         num_classes: C.
 
     Returns:
-        (N, C, C) int64, rows = truth, columns = prediction; (0, C, C) of no images.
+        (N, C, C) int64, rows = truth, columns = prediction; (0, C, C) without images.
 
     Raises:
         TypeError, ValueError: as :func:`confusion_matrix`.
@@ -78,13 +78,13 @@ def per_image_confusion(prediction: Labels, target: Labels, *, num_classes: int)
 
 
 def is_tensor(value: object) -> bool:
-    """Whether this is a torch tensor; whoever holds one has imported torch already."""
+    """Return whether this is a torch tensor, without importing torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
 
 
 def check_array(name: str, value: object) -> None:
-    """Raise TypeError unless this is a tensor or an array without a mask, which counting would ignore."""
+    """Raise TypeError unless this is a tensor or an array without a mask; counting would ignore the mask."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; pass the entries to count: value.compressed()")
     if not isinstance(value, np.ndarray) and not is_tensor(value):
@@ -130,7 +130,7 @@ def _count_singly(prediction: NDArray[Any], target: NDArray[Any], num_classes: i
 def _count_pairs(
     prediction: NDArray[Any], target: NDArray[Any], num_classes: int, bincount: Bincount
 ) -> Counts:
-    """Count two pixels with each increment; the histogram of byte pairs is then summed over either byte."""
+    """Count two pixels with each increment, then sum the histogram of byte pairs over both bytes."""
     cells = num_classes**2
     prediction, target = (np.ascontiguousarray(a, dtype=np.uint8) for a in (prediction, target))
     even = prediction.size // 2 * 2
@@ -169,11 +169,11 @@ def _confusion_on_device(prediction: Tensor, target: Tensor, num_classes: int) -
         if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
             raise ValueError(f"{name} is {labels.dtype}, expected integer labels")
     images, cells = prediction.shape[0], num_classes**2
-    pixels = math.prod(prediction.shape[1:])  # −1 would be ambiguous where there are no images
+    pixels = math.prod(prediction.shape[1:])  # −1 would be ambiguous without images
     p, t = (labels.reshape(images, pixels).long() for labels in (prediction, target))
     outside = (p < 0) | (p >= num_classes) | (t < 0) | (t >= num_classes)
     image = torch.arange(images, device=p.device)[:, None]
-    # Labels out of range get a cell of their own, so that checking them costs no further synchronisation.
+    # Labels out of range get a cell of their own, so the check needs no further synchronisation.
     index = torch.where(outside, images * cells, image * cells + t * num_classes + p)
     counts = torch.bincount(index.flatten(), minlength=images * cells + 1)
     if int(counts[-1]):

@@ -1,4 +1,4 @@
-"""Figures of an embedding: whether classes form clusters, and whether a representation has collapsed."""
+"""Metrics of an embedding: whether classes form clusters, and whether a representation has collapsed."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# scikit-learn is imported where it is called: its import takes seconds, and few runs need it.
+# scikit-learn is imported where it is called, because the import takes seconds and few runs need it.
 
 SMALLEST_SPREAD = 1e-15
-"""Features that differ by less are the same: in float32, which t-SNE squares them in, 1e-46 is 0."""
+"""Features that differ by less count as equal: t-SNE squares them in float32, where 1e-46 is 0."""
 
 
 def knn_accuracy(
     train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, *, k: int = 20
 ) -> tuple[int, int]:
-    """Test samples whose k most similar training samples vote for their label, and how many there were.
+    """Count the test samples whose k most similar training samples vote for their label, and all samples.
 
     Similarity is the cosine; every neighbour has one vote, and the lowest class wins a tie.
 
@@ -36,7 +36,7 @@ def knn_accuracy(
 
 
 def knn_votes(train: Tensor, train_labels: Tensor, test: Tensor, *, k: int = 20) -> Tensor:
-    """The label that each test sample's neighbours vote for, (M,); arguments as :func:`knn_accuracy`."""
+    """Return the label that each test sample's neighbours vote for, (M,). See :func:`knn_accuracy`."""
     if not 1 <= k <= len(train):
         raise ValueError(f"k = {k} of {len(train)} training samples: expected 1 to all of them")
     neighbours = (F.normalize(test, dim=1) @ F.normalize(train, dim=1).T).topk(k, dim=1).indices  # (M, k)
@@ -44,9 +44,9 @@ def knn_votes(train: Tensor, train_labels: Tensor, test: Tensor, *, k: int = 20)
 
 
 def purity_neighbours(labels: Tensor, most: int = 10) -> int:
-    """Number of neighbours that a purity counts, at least 1 and at most ``most``.
+    """Return the number of neighbours that a purity counts, at least 1 and at most ``most``.
 
-    Every sample has at least this many others of its class, unless a class has a single sample; so perfect
+    Every sample has at least this many others of its class, unless a class has a single sample. So perfect
     clusters have purity 1.
 
     >>> purity_neighbours(torch.arange(10).repeat(5))
@@ -57,7 +57,7 @@ def purity_neighbours(labels: Tensor, most: int = 10) -> int:
 
 
 def knn_purity(embedding: Tensor, labels: Tensor, *, k: int = 10) -> float:
-    """Mean share of each sample's k nearest others, by Euclidean distance, that have its label.
+    """Compute the share of each sample's k nearest others (Euclidean) with the same label, and average it.
 
     Args:
         embedding: (N, d) floating point, such as t-SNE's two coordinates.
@@ -76,7 +76,7 @@ def knn_purity(embedding: Tensor, labels: Tensor, *, k: int = 10) -> float:
 
 
 def silhouette(embedding: Tensor, labels: Tensor) -> float:
-    """Mean silhouette, −1…1, of the labels as clusters (Rousseeuw 1987; scikit-learn).
+    """Compute the mean silhouette, −1…1, with the labels as clusters (Rousseeuw 1987; scikit-learn).
 
     Args:
         embedding: (N, d) floating point.
@@ -88,9 +88,9 @@ def silhouette(embedding: Tensor, labels: Tensor) -> float:
 
 
 def embedding_std(embedding: Tensor) -> float:
-    """Standard deviation over samples of the ℓ₂-normalised embedding, averaged over dimensions.
+    """Compute the standard deviation over samples of the ℓ₂-normalised embedding, averaged over dimensions.
 
-    About 1/√d where samples spread over the sphere, 0 where they have collapsed to one point.
+    It is about 1/√d if samples spread over the sphere, and 0 if they have collapsed to one point.
 
     Args:
         embedding: (N, d) floating point, N ≥ 2.
@@ -99,13 +99,13 @@ def embedding_std(embedding: Tensor) -> float:
 
 
 def effective_rank(embedding: Tensor) -> float:
-    """exp of the entropy of the normalised singular values, 1…min(N, d) (Roy and Vetterli 2007).
+    """Compute exp(entropy of the normalised singular values), 1…min(N, d) (Roy and Vetterli 2007).
 
     Args:
         embedding: (N, d) floating point.
 
     Returns:
-        nan where every value is 0.
+        The rank; nan if every value is 0.
     """
     values = torch.linalg.svdvals(embedding.double())
     shares = values / values.sum()
@@ -113,12 +113,12 @@ def effective_rank(embedding: Tensor) -> float:
 
 
 def project(features: Tensor, method: str) -> Tensor:
-    """Points in the plane, (N, 2) float32, by scikit-learn's t-SNE or PCA; the same ones every time.
+    """Project features to (N, 2) float32 by scikit-learn's t-SNE or PCA; the result is deterministic.
 
-    t-SNE sees the first 50 principal components, as van der Maaten and Hinton (2008) did; its perplexity
-    is 30, or a third of the points where there are few. Fewer than four points have no neighbourhoods and
-    are placed by PCA. Features that are all the same, as a dead network's are, have no principal
-    components: all their points are the origin. Features that are not finite have no place: nan.
+    t-SNE gets the first 50 principal components, as in van der Maaten and Hinton (2008). Its perplexity is
+    30, or a third of the points if there are few. PCA places fewer than four points, because they have no
+    neighbourhoods. If all features are equal, as in a dead network, all points are the origin. If a feature
+    is not finite, the points are nan.
 
     Args:
         features: (N, d) floating point.
@@ -132,7 +132,7 @@ def project(features: Tensor, method: str) -> Tensor:
     values = features.double().cpu().numpy()
     if not np.isfinite(values).all():
         return torch.full((len(values), 2), float("nan"))
-    # scikit-learn's t-SNE divides by the spread of the first component in float32, and at 0 it crashes
+    # scikit-learn's t-SNE divides by the spread of the first component in float32 and crashes at 0
     if len(values) < 2 or np.ptp(values, axis=0).max() < SMALLEST_SPREAD:
         return torch.zeros(len(values), 2)
     from sklearn.decomposition import PCA
@@ -140,7 +140,7 @@ def project(features: Tensor, method: str) -> Tensor:
 
     plane = method == "pca" or len(values) < 4
     points = PCA(min(2 if plane else 50, *values.shape), random_state=0).fit_transform(values)
-    points = np.pad(points, ((0, 0), (0, max(0, 2 - points.shape[1]))))  # of one feature: a line
+    points = np.pad(points, ((0, 0), (0, max(0, 2 - points.shape[1]))))  # one feature gives a line
     if not plane:
         perplexity = min(30.0, (len(points) - 1) / 3)
         points = TSNE(perplexity=perplexity, init="pca", random_state=0, n_jobs=1).fit_transform(points)

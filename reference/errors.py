@@ -1,8 +1,8 @@
-"""The one exception for input that a person can mend: bad files, keys, options and data."""
+"""The one exception for input that a person can fix: bad files, keys, options and data."""
 
 
 class InputError(Exception):
-    """Bad input, said in one line: the file or key, what was found, what was expected, what to do.
+    """Bad input, described in one line: the file or key, what was found, what was expected, what to do.
 
     The command line prints the message and exits with 2; nothing is lost and no traceback is shown.
     """
@@ -13,4 +13,4 @@ class WeightsMissingError(InputError):
 
 
 class DiskError(InputError):
-    """A file cannot be written: a full disk, a quota, no permission. What was there before is as it was."""
+    """A file cannot be written: a full disk, a quota, no permission. The old content is unchanged."""

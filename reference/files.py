@@ -1,7 +1,7 @@
-"""Writing a file so that a kill at any instant leaves the old content or the new, never a part.
+"""Write files so that a kill at any instant leaves the old content or the new, never a part.
 
-Every file that the project writes goes through ``replaced_when_whole``. What a killed writer leaves is a
-dotfile that ends in ``.tmp``, which nothing reads; ``remove_leftovers`` clears them away.
+Every file that the project writes goes through ``replaced_when_whole``. A killed writer leaves a dotfile that
+ends in ``.tmp``, which nothing reads; ``remove_leftovers`` removes these files.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ def write_atomically(path: Path, content: bytes, *, before: Path | None = None) 
     """Write ``content`` aside, fsync it and rename it to ``path``; folders are made as needed.
 
     Args:
-        before: where the content that ``path`` had is kept.
+        before: file that keeps the old content of ``path``.
 
     Raises:
-        DiskError: the disk is full, or the folder cannot be written; ``path`` is as it was.
+        DiskError: the disk is full, or the folder cannot be written; ``path`` is unchanged.
     """
     with replaced_when_whole(path, before=before) as file:
         write_at(file, memoryview(content), 0)
@@ -35,7 +35,7 @@ def write_atomically(path: Path, content: bytes, *, before: Path | None = None) 
 
 @contextmanager
 def replaced_when_whole(path: Path, *, before: Path | None = None) -> Iterator[int]:
-    """A file descriptor to write to; the file takes its name when the block ends, or vanishes.
+    """Yield a file descriptor; the file gets its name when the block ends, and is removed on an error.
 
     Raises:
         DiskError: as ``write_atomically``.
@@ -59,8 +59,8 @@ def replaced_when_whole(path: Path, *, before: Path | None = None) -> Iterator[i
 
 
 def write_at(file: int, data: memoryview, offset: int) -> None:
-    """Write all of ``data`` at ``offset``, in one call of the system after another."""
-    # pwrite and not a writable memory map: on a full disk this raises, where the map kills the process.
+    """Write all of ``data`` at ``offset``, in as many system calls as needed."""
+    # On a full disk pwrite raises an error, while a writable memory map kills the process.
     data = data.cast("B")
     while data:
         written = os.pwrite(file, data, offset)
@@ -70,7 +70,7 @@ def write_at(file: int, data: memoryview, offset: int) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, to last through a power cut too. Raises: DiskError."""
+    """Make a folder and its parents so that they survive a power cut. Raises: DiskError."""
     with named_in_errors(folder):
         absent = [place for place in (folder, *folder.parents) if not place.exists()]
         folder.mkdir(parents=True, exist_ok=True)
@@ -79,13 +79,13 @@ def make_folder(folder: Path) -> None:
 
 
 def check_writable(probe: Path) -> None:
-    """Write the small file ``probe`` and remove it: better now than after hours. Raises: DiskError."""
+    """Write the small file ``probe`` and remove it, before hours of work. Raises: DiskError."""
     write_atomically(probe, b"\n")
     probe.unlink()
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames inside ``folder`` last through a power cut."""
+    """Make renames inside ``folder`` survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -94,10 +94,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path, pattern: str = LEFTOVERS, *, older_than: float = 0.0) -> None:
-    """Remove what killed writers left in ``folder``.
+    """Remove the files that killed writers left in ``folder``.
 
     Args:
-        older_than: seconds; 0 only where nobody else can be writing there.
+        older_than: seconds; use 0 only if nobody else can be writing there.
     """
     for temporary in folder.glob(pattern):
         try:
@@ -109,7 +109,7 @@ def remove_leftovers(folder: Path, pattern: str = LEFTOVERS, *, older_than: floa
 
 @contextmanager
 def named_in_errors(path: Path) -> Iterator[None]:
-    """The system's refusal to write becomes a DiskError that names ``path`` and what to do."""
+    """Turn the system's write errors into a DiskError that names ``path`` and says what to do."""
     try:
         yield
     except OSError as error:
@@ -120,5 +120,5 @@ def _remedy(number: int | None) -> str:
     if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "free some space, then give the same command again"
     if number in (errno.ENOTDIR, errno.EEXIST):
-        return "a file lies where a folder belongs; move it away or name another folder"
+        return "a file has the name of a needed folder; move it away or name another folder"
     return "make the folder writable or name another one"

@@ -77,7 +77,7 @@ def focal_loss(
         if alpha.shape != logits.shape[1:2]:
             raise ValueError(f"alpha has shape {tuple(alpha.shape)}, expected ({logits.shape[1]},)")
         # any class will do for what is ignored, which may be no class
-        loss = loss * alpha.to(loss)[target.where(target != ignore_index, 0)]
+        loss = loss * alpha.to(loss)[target.masked_fill(target == ignore_index, 0)]
     return _mean_of_counted(loss, target, ignore_index)
 
 
@@ -218,8 +218,8 @@ def _mean_of_counted(loss: Tensor, target: Tensor, ignore_index: int) -> Tensor:
 
     Indexing by them would have the device report their number to the host, which waits for it.
     """
-    counted = target != ignore_index
-    return loss.where(counted, 0.0).flatten().sum() / counted.sum()
+    ignored = target == ignore_index
+    return loss.masked_fill(ignored, 0.0).flatten().sum() / (~ignored).sum()
 
 
 def _cosine(prediction: Tensor, target: Tensor) -> Tensor:

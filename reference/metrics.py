@@ -1,11 +1,11 @@
 """Scores: confusion matrices, every score that follows from one, and top-k accuracy.
 
-The suite keeps counts and derives scores, never the other way round: a pooled confusion matrix can be
-added over batches, ranks and images, a mean IoU cannot. All counts are integers, so the same pixels give
-the same matrix on any device and in any order.
+The suite stores counts and derives scores from them, because pooled confusion matrices add up over batches,
+ranks and images, and mean IoUs do not. All counts are integers, so the same pixels give the same matrix on
+any device and in any order.
 
-Two things make published mean IoUs differ on identical predictions, and both are arguments here: which
-classes the mean runs over, and what a class counts that appears in neither prediction nor truth.
+Published mean IoUs of identical predictions differ for two reasons, and both are arguments here: the classes
+that the mean covers, and the score of a class that appears in neither prediction nor truth.
 
 Importing this never imports torch.
 """
@@ -45,13 +45,13 @@ Scores = NDArray[np.float64]
 
 
 def class_iou(confusion: Counts | Tensor) -> Scores:
-    """Intersection over union of each class, from pooled counts.
+    """Compute the intersection over union of each class, from pooled counts.
 
     Args:
         confusion: (C, C) counts, rows = truth, columns = prediction.
 
     Returns:
-        (C,) float64 in 0…1; nan for a class that is absent from prediction and truth alike.
+        (C,) float64 in 0…1; nan for a class that is absent from both prediction and truth.
 
     Raises:
         ValueError: the matrix is not square or holds negative counts.
@@ -65,7 +65,7 @@ def class_iou(confusion: Counts | Tensor) -> Scores:
 
 
 def dice(confusion: Counts | Tensor) -> Scores:
-    """Dice coefficient (F1) of each class: 2·hits / (true pixels + predicted pixels); nan where absent.
+    """Compute the Dice coefficient (F1) of each class: 2·hits / (true + predicted pixels); nan if absent.
 
     Args, returns and raises as :func:`class_iou`.
     """
@@ -74,7 +74,7 @@ def dice(confusion: Counts | Tensor) -> Scores:
 
 
 def class_accuracy(confusion: Counts | Tensor) -> Scores:
-    """Share of each true class that was predicted correctly (recall); nan for a class without true pixels.
+    """Compute the recall of each class; nan for a class without true pixels.
 
     Args, returns and raises as :func:`class_iou`.
     """
@@ -83,15 +83,15 @@ def class_accuracy(confusion: Counts | Tensor) -> Scores:
 
 
 def mean_iou(confusion: Counts | Tensor, classes: Sequence[int], *, absent: Absent = "nan") -> float:
-    """Mean IoU over the named classes, each from pooled counts.
+    """Compute the mean IoU over the named classes, each from pooled counts.
 
-    Pixels of the classes left out of ``classes`` are not ignored: predicting a scored class on them is a
-    false positive there. The course's score is ``classes=range(6)`` of 7 with ``absent="nan"``.
+    Pixels of other classes are not ignored: a scored class that is predicted there is a false positive.
+    The course's score is ``classes=range(6)`` of 7 with ``absent="nan"``.
 
     Args:
         confusion: (C, C) counts, rows = truth, columns = prediction.
-        classes: the classes that the mean runs over.
-        absent: what a class counts that neither prediction nor truth holds. ``"nan"``: the mean is nan
+        classes: the classes that the mean covers.
+        absent: the rule for a class in neither prediction nor truth. ``"nan"``: the mean is nan
             (the course; torchvision). ``"skip"``: the class is left out (torchmetrics' JaccardIndex), nan
             if none is left. ``"one"``: it counts 1.0 (segmentation-models).
 
@@ -106,27 +106,27 @@ def mean_iou(confusion: Counts | Tensor, classes: Sequence[int], *, absent: Abse
 
 
 def mean_dice(confusion: Counts | Tensor, classes: Sequence[int], *, absent: Absent = "nan") -> float:
-    """Mean Dice coefficient over the named classes; arguments as :func:`mean_iou`."""
+    """Compute the mean Dice coefficient over the named classes; arguments as :func:`mean_iou`."""
     return _mean_over(dice(confusion), classes, absent)
 
 
 def mean_class_accuracy(
     confusion: Counts | Tensor, classes: Sequence[int], *, absent: Absent = "nan"
 ) -> float:
-    """Mean recall over the named classes; arguments as :func:`mean_iou`, absent = without true pixels."""
+    """Compute the mean recall; arguments as :func:`mean_iou`, but absent means without true pixels."""
     return _mean_over(class_accuracy(confusion), classes, absent)
 
 
 def pixel_accuracy(confusion: Counts | Tensor) -> float:
-    """Share of all pixels labelled as in the truth; nan for an empty matrix."""
+    """Compute the share of pixels with the true label; nan for an empty matrix."""
     hits, truths, _ = _marginals(confusion)
     return float(_ratio(hits.sum(), truths.sum()))
 
 
 def frequency_weighted_iou(confusion: Counts | Tensor) -> float:
-    """IoU of all classes weighted by their share of the true pixels (Long et al. 2015, section 5).
+    """Compute the IoU weighted by each class's share of the true pixels (Long et al. 2015, section 5).
 
-    A class without true pixels weighs nothing, so absent classes need no policy; nan for an empty matrix.
+    A class without true pixels has weight 0, so absent classes need no rule. An empty matrix gives nan.
     """
     _, truths, _ = _marginals(confusion)
     present = truths > 0
@@ -134,9 +134,9 @@ def frequency_weighted_iou(confusion: Counts | Tensor) -> float:
 
 
 def topk_accuracy(prediction: Tensor, labels: Tensor, *, k: int = 1) -> tuple[int, int]:
-    """How many labels are among the k most probable classes, and how many there were.
+    """Count the labels that are among the k most probable classes, and all labels.
 
-    Of equal logits the class of the lower index ranks higher, as in ``argmax``.
+    If logits are equal, the class with the lower index ranks higher, as in ``argmax``.
 
     Args:
         prediction: (N, C) floating-point logits, or for k = 1 also (N,) integer labels.
@@ -147,9 +147,15 @@ def topk_accuracy(prediction: Tensor, labels: Tensor, *, k: int = 1) -> tuple[in
         (numerator, denominator), so that batches and ranks add up exactly.
 
     Raises:
-        TypeError: one of them is no tensor.
+        TypeError: one of them is not a tensor.
         ValueError: shapes or k do not fit, labels are not integers or outside 0…C−1 (without logits:
             negative), or a logit is nan.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]])
+        >>> topk_accuracy(logits, torch.tensor([1, 1])), topk_accuracy(logits, torch.tensor([1, 1]), k=2)
+        ((1, 2), (2, 2))
     """
     import torch
 
@@ -189,7 +195,7 @@ def _check_labels(name: str, labels: Tensor, num_classes: int | None) -> None:
 
 
 def _marginals(confusion: Counts | Tensor) -> tuple[Counts, Counts, Counts]:
-    """Hits, true pixels and predicted pixels of each class, (C,) each."""
+    """Count hits, true pixels and predicted pixels of each class, (C,) each."""
     check_array("confusion", confusion)
     counts = confusion if isinstance(confusion, np.ndarray) else confusion.cpu().numpy()
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
@@ -203,7 +209,7 @@ def _marginals(confusion: Counts | Tensor) -> tuple[Counts, Counts, Counts]:
 
 
 def _ratio(numerator: Any, denominator: Any) -> Scores:
-    """Quotient in float64, nan for 0/0."""
+    """Divide in float64; 0/0 is nan."""
     with np.errstate(invalid="ignore"):
         quotient: Scores = np.true_divide(numerator, denominator)
     return quotient

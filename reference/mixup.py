@@ -1,9 +1,9 @@
-"""Mixup as timm does it, which is what R3 trained its ResNet152 with (r3:57).
+"""Mixup as in timm, with which R3 trained its ResNet152 (r3:57).
 
-What timm does without saying so, and an own implementation would get wrong: sample i is mixed with sample
-B−1−i, not with a random one; one λ serves the whole batch; labels are smoothed by 0.1 unless told otherwise.
-Three things differ here: λ comes from an explicit generator instead of numpy's global state, the images are
-not overwritten, and smoothing is 0 unless asked for (``TIMM_SMOOTHING`` is timm's).
+timm does three things that another implementation may do differently. It mixes sample i with sample B−1−i,
+not with a random one. One λ serves the whole batch. Labels are smoothed by 0.1 by default.
+Three things differ here. λ comes from an explicit generator instead of numpy's global state. The images are
+not overwritten. Smoothing is 0 by default (``TIMM_SMOOTHING`` is timm's).
 Accuracy is measured on unmixed labels.
 """
 
@@ -27,15 +27,15 @@ def mixup(
     alpha: float = TIMM_ALPHA,
     smoothing: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """Mix each sample with its mirror in the batch, λ drawn from Beta(α, α) once (Zhang et al. 2018).
+    """Mix each sample with its mirror in the batch, with one λ from Beta(α, α) (Zhang et al. 2018).
 
     Args:
-        images: (B, …) floating point, B even: the middle of an odd batch would meet itself.
+        images: (B, …) floating point; B is even, because the middle of an odd batch would mix with itself.
         labels: (B,) int64 classes.
         num_classes: C.
         generator: CPU generator of the draw.
-        alpha: of the Beta distribution, above 0.
-        smoothing: share of each label spread over all classes.
+        alpha: parameter of the Beta distribution, above 0.
+        smoothing: share of each label that is spread over all classes.
 
     Returns:
         Mixed images (B, …) and probabilities (B, C), each row summing to 1.
@@ -55,7 +55,7 @@ def mixup(
 
 
 def mix(images: Tensor, targets: Tensor, lam: float) -> tuple[Tensor, Tensor]:
-    """λ of each sample and 1 − λ of its mirror in the batch, images and targets alike.
+    """Return λ · sample + (1 − λ) · its mirror in the batch, for images and targets.
 
     Args:
         images: (B, …) floating point.
@@ -66,7 +66,7 @@ def mix(images: Tensor, targets: Tensor, lam: float) -> tuple[Tensor, Tensor]:
 
 
 def smooth_labels(labels: Tensor, num_classes: int, smoothing: float) -> Tensor:
-    """(B,) classes → (B, C) float32: 1 − s + s/C on the label, s/C elsewhere (Szegedy et al. 2016).
+    """Smooth (B,) classes to (B, C) float32: 1 − s + s/C on the label, else s/C (Szegedy et al. 2016).
 
     Raises:
         ValueError: smoothing lies outside 0…1.
@@ -77,13 +77,13 @@ def smooth_labels(labels: Tensor, num_classes: int, smoothing: float) -> Tensor:
 
 
 def draw_lambda(generator: torch.Generator, alpha: float) -> float:
-    """λ from Beta(α, α), one draw of the generator.
+    """Draw λ from Beta(α, α), with one draw of the generator.
 
     Raises:
         ValueError: alpha is not above 0.
     """
     if not alpha > 0:
         raise ValueError(f"alpha is {alpha}, expected above 0")
-    # torch cannot draw Beta from a generator of one's own; numpy can, seeded by it.
+    # torch cannot draw Beta from an explicit generator; numpy can, with a seed from it.
     seed = int(torch.randint(2**62, (), generator=generator))
     return float(np.random.default_rng(seed).beta(alpha, alpha))

@@ -1,7 +1,8 @@
-"""Networks from anywhere: a recipe may name one by its import path, ``"package.module:callable"``.
+"""Your own networks: a recipe may name one by its import path, ``"package.module:callable"``.
 
-Whoever writes a recipe for another report has that report's network in a module of their own, or in a package
-that somebody else wrote. Nothing is imported before a network is built; importing this never imports torch.
+To write a recipe for another report, put its network into a module of your own, or use a package that
+somebody else wrote. The module is imported only to build the network. Importing this file does not import
+torch.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ PATH = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*
 
 
 def is_import_path(model: str) -> bool:
-    """Whether a recipe's ``model`` is an import path, and no key of ``reference.models.MODELS``."""
+    """Return whether a recipe's ``model`` is an import path and not a key of ``reference.models.MODELS``."""
     return ":" in model
 
 
@@ -38,11 +39,11 @@ def build(model: str, *, num_classes: int, width: int, **args: int | float | boo
     """Build the network at an import path: ``callable(num_classes=…, **args)``.
 
     Args:
-        width: passed on only where the callable has an argument of that name.
+        width: passed on only if the callable has an argument of that name.
 
     Raises:
-        InputError: it cannot be imported, is not callable, does not take these arguments, fails, or returns
-            something else than a network. One line each.
+        InputError: the callable cannot be imported or called, does not take these arguments, fails, or
+            does not return a network. Each error is one line.
     """
     from torch import nn
 
@@ -72,7 +73,7 @@ def build(model: str, *, num_classes: int, width: int, **args: int | float | boo
 
 
 def find(model: str) -> Callable[..., Any]:
-    """The callable at an import path.
+    """Import the callable at an import path.
 
     Raises:
         InputError: no such path, module or name, or the module fails while it is imported.
@@ -95,9 +96,9 @@ def find(model: str) -> Callable[..., Any]:
 
 @cache
 def source_hash(model: str) -> str:
-    """sha256 over the source that a network at an import path comes from, without importing it.
+    """Hash the source of the network at an import path (sha256) without importing it.
 
-    Of a package all files are hashed, since a network's parts are spread over it; of a single file that one.
+    The hash covers a single file, or all files of a package, because each may hold parts of the network.
 
     Raises:
         InputError: no such module, or one without source files.
@@ -106,7 +107,7 @@ def source_hash(model: str) -> str:
     top = model.partition(":")[0].partition(".")[0]
     try:
         spec = importlib.util.find_spec(top)
-    except ValueError:  # a module that was made by hand and has no spec
+    except ValueError:  # a module object without a spec
         spec = None
     if spec is None:
         raise InputError(f"model {model!r}: no module {top!r}; install it, or put it beside the recipe file")
@@ -125,5 +126,5 @@ def source_hash(model: str) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    """An exception of somebody else's code on one line."""
+    """Return the message of another program's exception on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())

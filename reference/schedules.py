@@ -16,35 +16,35 @@ POLY_POWER = 0.9
 
 
 def constant(progress: float) -> float:
-    """Factor 1, whatever the progress."""
+    """Return factor 1 for every progress."""
     return 1.0
 
 
 def cosine(progress: float) -> float:
-    """Half a cosine from 1 down to 0 (Loshchilov & Hutter 2017, equation 5, one cycle, minimum 0).
+    """Compute half a cosine from 1 down to 0 (Loshchilov & Hutter 2017, equation 5, one cycle, minimum 0).
 
     Args:
-        progress: share of the schedule that is over, 0…1.
+        progress: share of the schedule that has passed, 0…1.
     """
     return 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
 def poly(progress: float) -> float:
-    """(1 − progress)**0.9, from 1 down to 0; arguments as :func:`cosine`."""
+    """Compute (1 − progress)**0.9, from 1 down to 0; arguments as :func:`cosine`."""
     return math.pow(1.0 - progress, POLY_POWER)
 
 
 SCHEDULES = {"constant": constant, "cosine": cosine, "poly": poly, "gradual": cosine}
-"""What a phase's ``schedule`` may name; "gradual" is :func:`gradual_warmup`, a cosine after a held peak."""
+"""Values of a phase's ``schedule``; "gradual" is :func:`gradual_warmup`, a cosine after a held peak."""
 
 
 def learning_rate(phase: Phase, epoch: float) -> float:
-    """Learning rate of a phase at an epoch: a linear rise from 0 to the peak, then the phase's schedule.
+    """Compute the learning rate at an epoch: a linear rise from 0 to the peak, then the phase's schedule.
 
-    The schedule falls over the epochs that the warm-up leaves. Past the end it stays where it ended.
+    The schedule falls over the epochs after the warm-up. After the end of the phase it stays constant.
 
     Args:
-        phase: its ``lr``, ``epochs``, ``warmup_epochs`` and ``schedule`` are read.
+        phase: gives ``lr``, ``epochs``, ``warmup_epochs`` and ``schedule``.
         epoch: epochs since the phase began, fractional, at least 0.
 
     Raises:
@@ -72,12 +72,12 @@ def learning_rate(phase: Phase, epoch: float) -> float:
 
 
 def linear_warmup(epoch: float, warmup_epochs: float) -> float:
-    """Factor epoch / warmup_epochs, held at 1 afterwards."""
+    """Return the factor epoch / warmup_epochs, and 1 after the warm-up."""
     return min(1.0, epoch / warmup_epochs) if warmup_epochs else 1.0
 
 
 def gradual_warmup(epoch: float, warmup_epochs: int, cosine_epochs: int) -> float:
-    """Factor of pytorch-gradual-warmup-lr with multiplier 1 before a cosine: the scheduler that R1 names.
+    """Return the factor of R1's scheduler: pytorch-gradual-warmup-lr with multiplier 1 before a cosine.
 
     Its cosine starts one epoch after the peak is reached, so the peak is held for one epoch more than
     :func:`learning_rate` does: with 5 and 10 epochs 0 .2 .4 .6 .8 1 1 .9755 ….
@@ -93,10 +93,10 @@ def gradual_warmup(epoch: float, warmup_epochs: int, cosine_epochs: int) -> floa
 
 
 def byol_tau(step: int, total_steps: int, base: float = 0.99) -> float:
-    """Target decay of BYOL after an optimiser step: 1 − (1 − τ₀)·(1 + cos(πk/K))/2, from τ₀ up to 1.
+    """Compute BYOL's target decay after an optimiser step: 1 − (1 − τ₀)·(1 + cos(πk/K))/2, from τ₀ up to 1.
 
-    Grill et al. 2020, section 3.3; τ₀ is .97, .99, .996 for 40, 100–300, 1000 epochs. (byol-pytorch keeps
-    0.99 constant: a recipe's choice, not this function's.)
+    Grill et al. 2020, section 3.3; τ₀ is .97, .99, .996 for 40, 100–300, 1000 epochs. byol-pytorch keeps
+    0.99 constant; a recipe chooses that, not this function.
 
     Args:
         step: k, optimiser steps taken before this one, 0…K.
@@ -114,13 +114,13 @@ def byol_tau(step: int, total_steps: int, base: float = 0.99) -> float:
 
 
 def steps_of_pass(recipe: Recipe, samples: int) -> int:
-    """Batches of one pass over the split. A last batch of one sample is dropped: BatchNorm needs two."""
+    """Count the batches of one pass; a last batch of one sample is dropped, because BatchNorm needs two."""
     steps = math.ceil(samples / recipe.batch_size)
     return steps - 1 if samples % recipe.batch_size == 1 and steps > 1 else steps
 
 
 def steps_before(recipe: Recipe, samples: int, epoch: int) -> int:
-    """Optimiser steps made before an epoch (0-based) begins; of ``recipe.epochs``, all steps of the run."""
+    """Count the optimiser steps before an epoch (0-based); for ``recipe.epochs``, all steps of the run."""
     if recipe.eval_steps == 0:
         return epoch * steps_of_pass(recipe, samples)
     return 0 if epoch == 0 else 1 + recipe.eval_steps * (epoch - 1)

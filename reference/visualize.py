@@ -1,8 +1,8 @@
 """Pictures of a run: mask strips, overlays, curves, per-class IoU, confusion; and of a machine: its roofline.
 
-Every picture is a function of its arguments alone: matplotlib's own defaults whatever the user has set, its
-bundled font, no dates inside. The same numbers give the same bytes, so a stored hash tells a stale file.
-The title always says which recipe and which data, since figures travel without their page.
+Every picture depends only on its arguments. It uses matplotlib's own defaults whatever the user has set, its
+bundled font, and no dates. The same numbers give the same bytes, so a stored hash shows a stale file.
+The title always names recipe and data, because people copy figures without their page.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from PIL import Image
 from reference.data.dataset import Palette
 from reference.files import write_atomically
 
-# Okabe and Ito's palette: told apart with any of the common colour vision deficiencies, and in print.
+# Okabe and Ito's palette: its colours differ under all common colour vision deficiencies, and in print.
 BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#B8A800")
@@ -41,7 +41,7 @@ _NAMED_CELLS = 12  # more classes than this leave no room for a number in each c
 
 
 class StripGrid(NamedTuple):
-    """Where the tiles of a mask strip lie, in pixels: the first at (left, top), the next a pitch further."""
+    """The positions of the tiles in a mask strip, in pixels: the first at (left, top), then one per pitch."""
 
     left: int
     top: int
@@ -51,16 +51,16 @@ class StripGrid(NamedTuple):
 
     @property
     def legend(self) -> int:
-        """Height of the legend, at the foot."""
+        """Return the height of the legend at the bottom."""
         return self.legend_rows * 40 + 16
 
     def height(self, rows: int) -> int:
-        """Of the whole picture."""
+        """Return the height of the whole picture."""
         return self.top + rows * self.pitch + self.legend
 
 
 def strip_grid(columns: int, classes: Sequence[str]) -> StripGrid:
-    """The grid of ``mask_strips`` with so many columns of tiles, for whoever cuts the picture up again."""
+    """Return the grid of ``mask_strips`` for a number of columns, to cut the picture into tiles."""
     left = 46
     side = (WIDTH - left - columns * _GAP) // columns
     legend_rows = -(-sum(len(name) + 6 for name in classes) // 56)
@@ -77,7 +77,7 @@ def mask_strips(
     title: str,
     path: Path,
 ) -> None:
-    """One row an image: image, truth, and the prediction at each epoch, with one legend below.
+    """Draw one row for each image: image, truth, and the prediction at each epoch, with one legend below.
 
     Args:
         images: (N, H, W, 3) RGB.
@@ -85,7 +85,7 @@ def mask_strips(
         predictions: (N, h, w) classes by epoch; columns come in the epochs' order. Their sides may differ
             from the image's: tiles are scaled, masks with nearest neighbour.
         palette: names and colours of the classes; pixels and legend use the same.
-        ids: N names, written beside the rows.
+        ids: N names, one for each row.
         title: network, tier and source of the data, e.g. ``"ResNet34-FCN8s, smoke tier, synthetic data"``.
         path: PNG file to write.
 
@@ -143,17 +143,17 @@ def overlay(
     caption: str,
     path: Path,
 ) -> None:
-    """An image, and beside it the same with every mask in its own colour and outlined, small ones on top.
+    """Draw an image next to a copy with outlined masks, each in its own colour, small ones on top.
 
     Args:
         image: (H, W, 3) RGB; drawn as a square.
         masks: (H, W) each; colours follow their order.
         title: network, tier and source of the data.
-        caption: which image, and what was found on it.
+        caption: the image, and what was found on it.
         path: PNG file to write.
 
     Raises:
-        ValueError: a mask is not of the image's size.
+        ValueError: a mask does not have the image's size.
     """
     for mask in masks:
         if mask.shape != image.shape[:2]:
@@ -188,7 +188,7 @@ def curves(
     path: Path,
     selected: int | None = None,
 ) -> None:
-    """Losses and the metric by epoch, side by side; of a pre-training its spread and effective rank too.
+    """Draw losses and the metric by epoch; for pre-training also the spread and the effective rank.
 
     Args:
         values: one value an epoch, epoch 1 first: ``train_loss``, ``val_loss``, the curve named by
@@ -239,7 +239,7 @@ def embeddings(
     title: str,
     path: Path,
 ) -> None:
-    """The plane's points at each epoch shown, a colour and a marker for each class, with what can be counted.
+    """Draw the embedded points at each epoch, a colour and a marker for each class, with their scores.
 
     Args:
         points: (N, 2) by epoch.
@@ -290,7 +290,7 @@ def class_iou_curves(
     path: Path,
     selected: int | None = None,
 ) -> None:
-    """IoU of each class by epoch, every line named at its end with its value there, and their mean.
+    """Draw the IoU of each class by epoch, with name and value at the end of each line, and the mean.
 
     Args:
         values: one fraction an epoch by class, epoch 1 first; nan where the class occurs neither in truth nor
@@ -357,7 +357,7 @@ def class_iou_curves(
 def confusion_picture(
     confusion: NDArray[np.int64], *, classes: Sequence[str], title: str, path: Path
 ) -> None:
-    """Where each true class went: shares of its row, with the numbers where they fit.
+    """Draw the confusion matrix as shares of each true class, with numbers if they fit.
 
     Args:
         confusion: (C, C) counts, rows truth, columns prediction.
@@ -373,7 +373,7 @@ def confusion_picture(
         figure = Figure(figsize=(WIDTH / _DPI, 8.6), dpi=_DPI, layout="constrained")
         figure.suptitle(_wrapped(title), fontsize=15, weight="bold")
         axes = figure.subplots()
-        # cividis runs from dark to light evenly for every kind of colour vision
+        # cividis goes evenly from dark to light for every kind of colour vision
         picture = axes.imshow(shares, vmin=0, vmax=1, cmap="cividis", interpolation="nearest")
         bar = figure.colorbar(picture, ax=axes, shrink=0.85)
         bar.set_label("share of the true class", fontsize=14)
@@ -402,7 +402,7 @@ def roofline(
     title: str,
     path: Path,
 ) -> None:
-    """What networks reach beside what the machine allows, on two logarithmic axes (Williams et al. 2009).
+    """Draw what networks reach and what the machine allows, on two logarithmic axes (Williams et al. 2009).
 
     Args:
         points: by name: FLOPs a byte, FLOP/s reached, and the dtype of the operands.
@@ -465,7 +465,7 @@ def roofline(
 
 
 def _wrapped(title: str, width: int = 72) -> str:
-    """In lines that fit the width: what a title says last, the data, must never be cut off."""
+    """Wrap a title to the width, so that its last words, the data, are never cut off."""
     return textwrap.fill(title, width)
 
 
@@ -490,7 +490,7 @@ def _lines(
 
 
 def _apart(places: Sequence[float], gap: float) -> list[float]:
-    """Ascending places in 0…1, moved as little as a sweep either way can so that none are nearer than gap."""
+    """Move ascending places in 0…1 as little as two sweeps can, so that all are at least ``gap`` apart."""
     gap = min(gap, 1 / max(1, len(places)))
     moved = list(places)
     for i in range(1, len(moved)):
@@ -517,7 +517,7 @@ def _scaled(tile: NDArray[np.uint8], side: int, *, smooth: bool) -> NDArray[np.u
 
 
 def _inside(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The mask without its pixels that have a neighbour outside it; the picture's border is no outside."""
+    """Remove the pixels of a mask that have a neighbour outside it; the picture's border does not count."""
     wide = np.pad(mask, 1, constant_values=True)
     inside: NDArray[np.bool_] = mask & wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
     return inside
@@ -537,7 +537,7 @@ def _check_strips(
 
 @contextmanager
 def _defaults() -> Iterator[None]:
-    """Matplotlib as it is delivered, whatever a user's matplotlibrc says, for one picture."""
+    """Use matplotlib's default settings for one picture, whatever a user's matplotlibrc says."""
     # matplotlib draws SVG ids from this salt instead of at random
     with matplotlib.style.context(["default", {"svg.hashsalt": "bench"}]):
         yield

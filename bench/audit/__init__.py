@@ -35,9 +35,13 @@ NAMED = 20
 
 
 def audit(ledgers: Iterable[Ledger]) -> list[Finding]:
-    """All findings about the ledgers, report by report, then those across reports.
+    """Audit ledgers; return all findings, report by report, then those across reports.
 
-    Conflicts with a report that is not among them are left out.
+    Conflicts with a report that is not among the ledgers are left out.
+
+    >>> from bench.claims.ledger import load_ledgers
+    >>> flags(audit(ledger for ledger in load_ledgers() if ledger.report == "r3"))["r3-classify-b"]
+    ('inconsistent',)
     """
     all_ledgers = tuple(ledgers)
     facts = load_data_facts()
@@ -69,7 +73,7 @@ def _unused(ledger: Ledger, findings: Iterable[Finding]) -> list[Finding]:
 
 
 def flags(findings: Iterable[Finding]) -> dict[str, tuple[str, ...]]:
-    """By claim id, the flags that certain and strong findings put beside it, in the order of ``FLAGS``."""
+    """Return, by claim id, the flags from certain and strong findings, in the order of ``FLAGS``."""
     marked: dict[str, set[str]] = {}
     for one in findings:
         if one.flag and one.strength != "weak":

@@ -60,11 +60,16 @@ def steps(value: str, *, percent: bool) -> tuple[int, int]:
 
 
 def counts(value: str, n: int, *, percent: bool = False) -> ImageCounts | None:
-    """The numbers of correct images, of n, that a printed accuracy can stand for; None if there is none.
+    """Return the numbers of correct images, out of n, that give a printed accuracy; None if none does.
 
     Args:
         value: digit for digit as printed, such as ``"0.7808"``; its digits are the precision.
         percent: the value is in percent.
+
+    >>> counts("0.7808", 2500)
+    ImageCounts(low=1952, high=1952, exact=False)
+    >>> counts("0.40512", 100) is None
+    True
     """
     if n < 1:
         raise ValueError(f"n is {n}; an accuracy has at least one image")

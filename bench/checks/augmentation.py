@@ -82,7 +82,7 @@ def number_in_words(text: str) -> int | str:
 def parsed(claim: Claim) -> ast.Module | str:
     """Parse the claim's code; return a sentence if it does not parse or if declared damage is not in it.
 
-    Damage that the claims file declares is mended first, as in printed networks.
+    Damage that the claims file declares is repaired first, as in printed networks.
     """
     code = claim.code or ""
     if BRACKET in " ".join(claim.damage):

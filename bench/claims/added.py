@@ -171,7 +171,7 @@ def _load(path: Path) -> object:
     except Exception as error:
         del sys.modules[name]
         what = f"SyntaxError: {error.msg}" if isinstance(error, SyntaxError) else outside.message_of(error)
-        raise InputError(f"{path.name}{_line(error, path)}: {what}; mend the file") from error
+        raise InputError(f"{path.name}{_line(error, path)}: {what}; fix the file") from error
     if not hasattr(module, "RECIPES"):
         raise InputError(f"{path.name}: no RECIPES; end the file with RECIPES = (…,), a tuple of its recipes")
     return module.RECIPES

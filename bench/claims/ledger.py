@@ -56,7 +56,7 @@ ADDED: list[Path] = []
 
 
 def load_ledger(path: str | Path) -> Ledger:
-    """The ledger in one claims file, checked.
+    """Load the ledger of one claims file and check it.
 
     Raises:
         InputError: the file cannot be read or is not TOML; a key is unknown, missing or of the wrong type;
@@ -73,12 +73,15 @@ def load_added() -> tuple[Ledger, ...]:
 
 
 def load_ledgers(more: Iterable[str | Path] = ()) -> tuple[Ledger, ...]:
-    """The packaged ledgers in name order, then those of further claims files, checked together.
+    """Load the packaged ledgers in name order, then those of further claims files, and check them together.
 
-    Further ones are those of ``ADDED``, then ``more``; one that is named twice is read once.
+    Further files are those of ``ADDED``, then ``more``; a file that is named twice is read once.
 
     Raises:
         InputError: as ``load_ledger``; or an id is used in two files, or a conflict names a missing claim.
+
+    >>> [ledger.report for ledger in load_ledgers()]
+    ['mnist1d', 'r1', 'r2', 'r3', 'r4', 'r5']
     """
     packaged = sorted(file for file in CLAIMS.glob("*.toml") if file.name != DATA_FILE)
     further = {Path(path).resolve(): path for path in (*ADDED, *more)}

@@ -231,7 +231,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from error
     except (ValueError, RecursionError) as error:  # also numbers and brackets beyond all measure
-        raise InputError(f"{path}: not TOML: {error}; mend that place") from error
+        raise InputError(f"{path}: not TOML: {error}; fix that place") from error
 
 
 def frozen(value: Any) -> Any:

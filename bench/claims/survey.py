@@ -251,7 +251,7 @@ def read_others(path: str | Path) -> tuple[OtherFigure, ...]:
             if first != reader.line_num:
                 raise InputError(f"{place}: the same row as line {first}; keep one of the two")
     except csv.Error as error:
-        raise InputError(f"{path.name}: line {reader.line_num}: not CSV: {error}; mend that line") from error
+        raise InputError(f"{path.name}: line {reader.line_num}: not CSV: {error}; fix that line") from error
     if not figures:
         raise InputError(f"{path.name}: no figure below the header; add at least one row")
     return tuple(figures)

@@ -46,7 +46,9 @@ def doctor(
     weights: Annotated[Path | None, typer.Option(help="Folder with pretrained weights.")] = None,
     output: FormatOption = Format.table,
     out: OutOption = RUNS,
-    cache: Annotated[Path | None, typer.Option(envvar="BENCH_CACHE", help="Decoded images.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(envvar="BENCH_CACHE", help="Cache folder of decoded images.")
+    ] = None,
 ) -> None:
     """Check torch, GPU, disk, folders, data and weights, and say what this machine can run."""
     from dataclasses import asdict
@@ -134,7 +136,7 @@ def new_report(
         typer.Option("--from", metavar="FILE", help="Take the claims from the tables of this file."),
     ] = None,
 ) -> None:
-    """Begin to grade another report: write NAME.toml and NAME.py, or NAME.toml from the tables of a file."""
+    """Start to grade another report: write NAME.toml and NAME.py, or NAME.toml from the tables of a file."""
     from bench.claims import added
 
     if source is not None:

@@ -218,7 +218,7 @@ def _closing(findings: list[Diagnosis]) -> Diagnosis:
         listing = (
             "" if verdicts["python"] == BROKEN else "; bench list, audit and score of what is there work"
         )
-        return Diagnosis("so", BROKEN, f"mend {', '.join(broken)} first{listing}")
+        return Diagnosis("so", BROKEN, f"fix {', '.join(broken)} first{listing}")
     tiers = ["smoke tier"]
     if verdicts["gpu"] == OK:
         tiers.append("gpu tier")

@@ -80,12 +80,12 @@ FormatOption = Annotated[Format, typer.Option("--format", help="How to print it.
 OutOption = Annotated[Path, typer.Option("--out", help="Folder that holds the records.")]
 ClaimsOption = Annotated[
     list[Path] | None,
-    typer.Option("--claims", envvar="BENCH_CLAIMS", help="Claims file of a report of your own; repeatable."),
+    typer.Option("--claims", envvar="BENCH_CLAIMS", help="Claims file of your own report; repeatable."),
 ]
 OthersOption = Annotated[
     list[Path] | None,
     typer.Option(
-        "--others", envvar="BENCH_OTHERS", help="CSV of what other reports print, of your own; repeatable."
+        "--others", envvar="BENCH_OTHERS", help="Your own CSV of what other reports print; repeatable."
     ),
 ]
 
@@ -118,7 +118,7 @@ def mask_values_of(text: str | None) -> tuple[str, ...]:
 
 RecipesOption = Annotated[
     list[Path] | None,
-    typer.Option("--recipes", help="Recipe file of such a report, to be run as Python; repeatable."),
+    typer.Option("--recipes", help="Recipe file of your own report; runs as Python; repeatable."),
 ]
 
 

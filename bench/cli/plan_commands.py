@@ -40,7 +40,7 @@ def plan_(
     claims_files: ClaimsOption = None,
     recipe_files: RecipesOption = None,
 ) -> None:
-    """Plan which claims runs can settle in how many hours, most claims an hour first."""
+    """List which claims runs can settle and the hours they take, most claims an hour first."""
     add_recipes(claims_files, recipe_files)
     from bench.claims.ledger import load_ledgers
     from bench.plan import hours

@@ -52,7 +52,7 @@ class FailOn(StrEnum):
 
 @app.command("list")
 def list_(
-    what: Annotated[ListKind, typer.Argument(help="ListKind to list.")] = ListKind.recipes,
+    what: Annotated[ListKind, typer.Argument(help="What to list.")] = ListKind.recipes,
     output: FormatOption = Format.table,
     out: OutOption = RUNS,
     claims_files: ClaimsOption = None,
@@ -90,12 +90,13 @@ def grade(
     claims_files: ClaimsOption = None,
     recipe_files: RecipesOption = None,
     surveys: OthersOption = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also print the reason of each.")] = False,
 ) -> None:
     """Grade claims from the records of a folder."""
     add_recipes(claims_files, recipe_files)
     add_surveys(surveys)
     from bench.claims.ledger import load_ledgers
-    from bench.cli import left_out, list_rows
+    from bench.cli import grade_lines, left_out, list_rows
     from bench.grading import alignment
     from bench.runs import records
 
@@ -106,7 +107,10 @@ def grade(
     folder = records_folder(out)
     run_records = records.find(folder)
     rows = list_rows.grades(folder, run_records.readable, claims or ())
-    print_rows(rows, output)
+    if output is Format.table and not verbose:
+        print("\n".join(grade_lines.brief_lines(rows, colour=sys.stdout.isatty())))
+    else:
+        print_rows(rows, output)
     if any(alignment.WANTED in str(row["why"]) for row in rows):
         print(alignment.how_to(folder), file=sys.stderr)
     warn_of_refused(run_records.refused)
@@ -141,7 +145,7 @@ def audit(
     unit: Annotated[str, typer.Option("--unit", help="Tables: percent or fraction.")] = "",
     mean: Annotated[
         list[str] | None,
-        typer.Option("--mean", metavar="MEAN=FIRST..LAST", help="Tables: what a mean is of; repeatable."),
+        typer.Option("--mean", metavar="MEAN=FIRST..LAST", help="Tables: the columns of a mean; repeatable."),
     ] = None,
     to_claims: Annotated[
         Path | None, typer.Option("--to-claims", metavar="FILE", help="Tables: also write a claims file.")
@@ -273,7 +277,7 @@ def publish(
     recipe_files: RecipesOption = None,
     surveys: OthersOption = None,
 ) -> None:
-    """Copy chosen records and figures into the tracked results and write its tables anew."""
+    """Copy chosen records and figures into the tracked results and rewrite its tables."""
     add_recipes(claims_files, recipe_files)
     add_surveys(surveys)
     from bench.grading import kept_checks

@@ -49,17 +49,18 @@ class RunOptions:
     """What ``bench run`` can be told."""
 
     slugs: Annotated[list[str] | None, typer.Argument(help="Recipes to run.", metavar="SLUG…")] = None
-    every: Annotated[bool, typer.Option("--all", help="Every recipe that can run here.")] = False
+    every: Annotated[bool, typer.Option("--all", help="Run every recipe that can run here.")] = False
     tier: Annotated[
-        Tier | None, typer.Option(help="How far to scale the runs down; default smoke, of MNIST-1D full.")
+        Tier | None, typer.Option(help="How far to scale the runs down; default smoke, for MNIST-1D full.")
     ] = None
     data: Annotated[str, typer.Option(help="'synthetic', or a folder in the official layout.")] = "synthetic"
     seeds: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of seeds; runs seeds 0 to N−1. Default 1, of MNIST-1D 3."),
+        typer.Option(min=1, help="Number of seeds; runs seeds 0 to N−1. Default 1, for MNIST-1D 3."),
     ] = None
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Runs at a time; default 1, of MNIST-1D one a core.")
+        int | None,
+        typer.Option(min=1, help="Number of runs at a time; default 1, for MNIST-1D one per core."),
     ] = None
     init: Annotated[str | None, typer.Option(help="'scratch' instead of the recipe's weights.")] = None
     weights: Annotated[Path | None, typer.Option(help="Folder with pretrained weights.")] = None
@@ -74,15 +75,19 @@ class RunOptions:
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Shorten the schedule to N epochs; a deviation.")
     ] = None
-    channels_last: Annotated[bool, typer.Option("--channels-last", help="Memory layout NHWC.")] = False
-    compiled: Annotated[bool, typer.Option("--compile", help="torch.compile, eager where it fails.")] = False
+    channels_last: Annotated[bool, typer.Option("--channels-last", help="Use memory layout NHWC.")] = False
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Use torch.compile; run eagerly if it fails.")
+    ] = False
     resume: Annotated[bool, typer.Option(help="Resume an unfinished run from its checkpoint.")] = True
     again: Annotated[
         str | None,
         typer.Option("--again", metavar="REASON", help="Repeat runs that have a record, and record why."),
     ] = None
     out: OutOption = RUNS
-    cache: Annotated[Path | None, typer.Option(envvar="BENCH_CACHE", help="Decoded images.")] = None
+    cache: Annotated[
+        Path | None, typer.Option(envvar="BENCH_CACHE", help="Cache folder of decoded images.")
+    ] = None
     mask_values: MaskValuesOption = None
     own: ClaimsOption = None
     recipe_files: RecipesOption = None
@@ -295,6 +300,7 @@ def _run_all(
 
     statuses: list[str] = []
     written: Path | None = None
+    picture: Path | None = None
     for position, one in enumerate(todo, start=1):
         interruption.stop_if_asked()
         label = f"[{position}/{len(todo)}] {one.label}"
@@ -318,8 +324,11 @@ def _run_all(
             )
         print(f"{label}: {_summary(record)}", flush=True)
         written = records.path_of(out, record)
+        picture = next((out / figure["file"] for figure in record.figures), picture)
         statuses.append(record.status)
         verdicts.finished(one)
+    if picture is not None:
+        print(f"picture: {picture}", flush=True)
     if written is not None:
         print(f"record: {written}; next: bench grade --out {out}, bench report --out {out}", flush=True)
     return statuses

@@ -38,7 +38,11 @@ def mcnemar_exact(only_a: int, only_b: int) -> float:
 
 
 def accuracy_interval(numerator: int, denominator: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Exact (Clopper-Pearson) interval of an accuracy of ``numerator`` correct of ``denominator`` images."""
+    """Compute the exact (Clopper-Pearson) interval of an accuracy of ``numerator`` in ``denominator``.
+
+    >>> [round(bound, 4) for bound in accuracy_interval(1964, 2500)]
+    [0.769, 0.8015]
+    """
     if not 0 <= numerator <= denominator or denominator < 1:
         raise InputError(f"accuracy: found {numerator} of {denominator}, expected 0 <= correct <= images")
     tail, wrong = (1 - confidence) / 2, denominator - numerator

@@ -23,7 +23,7 @@ from bench.runs.records import Record
 from reference.recipes import RECIPES
 
 HOW_TO_READ = """\
-# Ablations
+## Ablations
 
 The reports name what their gains are due to; here one thing at a time is changed.
 
@@ -34,6 +34,9 @@ gain in a third of such tables. **Printed** is the report's own difference, wher
 synthetic or stand-in data, or at a smaller tier, are rehearsals: they say nothing about the reports'
 figures.
 """
+
+
+DECIDED = 0.05
 
 
 @dataclass(frozen=True)
@@ -147,8 +150,8 @@ TABLES: tuple[AblationTable, ...] = (
 )
 
 
-def ablations_page(ledgers: Sequence[Ledger], runs: Runs) -> str:
-    """Every table, once for each kind of runs that there are of it."""
+def ablations_part(ledgers: Sequence[Ledger], runs: Runs) -> str:
+    """Every table, once for each kind of runs that there are of it, with a sentence of what it shows."""
     claims = {claim.id: claim for ledger in ledgers for claim in ledger.claims}
     parts = [HOW_TO_READ]
     for table in TABLES:
@@ -158,7 +161,7 @@ def ablations_page(ledgers: Sequence[Ledger], runs: Runs) -> str:
             parts += [f"### {_capital(named(next(iter(groups.values()))))}"]
             if table.grid is not None:
                 parts += [_grid(table, table.grid, groups)]
-            parts += [_steps(table, groups, claims)]
+            parts += [_sentence(table, groups), _steps(table, groups, claims)]
         if not kinds:
             parts += ["No runs yet."]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
@@ -193,7 +196,10 @@ def _cell(metric: str, group: Group | None) -> str:
     return "–" if group is None else figure_text(measure(metric, group, None))
 
 
-def _steps(table: AblationTable, groups: Mapping[str, Group], claims: Mapping[str, Claim]) -> str:
+def _compared(
+    table: AblationTable, groups: Mapping[str, Group]
+) -> tuple[dict[str, Contrast], dict[str, str], dict[str, float]]:
+    """By step what it changes, what must be known beside it, and its p after Holm's adjustment."""
     contrasts = {
         step.name: _contrast(table.metric, step, groups)
         for step in table.steps
@@ -205,7 +211,24 @@ def _steps(table: AblationTable, groups: Mapping[str, Group], claims: Mapping[st
         for name, contrast in contrasts.items()
         if contrast.p is not None and not remarks[name].startswith(_SAME)
     }
-    adjusted = dict(zip(tested, statistics.holm(list(tested.values())), strict=True))
+    return contrasts, remarks, dict(zip(tested, statistics.holm(list(tested.values())), strict=True))
+
+
+def _sentence(table: AblationTable, groups: Mapping[str, Group]) -> str:
+    """The largest change, and how many of the table's are told from zero."""
+    contrasts, _, adjusted = _compared(table, groups)
+    if not adjusted:
+        return "**There are too few seeds to tell any change from zero.**"
+    largest = max(adjusted, key=lambda name: abs(contrasts[name].mean))
+    apart = sum(p < DECIDED for p in adjusted.values())
+    return (
+        f"**The largest change is {_signed(contrasts[largest].mean)}: {plain(largest)}. {apart} of"
+        f" {len(adjusted)} changes can be told from zero.**"
+    )
+
+
+def _steps(table: AblationTable, groups: Mapping[str, Group], claims: Mapping[str, Claim]) -> str:
+    contrasts, remarks, adjusted = _compared(table, groups)
     rows = []
     for step in table.steps:
         cells = ["–"] * 4 if step.name not in contrasts else _figures(contrasts[step.name])

@@ -12,8 +12,7 @@ from bench.grading.grader import grade_all
 from bench.grading.groups import Runs
 from bench.grading.reported import grade_reported
 from bench.pages import (
-    ablation_tables,
-    finetuning_settings,
+    findings_page,
     html_page,
     leaderboard,
     others_page,
@@ -21,6 +20,7 @@ from bench.pages import (
     reliability,
     throughput_page,
 )
+from bench.pages.highlights import highlights
 from bench.pages.markdown import plain
 from bench.pages.report_tables import claims_page, report_page
 from bench.runs import records
@@ -47,12 +47,8 @@ def render(folder: Path, ledgers: Iterable[Ledger], run_records: Found | None = 
     )
     runs = Runs(readable)
     boards = leaderboard.boards(rows, runs, folder)
-    across, apart = (
-        finetuning_settings.settings_page(all_ledgers, runs, folder),
-        ablation_tables.ablations_page(all_ledgers, runs),
-    )
-    comparisons = {"Settings A to E across reports": across, "Ablations": apart}
     others = others_survey.gather(all_ledgers)
+    found = highlights(rows, findings, others)
     pages = {
         f"reports/{ledger.report}.md": report_page(
             ledger, rows, readable, findings, others, grade_reported([ledger], folder)
@@ -60,12 +56,18 @@ def render(folder: Path, ledgers: Iterable[Ledger], run_records: Found | None = 
         for ledger in all_ledgers
     }
     pages |= {
-        "claims.md": claims_page(rows, all_ledgers) + _refused(refused),
+        "claims.md": claims_page(rows, all_ledgers, others) + _refused(refused),
         "audit.md": audit.audit_page(all_ledgers, findings),
-        "settings.md": across,
-        "ablations.md": apart,
+        findings_page.PAGE: findings_page.findings_markdown(all_ledgers, found, runs, folder),
         "index.html": html_page.build_html(
-            all_ledgers, rows, runs, findings, boards, comparisons, others, folder
+            all_ledgers,
+            rows,
+            runs,
+            findings,
+            boards,
+            findings_page.comparisons(all_ledgers, runs, folder),
+            others,
+            folder,
         ),
         "LEADERBOARD.md": leaderboard.leaderboard_page(boards),
         others_page.PAGE: others_page.others_markdown(others, folder),
@@ -122,9 +124,14 @@ def check_pages(folder: Path, ledgers: Iterable[Ledger]) -> list[str]:
     return wrong + _check_figures(folder, pages, run_records.readable, drawn)
 
 
+_FORMER = ("settings.md", "ablations.md")
+"""Pages of earlier versions, which a folder may still hold."""
+
+
 def _surplus_pages(folder: Path, pages: Mapping[str, str]) -> list[str]:
     written = [
         *(folder / "reports").glob("*.md"),
+        *(folder / name for name in _FORMER if (folder / name).exists()),
         *folder.glob("throughput.md"),
         *folder.glob(reliability.PAGE),
     ]

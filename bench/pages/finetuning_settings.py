@@ -7,9 +7,10 @@ C, with the backbone frozen. Three reports rank them, and disagree.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 
-from bench.audit.ordering_findings import gap, telling_share
+from bench.audit.ordering_findings import USUAL_DISAGREEMENT, gap, telling_share
 from bench.claims.claim import Claim, Ledger
 from bench.grading import improvement, relevance
 from bench.grading.groups import Group, Runs
@@ -27,7 +28,7 @@ SETTINGS = {
 }
 
 HOW_TO_READ = """\
-# Settings A to E across reports
+## Settings A to E across reports
 
 Three reports pre-train a ResNet50, fine-tune it on Office-Home in five settings, and rank these differently.
 Below there is one matrix a report, its ten pairs together.
@@ -46,18 +47,31 @@ matrix.
 """
 
 
-def settings_page(ledgers: Sequence[Ledger], runs: Runs, folder: Path) -> str:
-    """One matrix a report that prints the settings."""
+def settings_part(ledgers: Sequence[Ledger], runs: Runs, folder: Path) -> str:
+    """One matrix a report that prints the settings, with a sentence of what it shows."""
     claims = {claim.id: claim for ledger in ledgers for claim in ledger.claims}
     parts = [HOW_TO_READ, "\n".join(f"- **{name}**: {what}" for name, what in SETTINGS.items())]
     for report in sorted({claim.report for claim in claims.values()}):
         printed = {name: claims.get(f"{report}-finetune-{name.lower()}") for name in SETTINGS}
         there = {name: claim for name, claim in printed.items() if claim is not None}
         if len(there) > 1:
-            parts += [f"## {report.upper()}", _matrix(there, _deciding(there, runs, folder))]
+            parts += [f"## Settings A to E: {report.upper()}", _sentence(report, there)]
+            parts += [_matrix(there, _deciding(there, runs, folder))]
             line = _rehearsed(there, runs, folder)
             parts += [line] if line else []
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def _sentence(report: str, printed: Mapping[str, Claim]) -> str:
+    """What the printed figures say, and how many pairs one split cannot tell apart."""
+    order = sorted(printed, key=lambda name: -printed[name].fraction)
+    shares = [telling_share(printed[a], printed[b]) for a, b in combinations(order, 2)]
+    known = [share for share in shares if share is not None]
+    close = sum(share < USUAL_DISAGREEMENT for share in known)
+    return (
+        f"**{report.upper()} prints {' > '.join(order)}. One split of images cannot tell {close} of its"
+        f" {len(known)} pairs apart.**"
+    )
 
 
 def _matrix(printed: Mapping[str, Claim], figures: Mapping[str, Sequence[float]]) -> str:

@@ -9,10 +9,11 @@ strips up by epoch.
 from __future__ import annotations
 
 import math
+import re
 import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,10 +36,14 @@ from bench.grading.measured import (
     per_image,
 )
 from bench.grading.others_survey import Others
-from bench.pages import leaderboard, summary, throughput_page, wording
+from bench.pages import claim_rows, leaderboard, summary, throughput_page, wording
+from bench.pages.answer_card import RUN_KINDS, Cards
+from bench.pages.claim_rows import Row
+from bench.pages.highlights import highlights
 from bench.pages.layouts import FORMATS, Filled, Printout
 from bench.pages.markdown import in_html
 from bench.pages.wording import digits, in_words, span
+from bench.plan import hours
 from bench.runs.records import Record, canonical
 from bench.runs.starts import WORDS
 from bench.throughput import results as results_module
@@ -48,15 +53,12 @@ from reference.recipes.recipe import Recipe
 if TYPE_CHECKING:
     from reference.visualize import StripGrid
 
-from bench.pages.plots import Plot, Point, placed, point_of, strip
+from bench.pages.plots import Plot, Point, placed, point_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 MOST_RUNS = 60
 """Runs that a claim lists; the report's own page lists all."""
-
-_RUN_KINDS = ("number", "ordering", "process", "timing", "figure")
-"""Kinds of claims that runs decide; others point at the claim that has them."""
 
 
 def build_html(
@@ -65,7 +67,7 @@ def build_html(
     runs: Runs,
     findings: Sequence[Finding],
     boards: Sequence[leaderboard.Board],
-    comparisons: Mapping[str, str],
+    comparisons: str,
     others: Others,
     folder: Path,
 ) -> str:
@@ -75,35 +77,44 @@ def build_html(
         rows: every ledger's graded claims.
         findings: the audit's.
         boards: the leaderboard.
-        comparisons: Markdown of the pages that compare runs with each other, by title.
+        comparisons: Markdown of the page that compares runs with each other.
         others: what other reports print of the same tasks.
         folder: where the records lie; only pictures that lie there too are shown.
     """
     environment = _environment()
     linked = partial(_linked, claims={row.claim.id for row in rows})
-    environment.filters |= {"linked": linked, "capital": lambda text: text[:1].upper() + text[1:]}
+    environment.filters |= {"linked": linked, "capital": summary.capital, "slug": _slug}
     site = _Site(rows, runs, folder)
-    rankings = [ranking for board in boards for ranking in board.rankings]
-    entries = [entry for ranking in rankings for _, entry in ranking.entries]
+    basis = replace(
+        hours.Basis.of(hours.of_a_gpu(results_module.read_sessions(folder)), "bfloat16", runs.latest),
+        counted=hours.counted_before(),
+    )
+    cards = Cards(rows, findings, others, basis)
+    rehearsals = [ranking for board in boards for ranking in board.rehearsals]
+    entries = [entry for ranking in rehearsals for _, entry in ranking.entries]
     claims = [claim for ledger in ledgers for claim in ledger.claims]
     text = environment.get_template("index.html").render(
         style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
         script=Markup((TEMPLATES / "page.js").read_text(encoding="utf-8")),
-        reports=[_report(ledger, rows, findings) for ledger in ledgers],
+        reports=[_report(ledger, rows, findings, cards) for ledger in ledgers],
+        cards=cards,
+        example=cards.example(),
+        hint=_hint(rows),
+        tiles=summary.tiles(rows),
+        highlights=highlights(rows, findings, others),
         across=[f for f in findings if len(f.reports) > 1],
         boards=boards,
-        comparisons={title: in_html(text) for title, text in comparisons.items()},
-        sources=_once(SOURCES, (ranking.source for ranking in rankings)),
-        tiers=["printed", *_once(TIER_RANK, (ranking.tier for ranking in rankings))],
+        comparisons=in_html(f"# Comparisons\n\n{comparisons}")[1] if comparisons else [],
+        rehearsals=len(entries),
+        sources=_once(SOURCES, (ranking.source for ranking in rehearsals)),
+        tiers=_once(TIER_RANK, (ranking.tier for ranking in rehearsals)),
         standings=sorted({entry.standing for entry in entries}),
         known={claim.id for claim in claims},
         total=len(claims),
-        headline=summary.headline(rows).replace("**", ""),
+        headline=summary.headline(rows, others),
         noise=[summary.noise(n, value) for n, value in summary.accuracies(claims)],
         machines=results_module.read_sessions(folder),
         site=site,
-        others=others,
-        strip=strip,
         audit=audit,
         summary=summary,
         throughput_tables=throughput_tables,
@@ -114,7 +125,21 @@ def build_html(
         wording=wording,
         records=len(runs.all),
     )
+    if basis.counted is not None:
+        basis.counted.save()
     return text.rstrip("\n") + "\n"
+
+
+def _slug(text: str) -> str:
+    """A label as part of an id: ``not-tested-data``."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def _hint(rows: Sequence[GradedClaim]) -> str:
+    """A printed value to try, and its slug: the one with most digits that is short enough to type."""
+    printed = [row.claim for row in summary.results_of(rows) if len(row.claim.value or "") <= 8]
+    claim = max(printed, key=lambda claim: claim.decimals, default=None)
+    return f"{claim.value}, {claim.id}, t-SNE" if claim else "t-SNE"
 
 
 @cache
@@ -137,11 +162,11 @@ def _once(ordered_words: Sequence[str], there: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """One report: its verdict, its results in its own layout, its claims by kind, its findings."""
+    """One report: its table, its results in its own layout, its claims by kind, its findings."""
 
     ledger: Ledger
     rows: tuple[GradedClaim, ...]
-    shares: tuple[summary.Share, ...]
+    table: Mapping[str, tuple[Row, ...]]
     whole: tuple[summary.Part, ...]
     flags: Mapping[str, tuple[str, ...]]
     verdict: tuple[str, ...]
@@ -176,7 +201,7 @@ _TALLY = {
 }
 
 
-def _report(ledger: Ledger, rows: Sequence[GradedClaim], findings: Sequence[Finding]) -> Report:
+def _report(ledger: Ledger, rows: Sequence[GradedClaim], findings: Sequence[Finding], cards: Cards) -> Report:
     report_rows = tuple(row for row in rows if row.claim.report == ledger.report)
     layout = FORMATS.get(ledger.report)
     by_kind = {
@@ -187,7 +212,7 @@ def _report(ledger: Ledger, rows: Sequence[GradedClaim], findings: Sequence[Find
     return Report(
         ledger=ledger,
         rows=report_rows,
-        shares=tuple(summary.shares(report_rows)),
+        table=claim_rows.table(report_rows, cards),
         whole=summary.parts(report_rows),
         flags=summary.flagged(report_rows),
         verdict=tuple(summary.sentences(ledger, report_rows, findings)),
@@ -246,7 +271,7 @@ class RunRow:
 class _Site:
     """What the template asks for about claims, with what several of them need kept."""
 
-    run_kinds = _RUN_KINDS
+    run_kinds = RUN_KINDS
 
     def __init__(self, rows: Sequence[GradedClaim], runs: Runs, folder: Path) -> None:
         self.runs = runs
@@ -289,7 +314,7 @@ class _Site:
     def _homes(self) -> dict[str, str]:
         """By recipe, the claim that shows it in full: its namesake, or the first that runs decide."""
         homes: dict[str, str] = {}
-        for claim in sorted(self.claims.values(), key=lambda claim: claim.kind not in _RUN_KINDS):
+        for claim in sorted(self.claims.values(), key=lambda claim: claim.kind not in RUN_KINDS):
             for slug in self.slugs(claim):
                 homes.setdefault(slug, claim.id)
         return homes | {slug: slug for slug in homes if slug in self.claims}
@@ -332,13 +357,10 @@ class _Site:
     # figures
 
     def plot(self, row: GradedClaim) -> Plot | None:
-        """A number's figures, or those of an ordering's members, on one axis."""
-        if row.claim.kind == "number" and not row.claim.difference_of:
-            points = self._number(row)
-        elif row.claim.kind == "ordering":
-            points = self._ordering(row)
-        else:
+        """The figures of an ordering's members on one axis; a number has the axis of its card."""
+        if row.claim.kind != "ordering":
             return None
+        points = self._ordering(row)
         points = [point for point in points if math.isfinite(point.value)]
         if not any(point.source != "printed" for point in points):
             points = [point for point in points if point.interval is not None]
@@ -349,18 +371,6 @@ class _Site:
         """The unit of a number; of an ordering the one that all the numbers it ranks are printed in."""
         units = {self.claims[name].unit for name in claim.order if name in self.claims}
         return claim.unit or (units.pop() if len(units) == 1 else None)
-
-    def _number(self, row: GradedClaim) -> list[Point]:
-        claim, value = row.claim, float(row.claim.fraction)
-        interval = leaderboard.printed_interval(claim)
-        how = f"Clopper–Pearson, {claim.n:,} images" if interval else "no interval follows from the print"
-        margin = row.statistics.margin if row.statistics else None
-        printed = Point(
-            "printed", "printed", value, interval, value, _printed_text(claim), how, margin=margin
-        )
-        ours = [row.measured] if row.measured else []  # a rehearsal stands on no axis with what is printed
-        labels = dict(_told_apart([measured.group for measured in ours]))
-        return [printed, *(point_of(m, labels[m.group], value, claim.unit, margin) for m in ours)]
 
     def _ordering(self, row: GradedClaim) -> list[Point]:
         points = []
@@ -408,7 +418,9 @@ class _Site:
             return []
         group, record, files = drawn
         label = next(text for of, text in labels if of is group)
-        caption = f"{RECIPES[group.slug].title}: {wording.CAPTIONS[kind]}, {label}, seed {record.seed}"
+        caption = (
+            f"{RECIPES[group.slug].title}: {wording.caption(kind, group.slug)}, {label}, seed {record.seed}"
+        )
         return [self._picture(record, kind, caption, file) for file in files if (self.folder / file).exists()]
 
     def _picture(self, record: Record, kind: str, caption: str, file: str) -> Picture:
@@ -492,12 +504,6 @@ _KNOWN = {
     "outside": "known from outside the report",
     "": "",
 }
-
-
-def _printed_text(claim: Claim) -> str:
-    """The printed value, and the interval of one evaluation where it follows from the print."""
-    interval = leaderboard.printed_interval(claim)
-    return wording.printed(claim) + (f" ({span(interval, unit=claim.unit)})" if interval else "")
 
 
 def _told_apart(groups: Sequence[Group]) -> list[tuple[Group, str]]:

@@ -18,19 +18,26 @@ from bench.pages.wording import AS_PRINTED, digits, evidence, span
 from reference.recipes import RECIPES
 
 TASKS: dict[str, str] = {
+    "mnist1d": "MNIST-1D, top-1 on the test signals",
+    "mnist1d-shuffled": "MNIST-1D with positions shuffled, top-1 on the test signals",
     "classification50": "50-class classification, top-1 on the validation split",
     "officehome": "Fine-tuning on Office-Home, 65 classes, top-1 on the validation split",
     "landcover": "Land-cover segmentation, mean IoU of six classes on the validation split",
 }
 
 HOW_TO_READ = """\
-*How to read this page.* One section a task, one table for each kind of evidence; figures of different tables
-are not comparable, so nothing is ranked across them. The 95 % interval is over seeds (Student's t) where
-there are two or more; for one seed, and for printed accuracies, it is over the images of the validation split
-(Clopper–Pearson for top-1, bootstrap for mean IoU), which leaves the spread between seeds out. **Majority
-class** is the same figure of always answering the most frequent class; a network that is not better than that
-**did not learn** and has no rank. Runs on drawn or other images are **rehearsals**: their figures say nothing
-about the official data. Samples/s are of training, on the device named.
+*How to read this page.* One table a task ranks the figures on the official data with every setting as
+printed. A printed figure that is not tested stands below without a rank. The 95 % interval is over seeds
+(Student's t) where there are two or more. For one seed, and for printed accuracies, it is over the images of
+the validation split (Clopper–Pearson for top-1, bootstrap for mean IoU), without the spread between seeds.
+**Majority class** is the same figure of always answering the most frequent class; a network that is not
+better than that **did not learn** and has no rank. Samples/s are of training, on the device named.
+"""
+
+REHEARSALS = """\
+Runs on drawn or other images, scaled down, or with other settings than printed. Their figures say nothing
+about the official data, so they have no ranks. There is one table for each kind of runs, and figures of two
+tables are not comparable.
 """
 
 
@@ -48,7 +55,8 @@ class Entry:
             the network did not learn.
         graded: whether ``standing`` is a verdict.
         majority: the same figure of always answering the majority class.
-        ranked: whether it takes part in the ranking: what did not learn does not.
+        ranked: whether it takes part in the ranking: what did not learn does not, nor a printed figure
+            that is not tested.
     """
 
     name: str
@@ -111,11 +119,12 @@ class Ranking:
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """All rankings of a task."""
+    """A task's ranking of figures that count, and its rehearsals, which have no ranks."""
 
     role: str
     title: str
     rankings: tuple[Ranking, ...]
+    rehearsals: tuple[Ranking, ...]
 
 
 def boards(rows: Sequence[GradedClaim], runs: Runs, folder: Path | None = None) -> list[Board]:
@@ -146,36 +155,41 @@ def boards(rows: Sequence[GradedClaim], runs: Runs, folder: Path | None = None) 
                 Ranking(heading=heading, source=source, tier=tier, entries=_ranked(entries[heading]))
                 for heading, (source, tier) in kinds.items()
             )
-            made.append(Board(role=role, title=title, rankings=rankings))
+            made.append(
+                Board(
+                    role=role,
+                    title=title,
+                    rankings=tuple(r for r in rankings if r.heading == AS_PRINTED),
+                    rehearsals=tuple(r for r in rankings if r.heading != AS_PRINTED),
+                )
+            )
     return made
 
 
 def leaderboard_page(made: Sequence[Board]) -> str:
     """The boards as Markdown."""
-    heads = [
-        "rank",
-        "entry",
-        "",
-        "value",
-        "95 %",
-        "majority class",
-        "seeds",
-        "parameters",
-        "samples/s",
-        "device",
-        "standing",
-    ]
     parts = ["# Leaderboard", HOW_TO_READ]
     for board in made:
-        parts += [f"## {board.title}"]
         for ranking in board.rankings:
-            heading = plain(ranking.heading)
             lines = [[rank, *entry.cells] for rank, entry in ranking.entries]
+            parts += [f"## {board.title}", pipe_table(["rank", *_HEADS], lines, right=(0, 5, 6, 7, 8))]
+    if any(board.rehearsals for board in made):
+        parts += ["# Rehearsals", REHEARSALS]
+    for board in made:
+        parts += [f"## {board.title}: rehearsals"] if board.rehearsals else []
+        for ranking in board.rehearsals:
+            heading = plain(ranking.heading)
+            lines = [list(entry.cells) for _, entry in ranking.entries]
             parts += [
                 f"### {heading[0].upper()}{heading[1:]}",
-                pipe_table(heads, lines, right=(0, 5, 6, 7, 8)),
+                pipe_table(_HEADS, lines, right=(4, 5, 6, 7)),
             ]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+_HEADS = (
+    "entry", "", "value", "95 %", "majority class", "seeds", "parameters", "samples/s", "device", "standing",
+)  # fmt: skip
 
 
 def _is_ranked(claim: Claim, role: str) -> bool:
@@ -209,6 +223,7 @@ def _printed(row: GradedClaim) -> Entry:
         seeds=claim.runs,
         standing=row.label,
         graded=True,
+        ranked=row.grade != "not tested",
     )
 
 

@@ -47,6 +47,9 @@ def _for_a_page(part: list[Token]) -> Iterator[Token]:
     """The tokens after a part's own heading, with what a table needs for readers of a page."""
     _, heading, _, *content = part
     tables = 0
+    for before, inside, after in zip(content, content[1:], content[2:], strict=False):
+        if before.type == "th_open" and not inside.content:
+            before.tag = after.tag = "td"  # an empty head names no column
     for token in content:
         if token.tag == "h3":
             token.tag = "h4"

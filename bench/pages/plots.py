@@ -5,16 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from bench.grading.measured import (
-    Measured,
-)
-from bench.grading.others import PlaceAmongOthers, short
+from bench.grading.measured import Measured
 from bench.pages.wording import figure_text
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +18,6 @@ class Mark:
         source: ``"printed"``, or the data that the figure is on.
         low, high: ends of the 95 % interval; None where there is none.
         printed: where the printed value lies, None for what has none.
-        margin: ends of the band that counts as the printed value; None where none is set.
         seeds: where each seed's figure lies, of two seeds or more.
     """
 
@@ -37,7 +29,6 @@ class Mark:
     printed: float | None
     text: str
     how: str
-    margin: tuple[float, float] | None = None
     seeds: tuple[float, ...] = ()
 
 
@@ -52,7 +43,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Point:
-    """A figure before it has a place; ``margin`` is the half-width of the band about the printed value."""
+    """A figure before it has a place."""
 
     label: str
     source: str
@@ -61,20 +52,10 @@ class Point:
     printed: float | None
     text: str
     how: str
-    margin: float | None = None
     seeds: tuple[float, ...] = ()
 
-    @property
-    def band(self) -> tuple[float, float] | None:
-        """The figures that count as the printed one."""
-        if self.margin is None or self.printed is None:
-            return None
-        return self.printed - self.margin, self.printed + self.margin
 
-
-def point_of(
-    measured: Measured, label: str, printed: float | None, unit: str | None, margin: float | None = None
-) -> Point:
+def point_of(measured: Measured, label: str, printed: float | None, unit: str | None) -> Point:
     """A measured figure as a point with a dot a seed; its text is in the unit of the claim."""
     text = figure_text(measured, unit)
     return Point(
@@ -85,7 +66,6 @@ def point_of(
         printed,
         text,
         measured.how,
-        margin=margin,
         seeds=measured.values if measured.k > 1 else (),
     )
 
@@ -95,7 +75,7 @@ def placed(points: Sequence[Point], metric: str, unit: str | None) -> Plot:
     ends: list[float] = []
     for p in points:
         ends += [p.value, *([] if p.printed is None else [p.printed]), *(p.interval or ())]
-        ends += [*(p.band or ()), *filter(math.isfinite, p.seeds)]
+        ends += filter(math.isfinite, p.seeds)
     low, high = min(ends), max(ends)
     room = 0.04 * (high - low) or 0.01
     low, high = low - room, high + room
@@ -113,7 +93,6 @@ def placed(points: Sequence[Point], metric: str, unit: str | None) -> Plot:
             printed=x_of(p.printed) if p.printed is not None else None,
             text=p.text,
             how=p.how,
-            margin=(x_of(p.band[0]), x_of(p.band[1])) if p.band else None,
             seeds=tuple(x_of(value) for value in p.seeds if math.isfinite(value)),
         )
         for p in points
@@ -131,40 +110,3 @@ def round_numbers(low: float, high: float) -> list[tuple[float, str]]:
     places = max(0, -math.floor(math.log10(step) + 1e-9))
     first = math.ceil(low / step)
     return [(i * step, f"{i * step:.{places}f}") for i in range(first, math.floor(high / step) + 1)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Strip:
-    """Others' figures as one line of dots; places are thousandths of the strip's width.
-
-    Attributes:
-        dots: an SVG path that draws a dot a report.
-        low, high: ends of the interval for one more report.
-        printed: where the claim lies.
-        ends: the fractions at the strip's ends, as text.
-    """
-
-    dots: str
-    low: int
-    high: int
-    printed: int
-    ends: tuple[str, str]
-
-
-def strip(place: PlaceAmongOthers) -> Strip | None:
-    """The strip of a printed result among its reference class; None where the class is too small."""
-    if place.interval is None:
-        return None
-    values = (*place.dots, place.value, *place.interval)
-    low, high = min(values), max(values)
-
-    def x_of(value: float) -> int:
-        return round(20 + 960 * (value - low) / (high - low))
-
-    return Strip(
-        dots="".join(f"M{x_of(value)} 10h0" for value in place.dots),
-        low=x_of(place.interval.low),
-        high=x_of(place.interval.high),
-        printed=x_of(place.value),
-        ends=(short(low), short(high)),
-    )

@@ -19,6 +19,7 @@ from bench.grading.others_survey import Others
 from bench.grading.reported import BY_THE_USER, ReportedGrade
 from bench.grading.verdict import in_unit
 from bench.pages import summary, wording
+from bench.pages.claim_rows import missing
 from bench.pages.last_or_best import last_or_best
 from bench.pages.layouts import FORMATS, in_markdown
 from bench.pages.markdown import pipe_table, plain
@@ -37,10 +38,13 @@ line 58 of report R4's text.
 """
 
 
-OWN_FORMAT = """\
-Left, the report's lines as it prints them; then our mean over seeds and its 95 % interval, from runs that
-count for the printed figures alone.
+HOW_TO = """\
+The report's lines as it prints them; ours beside, from runs that count for the printed figures alone.
+[How to read this page](../claims.md)
 """
+
+MOST_PICTURES = 6
+"""Pictures that a report's page shows; the web page has all of them."""
 
 
 def report_page(
@@ -65,15 +69,12 @@ def report_page(
     runs = Runs((record for record in run_records if record.slug in slugs), Starts(run_records))
     year = f" ({ledger.year})" if ledger.year else ""
     verdict = summary.sentences(ledger, report_rows, findings)
-    parts = [f"# {ledger.report.upper()}{year}: {plain(ledger.title)}", _in_code(verdict, report_rows)]
-    parts += [HOW_TO_READ, _summary(report_rows)]
+    parts = [f"# {ledger.report.upper()}{year}: {plain(ledger.title)}", HOW_TO]
     own_format = FORMATS.get(ledger.report)
     if own_format is not None:
-        parts += [
-            "## The results as the report prints them, with ours beside",
-            OWN_FORMAT,
-            in_markdown(own_format(report_rows)),
-        ]
+        heading = "## The results as the report prints them, with ours beside"
+        parts += [heading, in_markdown(own_format(report_rows))]
+    parts += ["## In words", _in_code(verdict, report_rows)]
     parts += list(filter(None, (printed_twice(report_rows), last_or_best(report_rows))))
     parts += _reported(reported)
     parts += _pictures(runs)
@@ -190,23 +191,11 @@ def _others(rows: Sequence[GradedClaim], others: Others | None) -> list[str]:
     ]
 
 
-_FOLDED = {
-    "iou": "IoU of each class by epoch",
-    "confusion": "Confusion of classes",
-    "curves": "Losses and metric by epoch",
-}
-
-
 def _pictures(runs: Runs) -> list[str]:
-    """Mask strips and points, then folded the rest: of each recipe's most telling runs, one seed."""
+    """The first few of mask strips, points, then the rest: of each recipe's most telling runs, one seed."""
     recipes = [groups for _, groups in sorted(runs.groups.items())]
-    unfolded = [_picture(groups, kind) for groups in recipes for kind in ("masks", "tsne", "pca", "overlay")]
-    folded = []
-    for kind, heading in _FOLDED.items():
-        if pictures := "\n\n".join(filter(None, (_picture(groups, kind) for groups in recipes))):
-            folded.append(f"<details><summary>{heading}</summary>\n\n{pictures}\n\n</details>")
-    shown = [*filter(None, unfolded), *folded]
-    return ["## Pictures of our runs", *shown] if shown else []
+    pictures = [text for kind in wording.CAPTIONS for groups in recipes if (text := _picture(groups, kind))]
+    return ["## Pictures of our runs", *pictures[:MOST_PICTURES]] if pictures else []
 
 
 def _picture(groups: Sequence[Group], kind: str) -> str:
@@ -214,7 +203,7 @@ def _picture(groups: Sequence[Group], kind: str) -> str:
     if (drawn := wording.first_pictures(groups, kind)) is None:
         return ""
     group, record, files = drawn
-    caption = f"{plain(RECIPES[group.slug].title)}: {wording.CAPTIONS[kind]}, {named(group)}"
+    caption = f"{plain(RECIPES[group.slug].title)}: {wording.caption(kind, group.slug)}, {named(group)}"
     pictures = (f"![{caption}](../{file})" for file in files)
     return "\n\n".join([f"`{group.slug}`, {caption}, seed {record.seed}", *pictures])
 
@@ -303,14 +292,13 @@ def _commit(record: Record) -> str:
     )
 
 
-def claims_page(rows: Sequence[GradedClaim], ledgers: Sequence[Ledger] = ()) -> str:
-    """Every claim of every report with its grade, after counts of the grades."""
+def claims_page(
+    rows: Sequence[GradedClaim], ledgers: Sequence[Ledger] = (), others: Others | None = None
+) -> str:
+    """Every claim of every report: printed, verdict, what is missing; then what the words mean."""
     titles = {ledger.report: ledger.title for ledger in ledgers}
-    parts = [
-        f"# Every claim and what became of it\n\n{HOW_TO_READ}",
-        f"{summary.headline(rows)}",
-        _summary(rows),
-    ]
+    finding, *details = summary.headline(rows, others)
+    parts = ["# Every claim and what became of it", f"**{finding}** {' '.join(details)}", HOW_TO_READ]
     for report in dict.fromkeys(row.claim.report for row in rows):
         report_rows = [row for row in rows if row.claim.report == report]
         tested = summary.tested(report_rows)
@@ -319,19 +307,17 @@ def claims_page(rows: Sequence[GradedClaim], ledgers: Sequence[Ledger] = ()) -> 
             f"## {report.upper()}{title}",
             f"{len(report_rows)} claims; {tested}. [The report's page](reports/{report}.md)",
             pipe_table(
-                ["claim", "what it says", "printed", "measured", "verdict", "flags", "where"],
+                ["claim", "printed", "verdict", "missing"],
                 [
-                    [
-                        _id(row),
-                        plain(row.claim.text),
-                        wording.printed(row.claim),
-                        _measured(row),
-                        f"**{row.label}**",
-                        plain("; ".join(row.flags)),
-                        plain(wording.where(row)),
-                    ]
+                    [_id(row), wording.printed(row.claim), _short_grade(row), plain(missing(row))]
                     for row in report_rows
                 ],
+                right=(1,),
             ),
         ]
+    parts += ["## What the verdicts mean", _summary(rows)]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def _short_grade(row: GradedClaim) -> str:
+    return "<br>".join([f"**{row.label}**", *(f"flag: {plain(flag)}" for flag in row.flags)])

@@ -18,6 +18,8 @@ from bench.claims.claim import Claim, Ledger
 from bench.grading import statistics as statistics_module
 from bench.grading import verdict
 from bench.grading.grader import GradedClaim
+from bench.grading.others import IN_LINE
+from bench.grading.others_survey import Others
 from bench.pages.wording import HEADINGS
 
 STANDINGS: dict[str, tuple[str, ...]] = {
@@ -118,30 +120,94 @@ def results_of(rows: Iterable[GradedClaim]) -> list[GradedClaim]:
 
 
 def tested(rows: Iterable[GradedClaim]) -> str:
-    """``"0 of 15 printed results tested"``."""
+    """``"0 of 15 printed results are tested"``."""
     printed = results_of(rows)
     counted = sum(row.grade != "not tested" for row in printed)
-    return f"{counted} of {len(printed)} printed results tested"
+    return f"{counted} of {len(printed)} printed results {'is' if counted == 1 else 'are'} tested"
+
+
+def counted_grades(rows: Iterable[GradedClaim]) -> list[str]:
+    """``["9 reproduced", "2 match"]``: how many of the tested have each grade, those first that hold."""
+    counts = Counter(row.grade for row in rows if row.grade != "not tested")
+    order = list(STANDINGS)
+    ordered = sorted(counts.items(), key=lambda item: (order.index(_STANDING[item[0]]), -item[1], item[0]))
+    return [f"{count} {_AS_VERB.get(grade, grade) if count > 1 else grade}" for grade, count in ordered]
 
 
 CHECKED_KINDS = ("architecture", "formula", "protocol")
 """Kinds that are checked without training."""
 
 
-def headline(rows: Sequence[GradedClaim]) -> str:
-    """What was tested on its data, what was checked without training, in two sentences."""
+def headline(rows: Sequence[GradedClaim], others: Others | None = None) -> list[str]:
+    """The finding in a few sentences: what was tested, what others got, what was checked, what is flagged."""
+    results = results_of(rows)
+    counts = counted_grades(results)
+    grades = listed(counts) if counts else ""
+    first = f"{capital(tested(rows))} on the data that they are about{f': {grades}' if grades else ''}."
+    sentences = [first, *_in_line(results, others)]
     checked = [row for row in rows if row.claim.kind in CHECKED_KINDS and row.grade != "not tested"]
     agree = sum(row.grade == "matches" for row in checked)
-    others = Counter(row.grade for row in results_of(rows) if row.grade != "not tested")
-    each = [
-        f"{count} {_AS_VERB.get(grade, grade) if count > 1 else grade}"
-        for grade, count in sorted(others.items())
+    if checked:
+        sentences.append(
+            f"Without training, {len(checked)} networks, formulas and settings were compared with code that"
+            f" runs: {agree} match, {len(checked) - agree} differ."
+        )
+    if marked := sum(bool(row.flags) for row in rows):
+        sentences.append(f"The audit of the text flags {_claims(marked)}.")
+    return sentences
+
+
+def capital(text: str) -> str:
+    """The text with its first letter as a capital."""
+    return text[:1].upper() + text[1:]
+
+
+def _in_line(results: Sequence[GradedClaim], others: Others | None) -> list[str]:
+    """How many printed results lie where other reports' do."""
+    placed = [
+        row for row in results if others and any(p.interval for p in others.places.get(row.claim.id, ()))
     ]
-    told = f": {listed(each)}" if others else ""
-    return (
-        f"**{tested(rows)}**{told}. Without training, {len(checked)} networks, formulas and settings were"
-        f" compared with code that runs: {agree} match, {len(checked) - agree} differ."
-    )
+    if others is None or not placed:
+        return []
+    inside = sum(any(p.word == IN_LINE for p in others.places[row.claim.id]) for row in placed)
+    return [f"Of {len(placed)} that enough other reports print too, {inside} are in line with these."]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """One of the page's three numbers; ``standing`` is its colour."""
+
+    value: str
+    text: str
+    standing: str
+
+
+def tiles(rows: Sequence[GradedClaim]) -> list[Tile]:
+    """Tested, as printed, findings."""
+    results = results_of(rows)
+    of_results = [row for row in results if row.grade != "not tested"]
+    checked = [row for row in rows if row.claim.kind in CHECKED_KINDS and row.grade != "not tested"]
+    agree = sum(row.grade == "matches" for row in checked)
+    marked = flagged(rows)
+    grades = ", ".join(counted_grades(results))
+    flags = ", ".join(f"{len(claims)} {flag}" for flag, claims in marked.items())
+    return [
+        Tile(
+            value=f"{len(of_results)} / {len(results)}",
+            text=f"printed results are tested on their own data{f': {grades}' if grades else ''}",
+            standing="undecided",
+        ),
+        Tile(
+            value=f"{agree} / {len(checked)}",
+            text="networks, formulas and settings are as printed, compared with code that runs",
+            standing="holds",
+        ),
+        Tile(
+            value=str(sum(bool(row.flags) for row in rows)),
+            text=f"claims carry a finding of the audit{f': {flags}' if flags else ''}",
+            standing="otherwise",
+        ),
+    ]
 
 
 def flagged(rows: Iterable[GradedClaim]) -> dict[str, tuple[str, ...]]:

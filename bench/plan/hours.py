@@ -27,7 +27,7 @@ from reference.schedules import steps_before
 NIGHT_HOURS, THREE_SEEDS_HOURS = 8.0, 24.0
 
 STATED_GPU = "NVIDIA H200"
-# FLOP/s of a large product there, and the share of it that a training step reaches: the design's targets for
+# FLOP/s of a large product there, and the share of it that a training step reaches: our targets for
 # BYOL, FCN32s and DeepLabV3 are 18, 41 and 35 % of the first; the second has no tensor cores to lose.
 STATED_CEILINGS = {"bfloat16": 790e12, "float32": 51e12}
 STATED_SHARES = {"bfloat16": 0.2, "float32": 0.5}
@@ -275,7 +275,7 @@ def plan(
         scored = val + train if recipe.score_train else val
         images[slug] = _trained(recipe, train), recipe.epochs * scored
     hours = {slug: _hours(images[slug], prices[slug]) for slug in recipes}
-    wanted = {claim.id: _with_starts(needs(claim, by_id), recipes) for claim in by_id.values()}
+    wanted = {claim.id: with_starts(needs(claim, by_id), recipes) for claim in by_id.values()}
     wanted = {name: slugs for name, slugs in wanted.items() if slugs}
     ordered: list[str] = []
     settles: dict[str, tuple[str, ...]] = {}
@@ -287,7 +287,7 @@ def plan(
         wanted = {name: slugs for name, slugs in wanted.items() if name not in done}
     rest = sorted(set(recipes) - set(ordered), key=lambda slug: (_known(hours[slug]), slug))
     for slug in rest:
-        ordered += [s for s in _with_starts((slug,), recipes) if s not in ordered]
+        ordered += [s for s in with_starts((slug,), recipes) if s not in ordered]
     return [
         Job(
             recipe=scaled[slug],
@@ -314,6 +314,14 @@ def _standing(
     return -gained / cost if cost else -math.inf, cost, step
 
 
+def seed_hours(recipe: Recipe, basis: Basis) -> float | None:
+    """Hours of one seed of a recipe at full tier, on the official counts; None where nothing tells."""
+    scaled = tiers.TIERS["full"](recipe)
+    train, val = image_counts(scaled, "full")
+    scored = val + train if scaled.score_train else val
+    return _hours((_trained(scaled, train), scaled.epochs * scored), price(scaled, basis))
+
+
 def _hours(images: tuple[int, int], price: Price) -> float | None:
     trained, evaluated = images
     return None if price.rate is None else (trained + FORWARD_SHARE * evaluated) / price.rate / 3600
@@ -324,7 +332,7 @@ def _known(hours: float | None) -> float:
     return 1e9 if hours is None else hours
 
 
-def _with_starts(slugs: Sequence[str], recipes: Mapping[str, Recipe]) -> tuple[str, ...]:
+def with_starts(slugs: Sequence[str], recipes: Mapping[str, Recipe]) -> tuple[str, ...]:
     """Return the recipes, each after the runs that it starts from; none if one of them does not exist."""
     missing: list[str] = []
     for slug in slugs:

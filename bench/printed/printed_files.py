@@ -76,7 +76,7 @@ def read_listing(text: str, file: str) -> PrintedListing:
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{file}: not TOML: {error}; mend that place") from error
+        raise InputError(f"{file}: not TOML: {error}; fix that place") from error
     valid_tables = {"network", "names", "damage", "ours", "listing"}
     if unknown := sorted(set(document) - valid_tables):
         raise InputError(f"{file}: unknown table {unknown[0]!r}; known are {', '.join(sorted(valid_tables))}")

@@ -46,7 +46,7 @@ READERS: dict[str, Reader] = {
     "landcover": landcover.list_files,
 }
 
-# role → the folder without which a recipe of the role is not run; the training images lie there or below.
+# role → the folder that a recipe of the role needs; the training images are in it or below.
 ROOTS: dict[str, str] = {
     "classification50": "p1_data/train_50",
     "miniimagenet": "p1_data/mini",
@@ -88,22 +88,22 @@ def open_dataset(
 ) -> Dataset:
     """Open a role's data, every image resized to a square.
 
-    Data of ``DRAWN`` are the official ones whatever ``source`` is, and always whole.
+    Data of ``DRAWN`` are always the official ones, whatever ``source`` is, and are never limited.
 
     Args:
         role: key of ``READERS`` or of ``DRAWN``.
         source: folder that holds ``p1_data`` and ``p2_data``; None draws the data by code.
         image_size: side of the square, pixels.
-        classes: keep the first so many classes (all, where there are fewer); classification only.
-        train_limit, val_limit: keep at most so many images, spread evenly over classes and names; for
-            drawn data, draw exactly so many.
+        classes: keep only the first ``classes`` classes (all, if there are fewer); classification only.
+        train_limit, val_limit: keep at most this number of images, spread evenly over classes and names; for
+            drawn data, draw exactly this number.
         cache: folder for decoded images; None decodes into memory.
         progress: called with (images done, images) while a split is decoded.
-        mask_values: what the values in masks mean, as ``reference.data.mask_values.stated`` takes it; land
-            cover only, other roles have no masks.
+        mask_values: the meaning of the values in masks, as in ``reference.data.mask_values.stated``; land
+            cover only, because other roles have no masks.
 
     Raises:
-        InputError: unknown role, an option out of range, or bad data: one line naming file and cause.
+        InputError: unknown role, an option out of range, or bad data; one line names file and cause.
 
     Example:
         >>> limits = {"classes": 2, "train_limit": 4, "val_limit": 2}
@@ -120,12 +120,12 @@ def open_dataset(
     if role in DRAWN:
         for option, value in options.items():
             if value is not None:
-                raise InputError(f"{option}: {role} is used whole; leave the option out")
+                raise InputError(f"{option}: {role} cannot be limited; leave the option out")
         return DRAWN[role](role)
     if image_size < 8:
         raise InputError(f"image_size: {image_size}; expected at least 8 pixels")
     if role == "landcover" and classes is not None:
-        raise InputError("classes: masks have all their classes; leave the option out for landcover")
+        raise InputError("classes: masks always have all classes; leave the option out for landcover")
     if source is None:
         return synthetic.draw(role, image_size, classes=classes, train_count=train_limit, val_count=val_limit)
     listing = with_mask_values(READERS[role](source), mask_values)
@@ -159,7 +159,7 @@ def open_dataset(
 
 
 def with_mask_values(listing: Listing, mask_values: Sequence[str]) -> Listing:
-    """The listing, with what the values in its masks mean where that is stated. Raises: InputError."""
+    """Return the listing with the stated meaning of mask values, if there is one. Raises: InputError."""
     if not mask_values or listing.palette is None:
         return listing
     return replace(listing, palette=stated(listing.palette, mask_values))
@@ -172,7 +172,7 @@ def source_of(role: str, listing: Listing) -> tuple[Source, str]:
     if listing.about.described and not rebuilt:
         return "stand-in", "not official: described by its dataset.toml"
     if listing.palette is not None and listing.palette.labels:
-        return "stand-in", "not official: its masks hold labels, the official ones colours"
+        return "stand-in", "not official: its masks hold labels, the official ones hold colours"
     counts = _counts(listing)
     for what, expected in OFFICIAL_COUNTS[role].items():
         # Labels are optional for mini-ImageNet; without them there are no classes to count.
@@ -189,25 +189,25 @@ def _counts(listing: Listing) -> dict[str, int]:
         counts["classes"] = len(listing.classes)
         for split, items in (("train", listing.train), ("val", listing.val)):
             per_class = Counter(item.label for item in items)
-            # The lowest and the highest agree with the official figure only if every class does.
+            # If the lowest and the highest count are official, every class has the official count.
             counts[f"fewest {split} per class"] = min(per_class[i] for i in range(len(listing.classes)))
             counts[f"most {split} per class"] = max(per_class.values(), default=0)
     return counts
 
 
 def first_classes(role: str, listing: Listing, count: int) -> Listing:
-    """The images of the first so many classes. Raises: InputError where no validation image is left."""
+    """Keep the images of the first ``count`` classes. Raises: InputError if no validation image is left."""
     if not listing.classes:
         raise InputError(f"classes: {role} has no labels here; leave the option out or add its train.csv")
     train = tuple(item for item in listing.train if item.label < count)
     val = tuple(item for item in listing.val if item.label < count)
     if listing.val and not val:
-        raise InputError(f"classes: no validation image of {role} is of its first {count} classes; keep more")
+        raise InputError(f"classes: the first {count} classes of {role} have no validation image; keep more")
     return replace(listing, train=train, val=val, classes=listing.classes[:count])
 
 
 def _thin(items: tuple[Item, ...], limit: int | None) -> tuple[Item, ...]:
-    """At most ``limit`` items in their old order, in equal steps through the items sorted by label."""
+    """Keep at most ``limit`` items in their order, taken in equal steps from the items sorted by label."""
     if limit is None or limit >= len(items):
         return items
     by_label = sorted(range(len(items)), key=lambda i: items[i].label)

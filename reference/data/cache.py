@@ -1,8 +1,8 @@
-"""Decode once: a memory-mapped uint8 array on disk under the hash of what it was made from.
+"""Decode once: keep a memory-mapped uint8 array on disk, under the hash of its sources.
 
-A cache file is a plain ``.npy`` with 32 bytes behind the data: the sha256 of every item's CRC. It appears
-under its name only when whole (written elsewhere, synced, renamed), so any number of builders may race:
-the last one wins, with the same content. A file that is torn or altered fails its check and is made anew.
+A cache file is a plain ``.npy`` with 32 bytes after the data: the sha256 of every item's CRC. The file gets
+its name only when it is complete (written elsewhere, synced, renamed). So several processes may build it at
+once: the last one wins, with the same content. A torn or altered file fails its check and is built again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Shape = tuple[int, ...]
 Fill = Callable[[int], np.ndarray]
 Progress = Callable[[int, int], None]
 
-# Part of every key: raise it when decoding or resizing changes.
+# Every key contains this version; raise it when decoding or resizing changes.
 VERSION = 1
 TRAILER = 32
 RUN = 16
@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 def cached_array(
     folder: Path | None, name: str, shape: Shape, fill: Fill, progress: Progress | None = None
 ) -> np.ndarray:
-    """The uint8 array whose item ``i`` is ``fill(i)``, from the cache where it holds it whole.
+    """Return the uint8 array whose item ``i`` is ``fill(i)``, from the cache if the cache has it complete.
 
     Args:
         folder: where cache files live, made if missing; None keeps the array in memory.
@@ -48,7 +48,7 @@ def cached_array(
         progress: called with (items done, N) while building.
 
     Returns:
-        A read-only array, a memory map where there is a folder.
+        A read-only array; a memory map if ``folder`` is given.
 
     Raises:
         DiskError: the cache cannot be written.
@@ -71,7 +71,7 @@ def cached_array(
 
 
 def open_whole(path: Path, shape: Shape) -> np.ndarray | None:
-    """Map a cache file, or None unless it holds, byte for byte, what was once written."""
+    """Map a cache file; return None unless it holds the written bytes unchanged."""
     header = _header(shape)
     try:
         if path.stat().st_size != len(header) + math.prod(shape) + TRAILER:
@@ -91,7 +91,7 @@ def open_whole(path: Path, shape: Shape) -> np.ndarray | None:
 def in_threads(
     work: Callable[[int], Result], count: int, progress: Progress | None = None
 ) -> Iterator[Result]:
-    """``work(0), work(1), …`` in order, computed by a pool of threads; the first error ends it."""
+    """Yield ``work(0), work(1), …`` in order, computed by a pool of threads; the first error ends it."""
 
     def several(start: int) -> list[Result]:
         return [work(i) for i in range(start, min(start + RUN, count))]
@@ -104,11 +104,11 @@ def in_threads(
                 if progress is not None:
                     progress(min(start + RUN, count), count)
         finally:
-            pool.shutdown(cancel_futures=True)  # an interruption waits for what is under way, not for all
+            pool.shutdown(cancel_futures=True)  # an interruption waits only for running items
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Count the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

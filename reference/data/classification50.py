@@ -19,8 +19,8 @@ def list_files(source: Path, report: Report = refuse) -> Listing:
     """Find the images of both splits under ``source/p1_data``.
 
     Args:
-        report: told of a folder that is missing or empty, a name that does not fit, a class that is only in
-            validation, a bad ``dataset.toml``.
+        report: gets every fault: a folder that is missing or empty, a name that does not fit, a class that
+            is only in validation, a bad ``dataset.toml``.
     """
     folder = source / "p1_data"
     about = described_name(report, folder)

@@ -1,4 +1,4 @@
-"""The types that every data set is handed over in, whichever files or code it comes from."""
+"""The types of a data set, whether it comes from files or from code."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Split:
 
     Attributes:
         ids: one name per image, in the order of the arrays.
-        images: (N, H, W, 3) uint8, RGB, or signals (N, L) float32; read-only, and a memory map where a cache
-            folder was given.
-        targets: (N,) int64 labels (-1 where there are none), or (N, H, W) uint8 class masks.
+        images: (N, H, W, 3) uint8, RGB, or signals (N, L) float32; read-only, and a memory map if there is
+            a cache folder.
+        targets: (N,) int64 labels (-1 without labels), or (N, H, W) uint8 class masks.
     """
 
     ids: tuple[str, ...]
@@ -38,12 +38,12 @@ class Split:
         return len(self.ids)
 
     def take(self, indices: Sequence[int] | np.ndarray) -> Split:
-        """The images at those positions, in memory."""
+        """Return the images at these positions, in memory."""
         ids = tuple(self.ids[i] for i in indices)
         return Split(ids=ids, images=self.images[indices], targets=np.asarray(self.targets)[indices])
 
     def spread(self, most: int) -> Split:
-        """At most so many of the images, evenly spread, in memory."""
+        """Return at most ``most`` of the images, evenly spread, in memory."""
         count = min(len(self), most)
         return self.take(np.arange(count) * len(self) // count)
 
@@ -53,14 +53,14 @@ class Palette:
     """The colours that stand for classes in a mask.
 
     Attributes:
-        classes: the scored classes; a class's index is its position.
+        classes: the scored classes; the index of a class is its position.
         colours: one (R, G, B) per class.
         unknown_index: index of pixels that nobody labelled, right after the classes.
         unknown_colour: their (R, G, B).
         binarise: read every channel as 0 or 255, split at 128, before looking a colour up.
-        mask_values: what the values in masks mean, as somebody stated it (``reference.data.mask_values``):
-            ``("colours",)``, or classes by value; empty where nobody did, which means colours too.
-        labels: (value, class index) pairs where masks hold labels; empty where they hold colours.
+        mask_values: the stated meaning of the values in masks (``reference.data.mask_values``):
+            ``("colours",)``, or classes by value; empty if nobody stated it, which also means colours.
+        labels: (value, class index) pairs if masks hold labels; empty if they hold colours.
     """
 
     classes: tuple[str, ...]
@@ -77,7 +77,7 @@ class Palette:
 
     @property
     def table(self) -> np.ndarray:
-        """(K + 1, 3) uint8: the colour of every index, unknown last."""
+        """Return the colour of every index, unknown last: (K + 1, 3) uint8."""
         return np.array([*self.colours, self.unknown_colour], dtype=np.uint8)
 
     def encode(self, mask: np.ndarray) -> np.ndarray:
@@ -105,7 +105,7 @@ OFFICIAL_PALETTE = Palette(
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """One role's data: what to train on, what to score on, and what identifies it.
+    """The data of one role: training split, validation split, and what identifies them.
 
     Attributes:
         role: key of ``reference.data.READERS`` or of ``reference.data.DRAWN``.
@@ -118,7 +118,7 @@ class Dataset:
         unique_val: number of distinct validation images, by content.
         manifest: sha256 over role, image size, classes, ids, targets and contents.
         counts_note: how far the source was checked, in words.
-        warnings: what makes a score of these images worth less, a line each.
+        warnings: one line for each thing that makes a score on these images less meaningful.
     """
 
     role: str
@@ -139,7 +139,7 @@ HELD_OUT = 20
 
 
 def hold_out(dataset: Dataset) -> Dataset:
-    """A labelled data set without a validation split, the last twentieth of each class held out as one.
+    """Hold out the last twentieth of each class as the validation split of a data set that has none.
 
     Raises:
         InputError: no labels, or a class has one image only, which cannot be in both splits.
@@ -170,7 +170,7 @@ def hold_out(dataset: Dataset) -> Dataset:
 
 @dataclass(frozen=True)
 class ManifestEntry:
-    """What identifies one image of a split: name, hash of the content, and label or hash of the mask."""
+    """The identity of one image of a split: name, hash of the content, and label or hash of the mask."""
 
     split: str
     id: str
@@ -181,7 +181,7 @@ class ManifestEntry:
 def check_can_hold_out(labels: Sequence[int], classes: Sequence[str], role: str) -> None:
     """Raise InputError unless every class has an image to train on and one to hold out."""
     if not classes:
-        raise InputError(f"{role}: no image has a label; expected a CSV of them, train.csv; add it")
+        raise InputError(f"{role}: no image has a label; expected a CSV with labels, train.csv; add it")
     single = [classes[label] for label, count in sorted(Counter(labels).items()) if count < 2]
     if single:
         raise InputError(
@@ -191,10 +191,10 @@ def check_can_hold_out(labels: Sequence[int], classes: Sequence[str], role: str)
 
 
 def repeats(entries: Sequence[ManifestEntry], classes: Sequence[str]) -> list[str]:
-    """A line on images that are in both splits, and one on images that have two labels; by content.
+    """Return a line on images that are in both splits, and a line on images that have two labels, by content.
 
     Args:
-        classes: names of the labels; of no use where targets are masks.
+        classes: names of the labels; not used if targets are masks.
     """
     first: dict[str, dict[str, ManifestEntry]] = {}
     shared, relabelled = [], []
@@ -211,10 +211,10 @@ def repeats(entries: Sequence[ManifestEntry], classes: Sequence[str]) -> list[st
     kind = "masks" if entries and isinstance(entries[0].target, str) else "labels"
     lines = []
     if shared:
-        lines.append(f"{_counted(shared)} in train and val alike: {_some(shared)}; remove one of each pair")
+        lines.append(f"{_counted(shared)} in both train and val: {_some(shared)}; remove one of each pair")
     if relabelled:
         lines.append(
-            f"{_counted(relabelled)} there twice with different {kind}: {_some(relabelled)}; mend them"
+            f"{_counted(relabelled)} there twice with different {kind}: {_some(relabelled)}; fix them"
         )
     return lines
 
@@ -240,16 +240,16 @@ def _target(entry: ManifestEntry, classes: Sequence[str]) -> str:
 
 
 def class_pixels(masks: np.ndarray, palette: Palette) -> tuple[int, ...]:
-    """Pixels of each class in (..., H, W) uint8 masks, unknown last: (K + 1,)."""
+    """Count the pixels of each class in (..., H, W) uint8 masks, unknown last: (K + 1,)."""
     return tuple(np.bincount(masks.ravel(), minlength=palette.unknown_index + 1).tolist())
 
 
 def absent_classes(split: str, counts: Sequence[int], palette: Palette) -> list[str]:
-    """A line on the scored classes that a split's masks do not hold; ``counts`` is (K + 1,) pixels."""
+    """Return a line on the scored classes that no mask of a split holds; ``counts`` is (K + 1,) pixels."""
     absent = [name for name, count in zip(palette.classes, counts, strict=False) if not count]
     if not absent:
         return []
-    undefined = "; without them the mean IoU is undefined" if split == "val" else "; nothing can learn them"
+    undefined = "; without them the mean IoU is undefined" if split == "val" else "; no model can learn them"
     return [f"{split}: no pixel of {', '.join(absent)} in any mask{undefined}"]
 
 
@@ -260,7 +260,7 @@ def manifest_hash(
     palette: Palette | None,
     entries: Sequence[ManifestEntry],
 ) -> str:
-    """Hash all that a data set consists of, in order. Returns 64 hex digits."""
+    """Hash everything in a data set, in order. Returns 64 hex digits."""
     colours = None if palette is None else palette.table.tolist()
     images = [[entry.split, entry.id, entry.digest, entry.target] for entry in entries]
     whole = [role, image_size, list(classes), colours, images]

@@ -1,4 +1,4 @@
-"""From the files of a split to its arrays: hash every file, then decode those that the cache lacks."""
+"""Turn the files of a split into arrays: hash every file, then decode those that the cache lacks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def decode_split(
     cache: Path | None,
     progress: Progress | None,
 ) -> tuple[Split, list[ManifestEntry]]:
-    """Decode a split's files to (N, size, size, 3) images and their targets, and say what identifies them.
+    """Decode a split's files to (N, size, size, 3) images and their targets, and return their identities.
 
     Raises:
         InputError: a file cannot be read or decoded, or a mask does not fit its image.
@@ -70,20 +70,20 @@ def _decode_masks(
         check_same_size(items[index].image, path, whole)
         return resize_mask(whole, size)
 
-    # The images' hashes are in the key too: their sizes were checked against the masks'.
+    # The key holds the images' hashes too, because their sizes were compared with those of the masks.
     key = _key("mask", size, [*image_digests, *digests, repr(palette)])
     name = f"{role}-{split}-{key}"
     return cached_array(cache, name, (len(items), size, size), mask, progress), digests
 
 
 def check_same_size(image_path: Path, mask_path: Path, mask: np.ndarray) -> None:
-    """Raise InputError unless an image is as wide and high as its mask."""
+    """Raise InputError unless an image and its mask have the same size."""
     height, width = mask.shape
     size = image_size(read_bytes(image_path), shown(image_path))
     if size != (width, height):
         raise InputError(
             f"{shown(mask_path)}: {width} x {height}, but its image is {size[0]} x {size[1]}; "
-            "expected one size; mend or remove the pair"
+            "expected one size; fix or remove the pair"
         )
 
 
@@ -92,10 +92,10 @@ def _hash_files(paths: list[Path]) -> list[str]:
 
 
 def _read(path: Path, digest: str) -> bytes:
-    """Read a file for the second time: its pixels go under the name that its first reading gave."""
+    """Read a file again and check that it has not changed; its cache name holds the first hash."""
     blob = read_bytes(path)
     if hashlib.sha256(blob).hexdigest() != digest:
-        raise InputError(f"{shown(path)}: changed while the data was read; let it settle and start again")
+        raise InputError(f"{shown(path)}: changed while the data was read; start again when it is complete")
     return blob
 
 

@@ -1,4 +1,4 @@
-"""``dataset.toml``: how data in the official layout says that it is not the official data."""
+"""``dataset.toml``: the file that describes data in the official layout that is not the official data."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ MAX_CLASSES = 254
 
 
 def find_description(*folders: Path) -> Path | None:
-    """The first ``dataset.toml`` in the folders, None where there is none."""
-    # a link to nothing is there, and refused when it is read
+    """Return the first ``dataset.toml`` in the folders, or None."""
+    # a broken link counts as a file here, and is refused when it is read
     return next((folder / FILE_NAME for folder in folders if os.path.lexists(folder / FILE_NAME)), None)
 
 
@@ -123,9 +123,9 @@ def _load(path: Path, keys: tuple[str, ...], optional: tuple[str, ...] = ()) -> 
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{shown(path)}: cannot be read ({error.strerror}); expected a TOML file") from None
-    except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8, and absurd numbers
+    except (ValueError, RecursionError) as error:  # also for bytes that are not UTF-8, and for huge numbers
         cause = " ".join(str(error).split())
-        raise InputError(f"{shown(path)}: not TOML ({cause}); mend the file") from None
+        raise InputError(f"{shown(path)}: not TOML ({cause}); fix the file") from None
     _check_keys(path, values, keys, "", optional)
     return values
 
@@ -179,4 +179,4 @@ def _colour(path: Path, key: str, value: Any) -> tuple[int, int, int]:
 def _refusal(path: Path, key: str, value: Any, expected: str) -> InputError:
     seen = repr(value)
     seen = seen if len(seen) <= 80 else seen[:77] + "..."
-    return InputError(f"{shown(path)}: key {key!r} is {seen}; expected {expected}; mend the file")
+    return InputError(f"{shown(path)}: key {key!r} is {seen}; expected {expected}; fix the file")

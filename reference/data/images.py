@@ -1,4 +1,4 @@
-"""Image files to arrays: every way in which a file can be bad ends as one line that names it."""
+"""Turn image files into arrays; every bad file gives an error of one line that names it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reference.data import jpeg_scans, png_rows
 from reference.data.listing import shown
 from reference.errors import InputError
 
-# Below the count at which Pillow starts to warn of decompression bombs; 8192 x 8192.
+# 8192 x 8192; Pillow starts to warn of decompression bombs above this count.
 MAX_PIXELS = 1 << 26
 IMAGE_MODES = ("RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr")
 
@@ -33,15 +33,15 @@ def read_bytes(path: Path) -> bytes:
 def decode_image(
     blob: bytes, name: str, *, formats: tuple[str, ...] = ("JPEG", "PNG"), modes: Sequence[str] = IMAGE_MODES
 ) -> Image.Image:
-    """Decode a file's bytes, whatever its name ends in, as an RGB image.
+    """Decode a file's bytes as an RGB image, whatever the ending of its name.
 
-    Grey, palette and CMYK images are converted as Pillow does, transparency is dropped, an EXIF
-    orientation is ignored (as torchvision's loaders do all three). Sixteen-bit grey is refused, since
-    converting it would clip.
+    Pillow converts grey, palette and CMYK images. Transparency is dropped and an EXIF orientation is
+    ignored. torchvision's loaders do the same. Sixteen-bit grey is refused, because the conversion would
+    clip it.
 
     Raises:
-        InputError: no image, a damaged one, one that lacks a part of its picture, one of another mode, or
-            one of more than ``MAX_PIXELS``.
+        InputError: the file is not an image, is damaged or incomplete, has another mode, or has more than
+            ``MAX_PIXELS``.
     """
     return decoded(blob, name, formats, modes, as_rgb, "convert it to RGB")
 
@@ -57,7 +57,7 @@ def decoded(
     """Decode an image file by ``convert``; ``remedy`` says what to do about a mode not in ``modes``.
 
     Raises:
-        InputError: as ``decode_image``; a decoder's exceptions of any kind among them.
+        InputError: as for ``decode_image``, and for every exception of a decoder.
     """
     wanted = " or ".join(formats)
     if not blob:
@@ -77,7 +77,7 @@ def decoded(
         raise InputError(f"{name}: not a {wanted} image; replace the file or remove it") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(f"{name}: too large ({_one_line(error)}); shrink or remove it") from None
-    except Exception as error:  # a decoder that reads foreign bytes leaves by whatever it trips over
+    except Exception as error:  # on bytes of another format a decoder may raise anything
         raise _damaged(name, _one_line(error)) from error
     if missing:
         raise _damaged(name, missing)
@@ -85,7 +85,7 @@ def decoded(
 
 
 def image_size(blob: bytes, name: str) -> tuple[int, int]:
-    """Width and height, from the header alone. Raises: InputError."""
+    """Read width and height from the header alone. Raises: InputError."""
     try:
         with Image.open(io.BytesIO(blob), formats=("JPEG", "PNG")) as image:
             return image.size
@@ -94,8 +94,8 @@ def image_size(blob: bytes, name: str) -> tuple[int, int]:
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
-    """An image in RGB, transparency dropped."""
-    # By way of RGBA, since Pillow warns of palettes with transparency.
+    """Convert an image to RGB and drop transparency."""
+    # Go through RGBA, because Pillow warns about palettes with transparency.
     return (image.convert("RGBA") if image.mode == "P" else image).convert("RGB")
 
 
@@ -122,15 +122,15 @@ def _one_line(error: BaseException) -> str:
 
 
 def resize_image(image: Image.Image, size: int) -> np.ndarray:
-    """Resize to a square by antialiased bilinear interpolation, whatever the shape: (size, size, 3) uint8."""
+    """Resize an image of any shape to a square, antialiased and bilinear: (size, size, 3) uint8."""
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
 
 
 def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
-    """Resize a mask by nearest neighbour, which makes no new class: (H, W) to (size, size) uint8.
+    """Resize a mask by nearest neighbour, which creates no new class: (H, W) to (size, size) uint8.
 
-    Every pixel takes the class at its centre, as in Pillow, but in whole numbers: Pillow's rounding errors
-    decide where a centre falls on the border between two pixels.
+    Every pixel takes the class at its centre, as in Pillow. This function computes in whole numbers, because
+    in Pillow rounding errors decide if a centre falls on the border between two pixels.
     """
     rows, columns = ((2 * np.arange(size) + 1) * length // (2 * size) for length in mask.shape)
     resized: np.ndarray = mask[rows[:, None], columns]

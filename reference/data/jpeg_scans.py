@@ -1,9 +1,9 @@
-"""Whether a JPEG holds its whole picture: decoders fill what is missing in grey and say nothing.
+"""Check whether a JPEG holds its whole picture; decoders silently fill missing parts with grey.
 
-A JPEG whose data were cut off and closed again by an end marker decodes without an error. Two things tell it
-from a whole one. Scans are missing: no scan brings a component, or a bit of its coefficients. Or a scan ends
-before its last block: bytes that are appended to it change the picture, where those behind a whole scan are
-skipped. A changed bit inside a scan cannot be told from a picture, and is not looked for.
+If the data of a JPEG were cut off and an end marker was added, it decodes without an error. Two signs tell.
+First, scans are missing: no scan brings a component, or a bit of its coefficients. Second, a scan ends before
+its last block: then appended bytes change the picture, while a decoder skips bytes after a complete scan. A
+changed bit inside a scan looks like any other picture, so this check does not look for it.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ import numpy as np
 from PIL import Image
 
 START = b"\xff\xd8"
-# Huffman-coded frames; arithmetic coding may leave out bytes at the end of a scan.
+# Only Huffman-coded frames; arithmetic coding may leave out bytes at the end of a scan.
 BASELINE, EXTENDED, PROGRESSIVE = 0xC0, 0xC1, 0xC2
 OTHER_FRAMES = {0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)}
 SCAN, END, RESTART_INTERVAL = 0xDA, 0xD9, 0xDD
 COEFFICIENTS = 64
 MARKER = re.compile(rb"\xff+([\x01-\xfe])")
-# Codes that begin with ones are long ones, unlike the zeros that a decoder fills in; no byte is a marker's.
+# Codes that begin with ones are long, unlike the zeros that a decoder fills in; no byte here is a marker.
 APPENDED = bytes(np.random.default_rng(0).integers(0x80, 0xFF, 96, dtype=np.uint8))
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What the frame's header says: its marker, height and width, and the sampling of every component."""
+    """A frame header: its marker, height and width, and the sampling of every component."""
 
     marker: int
     height: int
@@ -37,7 +37,7 @@ class Frame:
     sampling: dict[int, tuple[int, int]]  # component → horizontal, vertical
 
     def blocks(self, components: tuple[int, ...]) -> int:
-        """Units that a scan of these components codes (MCUs)."""
+        """Count the units (MCUs) that a scan of these components codes."""
         across = max(horizontal for horizontal, _ in self.sampling.values())
         down = max(vertical for _, vertical in self.sampling.values())
         own_across, own_down = self.sampling[components[0]] if len(components) == 1 else (1, 1)
@@ -48,9 +48,9 @@ class Frame:
 
 @dataclass(frozen=True)
 class Scan:
-    """One scan: its components' ids, coefficients ``first``…``last``, the lowest bit that it brings.
+    """One scan: the ids of its components, coefficients ``first``…``last``, and its lowest bit.
 
-    ``pieces`` are what restart markers divide it into, and ``expected`` how many there should be.
+    Restart markers divide the scan into ``pieces``; ``expected`` is the number that it should have.
     """
 
     components: tuple[int, ...]
@@ -62,15 +62,15 @@ class Scan:
 
 
 def missing_part(blob: bytes, pixels: np.ndarray) -> str:
-    """What a decoded JPEG lacks, in words; empty where nothing can be told to be missing.
+    """Say in words what a decoded JPEG lacks; empty if nothing seems to be missing.
 
     Args:
-        pixels: (H, W, 3) uint8, as ``blob`` decodes.
+        pixels: (H, W, 3) uint8, decoded from ``blob``.
     """
     try:
         frame, scans, appended = _parsed(blob)
     except (IndexError, KeyError, ValueError, ZeroDivisionError):
-        return ""  # a layout of its own, which the decoder has read all the same
+        return ""  # an unusual layout that the decoder could read
     if frame is None or frame.marker in OTHER_FRAMES:
         return ""
     if not all(_whole(component, scans, frame) for component in frame.sampling):
@@ -88,13 +88,13 @@ def _whole(component: int, scans: list[Scan], frame: Frame) -> bool:
     if frame.marker != PROGRESSIVE:
         return bool(of)
     done = {k for scan in of if scan.low_bit == 0 for k in range(scan.first, scan.last + 1)}
-    # an encoder may leave out coefficients that are 0 in all blocks, but none that it has begun
+    # an encoder may leave out coefficients that are 0 in all blocks, but it completes those that it began
     begun = {k for scan in of for k in range(scan.first, scan.last + 1)}
     return 0 in done and begun <= done
 
 
 def _parsed(blob: bytes) -> tuple[Frame | None, list[Scan], bytes]:
-    """Frame, scans, and the file with bytes appended to each piece of a scan."""
+    """Return the frame, the scans, and the file with bytes appended to each piece of a scan."""
     frame, interval, scans, parts, position = None, 0, list[Scan](), [blob[:2]], 2
     while True:
         match = MARKER.match(blob, position)
@@ -136,7 +136,7 @@ def _scan(body: bytes, frame: Frame, interval: int, pieces: int) -> Scan:
 
 
 def _pieces(blob: bytes, start: int) -> Iterator[bytes]:
-    """The pieces that restart markers divide a scan into; each but the first begins with its marker."""
+    """Yield the pieces of a scan between restart markers; each but the first begins with its marker."""
     position = start
     for match in MARKER.finditer(blob, start):
         yield blob[position : match.start()]

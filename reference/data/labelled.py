@@ -1,4 +1,4 @@
-"""A folder of images with a CSV beside it that labels them: ``train/*.jpg`` and ``train.csv``."""
+"""A folder of images and a CSV with their labels: ``train/*.jpg`` and ``train.csv``."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class FileRow:
 
 
 def list_labelled(csv_path: Path, folder: Path, report: Report = refuse) -> list[tuple[Path, str]]:
-    """The folder's images in natural order with their labels, one row for each file and no other.
+    """List the folder's images in natural order with their labels; the CSV must have one row for each file.
 
     Names are compared in Unicode's composed form, so that "é" in the CSV is "é" on any file system.
 
     Args:
-        report: told of a bad folder or CSV, a row without its file, a file without its row.
+        report: gets every fault: a bad folder or CSV, a row without its file, a file without its row.
     """
     files = {composed(path.name): path for path, _ in list_folder(folder, FILE_NAME, "*.jpg", report)}
     rows = {row.filename: row for row in read_rows(csv_path, report)}
-    if not rows:  # the CSV as a whole was reported
+    if not rows:  # ``report`` already got a fault of the CSV
         return []
     for row in rows.values():
         if files and row.filename not in files:
@@ -53,7 +53,7 @@ def list_labelled(csv_path: Path, folder: Path, report: Report = refuse) -> list
 
 
 def list_unlabelled(folder: Path, report: Report = refuse) -> list[Path]:
-    """The folder's images in natural order; ``report`` is told of a bad folder."""
+    """List the folder's images in natural order; ``report`` gets a fault of the folder."""
     return [path for path, _ in list_folder(folder, FILE_NAME, "*.jpg", report)]
 
 
@@ -99,19 +99,19 @@ def _row(
 ) -> FileRow | None:
     location = f"{shown(path)}: line {line}"
     if len(fields) != len(header):
-        report(f"{location} has {len(fields)} fields; expected {len(header)}; mend the row")
+        report(f"{location} has {len(fields)} fields; expected {len(header)}; fix the row")
         return None
     named = dict(zip(header, (composed(field.strip()) for field in fields), strict=True))
     for column in columns:
         if not named[column] or not named[column].isprintable():
-            report(f"{location}: {column} is {named[column]!r}; expected printable text; mend the row")
+            report(f"{location}: {column} is {named[column]!r}; expected printable text; fix the row")
             named[column] = ""
     if len(named["label"]) > MAX_LABEL:
-        report(f"{location}: label of {len(named['label'])} characters; at most {MAX_LABEL}; mend the row")
+        report(f"{location}: label of {len(named['label'])} characters; at most {MAX_LABEL}; fix the row")
         named["label"] = ""
     filename = named["filename"]
     if "/" in filename or "\\" in filename or filename in (".", ".."):
-        report(f"{location}: filename {filename!r} is a path; expected the bare name of a file; mend the row")
+        report(f"{location}: filename {filename!r} is a path; expected the bare name of a file; fix the row")
         return None
     return FileRow(line, named.get("id", filename), filename, named["label"]) if filename else None
 
@@ -133,15 +133,15 @@ def label_items(
     """Turn label names into indices: the classes are the training labels in natural order.
 
     Args:
-        report: told of every validation image whose label no training image has.
+        report: gets every validation image whose label no training image has.
     """
     classes = tuple(sorted({label for _, label in train}, key=natural_key))
     index = {label: i for i, label in enumerate(classes)}
     for path, label in val:
         if label not in index:
             report(
-                f"{shown(path)}: its label {label!r} is on no training image; expected one of their "
-                f"{len(classes)} classes; mend the label or add training images"
+                f"{shown(path)}: no training image has its label {label!r}; expected one of their "
+                f"{len(classes)} classes; fix the label or add training images"
             )
 
     def items(part: list[tuple[Path, str]]) -> tuple[Item, ...]:

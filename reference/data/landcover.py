@@ -1,7 +1,7 @@
-"""Land cover: satellite images beside masks whose colours stand for classes.
+"""Land cover: satellite images, and masks whose colours stand for classes.
 
 Layout: ``p2_data/train/0000_sat.jpg`` with ``0000_mask.png``, the same in ``p2_data/validation``, and
-for data with other classes ``p2_data/dataset.toml``.
+``p2_data/dataset.toml`` for data with other classes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from reference.data.mask_values import COLOURS, LARGEST, OPTION
 from reference.data.png_rows import read_header
 from reference.errors import InputError
 
-# Official masks may hold impure values: channels this near to 0 or 255, but for this share of the pixels.
+# Official masks may hold impure values: most channels are this near to 0 or 255; this share of pixels is not.
 PURE = 48
 MOST_IMPURE = 0.1
 SHOWN = 7
@@ -29,16 +29,16 @@ FILE_NAME = re.compile(r"(?P<id>.+)_(?P<kind>sat\.jpg|mask\.png)")
 
 
 def decode_mask(rgb: np.ndarray, palette: Palette, *, name: str = "mask") -> np.ndarray:
-    """Read the classes out of a coloured mask: (H, W, 3) uint8 RGB to (H, W) uint8 indices.
+    """Turn a coloured mask into class indices: (H, W, 3) uint8 RGB to (H, W) uint8.
 
-    A palette that binarises splits every channel at 128 first, as the course's reader does; but where
-    that one turns red into garbage, red is refused like any colour outside the palette.
+    A palette that binarises splits every channel at 128 first, as the course's reader does. That reader
+    turns red into garbage; this function refuses red like any colour outside the palette.
 
     Args:
-        name: what an error calls the mask.
+        name: name of the mask in errors.
 
     Raises:
-        InputError: a pixel has no class; says the colour, how many pixels, and where the first is.
+        InputError: a pixel has no class; the error gives the colour, the number of pixels and the first one.
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         raise ValueError(f"expected (H, W, 3) uint8, got {rgb.shape} {rgb.dtype}")
@@ -47,7 +47,7 @@ def decode_mask(rgb: np.ndarray, palette: Palette, *, name: str = "mask") -> np.
     if palette.binarise:
         packed &= np.uint32(0x808080)
         table = table & np.uint8(0x80)
-    # Whole-array sums of (index + 1) on a start of 255 = -1: twice as fast as assigning by boolean mask.
+    # Start at 255 = -1 and add (index + 1) over whole arrays: twice as fast as assigning by boolean mask.
     mask = np.full(packed.shape, 255, dtype=np.uint8)
     for index, code in enumerate(_pack(table[None])[0]):
         mask += (packed == code).view(np.uint8) * np.uint8(index + 1)
@@ -57,11 +57,11 @@ def decode_mask(rgb: np.ndarray, palette: Palette, *, name: str = "mask") -> np.
 
 
 def _pack(rgb: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 to (H, W) uint32 codes R | G << 8 | B << 16."""
+    """Pack (H, W, 3) uint8 into (H, W) uint32 codes R | G << 8 | B << 16."""
     height, width = rgb.shape[:2]
     flat = np.zeros(height * width * 3 + 1, dtype=np.uint8)
     flat[:-1] = rgb.reshape(-1)
-    # Four bytes read at every third one: the fourth belongs to the next pixel and is masked off.
+    # Read four bytes at every third one; the fourth belongs to the next pixel and is masked off.
     overlapping = np.ndarray((height, width), dtype="<u4", buffer=flat.data, strides=(3 * width, 3))
     return overlapping & np.uint32(0xFFFFFF)
 
@@ -81,19 +81,19 @@ def read_mask(path: Path, palette: Palette) -> np.ndarray:
     """Read a PNG mask in its own size as (H, W) uint8 class indices.
 
     Raises:
-        InputError: the file is missing or damaged, has no colours, or has one outside the palette.
+        InputError: the file is missing or damaged, has no colours, or has a colour outside the palette.
     """
     return mask_from_bytes(read_bytes(path), palette, shown(path))
 
 
 def mask_from_bytes(blob: bytes, palette: Palette, name: str) -> np.ndarray:
-    """``read_mask`` for a file that is in memory already; errors call it ``name``."""
+    """Do the same as ``read_mask`` for a file in memory; errors call it ``name``."""
     if palette.labels:
         return _decode_labels(_label_values(blob, name), palette, name)
     image = decoded(blob, name, ("PNG",), ("RGB", "RGBA", "P"), as_rgb, _advice(palette))
     if read_header(blob).depth == 16:
         raise InputError(
-            f"{name}: 16 bits a channel; expected 8, since a label in so many would be read as black; "
+            f"{name}: 16 bits a channel; expected 8, because a 16-bit label would be read as black; "
             f"{_advice(palette)}"
         )
     rgb = np.asarray(image)
@@ -103,7 +103,7 @@ def mask_from_bytes(blob: bytes, palette: Palette, name: str) -> np.ndarray:
 
 
 def _check_plausible(rgb: np.ndarray, mask: np.ndarray, palette: Palette, name: str) -> None:
-    """Refuse what reads as classes and yet cannot be meant: labels, a photograph, unknown alone."""
+    """Refuse masks that decode but cannot be meant as colours: labels, a photograph, only unknown."""
     if COLOURS in palette.mask_values or not mask.size:
         return
     if palette.binarise:
@@ -137,7 +137,7 @@ def _advice(palette: Palette) -> str:
 
 
 def _label_values(blob: bytes, name: str) -> np.ndarray:
-    """The numbers that a PNG holds: (H, W) uint8 or uint16, of a palette image its indices."""
+    """Read the numbers of a PNG, or the indices of a palette image: (H, W) uint8 or uint16."""
     remedy = "save the labels as 8-bit grey"
     image = decoded(blob, name, ("PNG",), LABEL_MODES, Image.Image.copy, remedy)
     header = read_header(blob)
@@ -145,7 +145,7 @@ def _label_values(blob: bytes, name: str) -> np.ndarray:
         return np.asarray(image).astype(np.uint8)
     values = np.asarray(image).astype(np.uint16)
     if values.ndim == 2:
-        # Pillow spreads grey of two and four bits over 0 to 255
+        # Pillow scales grey of two and four bits to 0…255
         spread = {2: 85, 4: 17}.get(header.depth, 1) if header.colour_type == 0 else 1
         return values // spread
     if header.depth == 16:
@@ -162,7 +162,7 @@ def _label_values(blob: bytes, name: str) -> np.ndarray:
 
 
 def _decode_labels(values: np.ndarray, palette: Palette, name: str) -> np.ndarray:
-    """(H, W) values to (H, W) uint8 class indices. Raises: InputError where a value is not stated."""
+    """Turn (H, W) values into (H, W) uint8 class indices. Raises: InputError if a value is not stated."""
     table = np.full(LARGEST + 1, 255, dtype=np.uint8)
     for value, index in palette.labels:
         table[value] = index
@@ -172,7 +172,7 @@ def _decode_labels(values: np.ndarray, palette: Palette, name: str) -> np.ndarra
         allowed = ", ".join(str(value) for value, _ in palette.labels)
         raise InputError(
             f"{name}: {int((mask == 255).sum())} pixels hold values that {OPTION} does not state ({wrong}); "
-            f"expected {allowed}; state them (for example 255=unknown) or mend the mask"
+            f"expected {allowed}; state them (for example 255=unknown) or fix the mask"
         )
     return mask
 
@@ -181,8 +181,8 @@ def list_files(source: Path, report: Report = refuse) -> Listing:
     """Find the pairs of image and mask under ``source/p2_data``.
 
     Args:
-        report: told of a folder that is missing or empty, a name that does not fit, half a pair, a bad
-            ``dataset.toml``; where it does not raise, a listing without a readable palette has none.
+        report: gets every fault: a folder that is missing or empty, a name that does not fit, half a pair, a
+            bad ``dataset.toml``. If it does not raise and the palette cannot be read, the listing has none.
     """
     folder = source / "p2_data"
     description = find_description(folder)
@@ -211,7 +211,7 @@ def find_pairs(folder: Path, report: Report = refuse) -> tuple[Item, ...]:
         for name, path in present.items():
             if name not in kinds[other]:
                 report(
-                    f"{shown(path)}: found no {name}_{other} beside it; every image has one mask and every "
+                    f"{shown(path)}: found no {name}_{other} with it; every image has one mask and every "
                     "mask one image; add the missing file or remove this one"
                 )
     return tuple(Item(name, path, mask=masks[name]) for name, path in images.items() if name in masks)

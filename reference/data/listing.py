@@ -1,4 +1,4 @@
-"""Which files a data set consists of, found and checked by name before any of them is decoded."""
+"""The files of a data set, found and checked by name before any of them is decoded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import NoReturn, Protocol
 from reference.data.dataset import Palette
 from reference.errors import InputError
 
-# What a reader does with a fault, said in one line: a run refuses at the first, a check lists them all.
+# A reader passes each fault to this function, as one line: a run stops at the first, a check lists them all.
 Report = Callable[[str], None]
 
 
@@ -77,25 +77,25 @@ class Reader(Protocol):
 
 
 def natural_key(name: str) -> tuple[tuple[tuple[int, str], ...], str]:
-    """Sort key that counts: "2_sat" comes before "10_sat"; the same on every file system and locale."""
+    """Return a sort key that puts "2_sat" before "10_sat", the same on every file system and locale."""
     parts = re.split(r"([0-9]+)", name)
-    # Numbers compare by length, then digits: int() would refuse very long ones.
+    # Numbers compare by length, then by digits, because int() refuses very long ones.
     numbers = (p.lstrip("0") if i % 2 else p for i, p in enumerate(parts))
     return tuple((len(p) if i % 2 else 0, p) for i, p in enumerate(numbers)), name
 
 
 def shown(path: Path | str) -> str:
-    """A path or a text from a file for a one-line message: unprintable characters escaped."""
+    """Return a path or a text for a one-line message, with unprintable characters escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
 
 
 def composed(name: str) -> str:
-    """Unicode's composed form (NFC): "é" is one character, whether a file system stores it as one or two."""
+    """Return Unicode's composed form (NFC), because some file systems store "é" as two characters."""
     return unicodedata.normalize("NFC", name)
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a folder lies there. One that may not be looked at counts: who lists it is told why."""
+    """Return whether a folder is there. An unreadable one counts; listing it gives the reason."""
     try:
         return path.is_dir()
     except PermissionError:
@@ -107,14 +107,14 @@ def is_folder(path: Path) -> bool:
 def list_folder(
     folder: Path, pattern: re.Pattern[str], expected: str, report: Report = refuse
 ) -> list[tuple[Path, re.Match[str]]]:
-    """List a folder's files in natural order, dotfiles left out; every name must fit the pattern.
+    """List a folder's files in natural order without dotfiles; every name must fit the pattern.
 
     Names are matched in their composed form (NFC).
 
     Args:
         expected: the names that fit, in words, for the error.
-        report: told of a folder that is missing or empty, of a name or a kind of file that does not fit,
-            and of two names that differ in their Unicode form alone.
+        report: gets every fault: a folder that is missing or empty, a name or a kind of file that does not
+            fit, and two names that differ only in their Unicode form.
     """
     try:
         with os.scandir(folder) as entries:

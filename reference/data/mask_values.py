@@ -1,8 +1,8 @@
-"""What the values in a mask mean: colours of the palette, or labels in an order that a person states.
+"""The meaning of the values in a mask: colours of the palette, or labels in an order that a person states.
 
 Labels look like colours that are nearly black, so a mask of labels would be read as unknown everywhere.
-Which value is which class cannot be seen in a file: it is stated (``--mask-values``, or ``mask_values`` in
-``dataset.toml``) and never guessed.
+A file does not show which value is which class. A person states it (``--mask-values``, or ``mask_values`` in
+``dataset.toml``); the program never guesses.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ OPTION = "--mask-values"
 
 
 def stated(palette: Palette, entries: Sequence[str], key: str = OPTION) -> Palette:
-    """The palette, with what the values in masks mean as ``entries`` state it.
+    """Return the palette with the meaning of mask values that ``entries`` state.
 
     Args:
         entries: ``("colours",)``, or class names by value from 0 on. An entry such as ``"255=unknown"``
             states its value; the next name has the value after that one.
-        key: what an error calls the entries.
+        key: name of the entries in errors.
 
     Raises:
-        InputError: a name that is no class, a value out of range or stated twice, a class without a value.
+        InputError: a name that is not a class, a value out of range or stated twice, a class without a value.
     """
     entries = tuple(composed(entry.strip()) for entry in entries)
     if entries == (COLOURS,):

@@ -17,8 +17,8 @@ def list_files(source: Path, report: Report = refuse) -> Listing:
     """Find the images under ``source/p1_data/mini``; without ``train.csv`` no image has a label.
 
     Args:
-        report: told of a folder that is missing or empty, a name that does not fit, of what CSV and folder
-            disagree in, of a bad ``dataset.toml``.
+        report: gets every fault: a folder that is missing or empty, a name that does not fit, a difference
+            between CSV and folder, a bad ``dataset.toml``.
     """
     folder = source / "p1_data" / "mini"
     about = described_name(report, folder, folder.parent)

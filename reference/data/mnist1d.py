@@ -1,4 +1,4 @@
-"""MNIST-1D: 5,000 signals of 40 values in 10 classes, drawn by code as the published data set is.
+"""MNIST-1D: 5,000 signals of 40 values in 10 classes, drawn by code like the published data set.
 
 The published data are drawn from a seed, so drawing them again gives the official data without a download.
 Each signal is one of ten templates of 12 values, padded, stretched to 72 values, scaled, shifted and
@@ -25,7 +25,7 @@ CLASSES = tuple(str(digit) for digit in range(10))
 SIGNALS, TRAIN = 5000, 4000
 LENGTH = 40
 
-# The ten digits as curves of 12 points, before they are standardised.
+# The ten digits as curves of 12 points, before standardisation.
 TEMPLATES = (
     (5, 6, 6.5, 6.75, 7, 7, 7, 7, 6.75, 6.5, 6, 5),
     (5, 3, 3, 3.4, 3.8, 4.2, 4.6, 5, 5.4, 5.8, 5, 5),
@@ -49,7 +49,7 @@ NOT_ZERO = 1e-8
 """Added to a template, so that only its padding is exactly zero."""
 
 DECIMALS = 3
-"""Values are rounded to so many decimals for the manifest: a changed last bit does not change it."""
+"""Decimals of a value in the manifest, so that a changed last bit does not change it."""
 
 MANIFESTS: dict[str, str] = {
     "mnist1d": "61124b2f7831c5175493a865dd0996f6be66b72218cb305110b448fb73efab72",
@@ -59,9 +59,9 @@ MANIFESTS: dict[str, str] = {
 
 
 def draw(name: str) -> Dataset:
-    """The official data set of that name; in ``mnist1d-shuffled`` one permutation moves all positions.
+    """Draw the official data set of that name; in ``mnist1d-shuffled`` one permutation moves all positions.
 
-    Signals are (N, 40) float32. Data whose manifest is not the official one are called stand-in.
+    Signals are (N, 40) float32. If the manifest is not the official one, the data is labelled stand-in.
 
     Raises:
         KeyError: no such data set.
@@ -103,7 +103,7 @@ def draw(name: str) -> Dataset:
 
 @cache
 def draw_signals() -> tuple[np.ndarray, np.ndarray]:
-    """All signals (5000, 40) float64, centred and scaled over the whole set, and labels (5000,) int64."""
+    """Draw all signals (5000, 40) float64, centred and scaled as a whole, and labels (5000,) int64."""
     templates = np.array(TEMPLATES)
     templates -= templates.mean(axis=1, keepdims=True)
     templates /= templates.std(axis=1, keepdims=True)
@@ -118,7 +118,7 @@ def draw_signals() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _signal(template: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
-    """One distorted template, (40,) float64. The order of the draws is that of the published generator."""
+    """Distort a template to (40,) float64. The order of the draws is that of the published generator."""
     low, high = PADDING
     padding = low + int(rng.rand() * (high - low + 1))
     signal = _resampled(np.concatenate([template + NOT_ZERO, np.zeros(padding)]), STRETCHED)
@@ -131,7 +131,7 @@ def _signal(template: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
 
 
 def _resampled(signal: np.ndarray, count: int) -> np.ndarray:
-    """``count`` values at equal steps along a signal, by linear interpolation."""
+    """Resample a signal to ``count`` values at equal steps, by linear interpolation."""
     values: np.ndarray = np.interp(np.linspace(0, 1, count), np.linspace(0, 1, len(signal)), signal)
     return values
 
@@ -141,7 +141,7 @@ _RADIUS = 4 * SMOOTH_SIGMA
 
 @cache
 def _kernel() -> np.ndarray:
-    """A Gaussian of ``SMOOTH_SIGMA`` cut off at four sigma, centre first: (9,), its two-sided sum 1."""
+    """Return a Gaussian of ``SMOOTH_SIGMA`` cut off at four sigma, centre first: (9,), two-sided sum 1."""
     offsets = np.arange(-_RADIUS, _RADIUS + 1)
     weights = np.exp(-0.5 / SMOOTH_SIGMA**2 * offsets**2)
     kernel: np.ndarray = (weights / weights.sum())[_RADIUS:]
@@ -149,7 +149,7 @@ def _kernel() -> np.ndarray:
 
 
 def _smoothed(noise: np.ndarray) -> np.ndarray:
-    """Gaussian filter with mirrored ends, adding in the order of scipy's, outermost weights first."""
+    """Apply a Gaussian filter with mirrored ends; sum outermost weights first, in scipy's order."""
     padded = np.pad(noise, _RADIUS, mode="symmetric")
     weights, count = _kernel(), len(noise)
     total: np.ndarray = weights[0] * noise
@@ -161,6 +161,6 @@ def _smoothed(noise: np.ndarray) -> np.ndarray:
 
 
 def _digest(signal: np.ndarray) -> str:
-    """Hash of a signal's values rounded to ``DECIMALS``; a rounded zero has no sign."""
+    """Hash a signal's values, rounded to ``DECIMALS``; a rounded zero has no sign."""
     steps = np.rint(signal * 10**DECIMALS).astype("<i4")
     return hashlib.sha256(steps.tobytes()).hexdigest()

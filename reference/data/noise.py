@@ -1,7 +1,7 @@
-"""Random fields that come out bit for bit alike on every machine.
+"""Random fields that are bit-identical on every machine.
 
-Only additions, products, quotients, square roots and comparisons go into a pixel: IEEE 754 rounds each of
-them in one way, while sines, exponentials and matrix products differ with the processor.
+A pixel uses only sums, products, quotients, square roots and comparisons, because IEEE 754 defines how each
+is rounded. Sines, exponentials and matrix products depend on the processor.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import numpy as np
 
 
 def pixel_grid(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Centres of the pixels of a unit square: two (size, size) float64 arrays, x and y."""
+    """Return the pixel centres of a unit square: two (size, size) float64 arrays, x and y."""
     centres = (np.arange(size) + 0.5) / size
     return np.broadcast_to(centres, (size, size)), np.broadcast_to(centres[:, None], (size, size))
 
 
 def smooth_noise(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
-    """Value noise, 0…1: a random lattice of so many cells, blended smoothly. (size, size) float64."""
+    """Draw value noise, 0…1: a random lattice of ``cells`` cells, blended smoothly. (size, size) float64."""
     lattice = rng.random((cells + 1, cells + 1))
     position = (np.arange(size) + 0.5) / size * cells
     low = position.astype(np.int64)
@@ -28,13 +28,13 @@ def smooth_noise(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
 
 
 def direction(rng: np.random.Generator, widest: float, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines and sines of random angles, each (count,); ``widest``: tangent of half the largest angle."""
+    """Draw cosines and sines of random angles, each (count,); ``widest`` is tan(half the largest angle)."""
     t = (2.0 * rng.random(count) - 1.0) * widest
     return (1.0 - t * t) / (1.0 + t * t), 2.0 * t / (1.0 + t * t)
 
 
 def triangle_wave(phase: np.ndarray) -> np.ndarray:
-    """A wave of period 1 between 0 and 1, made of straight lines."""
+    """Compute a wave of period 1 between 0 and 1, made of straight lines."""
     return np.asarray(np.abs(2.0 * (phase - np.floor(phase)) - 1.0))
 
 

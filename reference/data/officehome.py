@@ -16,8 +16,8 @@ def list_files(source: Path, report: Report = refuse) -> Listing:
     """Find the labelled images of both splits under ``source/p1_data/office``.
 
     Args:
-        report: told of a folder or CSV that is missing or bad, of what they disagree in, of a class that is
-            only in validation, of a bad ``dataset.toml``.
+        report: gets every fault: a folder or CSV that is missing or bad, a difference between them, a class
+            that is only in validation, a bad ``dataset.toml``.
     """
     folder = source / "p1_data" / "office"
     about = described_name(report, folder, folder.parent)

@@ -1,7 +1,7 @@
-"""Whether a PNG holds all its rows: a decoder leaves those that are missing black and says nothing.
+"""Check whether a PNG holds all its rows; decoders silently leave missing rows black.
 
-Black is a class in a mask. PNG guards its data by checksums, which decoders verify; but a file may be whole
-by its checksums and still hold fewer rows than its header says, as a writer leaves it that was stopped.
+Black is a class in a mask. PNG has checksums, which decoders verify. But if a writer stopped early, the file
+may have fewer rows than its header says although all checksums hold.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type: grey, RGB, palette, grey and RGB with alpha
-# First column and row of each of Adam7's passes, and the steps to the next.
+# First column and row of each Adam7 pass, and the steps to the next.
 PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a PNG says of itself; ``depth`` is bits a channel, ``colour_type`` a key of ``CHANNELS``."""
+    """The header of a PNG; ``depth`` is bits a channel, ``colour_type`` a key of ``CHANNELS``."""
 
     width: int
     height: int
@@ -28,7 +28,7 @@ class Header:
 
     @property
     def size(self) -> int:
-        """Bytes of all rows, each with the byte that names its filter."""
+        """Count the bytes of all rows, each with the byte that names its filter."""
         bits = self.depth * CHANNELS[self.colour_type]
         if not self.interlaced:
             return self.height * (1 + (self.width * bits + 7) // 8)
@@ -41,7 +41,7 @@ class Header:
 
 
 def read_header(blob: bytes) -> Header:
-    """The header of a PNG that has been decoded. Raises: ValueError where there is none."""
+    """Read the header of a PNG that has been decoded. Raises: ValueError if there is none."""
     for name, body in _chunks(blob):
         if name == b"IHDR" and len(body) >= 13 and body[9] in CHANNELS:
             width, height = int.from_bytes(body[:4], "big"), int.from_bytes(body[4:8], "big")
@@ -50,7 +50,7 @@ def read_header(blob: bytes) -> Header:
 
 
 def missing_part(blob: bytes) -> str:
-    """What a PNG lacks, in words; empty where all its rows are there."""
+    """Say in words what a PNG lacks; empty if all its rows are there."""
     size = read_header(blob).size
     inflate = zlib.decompressobj()
     there = 0
@@ -62,7 +62,7 @@ def missing_part(blob: bytes) -> str:
 
 
 def _chunks(blob: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Names and bodies."""
+    """Yield name and body of every chunk."""
     position = len(SIGNATURE)
     while position + 8 <= len(blob):
         length = int.from_bytes(blob[position : position + 4], "big")

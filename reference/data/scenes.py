@@ -1,7 +1,7 @@
-"""Land-cover scenes drawn by code: fields, towns, woods and water seen from above, with their masks.
+"""Land-cover scenes drawn by code: fields, towns, woods and water from above, with their masks.
 
-Colours alone do not tell the classes apart: agriculture and rangeland share theirs, so do forest and
-murky water, urban and barren; stripes, blocks, crowns, shrubs and smoothness do.
+Colours alone do not separate the classes. Agriculture and rangeland share their colours, and so do forest and
+murky water, urban and barren. Stripes, blocks, crowns, shrubs and smoothness separate them.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from reference.data.noise import direction, pixel_grid, smooth_noise, to_uint8, 
 URBAN, AGRICULTURE, RANGELAND, FOREST, WATER, BARREN = range(6)
 UNKNOWN = OFFICIAL_PALETTE.unknown_index
 
-# How often a region is of a class; rivers add to water. As uneven as the official data, but less extreme.
+# How often a region is of a class; rivers add to water. Uneven like the official data, but less extreme.
 SHARES = (0.15, 0.36, 0.15, 0.16, 0.06, 0.12)
-# Two base colours per class, of which a region takes one; shared between the classes of a pair.
+# Two base colours for each class; a region takes one. The two classes of a pair share them.
 COLOURS = np.array(
     [
         [(158, 150, 138), (130, 126, 122)],  # urban
@@ -47,7 +47,7 @@ def draw_scene(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndar
 
 
 def _regions(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Voronoi cells with wobbling borders: (size, size) cell numbers and each cell's class."""
+    """Draw Voronoi cells with wobbling borders: (size, size) cell numbers and each cell's class."""
     x, y = pixel_grid(size)
     x = x + 0.16 * (smooth_noise(rng, size, 6) - 0.5) + 0.05 * (smooth_noise(rng, size, 17) - 0.5)
     y = y + 0.16 * (smooth_noise(rng, size, 6) - 0.5) + 0.05 * (smooth_noise(rng, size, 17) - 0.5)
@@ -62,7 +62,7 @@ def _regions(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarra
 
 
 def _river(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A winding band from edge to edge in some scenes, (size, size) bool."""
+    """Draw, in some scenes, a winding band from edge to edge: (size, size) bool."""
     along, across = pixel_grid(size)
     if rng.random() < 0.5:
         along, across = across, along
@@ -74,7 +74,7 @@ def _river(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _base_colours(rng: np.random.Generator, kinds: np.ndarray) -> np.ndarray:
-    """(cells, 3) grey levels: one of its class's two colours for each cell, a little off."""
+    """Draw the colour of each cell near one of its class's two colours: (cells, 3) grey levels."""
     chosen = COLOURS[kinds, rng.integers(0, 2, len(kinds))]
     brightness, tint = rng.random((len(kinds), 1)), rng.random((len(kinds), 3))
     return np.asarray(chosen * (0.88 + 0.24 * brightness) + 12.0 * (tint - 0.5))
@@ -83,7 +83,7 @@ def _base_colours(rng: np.random.Generator, kinds: np.ndarray) -> np.ndarray:
 def _brightness(
     rng: np.random.Generator, size: int, kinds: np.ndarray, region: np.ndarray, mask: np.ndarray
 ) -> np.ndarray:
-    """The texture of every class, as a factor around 1 on its colour: (size, size)."""
+    """Draw the texture of every class as a factor around 1 on its colour: (size, size)."""
     x, y = pixel_grid(size)
     cosine, sine = (values[region] for values in direction(rng, 1.0, len(kinds)))
     along, across = x * cosine + y * sine, y * cosine - x * sine
@@ -104,7 +104,7 @@ def _brightness(
 
 
 def _blocks(rng: np.random.Generator, along: np.ndarray, across: np.ndarray) -> np.ndarray:
-    """Streets around roofs, every roof bright or dark on its own."""
+    """Draw streets around roofs; each roof is bright or dark."""
     column, row = np.floor(along).astype(np.int64), np.floor(across).astype(np.int64)
     roofs = 0.75 + 0.8 * rng.random(1024)[(column * 37 + row * 101) % 1024]
     street = np.minimum(along - column, across - row) < 0.3
@@ -112,13 +112,13 @@ def _blocks(rng: np.random.Generator, along: np.ndarray, across: np.ndarray) -> 
 
 
 def _shrubs(rng: np.random.Generator, size: int, coarse: np.ndarray) -> np.ndarray:
-    """Soft patches with dark dots here and there."""
+    """Draw soft patches with some dark dots."""
     dots = smooth_noise(rng, size, max(size // 4, 8))
     return np.asarray(0.84 + 0.3 * coarse - 0.4 * (dots > 0.8))
 
 
 def _clouds(rng: np.random.Generator, size: int) -> np.ndarray:
-    """How much a cloud covers, 0…1, (size, size); more than half of it is what nobody could label."""
+    """Draw the share that clouds cover, 0…1, (size, size); pixels above one half are unknown."""
     height = 0.75 * smooth_noise(rng, size, 4) + 0.25 * smooth_noise(rng, size, 11)
     share = MOST_UNKNOWN * rng.random()
     ranked = np.sort(height, axis=None)

@@ -1,6 +1,6 @@
-"""Objects drawn by code: a shape with a texture before a background, in any colour, place, size and tilt.
+"""Objects drawn by code: a textured shape on a background, in any colour, place, size and tilt.
 
-The class is the pair of shape and texture; neither colour nor place tells it.
+The class is the pair of shape and texture; colour and place say nothing about it.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def _class_order(pair: tuple[str, str]) -> tuple[int, int, int]:
 CLASSES: tuple[tuple[str, str], ...] = tuple(sorted(product(SHAPES, TEXTURES), key=_class_order))
 Style = Literal["photo", "drawing"]
 SUPERSAMPLING = 3
-# How much larger than the object a drawing's outline is.
+# How much larger the outline of a drawing is than the object.
 OUTLINE = 1.14
 
 
 def class_names(count: int) -> tuple[str, ...]:
-    """Names of the first so many classes, such as "striped ring"."""
+    """Return the names of the first ``count`` classes, such as "striped ring"."""
     return tuple(f"{texture} {shape}" for shape, texture in CLASSES[:count])
 
 
@@ -86,7 +86,7 @@ def draw_object(rng: np.random.Generator, size: int, label: int, style: Style) -
 
 
 def _share(samples: np.ndarray) -> np.ndarray:
-    """How many of a pixel's samples are set, 0…1: (size * S, size * S) bool to (size, size, 1)."""
+    """Average the samples of each pixel, 0…1: (size * S, size * S) bool to (size, size, 1)."""
     count = np.zeros((samples.shape[0] // SUPERSAMPLING, samples.shape[1] // SUPERSAMPLING), dtype=np.uint8)
     for row, column in product(range(SUPERSAMPLING), repeat=2):
         count += samples[row::SUPERSAMPLING, column::SUPERSAMPLING]
@@ -109,7 +109,7 @@ def _curved(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _within(corners: tuple[tuple[float, float], ...], u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Points of a polygon by the even-odd rule."""
+    """Find the points inside a polygon by the even-odd rule."""
     inside = np.zeros(u.shape, dtype=bool)
     for (u0, v0), (u1, v1) in zip(corners, (*corners[1:], corners[0]), strict=True):
         if v0 != v1:
@@ -120,7 +120,7 @@ def _within(corners: tuple[tuple[float, float], ...], u: np.ndarray, v: np.ndarr
 def _pattern(
     rng: np.random.Generator, texture: str, u: np.ndarray, v: np.ndarray, period: float
 ) -> np.ndarray:
-    """Where the second colour goes, (H, W) bool."""
+    """Return the pixels of the second colour, (H, W) bool."""
     shift_u, shift_v = rng.random(2)
     wave_u, wave_v = triangle_wave(u / period + shift_u), triangle_wave(v / period + shift_v)
     if texture == "striped":
@@ -137,7 +137,7 @@ def _pattern(
 
 
 def _photo(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """A cluttered background, dark or bright, and two colours that stand out from it."""
+    """Draw a cluttered background, dark or bright, and two colours that contrast with it."""
     dark = rng.random() < 0.5
     low = 20.0 if dark else 150.0
     ends = low + 85.0 * rng.random((2, 3))
@@ -152,13 +152,13 @@ def _photo(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def _drawing(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A pale and even background, and two full colours."""
+    """Draw a pale and even background, and two full colours."""
     background = 222.0 + 30.0 * rng.random(3)
     return background, _two_colours(rng, bright=rng.random() < 0.5, spread=120.0)
 
 
 def _two_colours(rng: np.random.Generator, bright: bool, spread: float) -> np.ndarray:
-    """(2, 3) grey levels: a colour and one that differs from it clearly in brightness."""
+    """Draw two colours that clearly differ in brightness: (2, 3) grey levels."""
     base = (135.0 if bright else 40.0) + spread * (rng.random(3) - 0.3)
     step = 75.0 if rng.random() < 0.5 else -75.0
     if not bright:

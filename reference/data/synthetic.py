@@ -1,6 +1,6 @@
-"""Data drawn by code: embedded, without files, the same on every machine.
+"""Data drawn by code, without files, the same on every machine.
 
-Every image is keyed by (role, split, index), so it does not change with how many are asked for.
+Every image is keyed by (role, split, index), so it does not depend on the number of images.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ def draw(
     train_count: int | None = None,
     val_count: int | None = None,
 ) -> Dataset:
-    """Draw a role's data; a count that is None is the smoke tier's.
+    """Draw a role's data; if a count is None, use that of the smoke tier.
 
     Raises:
         InputError: more classes than the role has.
     """
     if classes is not None and classes > CLASSES[role]:
-        raise InputError(f"classes: {classes}; synthetic {role} has {CLASSES[role]}; ask for at most so many")
+        raise InputError(f"classes: {classes}; synthetic {role} has only {CLASSES[role]}; ask for fewer")
     if role == "landcover":
         palette, names = OFFICIAL_PALETTE, (*OFFICIAL_PALETTE.classes, "unknown")
     else:

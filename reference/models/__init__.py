@@ -53,14 +53,14 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 }
 
 SIGNALS: dict[str, int] = dict.fromkeys(("logistic_1d", "mlp_1d", "cnn_1d", "gru_1d"), LENGTH)
-"""Networks that take signals (B, length) and not images, each with the length."""
+"""Networks that take signals (B, length) instead of images, and the length of each."""
 
 
 def build(name: str, *, num_classes: int, width: int = 64, **args: int | float | bool | str) -> nn.Module:
     """Build a network with its initial weights, from torch's current random state.
 
     Args:
-        name: key of ``MODELS``, or the import path of a network from elsewhere (``reference.outside``).
+        name: key of ``MODELS``, or the import path of your own network (``reference.outside``).
 
     Raises:
         InputError: no such network, or an argument that its builder does not take.
@@ -84,8 +84,8 @@ def build(name: str, *, num_classes: int, width: int = 64, **args: int | float |
 
 
 def counting(name: str) -> AbstractContextManager[object]:
-    """The context in which to count a network's FLOPs: on shapes alone, since no value is needed.
+    """Return the context in which to count a network's FLOPs; it builds shapes without values.
 
-    A network from elsewhere may look at its values, so it is built on the CPU.
+    Your own network may look at its values, so it is built on the CPU.
     """
     return torch.device("cpu") if outside.is_import_path(name) else shapes_only()

@@ -1,9 +1,8 @@
-"""SAM, which marks out whatever an image shows: three published sizes, their weights, their masks.
+"""SAM, which segments everything in an image: three published sizes, their weights, their masks.
 
-The networks and the mask generator are the authors' own package, the optional extra ``sam``; it is imported
-when something is built, never with this file. The package would unpickle any weights file as it stands; here
-its MD5 is checked first, and tensors alone are read. Random weights are of no use: by the generator's own
-thresholds they give no mask at all.
+The networks and the mask generator come from the authors' own package, the optional extra ``sam``. This file
+imports the package only to build something. The package unpickles any weights file; this file checks its MD5
+first and reads only tensors. Random weights are useless: the generator's thresholds leave no mask of theirs.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ HOST = "https://dl.fbaipublicfiles.com/segment_anything"
 
 
 class Rle(TypedDict):
-    """A mask as lengths of runs down its columns, the first one outside it; COCO's uncompressed form."""
+    """A mask as run lengths down its columns, in COCO's uncompressed form; the first run is background."""
 
     size: list[int]  # height, width
     counts: list[int]
@@ -78,7 +77,7 @@ class Mask(TypedDict):
 
 
 def find_checkpoint(name: str, folder: Path | None = None) -> Path:
-    """The file with a network's published weights, in ``folder`` or torch hub's own.
+    """Return the file with a network's published weights, in ``folder`` or in torch hub's own.
 
     Raises:
         InputError: no network of that name.
@@ -93,7 +92,7 @@ def find_checkpoint(name: str, folder: Path | None = None) -> Path:
 
 
 def load_sam(name: str, folder: Path | None = None) -> nn.Module:
-    """A network with its published weights, on the CPU, in evaluation mode.
+    """Build a network with its published weights, on the CPU, in evaluation mode.
 
     Raises:
         InputError: the package is not installed, the file's MD5 is not the published one, or the file holds
@@ -118,7 +117,7 @@ def load_sam(name: str, folder: Path | None = None) -> nn.Module:
 
 
 def masks_of(model: nn.Module, image: np.ndarray, **settings: float) -> list[Mask]:
-    """Every mask that the generator finds in an image, in its own order.
+    """Return every mask that the generator finds in an image, in the generator's order.
 
     Args:
         image: (H, W, 3) uint8, RGB.
@@ -130,14 +129,14 @@ def masks_of(model: nn.Module, image: np.ndarray, **settings: float) -> list[Mas
 
 
 def decoded(rle: Rle) -> np.ndarray:
-    """The mask as (H, W) bool."""
+    """Return the mask as (H, W) bool."""
     height, width = rle["size"]
     inside = np.arange(len(rle["counts"])) % 2 == 1
     return np.repeat(inside, rle["counts"]).reshape(width, height).T
 
 
 def flops_per_image(name: str, *, points: int) -> float:
-    """FLOPs of one image and so many point prompts (a multiply-add is 2), counted on shapes alone."""
+    """Count the FLOPs of one image with ``points`` point prompts (a multiply-add is 2), from shapes alone."""
     with shapes_only(), torch.no_grad():
         sam: Any = BUILDERS[name]()
         side, width = sam.image_encoder.img_size, sam.mask_decoder.transformer_dim
@@ -147,7 +146,7 @@ def flops_per_image(name: str, *, points: int) -> float:
             sam.mask_decoder(
                 image_embeddings=embedding,
                 image_pe=torch.empty_like(embedding),
-                sparse_prompt_embeddings=torch.empty(1, 2, width),  # the point, and a blank beside it
+                sparse_prompt_embeddings=torch.empty(1, 2, width),  # the point and an empty prompt
                 dense_prompt_embeddings=torch.empty_like(embedding),
                 multimask_output=True,
             )
@@ -175,7 +174,7 @@ def _check_md5(path: Path, expected: str) -> None:
     if digest != expected:
         raise InputError(
             f"{path}: its MD5 is {digest}, the published file's {expected}; the file is damaged or another "
-            "one: delete it and fetch it again"
+            "one: delete it and download it again"
         )
 
 

@@ -1,4 +1,4 @@
-"""BYOL: an online network learns to predict what a slowly following target sees (Grill et al. 2020).
+"""BYOL: an online network learns to predict the output of a target that follows slowly (Grill et al. 2020).
 
 The choices that the reports leave open and that change the numbers are arguments: which images share a
 BatchNorm's statistics, and what happens to the target's running statistics.
@@ -21,9 +21,9 @@ TargetBuffers = Literal["own", "copy", "ema"]
 
 
 class Prediction(NamedTuple):
-    """What the loss compares, each (B, D): a view's prediction with the other view's target.
+    """The inputs of the loss, each (B, D): it compares a view's prediction with the other view's target.
 
-    In the order of ``reference.losses.byol_loss``'s arguments.
+    The order is that of the arguments of ``reference.losses.byol_loss``.
     """
 
     prediction1: Tensor
@@ -33,14 +33,14 @@ class Prediction(NamedTuple):
 
 
 def mlp(channels: int, hidden: int, out: int) -> nn.Sequential:
-    """The projector's and predictor's shape: linear, BatchNorm, ReLU, linear; both with biases."""
+    """Build a projector or predictor: linear, BatchNorm, ReLU, linear; both linear layers have biases."""
     return nn.Sequential(
         nn.Linear(channels, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), nn.Linear(hidden, out)
     )
 
 
 class BYOL(nn.Module):
-    """Online encoder, projector and predictor, and the target that follows the first two.
+    """Online encoder, projector and predictor, and the target of encoder and projector.
 
     Args:
         encoder: a ResNet without ``fc``.
@@ -48,9 +48,9 @@ class BYOL(nn.Module):
         projection: the size of projections and predictions (256 in the paper).
         bn_views: ``"joint"`` normalises both views by common statistics (byol-pytorch from 0.7.2 on),
             ``"separate"`` each by its own (the paper).
-        target_buffers: the target's running statistics are its ``"own"`` (of its own forwards, as in
+        target_buffers: the target's running statistics are its ``"own"`` (from its own forward passes, as in
             byol-pytorch), a ``"copy"`` of the online network's after each update, or their ``"ema"``.
-            Targets are normalised by batch statistics whichever it is.
+            In every case batch statistics normalise the targets.
     """
 
     def __init__(
@@ -77,18 +77,18 @@ class BYOL(nn.Module):
             self._freeze_target_statistics()
 
     def _freeze_target_statistics(self) -> None:
-        """Leave the target's running statistics to ``ema_update``: its own forwards add nothing."""
+        """Leave the target's running statistics to ``ema_update``; forward passes do not change them."""
         for network in (self.target_encoder, self.target_projector):
             for layer in network.modules():
                 if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
                     layer.momentum = 0.0
 
     def embed(self, x: Tensor) -> Tensor:
-        """The online encoder's features, which are what the pre-training is for: (B, 3, H, W) → (B, E)."""
+        """Return the features of the online encoder, the result of pre-training: (B, 3, H, W) → (B, E)."""
         return self.encoder.embed(x)
 
     def forward(self, view1: Tensor, view2: Tensor) -> Prediction:
-        """Two views of the same images, each (B, 3, H, W) → predictions and targets, each (B, D)."""
+        """Map two views of the same images, each (B, 3, H, W), to predictions and targets, each (B, D)."""
         if self.bn_views == "joint":
             both = torch.cat([view1, view2])
             prediction1, prediction2 = self._predict(both).chunk(2)
@@ -109,7 +109,7 @@ class BYOL(nn.Module):
 
     @torch.no_grad()
     def ema_update(self, decay: float) -> None:
-        """ξ ← τξ + (1 − τ)θ with τ = ``decay``; call it after the optimiser's step (r1:94, r3:100)."""
+        """Set ξ ← τξ + (1 − τ)θ with τ = ``decay``; call it after the optimiser's step (r1:94, r3:100)."""
         pairs = ((self.encoder, self.target_encoder), (self.projector, self.target_projector))
         online: list[Tensor] = [parameter for network, _ in pairs for parameter in network.parameters()]
         target: list[Tensor] = [parameter for _, network in pairs for parameter in network.parameters()]
@@ -118,7 +118,7 @@ class BYOL(nn.Module):
             return
         for network, follower in pairs:
             for theirs, ours in zip(network.buffers(), follower.buffers(), strict=True):
-                # The count of batches is no statistic to average.
+                # The count of batches is not a statistic to average.
                 if self.target_buffers == "copy" or not ours.is_floating_point():
                     ours.copy_(theirs)
                 else:
@@ -134,7 +134,7 @@ def byol_resnet50(
 ) -> BYOL:
     """BYOL over a ResNet-50, as in R1, R3 and R5 (r1:118, r3:105, r5:14).
 
-    ``width`` scales the MLPs too. ``num_classes`` is what every builder takes; nothing depends on it.
+    ``width`` scales the MLPs too. Every builder takes ``num_classes``; here it has no effect.
     """
     check_sizes(num_classes, width)
     encoder = ResNet("resnet50", Bottleneck, (3, 4, 6, 3), num_classes=None, width=width)

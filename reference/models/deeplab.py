@@ -1,7 +1,7 @@
 """DeepLabV3 over a dilated ResNet-50, with torchvision's state dict and outputs (r1:671, r3:214).
 
-R1's text gives the rates 6, 12, 18 (r1:675); the network that its code names has 12, 24, 36, and that is
-what is built.
+R1's text gives the rates 6, 12, 18 (r1:675). The network that its code names has 12, 24, 36; we build
+that one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def _conv_bn_relu(channels: int, out: int, kernel: int, rate: int = 1) -> list[n
 
 
 class ImagePooling(nn.Sequential):
-    """The mean over the map, through a 1×1 convolution, spread over the map again."""
+    """Average over the map, a 1×1 convolution, and the result copied to every position."""
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__(nn.AdaptiveAvgPool2d(1), *_conv_bn_relu(channels, out, 1))
@@ -36,7 +36,7 @@ class ImagePooling(nn.Sequential):
 
 
 class ASPP(nn.Module):
-    """Atrous spatial pyramid pooling: five views of one map, concatenated, projected (Chen et al. 2017)."""
+    """Atrous spatial pyramid pooling: five branches, concatenated and projected (Chen et al. 2017)."""
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class ASPP(nn.Module):
 
 
 class DeepLabV3(Trunk):
-    """DeepLabV3: (B, 3, H, W) → logits (B, num_classes, H, W); in training with ``aux`` a pair of them.
+    """DeepLabV3: (B, 3, H, W) → logits (B, num_classes, H, W); in training with ``aux`` a pair of logits.
 
     The pair is (output, auxiliary output of the third stage), both at the image's size; torchvision's
     reference trains on the loss of the first plus half that of the second. ``width`` is the channel count
@@ -91,7 +91,7 @@ class DeepLabV3(Trunk):
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         alone = isinstance(self.classifier[2], nn.BatchNorm2d)  # else its statistics are of other ranks too
         if self.training and len(x) == 1 and alone:
-            raise ValueError("batch of 1 image: DeepLabV3 trains on 2 or more, it normalises pooled features")
+            raise ValueError("batch of 1 image: DeepLabV3 normalises pooled features, so it needs 2 or more")
         size = x.shape[-2:]
         *_, third, fourth = self.backbone.pyramid(x)  # (B, 16·width, H/8, W/8), (B, 32·width, H/8, W/8)
         logits = F.interpolate(self.classifier(fourth), size=size, mode="bilinear", align_corners=False)

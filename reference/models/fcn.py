@@ -11,9 +11,9 @@ fcn8s_resnet34       Fcn8sResNet34   ResNet-34 with skips                       
 fcn32s_resnet34      Fcn32sResNet34  ResNet-34 without skips                             an ablation
 ===================  ==============  ==================================================  ====================
 
-All map images (B, 3, H, W) to logits (B, num_classes, H, W). No report prints a ``forward``. The wiring
-follows from the printed shapes. For the VGG networks it also follows from the original's crops: ``Grid``
-derives them.
+All map images (B, 3, H, W) to logits (B, num_classes, H, W). No report prints a ``forward``, so the wiring
+follows from the printed shapes. For the VGG networks it also follows from the original's crops, which
+``Grid`` derives.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ from reference.models.weights import KeyMap, Trunk, check_image, check_sizes
 
 
 def bilinear_kernel(channels: int, size: int) -> Tensor:
-    """Weights (channels, channels, size, size) that make a transposed convolution interpolate bilinearly.
+    """Return weights (channels, channels, size, size) for bilinear interpolation by transposed convolution.
 
-    Exact where the stride is size / 2; each class feeds only itself. Source: the original's ``surgery.py``.
+    The result is exact if the stride is size / 2. Each class feeds only itself. Source: the original's
+    ``surgery.py``.
     """
     factor = (size + 1) // 2
     centre = factor - 1 if size % 2 else factor - 0.5
@@ -45,7 +46,7 @@ def bilinear_kernel(channels: int, size: int) -> Tensor:
 def upsampler(
     classes: int, size: int, stride: int, padding: int = 0, *, bias: bool = False
 ) -> nn.ConvTranspose2d:
-    """A transposed convolution over class maps that starts as bilinear interpolation and is learned."""
+    """Build a learned transposed convolution over class maps that starts as bilinear interpolation."""
     layer = nn.ConvTranspose2d(classes, classes, size, stride, padding, bias=bias)
     with torch.no_grad():
         layer.weight.copy_(bilinear_kernel(classes, size))
@@ -55,7 +56,7 @@ def upsampler(
 
 
 def zero_(*layers: nn.Conv2d) -> None:
-    """Make convolutions answer zero: the original's initial scores."""
+    """Set weights and biases to zero, as the original does for its scores."""
     for layer in layers:
         for parameter in layer.parameters():
             nn.init.zeros_(parameter)
@@ -63,22 +64,22 @@ def zero_(*layers: nn.Conv2d) -> None:
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the pixels of a map lie: pixel i is centred on pixel ``first + step · i`` of the input."""
+    """The positions of a map's pixels: pixel i is centred on pixel ``first + step · i`` of the input."""
 
     step: float = 1
     first: float = 0
 
     def conv(self, size: int, stride: int = 1, padding: int = 0) -> Grid:
-        """The grid after a convolution or pool."""
+        """Return the grid after a convolution or pool."""
         return Grid(self.step * stride, self.first + self.step * ((size - 1) / 2 - padding))
 
     def deconv(self, size: int, stride: int) -> Grid:
-        """The grid after an unpadded transposed convolution."""
+        """Return the grid after an unpadded transposed convolution."""
         step = self.step / stride
         return Grid(step, self.first - step * (size - 1) / 2)
 
     def crop(self, to: Grid) -> int:
-        """How many pixels of this grid lie before the first one of another grid of the same step."""
+        """Count the pixels of this grid before the first one of another grid of the same step."""
         offset = (to.first - self.first) / self.step
         if self.step != to.step or offset != int(offset):
             raise ValueError(f"{self} and {to} have no pixels in common")
@@ -86,12 +87,12 @@ class Grid:
 
 
 def crop(x: Tensor, offset: int, height: int, width: int) -> Tensor:
-    """The height × width window of (B, C, H, W) that starts ``offset`` pixels from its upper left corner."""
+    """Cut the height × width window of (B, C, H, W) ``offset`` pixels from its upper left corner."""
     return x[..., offset : offset + height, offset : offset + width]
 
 
 class FcnVgg16(Trunk):
-    """What the VGG16 FCNs share: trunk, fc6, fc7 and score, and the grids their crops follow from.
+    """The common parts of the VGG16 FCNs: trunk, fc6, fc7, score, and the grids that give their crops.
 
     Subclasses set the scores' initial weights.
     """
@@ -128,7 +129,7 @@ class FcnVgg16(Trunk):
         self.score_grid = self.pool_grids[-1].conv(7, padding=margin)
 
     def pools(self, x: Tensor) -> list[Tensor]:
-        """The five pools' maps, at 1/2 to 1/32 of the padded image."""
+        """Return the maps of the five pools, at 1/2 to 1/32 of the padded image."""
         check_image(x, self.smallest, self)
         maps = []
         for layer in self.features:
@@ -146,11 +147,11 @@ class FcnVgg16(Trunk):
 
 
 def fc6_margin(padding: int) -> int:
-    """The padding of fc6 that goes with one of the first convolution. Raises: InputError.
+    """Return the padding of fc6 for a padding of the first convolution. Raises: InputError.
 
-    None, as in the original, where ``padding`` makes room for the 7×7 window in any image, which is from
-    97 on. Below it is 3: without that, small images would have no scores at all, and (below 81) every
-    image a border without any.
+    From 97 on, ``padding`` makes room for the 7×7 window in any image, so fc6 has no padding, as in the
+    original. Below 97 its padding is 3. Otherwise small images would have no scores, and below 81 every
+    image would have a border without scores.
     """
     if padding < 0:
         raise InputError(f"padding: found {padding}, expected 0 or more")
@@ -158,12 +159,12 @@ def fc6_margin(padding: int) -> int:
 
 
 def smallest_image(padding: int) -> int:
-    """The fewest pixels a side that the first convolution of a VGG FCN finds a window in."""
+    """Return the smallest side, in pixels, in which the first convolution of a VGG FCN fits."""
     return max(1, 3 - 2 * padding)
 
 
 def vgg_pool_grids(padding: int) -> list[Grid]:
-    """The grids of VGG's five pools when its first convolution has the given padding."""
+    """Return the grids of VGG's five pools for a padding of its first convolution."""
     grid = Grid().conv(3, padding=padding)
     grids = []
     for _ in range(5):
@@ -185,14 +186,14 @@ def _vgg16_keys(batch_norm: bool, transplant: bool) -> dict[str, KeyMap]:
 
 
 class Fcn32s(FcnVgg16):
-    """FCN-32s over VGG16: one transposed convolution from stride 32, cropped where it meets the image.
+    """FCN-32s over VGG16: one transposed convolution from stride 32, cropped to the image.
 
     Args:
         num_classes: classes of the output.
         width: channels of the first stage; scales all others, fc6 and fc7 included.
         batch_norm: the trunk is VGG16-BN.
         padding: of the first convolution; the original's is 100.
-        channel_dropout: dropout takes whole channels, else single values (R5's ``Dropout``, r5:113).
+        channel_dropout: dropout removes whole channels, else single values (R5's ``Dropout``, r5:113).
         score_relu: a ReLU follows the scores, as in R5 (r5:122).
         deconv_bias: the transposed convolution has a bias, as in R5 (r5:125).
         transplant: pretrained weights also fill fc6 and fc7, from the classifier's linear layers.
@@ -212,7 +213,7 @@ class Fcn32s(FcnVgg16):
     ) -> None:
         super().__init__(num_classes, width, batch_norm, padding, channel_dropout, transplant)
         self.score_relu = nn.ReLU() if score_relu else nn.Identity()
-        # Under a ReLU, scores of zero would be a place that no gradient leaves.
+        # Under a ReLU, scores of zero would get no gradient.
         if not score_relu:
             zero_(self.score_fr)
         self.upscore = upsampler(num_classes, 64, 32, bias=deconv_bias)
@@ -225,9 +226,9 @@ class Fcn32s(FcnVgg16):
 
 
 class Fcn8s(FcnVgg16):
-    """The original FCN-8s over VGG16: scores at 1/32, 1/16 and 1/8, summed where they are aligned, then ×8.
+    """The original FCN-8s over VGG16: aligned scores at 1/32, 1/16 and 1/8 are summed, then upsampled ×8.
 
-    R4's missing ablation, beside ``fcn32s_resnet34`` (r4:438). Arguments as for ``Fcn32s``.
+    This and ``fcn32s_resnet34`` are the ablations that R4 lacks (r4:438). Arguments as for ``Fcn32s``.
     """
 
     def __init__(
@@ -261,7 +262,7 @@ class Fcn8s(FcnVgg16):
 
 
 def add_aligned(a: Tensor, grid_a: Grid, b: Tensor, grid_b: Grid) -> tuple[Tensor, Grid]:
-    """The sum of two maps where both have pixels, and its grid."""
+    """Add two maps where both have pixels; return the sum and its grid."""
     offset = grid_a.crop(grid_b)
     start_a, start_b = max(offset, 0), max(-offset, 0)
     height, width = (min(a.shape[i] - start_a, b.shape[i] - start_b) for i in (-2, -1))
@@ -298,8 +299,8 @@ LEAKY_FRESH = ("fc6.", "bn6.", "fc7.", "bn7.", "score", "bn4", "upscore")
 class Fcn32sLeaky(LeakyFcn):
     """R2's VGG16-FCN32s (r2:102), cropped as its text says (r2:271).
 
-    ``padding`` as for ``Fcn32s``; the transposed convolution and the scores start as the original's,
-    which the listing does not tell.
+    ``padding`` is as for ``Fcn32s``. The listing gives no initial weights for the transposed convolution and
+    the scores, so they start like the original's.
     """
 
     def __init__(self, *, num_classes: int, width: int = 64, padding: int = 100) -> None:
@@ -326,13 +327,14 @@ class Fcn32sLeaky(LeakyFcn):
 class Fcn8sLeaky(LeakyFcn):
     """R2's VGG16-BN-FCN8s (r2:171): no padding of 100 and no crop; kernels and strides make the sizes meet.
 
-    At 512 pixels pool5 is 16², fc6 leaves 10², ``upscore2`` (5, stride 3) makes 32² to meet pool4's three
-    convolutions, ``upscore_pool4`` 64² to meet pool3, ``upscore8`` 512². Only sides of 464 and 512 come
-    out as they went in. The listing's last BatchNorm is printed twice, on either side of a page break.
+    At 512 pixels pool5 is 16² and fc6 makes 10². ``upscore2`` (5, stride 3) makes 32², the size of pool4's
+    three convolutions; ``upscore_pool4`` makes 64², the size of pool3; ``upscore8`` makes 512². Only images
+    with sides of 464 and 512 keep their size. The listing prints its last BatchNorm twice, once on each side
+    of a page break.
 
     Args:
-        batch_norm: the trunk is VGG16-BN, as printed; else VGG16. fc6, fc7 and pool4's branch keep theirs.
-        skips: pool3 and pool4 are scored and added, as printed; else pool5 alone takes the same way up.
+        batch_norm: the trunk is VGG16-BN, as printed; else VGG16. fc6, fc7 and pool4's branch keep BatchNorm.
+        skips: add the scores of pool3 and pool4, as printed; else pool5 alone takes the same way up.
 
     Raises:
         ValueError: from ``forward``, for an image of another size.
@@ -376,7 +378,7 @@ class Fcn8sLeaky(LeakyFcn):
         self.lrelu4_2 = nn.LeakyReLU(0.2, inplace=True)
 
     def score4(self, pool4: Tensor) -> Tensor:
-        """The scores of pool4, through three convolutions: (B, 8·width, h, w) → (B, num_classes, h, w)."""
+        """Score pool4 through three convolutions: (B, 8·width, h, w) → (B, num_classes, h, w)."""
         x = self.lrelu4_0(self.bn4_0(self.score_pool4_0(pool4)))
         x = self.lrelu4_1(self.bn4_1(self.score_pool4_1(x)))
         scores: Tensor = self.lrelu4_2(self.bn4_2(self.score_pool4_2(x)))
@@ -398,7 +400,7 @@ class Fcn8sLeaky(LeakyFcn):
 
 
 def _split_features(*ends: int) -> dict[str, str | None]:
-    """Key prefixes of torchvision's ``features``, cut into ``features3``, ``features4``, ``features5``."""
+    """Map the keys of torchvision's ``features`` to ``features3``, ``features4`` and ``features5``."""
     prefixes: dict[str, str | None] = {"classifier.": None}
     start = 0
     for block, end in zip((3, 4, 5), ends, strict=True):
@@ -425,7 +427,7 @@ class FcnResNet34(Trunk):
         self.stage3 = trunk.layer4
 
     def stages(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The stages' maps at 1/8, 1/16 and 1/32. Raises: ValueError unless H and W are multiples of 32."""
+        """Return maps at 1/8, 1/16 and 1/32. Raises: ValueError unless H and W are multiples of 32."""
         check_image(x, 32, self)
         height, width = x.shape[-2:]
         if height % 32 or width % 32:
@@ -438,8 +440,8 @@ class FcnResNet34(Trunk):
 class Fcn8sResNet34(FcnResNet34):
     """R4's ResNet34-FCN8 (r4:140): scores at 1/32, 1/16 and 1/8, each added to the one below, then ×8.
 
-    The listing also names the ResNet-34 that the stages are cut from. Its tensors are the stages' own, and
-    its ``fc`` feeds nothing, so neither is repeated here. Images: multiples of 32 pixels.
+    The listing also names the ResNet-34 that the stages come from. Its tensors are those of the stages, and
+    its ``fc`` feeds nothing, so this class leaves both out. Image sides are multiples of 32 pixels.
     """
 
     def __init__(self, *, num_classes: int, width: int = 64) -> None:
@@ -460,9 +462,9 @@ class Fcn8sResNet34(FcnResNet34):
 
 
 class Fcn32sResNet34(FcnResNet34):
-    """R4's network without its skips: the ablation that the report wishes for (r4:438).
+    """R4's network without its skips: an ablation that the report suggests (r4:438).
 
-    Images: multiples of 32 pixels.
+    Image sides are multiples of 32 pixels.
     """
 
     def __init__(self, *, num_classes: int, width: int = 64) -> None:

@@ -24,8 +24,8 @@ from reference.models.weights import KeyMap, Trunk, check_sizes
 class FineTuned(Trunk):
     """A backbone and a head: (B, 3, H, W) → logits (B, num_classes).
 
-    With ``frozen`` the backbone is neither trained nor ever in training mode, so its BatchNorm statistics
-    stay as they were too.
+    With ``frozen`` the backbone is not trained and never in training mode, so its BatchNorm statistics do
+    not change either.
     """
 
     def __init__(self, backbone: ResNet, head: nn.Sequential, *, num_classes: int, frozen: bool) -> None:
@@ -44,13 +44,13 @@ class FineTuned(Trunk):
         return self
 
     def features(self, x: Tensor) -> Tensor:
-        """What the head sees: (B, 3, H, W) → (B, backbone's output)."""
+        """Return the input of the head: (B, 3, H, W) → (B, backbone's output)."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             features: Tensor = self.backbone(x)
         return features
 
     def embed(self, x: Tensor) -> Tensor:
-        """What the last layer sees, for t-SNE and kNN: (B, 3, H, W) → (B, d)."""
+        """Return the input of the last layer, for t-SNE and kNN: (B, 3, H, W) → (B, d)."""
         x = self.features(x)
         for layer in list(self.head)[:-1]:
             x = layer(x)
@@ -61,9 +61,9 @@ class FineTuned(Trunk):
         return logits
 
     def load_encoder(self, state: dict[str, Tensor]) -> None:
-        """Take a pre-trained encoder: a ResNet-50's state dict, or a BYOL's (its online encoder).
+        """Load a pre-trained encoder: the state dict of a ResNet-50, or of a BYOL (its online encoder).
 
-        An ``fc`` is taken where the backbone has one of that shape, else left out.
+        An ``fc`` is loaded if the backbone has one of that shape, else left out.
 
         Raises:
             InputError: a key or shape differs; the message names the first one.
@@ -96,7 +96,7 @@ def _backbone(width: int, classes: int | None = None) -> ResNet:
 
 
 def resnet50_linear(*, num_classes: int, width: int = 64, frozen: bool = False) -> FineTuned:
-    """One linear layer on the pooled features: our reading of R1, which states no head."""
+    """Build one linear layer on the pooled features; R1 states no head, so this is our reading."""
     check_sizes(num_classes, width)
     backbone = _backbone(width)
     head = nn.Sequential(nn.Linear(backbone.embedding_size, num_classes))
@@ -106,7 +106,7 @@ def resnet50_linear(*, num_classes: int, width: int = 64, frozen: bool = False) 
 def resnet50_dropout(
     *, num_classes: int, width: int = 64, frozen: bool = False, dropout: float = 0.5
 ) -> FineTuned:
-    """R3's: dropout and a linear layer on the 1000-way output, of which it keeps the ``fc`` (r3:176)."""
+    """Build R3's head: dropout and a linear layer on the 1000-way output; it keeps the ``fc`` (r3:176)."""
     check_sizes(num_classes, width)
     _check_rate(dropout)
     head = nn.Sequential(nn.Dropout(dropout), nn.Linear(1000, num_classes))
@@ -116,7 +116,7 @@ def resnet50_dropout(
 def resnet50_mlp(
     *, num_classes: int, width: int = 64, frozen: bool = False, hidden: int = 256, dropout: float = 0.1
 ) -> FineTuned:
-    """R5's: two linear layers, 256 hidden, dropout 0.1 between them (r5:52)."""
+    """Build R5's head: two linear layers, 256 hidden, dropout 0.1 between them (r5:52)."""
     check_sizes(num_classes, width)
     _check_rate(dropout)
     if hidden < 1:

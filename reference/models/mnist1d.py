@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 LENGTH = 40
-"""Values of a signal."""
+"""Number of values in a signal."""
 
 
 class Logistic1d(nn.Module):

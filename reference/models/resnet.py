@@ -82,7 +82,7 @@ def resnet_stage(
     first_dilation: int = 1,
     dilation: int = 1,
 ) -> nn.Sequential:
-    """``depth`` blocks; the first one changes stride and channels, and may have a dilation of its own."""
+    """Build ``depth`` blocks; the first changes stride and channels, and may have another dilation."""
     out = planes * block.expansion
     shortcut = None
     if stride != 1 or channels != out:
@@ -95,9 +95,9 @@ def resnet_stage(
 class ResNet(Trunk):
     """A residual network: (B, 3, H, W) → logits (B, num_classes).
 
-    ``width`` is the first stage's channel count. Without ``num_classes`` there is no ``fc`` and the
+    ``width`` is the channel count of the first stage. Without ``num_classes`` there is no ``fc`` and the
     output is the pooled features. ``dilated`` keeps the last two stages at 1/8 of the input's size
-    and widens their convolutions instead, as DeepLabV3 needs it.
+    and dilates their convolutions instead, as DeepLabV3 needs.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class ResNet(Trunk):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
 
     def pyramid(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The four stages' maps: (B, 3, H, W) → strides 4, 8, 16, 32 (4, 8, 8, 8 if dilated)."""
+        """Return the maps of the four stages: (B, 3, H, W) → strides 4, 8, 16, 32 (4, 8, 8, 8 if dilated)."""
         check_image(x, 1, self)
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         first = self.layer1(x)
@@ -145,7 +145,7 @@ class ResNet(Trunk):
         return first, second, third, self.layer4(third)
 
     def embed(self, x: Tensor) -> Tensor:
-        """Pooled features of the last stage: (B, 3, H, W) → (B, embedding_size)."""
+        """Return the pooled features of the last stage: (B, 3, H, W) → (B, embedding_size)."""
         return torch.flatten(self.avgpool(self.pyramid(x)[-1]), 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -154,20 +154,20 @@ class ResNet(Trunk):
 
 
 def resnet18(*, num_classes: int, width: int = 64) -> ResNet:
-    """ResNet-18, one of R3's smaller trials (r3:37)."""
+    """Build ResNet-18, one of R3's smaller trials (r3:37)."""
     return ResNet("resnet18", BasicBlock, (2, 2, 2, 2), num_classes=num_classes, width=width)
 
 
 def resnet34(*, num_classes: int, width: int = 64) -> ResNet:
-    """ResNet-34, the trunk of R4's improved segmentation model (r4:140)."""
+    """Build ResNet-34, the trunk of R4's improved segmentation model (r4:140)."""
     return ResNet("resnet34", BasicBlock, (3, 4, 6, 3), num_classes=num_classes, width=width)
 
 
 def resnet50(*, num_classes: int, width: int = 64) -> ResNet:
-    """ResNet-50, the backbone of R1, R3 and R5's pre-training (r1:118, r3:105, r5:14)."""
+    """Build ResNet-50, the backbone of R1, R3 and R5's pre-training (r1:118, r3:105, r5:14)."""
     return ResNet("resnet50", Bottleneck, (3, 4, 6, 3), num_classes=num_classes, width=width)
 
 
 def resnet152(*, num_classes: int, width: int = 64) -> ResNet:
-    """ResNet-152, R3's model B (r3:37)."""
+    """Build ResNet-152, R3's model B (r3:37)."""
     return ResNet("resnet152", Bottleneck, (3, 8, 36, 3), num_classes=num_classes, width=width)

@@ -1,4 +1,4 @@
-"""Networks of shapes alone: every tensor on torch's meta device, and no initial weight drawn."""
+"""Build networks of shapes alone: every tensor is on torch's meta device, and no initial weight is drawn."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def shapes_only() -> Iterator[None]:
 
 
 class _NoInitialisers(TorchFunctionMode):
-    """Returns a tensor on the meta device as it is where a function would fill it in place."""
+    """Skip functions that fill a tensor in place, if the tensor is on the meta device."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -35,9 +35,9 @@ def vgg_features(
     padding: int = 1,
     ceil_mode: bool = False,
 ) -> nn.Sequential:
-    """The convolutions of a VGG, under torchvision's indices: (B, 3, H, W) → (B, 8·width, ≈H/32, ≈W/32).
+    """Build the convolutions of a VGG with torchvision's indices: (B, 3, H, W) → (B, 8·width, ≈H/32, ≈W/32).
 
-    ``padding`` is that of the first convolution; the others keep their map's size.
+    ``padding`` is that of the first convolution; the others keep the size of their map.
     """
     layers: list[nn.Module] = []
     channels = 3
@@ -54,7 +54,7 @@ def vgg_features(
 
 
 def init_vgg_(module: nn.Module) -> None:
-    """torchvision's initial weights of a VGG: Kaiming (fan out) convolutions, N(0, 0.01) linear layers."""
+    """Draw torchvision's initial weights of a VGG: Kaiming (fan out), and N(0, 0.01) for linear layers."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
@@ -105,12 +105,12 @@ class VGG(Trunk):
         init_vgg_(self)
 
     def conv_features(self, x: Tensor) -> Tensor:
-        """What the convolutions end in, pooled to 7×7 and flattened: (B, 3, H, W) → (B, 392·width)."""
+        """Return the convolutions' output, pooled to 7×7 and flattened: (B, 3, H, W) → (B, 392·width)."""
         check_image(x, 32, self)
         return torch.flatten(self.avgpool(self.features(x)), 1)
 
     def embed(self, x: Tensor) -> Tensor:
-        """Features for t-SNE and kNN: (B, 3, H, W) → (B, 64·width), or the convolutions' (B, 392·width).
+        """Return features for t-SNE and kNN: (B, 64·width), or (B, 392·width) from the convolutions.
 
         R3 calls the convolutions' output its "second last layer" (r3:62): ``embedding="conv"``.
         """
@@ -127,14 +127,14 @@ class VGG(Trunk):
 
 
 def vgg13(*, num_classes: int, width: int = 64, embedding: Embedding = "penultimate") -> VGG:
-    """VGG13 without BatchNorm, R3's model A (r3:16)."""
+    """Build VGG13 without BatchNorm, R3's model A (r3:16)."""
     return VGG(
         "vgg13", VGG13_BLOCKS, num_classes=num_classes, width=width, batch_norm=False, embedding=embedding
     )
 
 
 def vgg16_bn(*, num_classes: int, width: int = 64, embedding: Embedding = "penultimate") -> VGG:
-    """VGG16 with BatchNorm, R4's classifier (r4:7)."""
+    """Build VGG16 with BatchNorm, R4's classifier (r4:7)."""
     return VGG(
         "vgg16_bn", VGG16_BLOCKS, num_classes=num_classes, width=width, batch_norm=True, embedding=embedding
     )
@@ -144,8 +144,8 @@ class LeakyVGG16(nn.Module):
     """R2's classifier as printed (r2:13): (B, 3, H, W) → logits (B, num_classes).
 
     VGG16-BN with LeakyReLU, dropout after every pool, and a padding of 2 in the first two convolutions.
-    Its linear layers need a map of ``map_size`` × ``map_size``: at the printed 7, images of 220 to 251
-    pixels a side. ``width`` scales every channel count from 64, the linear layers' too.
+    Its linear layers need a map of ``map_size`` × ``map_size``. At the printed 7, images have sides of 220 to
+    251 pixels. ``width`` scales every channel count from 64, also in the linear layers.
 
     Raises:
         ValueError: from ``forward``, for an image of another size.
@@ -184,7 +184,7 @@ class LeakyVGG16(nn.Module):
         )
 
     def embed(self, x: Tensor) -> Tensor:
-        """The penultimate layer, which the report's t-SNE shows: (B, 3, H, W) → (B, 8·width)."""
+        """Return the penultimate layer, which the report's t-SNE shows: (B, 3, H, W) → (B, 8·width)."""
         smallest = 32 * self.map_size - 4  # the wider padding adds 4 pixels before five halvings
         for size in x.shape[-2:]:
             if not smallest <= size <= smallest + 31:

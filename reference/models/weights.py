@@ -1,6 +1,6 @@
-"""Pretrained weights: which files there are, where they lie, and how their keys become a model's.
+"""Pretrained weights: the files, their folder, and the mapping from their keys to a model's.
 
-Nothing here downloads. A file that is absent ends in one line with the command that fetches it.
+Nothing here downloads. If a file is missing, the error is one line with the command that downloads it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from reference.errors import InputError, WeightsMissingError
 
-# torchvision's own files; the eight hexadecimal digits are the first of the file's SHA-256.
+# torchvision's own files; their names end in the first eight hexadecimal digits of the SHA-256.
 WEIGHTS: dict[str, str] = {
     "vgg13": "vgg13-19584684.pth",
     "vgg16": "vgg16-397923af.pth",
@@ -36,16 +36,16 @@ HOST = "https://download.pytorch.org/models"
 
 @dataclass(frozen=True, kw_only=True)
 class KeyMap:
-    """How the keys of one weights file become a model's.
+    """The mapping from the keys of one weights file to a model's.
 
     Attributes:
-        prefixes: the file's key prefix → the model's, or None where the model has no such part.
+        prefixes: the file's key prefix → the model's, or None if the model has no such part.
             The longest matching prefix counts; a key that matches none is an error.
         fresh: the model's prefixes that the file does not hold; they keep their initial weights.
-        head: the model's prefixes whose shape follows the number of classes; they keep their initial
-            weights too where the model's number of classes is not the file's.
-        num_classes: classes the file was trained on.
-        reshaped: the model's keys whose tensors are the file's in another shape.
+        head: the model's prefixes whose shape depends on the number of classes. If the model and the file
+            differ in this number, they keep their initial weights.
+        num_classes: number of classes that the file was trained on.
+        reshaped: the model's keys whose tensors the file holds in another shape.
     """
 
     prefixes: Mapping[str, str | None]
@@ -55,7 +55,7 @@ class KeyMap:
     reshaped: tuple[str, ...] = ()
 
     def rename(self, key: str) -> str | None:
-        """The model's name of a file's key, or None where the model leaves it out. Raises: KeyError."""
+        """Return the model's name for a file's key, or None if the model leaves it out. Raises: KeyError."""
         matches = [prefix for prefix in self.prefixes if key.startswith(prefix)]
         if not matches:
             raise KeyError(key)
@@ -65,7 +65,7 @@ class KeyMap:
 
 
 class Trunk(nn.Module):
-    """A network that pretrained weights fit: it knows its width, its classes and its key maps."""
+    """A network that can load pretrained weights; it has a width, a number of classes and key maps."""
 
     width: int
     num_classes: int
@@ -88,12 +88,12 @@ def check_image(x: Tensor, smallest: int, network: nn.Module) -> None:
 
 
 def weights_folder(folder: Path | None = None) -> Path:
-    """Where weights files are looked for: the given folder, else torch hub's checkpoints (``TORCH_HOME``)."""
+    """Return the folder of weights files: the given one, else torch hub's checkpoints (``TORCH_HOME``)."""
     return Path(torch.hub.get_dir()) / "checkpoints" if folder is None else folder
 
 
 def find_weights(name: str, folder: Path | None = None) -> Path:
-    """The file that holds the named weights.
+    """Return the file that holds the named weights.
 
     Raises:
         InputError: no weights of that name.
@@ -110,7 +110,7 @@ def find_weights(name: str, folder: Path | None = None) -> Path:
 
 
 def checked_sha256(path: Path) -> str:
-    """SHA-256 of a weights file, which must begin with the digits in its name. Raises: InputError."""
+    """Return the SHA-256 of a weights file; its name must hold the first digits. Raises: InputError."""
     suffix = re.search(r"-([0-9a-f]{8,64})\.pth$", path.name)
     if suffix is None:
         raise InputError(f"{path}: expected a name like vgg16-397923af.pth, which ends in the file's SHA-256")
@@ -122,13 +122,13 @@ def checked_sha256(path: Path) -> str:
     if not digest.startswith(suffix[1]):
         raise InputError(
             f"{path}: its SHA-256 begins {digest[:8]}, its name says {suffix[1]}; "
-            "the file is damaged or another one: delete it and fetch it again"
+            "the file is damaged or another one: delete it and download it again"
         )
     return digest
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weights file, on the CPU, after its hash has been checked.
+    """Check the hash of a weights file and return its tensors, on the CPU.
 
     Raises:
         InputError: hash and name differ, or the file is not a torch file that holds tensors only.
@@ -138,7 +138,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file whose name carries no hash, safetensors or torch's, on the CPU.
+    """Return the tensors of a safetensors or torch file whose name has no hash, on the CPU.
 
     Raises:
         InputError: no such file, or one that holds anything but tensors by name.
@@ -149,11 +149,11 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def read_backbone(path: Path) -> tuple[dict[str, Tensor], list[str]]:
-    """A ResNet-50 out of a user's own file: its tensors by torchvision's names, and how they were found.
+    """Read a ResNet-50 from a user's own file: its tensors by torchvision's names, and how they were found.
 
-    Such a file is a state dict, or a checkpoint that holds one under a key of ``NESTS`` (Lightning, MoCo).
-    Its keys may have a prefix such as ``module.`` or ``backbone.``. Of several networks in one file the
-    trained one is taken (``ONLINE``). Keys without the prefix are left out.
+    The file is a state dict, or a checkpoint that holds one under a key of ``NESTS`` (Lightning, MoCo).
+    Its keys may have a prefix such as ``module.`` or ``backbone.``. If a file holds several networks, the
+    trained one counts (``ONLINE``). Keys without the prefix are left out.
 
     Returns:
         The tensors, and a line for each step away from a plain state dict.
@@ -187,7 +187,7 @@ def read_backbone(path: Path) -> tuple[dict[str, Tensor], list[str]]:
 
 OWN_REMEDY = "save it again with torch.save(model.state_dict(), FILE)"
 NESTS = ("state_dict", "model", "model_state_dict")
-# Of two networks in one file (MoCo, BYOL and their like), the part of a prefix that names the trained one.
+# If a file holds two networks (MoCo, BYOL), the trained one has one of these words in its prefix.
 ONLINE = ("encoder_q", "base_encoder", "online", "online_encoder", "student", "encoder")
 
 
@@ -196,12 +196,12 @@ def _is_nest(content: Any, key: str) -> bool:
 
 
 def _prefix_of_resnet(path: Path, state: Mapping[str, Tensor]) -> str:
-    """The prefix of a ResNet's keys; "" where they have none, or where there is no ResNet."""
+    """Return the prefix of a ResNet's keys; "" if they have none, or if there is no ResNet."""
     stem, last = "conv1.weight", "layer4.0.conv1.weight"
     prefixes = [key.removesuffix(stem) for key in state if key.endswith(stem)]
     prefixes = [prefix for prefix in prefixes if prefix + last in state]
     if "" in prefixes or not prefixes:
-        return ""  # as it is: where it is no ResNet, the first key that does not fit says so
+        return ""  # unchanged: if this is not a ResNet, the first key that does not fit raises an error
     online = [prefix for prefix in prefixes if set(prefix.split(".")) & set(ONLINE)]
     chosen = prefixes if len(prefixes) == 1 else online
     if len(chosen) != 1:
@@ -213,7 +213,7 @@ def _prefix_of_resnet(path: Path, state: Mapping[str, Tensor]) -> str:
 
 
 def _content(path: Path, remedy: str) -> Any:
-    """What a file holds, tensors on the CPU; nothing in it is run."""
+    """Read a file without running anything in it; tensors are on the CPU."""
     kind = "safetensors" if path.suffix.lower() == ".safetensors" else "torch"
     try:
         if kind == "safetensors":
@@ -221,7 +221,7 @@ def _content(path: Path, remedy: str) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); make it readable") from error
-    # neither library documents exception types for bytes that are not of its format
+    # neither library documents its exceptions for files of another format
     except Exception as error:
         raise InputError(
             f"{path}: not a {kind} file of tensors ({type(error).__name__}); {remedy}"
@@ -232,17 +232,17 @@ def _state_dict(path: Path, content: Any, remedy: str) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise InputError(f"{path}: holds something other than a state dict of tensors; {remedy}")
     if not all(isinstance(key, str) for key in content):
-        raise InputError(f"{path}: holds tensors under keys that are no names; {remedy}")
+        raise InputError(f"{path}: holds tensors under keys that are not names; {remedy}")
     return content
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    remedy = "delete it and fetch it again"
+    remedy = "delete it and download it again"
     return _state_dict(path, _content(path, remedy), remedy)
 
 
 def load_pretrained(model: nn.Module, name: str, folder: Path | None = None) -> str:
-    """Load named weights into a model, strictly but for the parts its key map leaves fresh.
+    """Load named weights into a model, strictly except for the parts that its key map leaves fresh.
 
     Returns:
         The file's SHA-256.
@@ -260,7 +260,7 @@ def load_pretrained(model: nn.Module, name: str, folder: Path | None = None) -> 
 
 
 def key_map_of(model: nn.Module, name: str) -> KeyMap:
-    """How the named weights become the model's. Raises: InputError where they do not fit it."""
+    """Return the key map from the named weights to the model. Raises: InputError if they do not fit."""
     network = type(model).__name__
     key_maps: dict[str, KeyMap] = getattr(model, "pretrained", {})
     if name not in key_maps:
@@ -272,7 +272,7 @@ def key_map_of(model: nn.Module, name: str) -> KeyMap:
 
 
 def translate(state: dict[str, Tensor], model: nn.Module, key_map: KeyMap, path: Path) -> dict[str, Tensor]:
-    """A file's tensors under the model's keys and in its shapes. Raises: InputError at the first gap."""
+    """Return a file's tensors under the model's keys and in its shapes. Raises: InputError at a misfit."""
     own = model.state_dict()
     fresh = key_map.fresh + (key_map.head if model.num_classes != key_map.num_classes else ())
     matched: dict[str, Tensor] = {}
@@ -292,7 +292,7 @@ def translate(state: dict[str, Tensor], model: nn.Module, key_map: KeyMap, path:
             raise InputError(f"{path}: key {key!r}: {shapes}")
         matched[name] = tensor
     for name in own:
-        # Files older than this counter do not hold it, and torch itself does not ask for it.
+        # Older files do not hold this counter, and torch itself does not require it.
         optional = name.endswith("num_batches_tracked")
         if name not in matched and not name.startswith(fresh) and not optional:
             raise InputError(f"{path}: nothing in it for the network's {name!r}")

@@ -1,7 +1,7 @@
-"""What the reports ascribe their gains to, taken apart: each recipe is another one with one thing changed.
+"""Ablations of the reports' gains: each recipe is another recipe with one change.
 
-None is printed; the reports name the ingredients and, for want of computing time, R4 the missing pair
-(r4:438). A recipe takes over the training of the one it is compared with, assumptions included.
+No report prints them. The reports name the parts of their gains, and R4 names the pair that it had no time to
+run (r4:438). Each recipe keeps the training of the recipe that it is compared with, including assumptions.
 
 R4's gain (ResNet34 and FCN8s at once) is the 2×2 of r4-seg-a, r4-seg-b, ``ablation-resnet34-fcn32s`` and
 ``ablation-vgg16-fcn8s``.
@@ -12,7 +12,7 @@ R2's gain from r2-seg-a to r2-seg-b has seven named steps (r2:265-275):
 BatchNorm in the backbone   r2-seg-b against ``ablation-r2-seg-b-no-batch-norm``
 pool3 and pool4             r2-seg-b against ``ablation-r2-seg-b-no-skips``
 padding 1 instead of 100    ``ablation-fcn32s-no-padding`` against r2-seg-a
-no crop                     the same: with padding 1 what is cropped is the transposed convolution's own
+no crop                     the same: with padding 1 the crop removes the transposed convolution's own
                             overlap, 16 pixels a side, as its argument ``padding`` would
 normalisation               r2-seg-b against ``ablation-r2-seg-b-no-normalisation``
 focal loss                  r2-seg-b against ``ablation-r2-seg-b-cross-entropy``
@@ -28,11 +28,11 @@ from reference.recipes import r2, r3, r4
 from reference.recipes.recipe import Assumption, Recipe
 
 UNKNOWN = 6
-"""Index of unknown pixels in land cover's masks."""
+"""Index of unknown pixels in land-cover masks."""
 
 
 def _but(recipe: Recipe, *fields: str) -> tuple[Assumption, ...]:
-    """A recipe's assumptions but for those on fields that an ablation sets or has no use for."""
+    """Return a recipe's assumptions, except those on fields that an ablation sets or does not need."""
     return tuple(a for a in recipe.assumptions if a.field not in fields)
 
 

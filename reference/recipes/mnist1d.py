@@ -47,7 +47,7 @@ GRU = replace(LOGISTIC, slug="mnist1d-gru", printed="91", title="bidirectional G
 
 
 def _shuffled(recipe: Recipe, printed: str) -> Recipe:
-    """The same training on the data whose positions are shuffled."""
+    """Return the same training on the data with shuffled positions."""
     return replace(
         recipe,
         slug=recipe.slug.replace("mnist1d-", "mnist1d-shuffled-"),

@@ -3,9 +3,9 @@
 Printed (R1, problem 1): top-1 of settings A to E 0.2438, 0.5172, 0.4483, 0.2241, 0.2980, and 0.5394 for
 setting C within 400 epochs (r1:317-321, r1:327). Printed (R1, problem 2): mIoU 0.658093 of VGG16-FCN32s
 and 0.741293 of DeepLabV3 at epoch 585 (r1:681).
-R1 states its pre-training but for length, warm-up and target decay; of fine-tuning the backbones and epochs;
-of segmentation the networks and the epochs of its pictures. Of SAM it states the weights and the call, and
-prints no figure: its masks over three images are shown (r1:740-748).
+R1 states all of its pre-training except length, warm-up and target decay. For fine-tuning it states backbones
+and epochs, and for segmentation the networks and the epochs of its pictures. For SAM it states the weights
+and the call; it prints no figure, but shows masks over three images (r1:740-748).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Printed (R2): top-1 0.7808 (r2:79); mIoU 0.668957 of the baseline and 0.681362 of the improved network
 (r2:261-262), the latter 0.677 before, or without, its switch from Adam to SGD (r2:275).
-R2 prints its networks layer by layer and tells the steps of its improvement; of the training it states the
-two losses and the switch at epoch 70 of 100, of the classifier's nothing.
+R2 prints its networks layer by layer and lists the steps of its improvement. For the segmentation training it
+states the two losses and the switch at epoch 70 of 100. It states nothing about the classifier's training.
 """
 
 from __future__ import annotations

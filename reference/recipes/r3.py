@@ -3,8 +3,8 @@
 Printed (R3, problem 1): top-1 0.6515 of VGG13 and 0.8981 of a pretrained ResNet152 with mixup (r3:21).
 Printed (R3, problem 2): top-1 of settings A to E 0.5271, 0.5527, 0.5505, 0.2422, 0.2084 (r3:141-145).
 Printed (R3, problem 3): mIoU 0.6027 of FCN32s and 0.7467 of DeepLabV3 with Poly-1 (r3:248).
-Of the five reports this one states the most: every training has its list of settings. A list that names
-no scheduler is read as a constant rate, since the pre-training's does name one (r3:136).
+This report states more than the other four: every training has a list of settings. If a list names no
+scheduler, we read it as a constant rate, because the list of the pre-training does name one (r3:136).
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ CLASSIFY_A = Recipe(
     task="classify",
     data="classification50",
     model="vgg13",
-    # What R3 embeds is the convolutions' output (r3:62, r3:73).
+    # R3 embeds the output of the convolutions (r3:62, r3:73).
     model_args=(("embedding", "conv"),),
     num_classes=50,
     image_size=32,

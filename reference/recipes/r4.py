@@ -1,8 +1,8 @@
 """R4: a VGG16-BN classifier, and land cover by VGG16-FCN32s and ResNet34-FCN8s.
 
 Printed (R4, P1.2 and P2.5): accuracy 0.785600, mIoU 0.663704 and 0.710615, the last two after 50
-epochs. R4 prints networks and results and nothing else of its training, so every other constant here
-is an assumption, listed with the recipe and shown beside each figure.
+epochs. R4 prints only networks and results, so every other constant here is an assumption. Each is listed
+with the recipe and shown with each figure.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Printed (R5, problem 1): top-1 of settings A to E 62.1, 61.3, 63.5, 26.0, 47.9 % (r5:55-59), and 14.5 % of
 setting C after its first epoch (r5:68). The report breaks off before any mIoU, so its segmentation networks
-have recipes but no figure. Of fine-tuning it states classifier, backbones and setting C's epochs.
+have recipes but no figure. For fine-tuning it states classifier, backbones and setting C's epochs.
 """
 
 from __future__ import annotations

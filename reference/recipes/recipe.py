@@ -1,4 +1,4 @@
-"""What one training needs, as flat frozen dataclasses. Importing this never imports torch."""
+"""All settings of one training, as flat frozen dataclasses. Importing this never imports torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, kw_only=True)
 class Assumption:
-    """A value that the report does not state, what was taken for it, and why."""
+    """A value that the report does not state, our choice, and the reason."""
 
     field: str
     value: str
@@ -23,7 +23,7 @@ class Assumption:
 
 @dataclass(frozen=True, kw_only=True)
 class Deviation:
-    """A stated (or assumed) value that a run did not use: a tier's, a data set's or a user's doing."""
+    """A stated (or assumed) value that a run did not use, because of its tier, its data or the user."""
 
     field: str
     printed: str
@@ -33,7 +33,7 @@ class Deviation:
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """One stretch of training with one optimiser; a new phase starts with fresh optimiser state.
+    """One part of a training with one optimiser; a new phase starts with fresh optimiser state.
 
     ``lr`` is the peak rate; ``warmup_epochs`` rise to it linearly and ``schedule`` falls from it over
     the rest of the phase (``reference.schedules``).
@@ -50,44 +50,44 @@ class Phase:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A training or evaluation as a report prints it. Its slug is its claim's, its records' and its row's.
+    """A training or evaluation as a report prints it; its claim, records and table row have the same slug.
 
     Attributes:
-        printed: the figure that the recipe stands for, digit for digit as its report prints it, in the
-            report's own unit; empty where no single figure of the report has the recipe's slug.
+        printed: the figure that the recipe stands for, digit for digit and in the unit of its report;
+            empty if no single figure of the report has the recipe's slug.
         init: ``"scratch"``, the name of a weights file in ``reference.models.weights.WEIGHTS``, or
-            ``"run:<slug>"`` for the weights that another recipe's run ends with. Of automatic masks, a key
-            of ``reference.models.automask.CHECKPOINTS``.
-        model: key of ``reference.models.MODELS``, or the import path of a network from elsewhere
-            (``reference.outside``); ``model_args`` are further keyword arguments. Of automatic masks, a key
+            ``"run:<slug>"`` for the final weights of another recipe's run. For automatic masks, a key of
+            ``reference.models.automask.CHECKPOINTS``.
+        model: key of ``reference.models.MODELS``, or the import path of your own network
+            (``reference.outside``); ``model_args`` are further keyword arguments. For automatic masks, a key
             of ``reference.models.automask.BUILDERS``, and settings of the mask generator.
-        num_classes: outputs; of BYOL, which has none, the classes that its probe tells apart; 0 for automatic
-            masks, which have no class.
+        num_classes: outputs. BYOL has none, so there it is the number of classes of its probe; 0 for
+            automatic masks, which have no class.
         width: channels of the first stage; 64 is the printed network. For signals, the hidden size.
-        image_size: side of the square images, in pixels; of signals, their number of values.
+        image_size: side of the square images, in pixels; for signals, their number of values.
         loss: key of the task's losses, with ``loss_args``.
         augment: names of ``reference.augment`` operations, applied in this order to training batches
-            (twice, with draws of their own, where the task is BYOL).
+            (twice, with separate draws, if the task is BYOL).
         mixup: α of mixup's Beta distribution, 0 for none; ``mixup_smoothing`` is its label smoothing.
-        aux_weight: weight of the loss of a network's auxiliary output, where it has one in training.
-        aux_lr_factor: learning rate of the auxiliary head as a multiple of the others'.
+        aux_weight: weight of the loss of a network's auxiliary output, if it has one in training.
+        aux_lr_factor: learning rate of the auxiliary head as a multiple of that of the rest.
         tau, tau_schedule: decay of BYOL's target, constant or rising from ``tau`` to 1 over the training.
-        micro_batch: images of a batch that are trained on at once, 0 for all; gradients are added up, but
-            batch statistics are each part's own.
+        micro_batch: images of a batch to train on at once, 0 for all; gradients are summed, but each part
+            has its own batch statistics.
         mean, std: per-channel normalisation of images scaled to 0…1, RGB. Signals are used as they are.
-        selection: which epoch the reported figure is taken from.
+        selection: the epoch that gives the reported figure.
         mask_epochs: epochs (1-based, of the recipe's own schedule) whose predictions the report shows.
         mask_images: the images shown, by their id in the data set.
         order: ``"shuffled"`` draws a new order of the training samples for each pass; ``"fixed"`` takes them
             in the order of the data set in every pass.
-        eval_steps: 0 evaluates after each pass over the training samples, which is then an epoch. Any other
-            number is for a report that counts steps: the first epoch is step 0 alone, and each later epoch
-            is so many steps more, so that evaluations follow the steps 0, n, 2n, … and
-            1 + n · (epochs - 1) steps are made in all, across passes.
-        score_train: evaluate the training samples too, in evaluation mode, whenever the others are:
+        eval_steps: 0 evaluates after each pass over the training samples, so a pass is an epoch. Another
+            number n is for a report that counts steps: the first epoch is only step 0, and each later epoch
+            has n steps. Evaluations follow the steps 0, n, 2n, …, and the run has 1 + n · (epochs - 1)
+            steps in all, across passes.
+        score_train: evaluate the training samples too, in evaluation mode, at each evaluation; gives the
             curves ``train_top1`` and so on. Classification only.
         embed_epochs: epochs (1-based) whose penultimate layer the report shows as points in the plane;
-            ``embed_split`` are the images embedded, ``embed_methods`` how.
+            ``embed_split`` names the images, ``embed_methods`` the methods.
     """
 
     slug: str
@@ -130,5 +130,5 @@ class Recipe:
 
     @property
     def epochs(self) -> int:
-        """Epochs over all phases."""
+        """Count the epochs of all phases."""
         return sum(phase.epochs for phase in self.phases)

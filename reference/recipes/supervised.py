@@ -1,8 +1,8 @@
-"""The backbone that the course handed out, pre-trained with labels: settings B and D start from it.
+"""The backbone from the course, pre-trained with labels; settings B and D start from it.
 
-Stated is that it is a ResNet50 and saw mini-ImageNet with its labels (r1:316-318, r3:140-141, r5:54-56),
-where BYOL sees it without: 38,400 images of 64 classes. How it was trained is stated nowhere, so all of that
-is assumed.
+The reports state that it is a ResNet50 and was trained on mini-ImageNet with its labels (r1:316-318,
+r3:140-141, r5:54-56): 38,400 images of 64 classes, which BYOL uses without labels. No report states how it
+was trained, so all of that is assumed.
 """
 
 from __future__ import annotations

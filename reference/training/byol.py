@@ -48,10 +48,8 @@ def batch(
     ``held`` says which rows of a global batch these are; all of it if None.
     """
     held = held or RankRows.whole(len(images))
-    first, second = (
-        normalise(augment_rows(images, None, recipe.augment, draws, held)[0], recipe.mean, recipe.std)
-        for _ in range(2)
-    )
+    views = augment_rows(images, None, recipe.augment, draws, held, views=2)
+    first, second = (normalise(view, recipe.mean, recipe.std) for view, _ in views)
     return (first, second), labels
 
 

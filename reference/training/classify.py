@@ -14,8 +14,8 @@ from reference.augment import normalise, to_float
 from reference.data.dataset import Dataset, Split
 from reference.mixup import mixup
 from reference.recipes.recipe import Recipe
-from reference.training.distributed import RankRows, augment_rows, gather
-from reference.training.evaluation import Batches, Evaluation, MetricValue, mean_loss, sum_of_losses
+from reference.training.distributed import RankRows, augment_rows, counted, gather
+from reference.training.evaluation import Batches, Evaluation, MetricValue, mean_loss
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -36,7 +36,8 @@ def batch(
     """
     if images.is_floating_point():
         return (images,), labels
-    inputs, _ = augment_rows(images, None, recipe.augment, draws, held or RankRows.whole(len(images)))
+    held = held or RankRows.whole(len(images))
+    ((inputs, _),) = augment_rows(images, None, recipe.augment, draws, held)
     inputs = normalise(inputs, recipe.mean, recipe.std)
     if not recipe.mixup:
         return (inputs,), labels
@@ -73,10 +74,10 @@ def embed(model: nn.Module, batches: Batches, recipe: Recipe) -> Tensor:
     model.eval()
     with torch.inference_mode():
         features = [
-            model.embed(normalise(to_float(images), recipe.mean, recipe.std)).float().cpu()  # type: ignore[operator]
+            model.embed(normalise(to_float(images), recipe.mean, recipe.std)).float()  # type: ignore[operator]
             for images, _ in batches.in_order(recipe.eval_batch_size)
         ]
-        return gather(features, len(batches))
+        return gather(features, len(batches)).cpu()
 
 
 def _logits(model: nn.Module, batches: Batches, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
@@ -99,11 +100,11 @@ def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recip
     """
     if recipe.loss == "soft_cross_entropy":
         loss = losses.cross_entropy  # the same on unmixed labels
-    predictions, sums = [], []
+    predictions, means = [], []
     for logits, labels in _logits(model, batches, recipe):
-        sums.append(sum_of_losses(loss(logits, labels), labels, recipe))
-        predictions.append(logits.argmax(dim=1).cpu())
-    predicted = gather(predictions, len(batches)).numpy()
+        means.append((loss(logits, labels), counted(labels, recipe)))
+        predictions.append(logits.argmax(dim=1))
+    predicted = gather(predictions, len(batches)).cpu().numpy()
     truth = batches.targets.cpu().numpy()
     confusion = metrics.confusion_matrix(predicted, truth, num_classes=len(dataset.classes))
     correct = int(np.trace(confusion))
@@ -111,7 +112,7 @@ def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recip
     return Evaluation(
         metrics={"top1": MetricValue(correct / len(truth), correct, len(truth))},
         primary="top1",
-        loss=mean_loss(sums),
+        loss=mean_loss(means),
         confusion=confusion,
         per_image=predicted,
         majority=float((truth == most_frequent).mean()),

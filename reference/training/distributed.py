@@ -24,7 +24,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from reference.augment import augment, to_float
+from reference.augment import augment_views, to_float
 from reference.errors import InputError
 from reference.recipes.recipe import Recipe
 
@@ -258,23 +258,33 @@ def _share(count: int, here: World) -> range:
 
 
 def augment_rows(
-    images: Tensor, targets: Tensor | None, names: Sequence[str], draws: torch.Generator, held: RankRows
-) -> tuple[Tensor, Tensor | None]:
-    """``augment`` of the rows that a rank holds, with the draws that one process makes for them."""
+    images: Tensor,
+    targets: Tensor | None,
+    names: Sequence[str],
+    draws: torch.Generator,
+    held: RankRows,
+    *,
+    views: int = 1,
+) -> list[tuple[Tensor, Tensor | None]]:
+    """``augment_views`` of the rows that a rank holds, with the draws that one process makes for them."""
     if not len(held):
-        return to_float(images), targets
+        return [(to_float(images), targets)] * views
     before, start = draws.get_state(), 0
-    done: list[tuple[Tensor, Tensor | None]] = []
+    pieces: list[list[tuple[Tensor, Tensor | None]]] = []
     for piece in held.pieces:
         draws.set_state(before)
         stop = start + len(piece)
-        of_piece = None if targets is None else targets[start:stop]
-        done.append(augment(images[start:stop], of_piece, names, draws, start=piece.start, total=held.total))
+        part = images[start:stop], None if targets is None else targets[start:stop]
+        pieces.append(augment_views(*part, names, draws, views=views, start=piece.start, total=held.total))
         start = stop
-    if len(done) == 1:
-        return done[0]
-    inputs = torch.cat([one for one, _ in done])
-    return inputs, None if targets is None else torch.cat([t for _, t in done if t is not None])
+    if len(pieces) == 1:
+        return pieces[0]
+    return [_joined(parts) for parts in zip(*pieces, strict=True)]
+
+
+def _joined(parts: Sequence[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Tensor | None]:
+    targets = [target for _, target in parts if target is not None]
+    return torch.cat([images for images, _ in parts]), torch.cat(targets) if targets else None
 
 
 # ---------------------------------------------------------------- gradients

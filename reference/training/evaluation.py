@@ -14,7 +14,6 @@ from torch import Tensor
 
 from reference.data.dataset import Split
 from reference.metrics import mean_iou
-from reference.recipes.recipe import Recipe
 from reference.training import distributed
 
 
@@ -92,12 +91,20 @@ class Batches:
         """Every image once, in the split's order, with its target; of several ranks each has its batches."""
         for number in distributed.batches_here(math.ceil(len(self) / batch_size)):
             start = number * batch_size
-            yield self.gather(torch.arange(start, min(start + batch_size, len(self))))
+            stop = min(start + batch_size, len(self))
+            yield self.gather(torch.arange(start, stop, device=self.images.device))
+
+    def sent(self, indices: Sequence[Tensor]) -> list[Tensor]:
+        """The indices of an epoch's batches where the images are, sent there in one copy."""
+        whole = torch.cat(list(indices)).to(self.images.device)
+        return list(torch.split(whole, [len(part) for part in indices]))
 
     def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (B, H, W, 3) uint8 (signals, features) and int64 targets of those indices, on the device."""
-        on_device = indices.to(self.images.device)
-        images, targets = self.images[on_device], self.targets[on_device]
+        """Images (B, H, W, 3) uint8 (signals, features) and int64 targets of those indices, on the device.
+
+        The indices lie where the images do, see :meth:`sent`.
+        """
+        images, targets = self.images[indices], self.targets[indices]
         if self.streamed:
             images, targets = images.pin_memory(), targets.pin_memory()
         return (
@@ -122,16 +129,18 @@ class Batches:
                 yield waiting.popleft().result()
 
 
-def sum_of_losses(mean: Tensor, targets: Tensor, recipe: Recipe) -> tuple[float, int]:
-    """A batch's mean loss times the targets that it is the mean of, and how many those are."""
-    number = int(distributed.counted(targets, recipe))
-    return (float(mean) * number if number else 0.0), number
+def mean_loss(means: Sequence[tuple[Tensor, int | Tensor]]) -> float:
+    """The mean loss over a split; nan where no target counts.
 
-
-def mean_loss(sums: Sequence[tuple[float, int]]) -> float:
-    """The mean loss over a split, from its batches' sums; nan where no target counts."""
-    number = distributed.add_up([count for _, count in sums])
-    return distributed.add_up([total for total, _ in sums]) / number if number else math.nan
+    Args:
+        means: of each batch its mean loss and how many targets it is the mean of (``distributed.counted``),
+            on the device: the host waits for all of them together.
+    """
+    losses = torch.stack([mean for mean, _ in means]).tolist() if means else []
+    numbers = [int(number) for _, number in means]
+    total = [loss * number if number else 0.0 for loss, number in zip(losses, numbers, strict=True)]
+    number = distributed.add_up(numbers)
+    return distributed.add_up(total) / number if number else math.nan
 
 
 def as_tensor(array: np.ndarray) -> Tensor:

@@ -248,6 +248,7 @@ def _train_epoch(
     started = time.perf_counter()
     held = [distributed.rank_rows(len(whole), mirrored=bool(recipe.mixup)) for whole in wholes]
     parts = [whole[rows.at] for whole, rows in zip(wholes, held, strict=True)]
+    parts = batches.sent(parts)
     gathered = batches.ahead(parts) if batches.streamed else map(batches.gather, parts)
     for step, (indices, rows, (images, labels)) in enumerate(zip(wholes, held, gathered, strict=True)):
         draws = generator(seed, "augment", epoch, step)

@@ -12,8 +12,8 @@ from reference import metrics
 from reference.augment import normalise, to_float
 from reference.data.dataset import Dataset, Split
 from reference.recipes.recipe import Recipe
-from reference.training.distributed import RankRows, augment_rows, gather
-from reference.training.evaluation import Batches, Evaluation, MetricValue, mean_loss, sum_of_losses
+from reference.training.distributed import RankRows, augment_rows, counted, gather
+from reference.training.evaluation import Batches, Evaluation, MetricValue, mean_loss
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -30,7 +30,8 @@ def batch(
 
     ``held`` says which rows of a global batch these are; all of it if None.
     """
-    inputs, targets = augment_rows(images, masks, recipe.augment, draws, held or RankRows.whole(len(images)))
+    held = held or RankRows.whole(len(images))
+    ((inputs, targets),) = augment_rows(images, masks, recipe.augment, draws, held)
     return (normalise(inputs, recipe.mean, recipe.std),), targets
 
 
@@ -49,13 +50,11 @@ def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recip
     left in evaluation mode. ``per_image`` holds one confusion matrix an image.
     """
     num_classes = len(dataset.classes)
-    sums, matrices = [], []
+    means, matrices = [], []
     for logits, masks in _forward(model, batches, recipe):
-        sums.append(sum_of_losses(loss(logits, masks), masks, recipe))
-        matrices.append(
-            metrics.per_image_confusion(logits.argmax(dim=1), masks, num_classes=num_classes).cpu()
-        )
-    per_image = gather(matrices, len(batches)).numpy()  # (N, C, C)
+        means.append((loss(logits, masks), counted(masks, recipe)))
+        matrices.append(metrics.per_image_confusion(logits.argmax(dim=1), masks, num_classes=num_classes))
+    per_image = gather(matrices, len(batches)).cpu().numpy()  # (N, C, C)
     confusion = per_image.sum(axis=0)
     iou = metrics.class_iou(confusion)
     mean = metrics.mean_iou(confusion, classes=dataset.scored)
@@ -67,7 +66,7 @@ def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recip
     return Evaluation(
         metrics=figures,
         primary="miou",
-        loss=mean_loss(sums),
+        loss=mean_loss(means),
         confusion=confusion,
         per_image=per_image,
         majority=_majority(dataset, confusion),
@@ -76,8 +75,8 @@ def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recip
 
 def predict(model: nn.Module, batches: Batches, recipe: Recipe) -> np.ndarray:
     """Predicted classes, (N, H, W) uint8, of every image in ``batches``."""
-    masks = [logits.argmax(dim=1).to(torch.uint8).cpu() for logits, _ in _forward(model, batches, recipe)]
-    return gather(masks, len(batches)).numpy()
+    masks = [logits.argmax(dim=1).to(torch.uint8) for logits, _ in _forward(model, batches, recipe)]
+    return gather(masks, len(batches)).cpu().numpy()
 
 
 def _forward(model: nn.Module, batches: Batches, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:

@@ -98,7 +98,7 @@ def train_step(
             if len(part[-1]):
                 part_loss = TASKS[recipe.task].objective(output, part[-1], loss, recipe)
                 if isinstance(weight, Tensor):  # the mean over no targets is nan
-                    part_loss = torch.where(weight > 0, part_loss, 0.0)
+                    part_loss = part_loss.masked_fill(~(weight > 0), 0.0)
                 part_loss = part_loss * weight * share
             else:
                 part_loss = distributed.nothing(output)

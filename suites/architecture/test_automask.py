@@ -201,7 +201,7 @@ def test_another_md5_is_refused(provide: Callable[..., Path], monkeypatch: pytes
     monkeypatch.setitem(CHECKPOINTS, "sam_vit_h", (CHECKPOINTS["sam_vit_h"][0], published))
     said = refusal(folder)
     assert published in said
-    assert "fetch it again" in said
+    assert "download it again" in said
 
 
 def without(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -146,7 +146,7 @@ class Trainer:
         ({"state_dict": {"epoch": 3}}, "holds something other than a state dict of tensors"),
         ({"model": nn.Linear(1, 1)}, "not a torch file of tensors"),
         ({"state_dict": {}, "trainer": Trainer()}, "not a torch file of tensors"),
-        ({0: torch.zeros(1)}, "holds tensors under keys that are no names"),
+        ({0: torch.zeros(1)}, "holds tensors under keys that are not names"),
     ],
 )
 def test_other_files_are_refused_with_the_remedy_for_ones_own(

@@ -16,7 +16,6 @@ from scipy.stats import binomtest, chi2_contingency, ks_2samp
 from torch import Tensor
 from torchvision import transforms
 
-import reference.augment as chain
 from reference.augment import (
     AUGMENT,
     Batch,
@@ -72,18 +71,6 @@ def uncorrelated(columns: Tensor) -> None:
     assert off.abs().max() < 7 / len(columns) ** 0.5
 
 
-def recorded(monkeypatch: pytest.MonkeyPatch, kernel: str) -> list[tuple[Tensor, ...]]:
-    """Replace an operation's kernel; what it was called with besides the images is added to the list."""
-    calls: list[tuple[Tensor, ...]] = []
-
-    def keep(batch: Batch | Tensor, *values: Tensor) -> Batch | Tensor:
-        calls.append(values)
-        return batch
-
-    monkeypatch.setattr(chain, kernel, keep)
-    return calls
-
-
 def empty(side: int, count: int = COUNT) -> Batch:
     """A batch of images without memory of their own."""
     return Batch(torch.zeros(1).expand(count, 3, side, side))
@@ -107,28 +94,22 @@ def test_jitter_orders() -> None:
     uncorrelated(torch.cat([order[:, :1], factors], dim=1))
 
 
-def test_blur_sigmas(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = recorded(monkeypatch, "blur")
-    gaussian_blur(Batch(torch.zeros(5 * COUNT, 3, 1, 1)), draws_of(2, 5 * COUNT))
-    ((sigma,),) = calls
+def test_blur_sigmas() -> None:
+    _, sigma = gaussian_blur.draw(draws_of(2), 8, 8)
     assert len(sigma.unique()) > 0.99 * len(sigma)  # of its own for every sample
     same_distribution(sigma, torchvisions(lambda: transforms.GaussianBlur.get_params(1.0, 2.0)))
 
 
-def test_rotation_angles(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = recorded(monkeypatch, "rotate")
-    random_rotation(empty(8), draws_of(3))
-    ((degrees,),) = calls
+def test_rotation_angles() -> None:
+    (degrees,) = random_rotation.draw(draws_of(3), 8, 8)
     limits = transforms.RandomRotation(15).degrees
     same_distribution(degrees, torchvisions(lambda: transforms.RandomRotation.get_params(limits)))
 
 
 @pytest.mark.parametrize(("side", "margin"), [(32, 4), (64, 8)])
-def test_crop_offsets(side: int, margin: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crop_offsets(side: int, margin: int) -> None:
     """Down and right together, so that all (2m + 1)² shifts must be equally frequent."""
-    calls = recorded(monkeypatch, "crop_at")
-    random_crop(empty(side), draws_of(4))
-    (shifts,) = calls
+    shifts = random_crop.draw(draws_of(4), side, side)
     padded = torch.zeros(1).expand(3, side + 2 * margin, side + 2 * margin)
     theirs = torchvisions(lambda: transforms.RandomCrop.get_params(padded, (side, side))[:2])
     same_frequencies(torch.stack(shifts, dim=1), theirs - margin, outcomes=(2 * margin + 1) ** 2)

@@ -271,14 +271,14 @@ def test_refusals() -> None:
         augment(images, None, [], generator, start=3, total=8)
 
 
-@pytest.mark.gpu
+@pytest.mark.gpu(1)
 @pytest.mark.parametrize("name", AUGMENT)
-def test_same_draws_on_the_gpu(name: str) -> None:
+def test_same_draws_on_the_gpu(name: str, gpu: str) -> None:
     images, masks = random_images(9), None if name in ADDS_PIXELS else random_images(10)[..., 0]
     on_cpu = augment(images, masks, [name], torch.Generator().manual_seed(0))
-    moved = None if masks is None else masks.cuda()
-    on_gpu = augment(images.cuda(), moved, [name], torch.Generator().manual_seed(0))
-    assert on_gpu[0].is_cuda
+    moved = None if masks is None else masks.to(gpu)
+    on_gpu = augment(images.to(gpu), moved, [name], torch.Generator().manual_seed(0), whole=True)
+    assert on_gpu[0].device.type == gpu
     torch.testing.assert_close(on_gpu[0].cpu(), on_cpu[0], rtol=0, atol=1e-5)
     if masks is None:
         return

@@ -352,7 +352,7 @@ def test_a_claims_file_may_name_its_recipe_file(claims_file: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ("RECIPES = (SMALL,)", "RECIPES = (SMALL", "mine.py:35: SyntaxError: '(' was never closed; mend"),
+        ("RECIPES = (SMALL,)", "RECIPES = (SMALL", "mine.py:35: SyntaxError: '(' was never closed; fix"),
         ("RECIPES = (SMALL,)", "RECIPES = (SMAL,)", "mine.py:35: NameError: name 'SMAL'"),
         ("RECIPES = (SMALL,)", "", "no RECIPES; end the file with"),
         ("RECIPES = (SMALL,)", "RECIPES = ()", "expected a tuple of recipes, at least one"),

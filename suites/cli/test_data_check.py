@@ -360,7 +360,7 @@ def test_every_fault_of_a_table_is_listed_and_the_rest_compared(
         "train/3.jpg: not in ",
         "train/4.jpg: not in ",
         "train/5.jpg: not in ",
-        "val/1.jpg: its label 'caf\u00e9' is on no training image",
+        "val/1.jpg: no training image has its label 'caf\u00e9'",
     ):
         assert any(part in fault for fault in faults), (part, faults)
     assert len(faults) == 9, faults
@@ -384,7 +384,7 @@ def test_a_split_without_the_classes_that_the_smoke_tier_keeps_is_a_fault(tmp_pa
         write(tmp_path / f"p1_data/train_50/{label}_0.png", encoded(Image.fromarray(pixels(label)), "PNG"))
     write(tmp_path / "p1_data/val_50/10_1.png", encoded(Image.fromarray(pixels(20)), "PNG"))
     line = refused_by_run(tmp_path, "classification50")
-    assert line == "classes: no validation image of classification50 is of its first 10 classes; keep more"
+    assert line == "classes: the first 10 classes of classification50 have no validation image; keep more"
     assert data_check.check_data(tmp_path).faults == (line,)
 
 
@@ -404,7 +404,7 @@ def test_the_same_image_in_both_splits_is_named(sound: dict[str, Path], tmp_path
     shutil.copytree(sound["classification50"], source)
     shutil.copy(source / "p1_data/train_50/0_1.png", source / "p1_data/val_50/0_0.png")
     (warning,) = both_warnings(source, "classification50")
-    assert warning.startswith("classification50: 1 image is in train and val alike: train/0_1 = val/0_0;")
+    assert warning.startswith("classification50: 1 image is in both train and val: train/0_1 = val/0_0;")
 
 
 def test_the_same_image_under_two_labels_is_named(sound: dict[str, Path], tmp_path: Path) -> None:
@@ -467,7 +467,7 @@ def test_a_run_says_warnings_once(sound: dict[str, Path], tmp_path: Path) -> Non
         notice=said.append,
     )
     assert len(said) == 1
-    assert said[0].startswith("warning: classification50: 1 image is in train and val alike")
+    assert said[0].startswith("warning: classification50: 1 image is in both train and val")
 
 
 # --- names in two Unicode forms -----------------------------------------------------------------------------

@@ -58,7 +58,7 @@ def test_doctor_works_where_torchvision_does_not(tmp_path: Path) -> None:
         in found["torch"]["message"]
     )
     assert "pip install --force-reinstall torch torchvision" in found["torch"]["message"]
-    assert found["so"]["message"].startswith("mend torch first")
+    assert found["so"]["message"].startswith("fix torch first")
     assert found["results"]["verdict"] == "ok"  # the rest is still checked
 
 
@@ -75,7 +75,7 @@ def test_a_folder_that_cannot_be_written_and_a_folder_without_data_are_said(tmp_
     assert str(tmp_path / "file") in findings["results"].message
     assert findings["data"].verdict == "broken"
     assert findings["weights"].message.startswith(f"0 of 8 in {tmp_path}; not there: vgg13")
-    assert findings["so"].message.startswith("mend results, data first")
+    assert findings["so"].message.startswith("fix results, data first")
 
 
 @pytest.fixture
@@ -127,8 +127,8 @@ def _damage(data: Path) -> dict[str, str]:
         "p2_data/train/0000_sat.jpg": "truncated",
         "p2_data/train/0001_mask.png": "64 pixels outside the palette",
         "p2_data/train/0002_mask.png": "4 x 8, but its image is 8 x 8",
-        "p2_data/train/0003_sat.jpg": "found no 0003_mask.png beside it",
-        "p2_data/train/0004_mask.png": "found no 0004_sat.jpg beside it",
+        "p2_data/train/0003_sat.jpg": "found no 0003_mask.png with it",
+        "p2_data/train/0004_mask.png": "found no 0004_sat.jpg with it",
         "p2_data/train/notes.txt": "the name does not fit",
         "p1_data/office/train.csv": "line 3 lists 'b.jpg', not found in",
         "p1_data/office/train/c.jpg": "0 bytes",

@@ -48,9 +48,9 @@ def test_good_tables(folder: Path, text: str) -> None:
     [
         ("", "no rows; expected id,filename,label"),
         ("id,filename,label\n", "no rows"),
-        ("id,filename\n0,a.jpg\n", "found columns id,filename; .*mend column 'label'"),
-        ("id,filename,label,label\n0,a.jpg,Bed,Bed\n", "mend column 'label'"),
-        ("0,a.jpg,Bed\n1,b.jpg,Mug\n", "mend column 'id'"),
+        ("id,filename\n0,a.jpg\n", "found columns id,filename; .*fix column 'label'"),
+        ("id,filename,label,label\n0,a.jpg,Bed,Bed\n", "fix column 'label'"),
+        ("0,a.jpg,Bed\n1,b.jpg,Mug\n", "fix column 'id'"),
         (GOOD + "2,c.jpg,Mug\n", r"line 4 lists 'c\.jpg', not found in"),
         ("id,filename,label\n0,b.jpg,Mug\n", r"a\.jpg: not in .*train\.csv; add its row"),
         (GOOD + "2,b.jpg,Mug\n", r"filename 'b\.jpg' is on lines 2 and 4"),
@@ -99,5 +99,5 @@ def test_classes_are_the_training_labels_in_natural_order() -> None:
 
 
 def test_label_that_only_validation_has() -> None:
-    with pytest.raises(InputError, match=r"v\.jpg: its label 'Cat' is on no training image"):
+    with pytest.raises(InputError, match=r"v\.jpg: no training image has its label 'Cat'"):
         label_items([(Path("a.jpg"), "Dog")], [(Path("v.jpg"), "Cat")])

@@ -205,7 +205,7 @@ def test_a_set_of_labels_is_stand_in_and_has_a_manifest_of_its_own(landcover: Pa
     data = open_dataset("landcover", landcover, image_size=16, mask_values=ORDER)
     np.testing.assert_array_equal(data.train.targets[0], np.resize(LABELS, (16, 16)))
     assert data.source == "stand-in"
-    assert data.counts_note == "not official: its masks hold labels, the official ones colours"
+    assert data.counts_note == "not official: its masks hold labels, the official ones hold colours"
     other = open_dataset("landcover", landcover, image_size=16, mask_values=tuple(reversed(ORDER)))
     assert other.manifest != data.manifest
     assert (other.val.targets == 6 - data.val.targets).all()

@@ -110,5 +110,5 @@ def test_drawing_leaves_numpys_generator_alone() -> None:
 
 @pytest.mark.parametrize("option", ["classes", "train_limit", "val_limit"])
 def test_official_data_are_used_whole(option: str) -> None:
-    with pytest.raises(InputError, match=f"{option}: mnist1d is used whole"):
+    with pytest.raises(InputError, match=f"{option}: mnist1d cannot be limited"):
         open_dataset("mnist1d", None, image_size=40, **{option: 5})

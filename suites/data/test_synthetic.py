@@ -123,7 +123,7 @@ def test_all_classes_evenly(role: str, count: int) -> None:
 
 
 def test_more_classes_than_can_be_drawn() -> None:
-    with pytest.raises(InputError, match="classes: 66; synthetic officehome has 65"):
+    with pytest.raises(InputError, match="classes: 66; synthetic officehome has only 65"):
         open_dataset("officehome", None, image_size=8, classes=66)
 
 

@@ -281,6 +281,9 @@ def check(command: str, folder: Callable[[], Path], config: pytest.Config) -> No
                 check_export(words)
             case "tox":
                 check_tox(words, config)
+            case "pytest":
+                config._parser.parse(words)
+                assert all(Path(ROOT, word).exists() for word in words if word.startswith("suites"))
             case "pip":
                 check_pip(words)
             case "tensorboard":

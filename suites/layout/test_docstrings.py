@@ -10,14 +10,22 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROOMS = ("reference", "bench/claims", "bench/runs", "bench/cli", "bench/plan")
 EXAMPLES = {
+    "bench.audit": "audit",
+    "bench.audit.grim": "counts",
+    "bench.claims.ledger": "load_ledgers",
+    "bench.grading.numbers": "grade_number",
+    "bench.grading.orderings": "grade_ordering",
+    "bench.grading.spread": "margin",
+    "bench.grading.statistics": "accuracy_interval",
     "reference.augment": "augment",
     "reference.confusion": "confusion_matrix",
     "reference.data": "open_dataset",
     "reference.losses": "byol_loss focal_loss poly1_loss",
-    "reference.metrics": "class_iou mean_iou",
+    "reference.metrics": "class_iou mean_iou topk_accuracy",
     "reference.mixup": "mixup",
     "reference.models": "build",
     "reference.schedules": "learning_rate",
+    "reference.training.loop": "train",
 }
 """The functions of each module that must show an example."""
 

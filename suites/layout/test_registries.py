@@ -38,7 +38,7 @@ ENTRIES: dict[str, tuple[int, str, list[str]]] = {
     "losses": (9, "losses", [loss.__name__ for task in losses.LOSSES.values() for loss in task.values()]),
     "optimizers": (3, "training", list(OPTIMIZERS)),
     "schedules": (4, "training", list(schedules.SCHEDULES)),
-    "augmentations": (9, "augment", [operation.__name__ for operation in augment.AUGMENT.values()]),
+    "augmentations": (9, "augment", list(augment.AUGMENT)),
     "metrics": (11, "metrics", [name for name in metrics.__all__ if inspect.isfunction(vars(metrics)[name])]),
     "embedding figures": (8, "metrics", list(public(embeddings))),
 }
@@ -91,8 +91,10 @@ def test_every_builder_is_registered() -> None:
 def test_every_loss_operation_and_schedule_is_registered() -> None:
     trained_with = {loss for task in losses.LOSSES.values() for loss in task.values()}
     assert set(public(losses).values()) - NOT_FOR_RECIPES == trained_with
-    operations = {value for value in public(augment).values() if parameters(value) == ["batch", "draws"]}
-    assert operations == set(augment.AUGMENT.values())
+    operations = {
+        name: value for name, value in vars(augment).items() if isinstance(value, augment.Operation)
+    }
+    assert operations == augment.AUGMENT
     curves = {value for value in public(schedules).values() if parameters(value) == ["progress"]}
     assert curves == set(schedules.SCHEDULES.values())
 

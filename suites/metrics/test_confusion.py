@@ -100,12 +100,12 @@ def test_device_path_equals_host_path(num_classes: int) -> None:
         _confusion_on_device(p, t, num_classes)
 
 
-@pytest.mark.gpu
-def test_stays_on_the_gpu_and_counts_the_same() -> None:
+@pytest.mark.gpu(1)
+def test_stays_on_the_gpu_and_counts_the_same(gpu: str) -> None:
     prediction, target = random_labels(2, (4, 512, 512), 7)
     p, t = torch.from_numpy(prediction), torch.from_numpy(target)
-    on_gpu = per_image_confusion(p.cuda(), t.cuda(), num_classes=7)
-    assert on_gpu.is_cuda
+    on_gpu = per_image_confusion(p.to(gpu), t.to(gpu), num_classes=7)
+    assert on_gpu.device.type == gpu
     assert torch.equal(on_gpu.cpu(), per_image_confusion(p, t, num_classes=7))
 
 

@@ -25,7 +25,7 @@ CORNERS = ("r4-seg-a", V16_8, R34_32, "r4-seg-b")
 
 def lines(out: Path, heading: str) -> dict[str, list[str]]:
     """Cells of the tables below a heading, by their first cell."""
-    section = build.render(out, LEDGERS)["ablations.md"].split(f"## {heading}")[1].split("\n## ")[0]
+    section = build.render(out, LEDGERS)["findings.md"].split(f"## {heading}")[1].split("\n## ")[0]
     found = [[c.strip() for c in line.split("|")[1:-1]] for line in section.splitlines() if line[:1] == "|"]
     return {row[0]: row[1:] for row in found}
 
@@ -118,7 +118,7 @@ def test_data_and_tiers_never_mix(tmp_path: Path) -> None:
     put_corners(tmp_path)
     put(tmp_path, "r4-seg-a", 0.9, source="stand-in")
     put(tmp_path, "r4-seg-b", 0.9, source="stand-in", tier="gpu")
-    page = build.render(tmp_path, LEDGERS)["ablations.md"]
+    page = build.render(tmp_path, LEDGERS)["findings.md"]
     assert "Synthetic data, smoke tier" in page
     assert "tand-in" not in page.replace("stand-in data, or at a", "")
 
@@ -128,7 +128,7 @@ def test_a_step_that_the_tier_scales_away_says_so(tmp_path: Path) -> None:
     for tier, source in (("smoke", "synthetic"), ("full", "official")):
         for slug in ("ablation-fcn32s-no-padding", "r2-seg-a"):
             put(tmp_path, slug, 0.5, tier=tier, source=source)
-    page = build.render(tmp_path, LEDGERS)["ablations.md"]
+    page = build.render(tmp_path, LEDGERS)["findings.md"]
     said = re.findall(r"^\| padding 1 .*\| (.*?) \|$", page, re.M)
     assert said == ["", "the same training at smoke tier, which has scaled the step away"]
 

@@ -18,11 +18,12 @@ from PIL import Image
 from bench.claims import survey as survey_module
 from bench.claims.ledger import load_ledgers
 from bench.cli.options import app
+from bench.grading.grader import GradedClaim
 from bench.grading.others import IN_LINE, PlaceAmongOthers
 from bench.grading.others_survey import Others, gather
 from bench.pages import build, others_page
+from bench.pages.answer_card import axis
 from bench.pages.others_picture import picture
-from bench.pages.plots import strip
 
 LEDGERS = load_ledgers()
 HEADER = ",".join(survey_module.COLUMNS)
@@ -113,8 +114,7 @@ def test_pages_of_reports_and_the_page_say_it_too(written: Path) -> None:
     page = (written / "index.html").read_text(encoding="utf-8")
     entry = page.split('id="r4-seg-a"')[1].split("</details>")[0]
     assert "73 others report VGG16-FCN32s: .545 to .766; this one is the 40th highest of 74" in entry
-    (dots,) = re.findall(r'<path d="([^"]*)"', entry)
-    assert dots.count("M") == 73
+    assert entry.count('<circle class="other"') == 73
 
 
 def test_what_is_stale_or_surplus_is_named(written: Path, tmp_path: Path) -> None:
@@ -138,19 +138,24 @@ def test_the_picture_is_the_one_the_page_names(others: Others, tmp_path: Path) -
 # Strips -------------------------------------------------------------------------------------------------
 
 
-def test_a_strip_holds_everything_in_its_order(others: Others) -> None:
+def test_a_card_s_axis_holds_every_other_report_in_its_order(others: Others) -> None:
     for several in others.places.values():
-        for place in several:
-            line = strip(place)
-            if place.interval is None:
-                assert line is None
-                continue
-            assert line is not None
-            dots = [int(at) for at in re.findall(r"M(\d+) 10h0", line.dots)]
-            assert len(dots) == place.n
-            assert dots == sorted(dots, reverse=True)
-            assert 0 <= min(*dots, line.low, line.printed) <= max(*dots, line.high, line.printed) <= 1000
-            assert (line.low <= line.printed <= line.high) == (place.word == IN_LINE)
+        largest = max(several, key=lambda place: place.n)
+        row = GradedClaim(claim=largest.claim, grade="not tested", reason="data", sentence="s")
+        line = axis(row, several)
+        if line is None:
+            assert largest.claim.difference_of or largest.claim.illegible
+            continue
+        assert len(line.others) == largest.n
+        assert list(line.others) == sorted(line.others, reverse=True)
+        assert all(0 <= at <= 100 for at in (*line.others, line.printed))
+        if largest.interval is not None:
+            assert line.one_more is not None
+            low, high = line.one_more
+            if largest.word == IN_LINE:  # a rounded value may lie half a step outside
+                assert low - 1 <= line.printed <= high + 1
+            else:
+                assert not low <= line.printed <= high
 
 
 def test_quartiles_are_numpys(others: Others) -> None:

@@ -80,15 +80,15 @@ def test_models_in_columns_have_ours_in_rows(tmp_path: Path) -> None:
 
 
 def matrix(page: str, report: str) -> dict[str, dict[str, str]]:
-    section = page.split(f"## {report}\n")[1].split("\n## ")[0]
+    section = page.split(f"## Settings A to E: {report}\n")[1].split("\n## ")[0]
     lines = [[c.strip() for c in line.split("|")[1:-1]] for line in section.splitlines() if line[:1] == "|"]
     heads = lines[0][1:]
     return {row[0].strip("*"): dict(zip(heads, row[1:], strict=True)) for row in lines[2:]}
 
 
 def test_one_matrix_a_report_holds_what_is_printed(tmp_path: Path) -> None:
-    page = render(tmp_path, "settings.md")
-    assert re.findall(r"^## (R\d)$", page, re.M) == ["R1", "R3", "R5"]
+    page = render(tmp_path, "findings.md")
+    assert re.findall(r"^## Settings A to E: (R\d)$", page, re.M) == ["R1", "R3", "R5"]
     found = matrix(page, "R1")
     assert list(found) == list("ABCDE")
     assert found["B"]["B"] == "**0.5172413793103449**"
@@ -108,7 +108,7 @@ def test_our_runs_fill_the_lower_half_with_one_analysis(tmp_path: Path) -> None:
         common = {"seed": seed, "tier": "full", "source": "official", "initial_weights": backbone}
         put(tmp_path, "r3-finetune-b", b[seed], **common)
         put(tmp_path, "r3-finetune-d", c[seed], **common)
-    found = matrix(render(tmp_path, "settings.md"), "R3")
+    found = matrix(render(tmp_path, "findings.md"), "R3")
     u = mannwhitneyu(c, b).statistic / 9
     assert found["D"]["B"].startswith(f"{u:.2f} (")
     assert found["E"]["A"] == "not tested"
@@ -118,7 +118,7 @@ def test_rehearsals_are_one_line_with_the_majority_class(tmp_path: Path) -> None
     for seed, value in enumerate((0.5, 0.6, 0.55)):
         put(tmp_path, "r1-finetune-a", value, seed=seed)
         put(tmp_path, "r1-finetune-e", 0.1, seed=seed)
-    page = render(tmp_path, "settings.md")
+    page = render(tmp_path, "findings.md")
     (line,) = re.findall(r"^\*Rehearsed\*.*$", page, re.M)
     assert line == (
         "*Rehearsed* on synthetic data, smoke tier, 3 seeds: A 0.550, E 0.100; the majority class has 0.100;"

@@ -53,8 +53,8 @@ def test_a_paragraph_says_what_became_of_each_kind() -> None:
     ledger = Ledger("x", "X", None, tuple(r.claim for r in rows), "x.toml")
     said = " ".join(summary.sentences(ledger, rows, []))
     assert said.startswith(
-        "X makes 5 claims; 2 of 2 printed results tested. 1 of its statements were compared with code that"
-        " runs."
+        "X makes 5 claims; 2 of 2 printed results are tested. 1 of its statements were compared with code"
+        " that runs."
     )
     assert "Of its 2 printed figures 1 is reproduced and 1 is contradicted (x-b)." in said
     assert "Its ordering is opposite (x-c)." in said
@@ -66,7 +66,7 @@ def test_nothing_tested_and_nothing_claimed_are_said() -> None:
     alone = [row("a", "number", "not tested", reason="data", metric="miou", value="0.5")]
     ledger = Ledger("x", "X", None, (alone[0].claim,), "x.toml")
     first, second, *_ = summary.sentences(ledger, alone, [])
-    assert first == "X makes 1 claim; 0 of 1 printed results tested."
+    assert first == "X makes 1 claim; 0 of 1 printed results are tested."
     assert second.startswith("Its printed figure is not tested: there is no run on the data")
     assert summary.sentences(Ledger("y", "Y", None, (), "y.toml"), alone, []) == [
         "Y makes no claim that is listed here."
@@ -83,10 +83,13 @@ def test_the_headline_counts_printed_results_and_what_is_checked_without_trainin
         row("e", "architecture", "differs"),
         row("f", "explanation", "undecided"),
     ]
-    assert summary.headline(rows) == (
-        "**1 of 2 printed results tested**: 1 reproduced. Without training, 2 networks, formulas and settings"
-        " were compared with code that runs: 1 match, 1 differ."
-    )
+    assert summary.headline(rows) == [
+        "1 of 2 printed results is tested on the data that they are about: 1 reproduced.",
+        "Without training, 2 networks, formulas and settings were compared with code that runs: 1 match, 1"
+        " differ.",
+    ]
+    tested, checked, flagged = summary.tiles(rows)
+    assert (tested.value, checked.value, flagged.value) == ("1 / 2", "1 / 2", "0")
 
 
 def findings_of(findings: list[audit.Finding], report: str) -> list[audit.Finding]:

@@ -136,7 +136,7 @@ def test_without_measurements_the_stated_ceiling_is_taken_and_said(dtype: str) -
 
 
 def test_flops_are_counted_where_nobody_recorded_them() -> None:
-    """ResNet-50 at 128: 7.94 GFLOPs a trained image by the design's table."""
+    """ResNet-50 at 128: 7.94 GFLOPs a trained image."""
     planned = recipe("a", model="resnet50", image_size=128)
     found = hours.price(planned, Basis.of(None, "bfloat16", []))
     assert found.rate == pytest.approx(0.2 * 790e12 / 7.94e9, rel=3e-3)

@@ -19,12 +19,14 @@ import torch
 from bench.throughput import results, timing
 
 ROWS = pytest.StashKey[list[results.Timing]]()
+CEILINGS = pytest.StashKey[dict[str, dict[str, float]]]()
 STARTED = pytest.StashKey[str]()
 PEERS = ("torchmetrics", "byol-pytorch", "lightly", "kornia")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[ROWS] = []
+    config.stash[CEILINGS] = {}
     config.stash[STARTED] = datetime.now(UTC).isoformat(timespec="seconds")
     if not config.getoption("--measure"):
         config.option.benchmark_quiet = True  # a table of two rounds of little work would only mislead
@@ -47,32 +49,40 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     return result
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Write the file after each test: a machine that is taken away leaves a valid, smaller one."""
+    result = yield
+    _write(item.config)
+    return result
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the file, after the machine's ceilings are measured in this very process."""
-    config = session.config
-    if not config.getoption("--measure") or config.option.collectonly:
+    if not session.config.getoption("--measure") or session.config.option.collectonly:
         return
-    rows = config.stash[ROWS]
-    if not rows:
-        if session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+    if not session.config.stash[ROWS] and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def _write(config: pytest.Config) -> None:
+    """Write what was timed so far, and the ceilings of each place, measured once in this very process."""
+    rows, limits = config.stash[ROWS], config.stash[CEILINGS]
+    if not config.getoption("--measure") or not rows:
         return
-    places = {results.place(row.settings): row.settings for row in rows}
-    path = results.write_session(
+    for row in rows:
+        if (where := results.place(row.settings)) not in limits:
+            limits[where] = timing.ceilings(row.settings["device"], row.settings["threads"])
+    config.stash[WRITTEN] = results.write_session(
         config.getoption("--out") or Path("runs"),
         results.Result(
             machine=timing.machine(),
             provenance=timing.software() | {"peers": {name: version(name) for name in PEERS}},
-            ceilings={
-                where: timing.ceilings(settings["device"], settings["threads"])
-                for where, settings in places.items()
-            },
+            ceilings=limits,
             rows=tuple(rows),
             started=config.stash[STARTED],
             failed=tuple(_failed(config)),
         ),
     )
-    config.stash[WRITTEN] = path
 
 
 WRITTEN = pytest.StashKey[Path]()

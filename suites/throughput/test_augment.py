@@ -112,15 +112,13 @@ def test_byol_views_on_one_core(measuring: bool, rounds: int, note: Callable[...
         note(VIEWS, name, unit="views/s", items=count, seconds=seconds, bytes=(1 + 4) * 3 * SIZE**2)
 
 
-@pytest.mark.gpu
-def test_byol_views_on_a_gpu(measuring: bool, rounds: int, note: Callable[..., None]) -> None:
-    KORNIAS.to("cuda")
+@pytest.mark.gpu(2)
+def test_byol_views_on_a_gpu(measuring: bool, rounds: int, note: Callable[..., None], gpu: str) -> None:
+    KORNIAS.to(gpu)
     try:
-        check(BATCHED, Images(0, 128, "cuda"))
+        check(BATCHED, Images(0, 128, gpu))
         count = 2048 if measuring else 16
-        timed = interleave(
-            BATCHED, data=lambda number: Images(number, count, "cuda"), rounds=rounds, device="cuda"
-        )
+        timed = interleave(BATCHED, data=lambda number: Images(number, count, gpu), rounds=rounds, device=gpu)
     finally:
         KORNIAS.to("cpu")
     for name, seconds in timed.items():
@@ -132,5 +130,5 @@ def test_byol_views_on_a_gpu(measuring: bool, rounds: int, note: Callable[..., N
             items=count,
             seconds=seconds,
             bytes=bytes_moved,
-            device="cuda",
+            device=gpu,
         )

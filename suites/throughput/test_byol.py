@@ -19,7 +19,7 @@ from torchvision.models import resnet50
 from bench.runs import cost
 from bench.throughput.results import BYOL_STEP, BYOL_STEP_GPU, WITH_INPUT
 from bench.throughput.timing import interleave
-from reference.augment import augment, normalise
+from reference.augment import augment_views, normalise
 from reference.losses import byol_loss
 from reference.models import build
 from reference.models.byol import BYOL
@@ -310,32 +310,32 @@ def test_byol_step_on_the_cpu(measuring: bool, rounds: int, note: Callable[..., 
     note_all(note, BYOL_STEP, timed, how, width, size, batch)
 
 
-@pytest.mark.gpu
-def test_byol_step_on_a_gpu(measuring: bool, rounds: int, note: Callable[..., None]) -> None:
+@pytest.mark.gpu(2)
+def test_byol_step_on_a_gpu(measuring: bool, rounds: int, note: Callable[..., None], gpu: str) -> None:
     width, size, batch = (64, 128, 256) if measuring else (8, 32, 4)
-    best = Numerics("cuda", dtype="bfloat16", channels_last=True, compiled=measuring)
+    best = Numerics(gpu, dtype="bfloat16", channels_last=True, compiled=measuring)
     with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False, allow_tf32=False):
         entries = contenders(best, width, size)
-        entries[WITH_INPUT] = (best, with_input(entries["ours"][1], size, batch))
+        entries[WITH_INPUT] = (best, with_input(entries["ours"][1], size, batch, gpu))
         timed = interleave(
             {name: step for name, (_, step) in entries.items()},
-            data=images(batch, size, "cuda"),
+            data=images(batch, size, gpu),
             rounds=rounds,
             warmup=3,
-            device="cuda",
+            device=gpu,
         )
     how = {name: numerics for name, (numerics, _) in entries.items()}
     note_all(note, BYOL_STEP_GPU, timed, how, width, size, batch)
 
 
-def with_input(step: Callable[[Views], Any], size: int, batch: int) -> Callable[[Views], Any]:
+def with_input(step: Callable[[Views], Any], size: int, batch: int, device: str) -> Callable[[Views], Any]:
     """A step that makes its own views out of stored images on the device, as a training does."""
-    stored = torch.randint(256, (4 * batch, size, size, 3), dtype=torch.uint8, device="cuda")
+    stored = torch.randint(256, (4 * batch, size, size, 3), dtype=torch.uint8, device=device)
     generator = torch.Generator().manual_seed(0)
 
     def whole(_: Views) -> Any:
-        chosen = stored[torch.randperm(len(stored), generator=generator)[:batch].to("cuda")]
-        first, second = (augment(chosen, None, CHAIN, generator)[0] for _ in range(2))
-        return step(tuple(normalise(view, IMAGENET_MEAN, IMAGENET_STD) for view in (first, second)))
+        chosen = stored[torch.randperm(len(stored), generator=generator)[:batch].to(device)]
+        views = augment_views(chosen, None, CHAIN, generator, views=2)
+        return step(tuple(normalise(view, IMAGENET_MEAN, IMAGENET_STD) for view, _ in views))
 
     return whole

@@ -109,7 +109,7 @@ def test_the_machine_names_no_host() -> None:
     ],
 )
 def test_flops_are_those_counted_elsewhere(name: str, size: int, forward: float, training: float) -> None:
-    """The design's cost table, in GFLOPs; its three digits were rounded, with other numbers of classes."""
+    """Expected costs in GFLOPs; their three digits were rounded, with other numbers of classes."""
     of = cost.of_network(name, num_classes=7, image_size=size)
     assert of.forward_flops / 1e9 == pytest.approx(forward, rel=3e-3)
     assert of.training_flops / 1e9 == pytest.approx(training, rel=3e-3)

@@ -98,8 +98,10 @@ def in_float64(*words: Any) -> Tensor:
     return normalise(*words).double()
 
 
-def own_draws(images: Tensor, targets: Tensor | None, names: Any, draws: Any, held: RankRows) -> Any:
-    return AUGMENT_ROWS(images, targets, names, draws, RankRows.whole(len(images)))
+def own_draws(
+    images: Tensor, targets: Tensor | None, names: Any, draws: Any, held: RankRows, *, views: int = 1
+) -> Any:
+    return AUGMENT_ROWS(images, targets, names, draws, RankRows.whole(len(images)), views=views)
 
 
 AUGMENT_ROWS = distributed.augment_rows

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.audit.tables import TableAudit, means
 from bench.audit.tables.names import claim_ids, report_id, slug
-from bench.audit.tables.roles import LABEL, VALUE, Options, ReadTable
+from bench.audit.tables.roles import LABEL, VALUE, Options, ReadTable, normal
 from bench.audit.tables.table_finding import Place
 from bench.claims.cells import digits_of
 from bench.claims.claim import BUILT_IN_DATA, METRICS
@@ -45,31 +45,30 @@ def write_claims(audit: TableAudit, path: Path, options: Options, report: str | 
             raise InputError(f"{option} {value!r}: expected lower-case letters, digits and single hyphens")
     ids = claim_ids(audit, report)
     groups = list(_class_groups(audit))
-    classes = {(id(p.read), p.row, p.column): i for group in groups for i, p in enumerate(group)}
-    downwards = {(id(p.read), p.column) for group in groups if group[0].row != group[1].row for p in group}
+    classes = {_key(p): i for group in groups for i, p in enumerate(group.members)}
+    means_of = {_key(group.mean): group.members[0] for group in groups}
+    downwards = {
+        (id(p.read), p.column)
+        for group in groups
+        if group.members[0].row != group.members[1].row
+        for p in group.members
+    }
     claims, comments = [], []
     for read in audit.tables:
         for place in _figures(read):
-            metric = _metric(place, classes)
+            metric = "miou" if _key(place) in means_of else _metric(place, classes)
             if metric is None or not place.unit or place.figure.digits < 0:
                 comments.append(
                     f"# line {place.line}: {_one_line(place.label)}, {_one_line(place.name)}: "
                     f"{place.cell.text}"
                 )
             else:
-                class_index = classes.get((id(read), place.row, place.column)) if metric == "iou" else None
-                claims.append(
-                    _claim(
-                        place,
-                        metric,
-                        class_index,
-                        ids,
-                        data,
-                        split,
-                        report,
-                        (id(read), place.column) in downwards,
-                    )
-                )
+                class_index = classes.get(_key(place)) if metric == "iou" else None
+                # A mean is of the evaluation that its classes are of, which may stand in another table.
+                owner = means_of.get(_key(place), place)
+                owner = place if owner.read is read else owner
+                recipe = _recipe(owner, report, (id(owner.read), owner.column) in downwards)
+                claims.append(_claim(place, metric, class_index, ids, data, split, recipe))
     if not claims:
         raise InputError(
             f"{audit.path}: no figure of it has a metric that a claims file knows ({', '.join(METRICS)})"
@@ -106,22 +105,37 @@ def _figures(read: ReadTable) -> Iterator[Place]:
                 yield Place(read, row, column.index)
 
 
-def _class_groups(audit: TableAudit) -> Iterator[tuple[Place, ...]]:
-    """The class IoUs of each printed mean IoU, in their order."""
+def _class_groups(audit: TableAudit) -> Iterator[means.FigureGroup]:
+    """Each printed mean IoU with its class IoUs, in their order."""
     for group in means.groups(audit.tables):
-        role = group.mean.read.columns[group.mean.column].role
-        if "miou" in (role, group.mean.read.row_roles[group.mean.row]):
-            yield group.members
+        mean, first = group.mean, group.members[0]
+        roles = (mean.read.columns[mean.column].role, mean.read.row_roles[mean.row])
+        words = {word for name in (mean.name, mean.label, first.name) for word in normal(name).split()}
+        if group.kind == "mean" and ("miou" in roles or "iou" in words):
+            yield group
+
+
+def _key(place: Place) -> tuple[int, int, int]:
+    return id(place.read), place.row, place.column
 
 
 def _metric(place: Place, classes: dict[tuple[int, int, int], int]) -> str | None:
-    if (id(place.read), place.row, place.column) in classes:
+    if _key(place) in classes:
         return "iou"
     role = place.read.columns[place.column].role
     if role == VALUE:
         role = place.read.row_roles[place.row]
     metric = METRIC_OF_ROLE.get(role, role)
     return metric if metric in METRICS else None
+
+
+def _recipe(place: Place, report: str, down: bool) -> str:
+    """What is evaluated stands in the rows, or, where classes or metrics do, in the columns."""
+    metrics_in_rows = (
+        place.read.columns[place.column].role == VALUE and place.read.row_roles[place.row] != VALUE
+    )
+    setting = place.name if metrics_in_rows or down else place.label
+    return f"{report}-t{place.read.table.number}-{slug(setting)}"
 
 
 def _claim(
@@ -131,20 +145,16 @@ def _claim(
     ids: Callable[[Place], str],
     data: str,
     split: str,
-    report: str,
-    down: bool,
+    recipe: str,
 ) -> str:
     column = place.read.columns[place.column]
-    # What is evaluated stands in the rows, or, where classes or metrics do, in the columns.
-    metrics_in_rows = column.role == VALUE and place.read.row_roles[place.row] != VALUE
-    setting = place.name if metrics_in_rows or down else place.label
     lines = [
         "[[claim]]",
         f"id = {_quoted(ids(place))}",
         'kind = "number"',
         f"line = {place.line}",
         f"text = {_quoted(f'{_one_line(place.label)}: {_one_line(place.name)} is {place.cell.text}.')}",
-        f"recipe = {_quoted(f'{report}-t{place.read.table.number}-{slug(setting)}')}",
+        f"recipe = {_quoted(recipe)}",
         f"metric = {_quoted(metric)}",
         *([f"class_index = {class_index}"] if class_index is not None else []),
         f"value = {_quoted(digits_of(place.figure))}",

@@ -2,21 +2,114 @@
 (() => {
   const SHOWN = 25; // rows of a ranking before "show all": ten thousand laid out at once are slow to filter
 
-  // ---------------------------------------------------------------- leaderboard
+  // ---------------------------------------------------------------- search, and the answer card
+
+  const ask = document.getElementById("find");
+  const box = document.getElementById("q");
+  const answer = document.getElementById("answer");
+  const also = document.getElementById("also");
+  const found = document.getElementById("found");
+  const example = answer.innerHTML;
+  const claims = [...document.querySelectorAll("details.claim")].map((claim) => ({
+    id: claim.id,
+    value: claim.dataset.value,
+    text: claim.dataset.text.toLowerCase(),
+    card: claim.querySelector(".card"),
+  }));
+  const ALSO = 12; // further hits that are named
+
+  function standing(claim, query, words) {
+    const number = Number(query.replace("%", ""));
+    if (claim.id === query) return 0;
+    if (claim.value && (claim.value === query || (query && Number(claim.value) === number))) return 1;
+    if (claim.id.startsWith(query)) return 2;
+    if (claim.value.startsWith(query)) return 3;
+    return words.every((word) => claim.text.includes(word) || claim.value.startsWith(word)) ? 4 : 5;
+  }
+
+  function hits(query) {
+    const words = query.split(/\s+/);
+    const ranked = claims.map((claim) => [standing(claim, query, words), claim]);
+    return ranked
+      .filter(([place]) => place < 5)
+      .sort(([one], [other]) => one - other)
+      .map(([, claim]) => claim);
+  }
+
+  function link(claim) {
+    const to = document.createElement("a");
+    to.href = `?q=${encodeURIComponent(claim.id)}`;
+    to.textContent = claim.value ? `${claim.id} (${claim.value})` : claim.id;
+    to.addEventListener("click", (event) => {
+      event.preventDefault();
+      box.value = claim.id;
+      search();
+      box.focus();
+    });
+    return to;
+  }
+
+  function show(query) {
+    const list = query ? hits(query) : [];
+    document.documentElement.classList.toggle("asked", Boolean(query));
+    hide(also, list.length < 2);
+    also.replaceChildren("Also: ", ...list.slice(1, 1 + ALSO).map(link));
+    if (list.length > 1 + ALSO) also.append(`and ${list.length - 1 - ALSO} more`);
+    if (list.length) answer.replaceChildren(list[0].card.cloneNode(true));
+    else answer.innerHTML = query ? "" : example;
+    found.textContent = query ? `${list.length} of ${claims.length} claims` : `${claims.length} claims`;
+  }
+
+  function search() {
+    const query = box.value.trim().toLowerCase();
+    const place = new URL(location.href);
+    if (query) place.searchParams.set("q", query);
+    else place.searchParams.delete("q");
+    place.hash = "";
+    history.replaceState(null, "", place);
+    show(query);
+  }
+
+  function asked() {
+    box.value = new URLSearchParams(location.search).get("q") ?? "";
+    show(box.value.trim().toLowerCase());
+  }
+
+  hide(ask, claims.length === 0);
+  ask.addEventListener("submit", (event) => {
+    event.preventDefault();
+    search();
+  });
+  box.addEventListener("input", search);
+  window.addEventListener("popstate", asked);
+  asked();
+
+  // ---------------------------------------------------------------- a word, explained where it stands
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.(".ask");
+    const word = button && document.getElementById(button.getAttribute("popovertarget"));
+    if (!word) return;
+    const { left, bottom } = button.getBoundingClientRect();
+    word.classList.add("placed");
+    word.style.top = `${bottom + scrollY + 6}px`;
+    word.style.left = `${Math.max(8, Math.min(left, innerWidth - 430)) + scrollX}px`;
+  });
+
+  // ---------------------------------------------------------------- leaderboard and rehearsals
 
   const form = document.getElementById("filters");
   const count = document.getElementById("count");
+  const fold = document.getElementById("rehearsals");
   const bodies = [...document.querySelectorAll("table[data-board] tbody")].map((body) => {
     const rows = [...body.rows].slice(1);
-    return { body, heading: body.rows[0], rows, more: null, all: false };
+    const filtered = Boolean(fold?.contains(body));
+    return { body, heading: body.rows[0], rows, filtered, more: null, all: false };
   });
+  const KEYS = ["tier", "source", "grade"];
 
-  function matches(row, body, wanted) {
-    return (
-      (!wanted.tier || (row.dataset.tier ?? body.dataset.tier) === wanted.tier) &&
-      (!wanted.source || body.dataset.source === wanted.source) &&
-      (!wanted.grade || row.dataset.grade === wanted.grade)
-    );
+  function traits(row, body) {
+    return { tier: row.dataset.tier ?? body.dataset.tier, source: body.dataset.source, grade: row.dataset.grade };
   }
 
   function hide(element, hidden) {
@@ -24,22 +117,32 @@
   }
 
   function filter() {
-    const wanted = Object.fromEntries(new FormData(form));
+    const wanted = form ? Object.fromEntries(new FormData(form)) : {};
+    const offered = Object.fromEntries(KEYS.map((key) => [key, new Set()]));
     let matched = 0;
     let total = 0;
     for (const part of bodies) {
       let own = 0;
       for (const row of part.rows) {
-        const match = matches(row, part.body, wanted);
-        if (match) own += 1;
-        hide(row, !match || (own > SHOWN && !part.all));
+        const is = traits(row, part.body);
+        const against = part.filtered ? KEYS.filter((key) => wanted[key] && wanted[key] !== is[key]) : [];
+        // with one choice in the way, taking it back to this row's leaves something
+        if (part.filtered && against.length === 0) for (const key of KEYS) offered[key].add(is[key]);
+        if (against.length === 1) offered[against[0]].add(is[against[0]]);
+        if (against.length === 0) own += 1;
+        hide(row, against.length > 0 || (own > SHOWN && !part.all));
       }
       hide(part.heading, own === 0);
       offerMore(part, own);
+      if (!part.filtered) continue;
       matched += own;
       total += part.rows.length;
     }
+    if (!form) return;
     count.textContent = `${matched} of ${total} entries`;
+    for (const select of form.querySelectorAll("select")) {
+      for (const option of select.options) hide(option, Boolean(option.value) && !offered[select.name].has(option.value));
+    }
   }
 
   function offerMore(part, own) {
@@ -101,9 +204,12 @@
     head.replaceChildren(button);
     head.setAttribute("aria-sort", head.cellIndex === 0 ? "ascending" : "none");
   }
-  form.hidden = false;
-  form.addEventListener("change", filter);
-  form.addEventListener("submit", (event) => event.preventDefault());
+  if (form) {
+    form.hidden = false;
+    form.addEventListener("change", filter);
+    form.addEventListener("submit", (event) => event.preventDefault());
+    fold.open = false; // without a script everything is to be read
+  }
   filter();
 
   // ---------------------------------------------------------------- mask strips, cut up by epoch
@@ -189,6 +295,9 @@
 
   function open() {
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    for (let up = target?.parentElement; up; up = up.parentElement) {
+      if (up instanceof HTMLDetailsElement) up.open = true;
+    }
     if (target instanceof HTMLDetailsElement) {
       target.open = true;
       target.scrollIntoView();

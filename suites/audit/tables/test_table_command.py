@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bench.audit import audit
 from bench.audit.tables import TableAudit, output
 from bench.audit.tables.command import audit_tables, table_options
 from bench.claims.ledger import load_ledger
@@ -266,6 +267,25 @@ def test_metrics_that_a_claims_file_does_not_know_are_comments(
     assert [claim.value for claim in load_ledger("t.toml").claims] == ["70.1"]
     assert '# line 2: a "quoted"' in text
     assert "BLEU: 33.3" in text
+
+
+def test_a_mean_in_another_table_goes_with_its_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mean stands in one table, its classes down a column of the next; the claims are one evaluation."""
+    monkeypatch.chdir(tmp_path)
+    Path("t.md").write_text(
+        "| Metric | Value |\n|---|---|\n| IoU Classes | 60.00% |\n\n"
+        "| Class | IoU |\n|---|---|\n| road | 80.00% |\n| sky | 60.00% |\n| car | 40.00% |\n",
+        encoding="utf-8",
+    )
+    audit_tables([Path("t.md")], table_options(data="streets", split="val"), to_claims=Path("t.toml"))
+    ledger = load_ledger("t.toml")
+    assert [(c.metric, c.class_index) for c in ledger.claims] == [
+        ("miou", None), ("iou", 0), ("iou", 1), ("iou", 2),
+    ]  # fmt: skip
+    assert {c.recipe for c in ledger.claims} == {"t-t2-iou"}
+    assert [f.verdict for f in audit([ledger]) if f.check == "class mean"] == ["holds"]
 
 
 def test_the_hook_runs_the_command_on_what_it_names() -> None:
