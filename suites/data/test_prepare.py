@@ -252,7 +252,7 @@ CIFAR: tuple[tuple[str, Spoil, str], ...] = (
     ("archive", lambda s: s.write_bytes(s.read_bytes()[:5000]), "cannot be read"),
 )
 PAIRS: tuple[tuple[Spoil, str], ...] = (
-    (lambda s: _first(s, "*_mask.png").unlink(), "0_mask.png"),
+    (lambda s: _first(s, "*_mask.png").unlink(), "found no 0_mask.png with it"),
     (lambda s: _repaint(s, "*_mask.png", (70, 70), (255, 0, 0)), "4900 pixels outside the palette"),
     (lambda s: _first(s, "*_sat.jpg").write_bytes(b"GIF"), "not a JPEG or PNG image"),
     (lambda s: _repaint(s, "*_sat.jpg", (64, 64)), "64 x 64 pixels; expected sides of 70"),
