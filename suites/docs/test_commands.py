@@ -155,6 +155,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, records_folder: Path
     monkeypatch.chdir(tmp_path)
     for place in ("runs", "results", "runs/fullrun"):
         shutil.copytree(records_folder, tmp_path / place, ignore=shutil.ignore_patterns("work"))
+    shutil.copytree(ROOT / "docs" / "examples", tmp_path / "docs" / "examples")
     yield tmp_path
     signal.signal(signal.SIGTERM, terminated)  # bench run makes it end a run as Ctrl-C does
 
