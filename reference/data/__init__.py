@@ -166,7 +166,7 @@ def with_mask_values(listing: Listing, mask_values: Sequence[str]) -> Listing:
 
 
 def source_of(role: str, listing: Listing) -> tuple[Source, str]:
-    """Whether files are the official ones, or rebuilt from the public original, and how that was found."""
+    """Decide whether files are official, rebuilt from the public original, or others; return the reason too."""
     original = listing.about.original
     rebuilt = original is not None and original.role == role
     if listing.about.described and not rebuilt:

@@ -111,7 +111,7 @@ class Dataset:
         role: key of ``reference.data.READERS`` or of ``reference.data.DRAWN``.
         source: official files (by their counts), rebuilt from the public original, other files, or drawn
             by code.
-        name: what a reader of a table calls it.
+        name: its name in tables.
         classes: outputs of the network; for land cover the last is ``"unknown"``; empty without labels.
         scored: indices of the classes that the score averages; unknown is never among them.
         palette: colours of the masks, None for classification.

@@ -19,7 +19,7 @@ VALUES_KEY = "mask_values"
 UNKNOWN_KEYS = ("index", "colour")
 ORIGINAL_KEY = "original"
 ORIGINAL_TYPES: dict[str, type] = {"role": str, "split": str, "seed": int, "complete": bool}
-# 255 marks a refused pixel while a mask is decoded, and one index is unknown's.
+# 255 marks a refused pixel while a mask is decoded, and one index stands for unknown.
 MAX_CLASSES = 254
 
 
@@ -30,7 +30,7 @@ def find_description(*folders: Path) -> Path | None:
 
 
 def described_name(report: Report, *folders: Path) -> Described:
-    """What the nearest ``dataset.toml`` in the folders says of a classification set."""
+    """Read what the nearest ``dataset.toml`` in the folders says of a classification set."""
     path = find_description(*folders)
     if path is None:
         return Described()
@@ -51,7 +51,7 @@ def read_name(path: Path) -> str:
 
 
 def read_original(path: Path, *, finished: bool = False) -> RebuiltFrom | None:
-    """The table ``[original]`` that ``bench data prepare`` writes; None where there is none.
+    """Read the table ``[original]`` that ``bench data prepare`` writes; None if there is none.
 
     Args:
         finished: refuse data whose preparation has not ended.
@@ -76,8 +76,8 @@ def read_original(path: Path, *, finished: bool = False) -> RebuiltFrom | None:
     original = RebuiltFrom(**{key: values[key] for key in ORIGINAL_TYPES})
     if finished and not original.complete:
         raise InputError(
-            f"{shown(path)}: the preparation of this data has not ended; give the bench data prepare command "
-            "again"
+            f"{shown(path)}: the preparation of this data has not ended; repeat the bench data prepare "
+            "command"
         )
     return original
 
@@ -85,8 +85,8 @@ def read_original(path: Path, *, finished: bool = False) -> RebuiltFrom | None:
 def read_palette(path: Path) -> tuple[str, Palette]:
     """Read name and palette of a land-cover ``dataset.toml``; its colours are matched exactly.
 
-    Data rebuilt from the public original have the official palette and no such keys.
-    ``mask_values``, which may be left out, says that masks hold labels in place of colours, and which:
+    Data rebuilt from the public original has the official palette and none of these keys.
+    The optional ``mask_values`` says that masks hold labels instead of colours, and their order:
     a list such as ``["unknown", "field", "255=unknown"]``, or ``"colours"``.
 
     Raises:

@@ -58,13 +58,13 @@ def list_unlabelled(folder: Path, report: Report = refuse) -> list[Path]:
 
 
 def read_rows(path: Path, report: Report = refuse, columns: Sequence[str] = COLUMNS) -> list[FileRow]:
-    """Read ``id,filename,label`` in any order, among other columns, with or without BOM and CRLF.
+    """Read the columns ``id``, ``filename`` and ``label`` among others, with or without BOM and CRLF.
 
     Args:
-        columns: those that have to be there; without ``id`` the file's name is the id.
-        report: told of a file that is no CSV in UTF-8, a missing column, a field that is empty or unsafe, an
-            id or file given twice. Where it does not raise, a row whose label is bad has the label "", a row
-            without a usable file name is left out, and of two rows for one file the first counts.
+        report: gets every fault: a file that is not CSV in UTF-8, a missing column, a field that is empty or
+            unsafe, a repeated id or file. If it does not raise, a row with a bad label gets the label "", a
+            row without a usable file name is left out, and of two rows for one file the first counts.
+        columns: the required columns; without ``id`` the file's name is the id.
     """
     try:
         text = read_bytes(path).decode("utf-8-sig")
@@ -85,7 +85,7 @@ def read_rows(path: Path, report: Report = refuse, columns: Sequence[str] = COLU
     if wrong:
         report(
             f"{shown(path)}: found columns {shown(','.join(header))}; expected {','.join(columns)}, "
-            f"once each; mend column {wrong[0]!r}"
+            f"once each; fix column {wrong[0]!r}"
         )
         return []
     rows = [row for line, fields in lines[1:] if (row := _row(path, line, header, fields, report, columns))]

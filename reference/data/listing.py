@@ -59,8 +59,8 @@ class Listing:
     """The files of one role, in natural order of their names.
 
     Attributes:
-        classes: outputs of the network; empty where nothing is labelled.
-        about: what a ``dataset.toml`` says; with one the set is not the official one.
+        classes: outputs of the network; empty if nothing is labelled.
+        about: what a ``dataset.toml`` says. A set with such a file is not the official one.
     """
 
     train: tuple[Item, ...]

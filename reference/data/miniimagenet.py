@@ -22,7 +22,7 @@ def list_files(source: Path, report: Report = refuse) -> Listing:
     """
     folder = source / "p1_data" / "mini"
     about = described_name(report, folder, folder.parent)
-    if not os.path.lexists(folder / "train.csv"):  # a link to nothing is there, and refused when it is read
+    if not os.path.lexists(folder / "train.csv"):  # a broken link is refused when it is read
         files = list_unlabelled(folder / "train", report)
         items = tuple(Item(composed(path.stem), path) for path in files)
         return Listing(items, (), (), about=about)

@@ -57,7 +57,7 @@ def test_a_number_carries_the_name_the_error_and_the_assumption() -> None:
         (a.field, a.value, a.why) for a in row.assumptions
     ]
     assert standing(row) == "undecided"
-    assert ON_PUBLIC.strip() in headline([row])
+    assert ON_PUBLIC.strip() in " ".join(headline([row]))
 
 
 @pytest.mark.parametrize("value", [0.10, 0.95])
