@@ -166,7 +166,7 @@ def with_mask_values(listing: Listing, mask_values: Sequence[str]) -> Listing:
 
 
 def source_of(role: str, listing: Listing) -> tuple[Source, str]:
-    """Decide whether files are official, rebuilt from the public original, or others; return the reason too."""
+    """Decide whether files are official, rebuilt from the public original, or others; return the reason."""
     original = listing.about.original
     rebuilt = original is not None and original.role == role
     if listing.about.described and not rebuilt:
