@@ -196,7 +196,7 @@ def test_an_interrupted_preparation_goes_on_to_the_same_data(form: str, tmp_path
 
     with pytest.raises(_StopError):
         prepare.prepare(wanted(role, progress=progress), source, tmp_path / "to")
-    with pytest.raises(InputError, match="has not ended; give the bench data prepare command again"):
+    with pytest.raises(InputError, match="has not ended; repeat the bench data prepare command"):
         listed(tmp_path / "to", role)
     done = prepare.prepare(wanted(role), source, tmp_path / "to")
     assert done.kept > 0
@@ -242,7 +242,7 @@ MINI: tuple[tuple[str, Spoil, str], ...] = (
     ("folders", lambda s: shutil.rmtree(s / "train/n00532829"), "found 3 classes; published are 4"),
     ("folders", lambda s: _first(s, "train/n01*/*.jpg").unlink(), "class 'n01532829' has 5 images"),
     ("table", lambda s: _first(s, "*.jpg").unlink(), "line 2 lists 'n0053282900000000.jpg', not found"),
-    ("table", lambda s: (s / "train.csv").write_text("name,label\na,b\n"), "mend column 'filename'"),
+    ("table", lambda s: (s / "train.csv").write_text("name,label\na,b\n"), "fix column 'filename'"),
     ("tar", lambda s: s.write_bytes(s.read_bytes()[:700]), "not an uncompressed tar|found 1 images"),
     ("tar", lambda s: s.write_bytes(b"\x1f\x8b" + bytes(2000)), "not an uncompressed tar"),
 )
