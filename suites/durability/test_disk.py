@@ -180,7 +180,7 @@ def test_what_was_there_stays_when_a_write_is_refused(
         write_atomically(path, b"new and longer", before=tmp_path / "before")
     assert [p.name for p in path.parent.iterdir()] == ["file"]
     assert path.read_bytes() == b"old"
-    with pytest.raises(DiskError, match="a file lies where a folder belongs"):
+    with pytest.raises(DiskError, match="a file has the name of a needed folder"):
         make_folder(path / "below")
 
 

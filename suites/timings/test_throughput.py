@@ -190,7 +190,7 @@ def test_every_target_is_about_work_that_the_suites_time() -> None:
     names = {target.work for target in results.TARGETS} - {results.FCN32S, results.DEEPLAB}
     constants = {value: name for name, value in vars(results).items() if isinstance(value, str)}
     assert all(constants[name] in sources for name in names)
-    assert 'f"{task} {name} at {case.size} px, GPU"' in sources, "the two others are composed so"
+    assert 'f"{task} {name} at {size} px, GPU"' in sources, "the two others are composed so"
     for target in results.TARGETS:
         assert all(f'"{name}"' in sources for name in target.against)
 
