@@ -106,12 +106,12 @@ def data_prepare(
     from bench.runs.progress import files_shown
     from reference.data import OFFICIAL_COUNTS
     from reference.data.originals import ORIGINALS
-    from reference.data.prepare import Counts, Preparation, prepare
+    from reference.data.prepare import Preparation, SplitCounts, prepare
 
     if role not in ORIGINALS:
         refuse_name("data role", role, ORIGINALS)
     official = OFFICIAL_COUNTS[role]
-    counts = Counts(official["train"], official["val"], official.get("classes", ORIGINALS[role].classes))
+    counts = SplitCounts(official["train"], official["val"], official.get("classes", ORIGINALS[role].classes))
     with interruption.interruptible(), files_shown("preparing") as shown:
 
         def progress(done: int, count: int) -> None:

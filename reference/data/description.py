@@ -59,7 +59,7 @@ def read_original(path: Path, *, finished: bool = False) -> RebuiltFrom | None:
     Raises:
         InputError: not TOML, a key that does not fit, or an unfinished preparation.
     """
-    values = _load(path, ("name",), optional=(*PALETTE_KEYS, VALUES_KEY, ORIGINAL_KEY)).get(ORIGINAL_KEY)
+    values = _load(path, ("name",), optional=(*PALETTE_KEYS[1:], VALUES_KEY, ORIGINAL_KEY)).get(ORIGINAL_KEY)
     if values is None:
         return None
     if not isinstance(values, dict):

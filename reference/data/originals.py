@@ -90,7 +90,7 @@ ORIGINALS: dict[str, Original] = {
 
 
 @dataclass(frozen=True)
-class Picture:
+class FoundImage:
     """One image of an original.
 
     Attributes:
@@ -107,10 +107,10 @@ class Picture:
     mask: Path | None = None
 
 
-Finder = Callable[[Path, Original, Report], list[Picture]]
+Finder = Callable[[Path, Original, Report], list[FoundImage]]
 
 
-def find_pictures(role: str, source: Path, original: Original, report: Report) -> list[Picture]:
+def find_pictures(role: str, source: Path, original: Original, report: Report) -> list[FoundImage]:
     """All images of a role's original, in natural order of their names.
 
     Args:
@@ -149,7 +149,7 @@ EXPECTED: dict[str, str] = {
 """role → what ``--from`` takes, in words."""
 
 
-def _office_home(source: Path, original: Original, report: Report) -> list[Picture]:
+def _office_home(source: Path, original: Original, report: Report) -> list[FoundImage]:
     for name in ("Real World", "Real_World", "RealWorld", "real_world"):
         if is_folder(source / name):
             return _class_folders(source / name, report)
@@ -159,7 +159,7 @@ def _office_home(source: Path, original: Original, report: Report) -> list[Pictu
     return _class_folders(source, report)
 
 
-def _mini_imagenet(source: Path, original: Original, report: Report) -> list[Picture]:
+def _mini_imagenet(source: Path, original: Original, report: Report) -> list[FoundImage]:
     if source.is_file():
         return _tar(source, report)
     if os.path.lexists(source / "train.csv"):
@@ -171,7 +171,7 @@ def _mini_imagenet(source: Path, original: Original, report: Report) -> list[Pic
     return _class_folders(source, report)
 
 
-def _class_folders(folder: Path, report: Report) -> list[Picture]:
+def _class_folders(folder: Path, report: Report) -> list[FoundImage]:
     """Images of ``folder/CLASS/*.jpg``."""
     try:
         entries = sorted(os.listdir(folder), key=natural_key)
@@ -184,11 +184,11 @@ def _class_folders(folder: Path, report: Report) -> list[Picture]:
             report(f"{shown(folder / label)}: a file among the folders of classes; remove it")
             continue
         for path, _ in list_folder(folder / label, JPEG_NAME, "*.jpg", report):
-            pictures.append(Picture(f"{label}/{path.name}", label, path.read_bytes, path))
+            pictures.append(FoundImage(f"{label}/{path.name}", label, path.read_bytes, path))
     return pictures
 
 
-def _listed(source: Path, report: Report) -> list[Picture]:
+def _listed(source: Path, report: Report) -> list[FoundImage]:
     """Images of ``images/`` that ``train.csv`` (filename,label) names; it may hold others of val and test."""
     folder = source / "images"
     files = {path.name: path for path, _ in list_folder(folder, JPEG_NAME, "*.jpg", report)}
@@ -196,7 +196,7 @@ def _listed(source: Path, report: Report) -> list[Picture]:
     for row in read_rows(source / "train.csv", report, ("filename", "label")):
         if row.filename in files:
             path = files[row.filename]
-            pictures.append(Picture(f"{row.label}/{row.filename}", row.label, path.read_bytes, path))
+            pictures.append(FoundImage(f"{row.label}/{row.filename}", row.label, path.read_bytes, path))
         else:
             report(
                 f"{shown(source / 'train.csv')}: line {row.line} lists {row.filename!r}, not found in "
@@ -205,7 +205,7 @@ def _listed(source: Path, report: Report) -> list[Picture]:
     return pictures
 
 
-def _tar(path: Path, report: Report) -> list[Picture]:
+def _tar(path: Path, report: Report) -> list[FoundImage]:
     """Images of a tar with CLASS/*.jpg, below any folder; read in place, nothing is unpacked."""
     try:
         with tarfile.open(path, "r:") as archive:
@@ -224,7 +224,7 @@ def _tar(path: Path, report: Report) -> list[Picture]:
             continue
         else:
             read = partial(_part, path, member.offset_data, member.size)
-            pictures.append(Picture("/".join(parts[-2:]), parts[-2], read))
+            pictures.append(FoundImage("/".join(parts[-2:]), parts[-2], read))
     return pictures
 
 
@@ -234,7 +234,7 @@ def _part(path: Path, offset: int, size: int) -> bytes:
         return file.read(size)
 
 
-def _cifar100(source: Path, original: Original, report: Report) -> list[Picture]:
+def _cifar100(source: Path, original: Original, report: Report) -> list[FoundImage]:
     folder = source / "cifar-100-binary" if is_folder(source / "cifar-100-binary") else source
     archive = source if source.is_file() else source / "cifar-100-binary.tar.gz"
     read: Callable[[int, int], bytes]
@@ -274,7 +274,7 @@ def _cifar100(source: Path, original: Original, report: Report) -> list[Picture]
                    "cifar-100-binary.tar.gz again")  # fmt: skip
             continue
         planes = partial(read, index * CIFAR_RECORD + 2, CIFAR_RECORD - 2)
-        pictures.append(Picture(f"{names[label]}/{index}", names[label], planes))
+        pictures.append(FoundImage(f"{names[label]}/{index}", names[label], planes))
     return pictures
 
 
@@ -286,10 +286,10 @@ def _member(members: tarfile.TarFile, name: str) -> bytes:
     return file.read()
 
 
-def _deepglobe(source: Path, original: Original, report: Report) -> list[Picture]:
+def _deepglobe(source: Path, original: Original, report: Report) -> list[FoundImage]:
     folder = source / "train" if is_folder(source / "train") else source
     return [
-        Picture(item.id, "", item.image.read_bytes, item.image, item.mask)
+        FoundImage(item.id, "", item.image.read_bytes, item.image, item.mask)
         for item in find_pairs(folder, report)
     ]
 

@@ -29,7 +29,7 @@ from reference.data.description import FILE_NAME, read_original
 from reference.data.images import decode_image, read_bytes
 from reference.data.landcover import decode_mask
 from reference.data.listing import is_folder, shown
-from reference.data.originals import CIFAR_SIDE, EXPECTED, Original, Picture, check_sides, find_pictures
+from reference.data.originals import CIFAR_SIDE, EXPECTED, FoundImage, Original, check_sides, find_pictures
 from reference.errors import DiskError, InputError
 from reference.files import make_folder, named_in_errors, remove_leftovers, write_atomically
 
@@ -48,7 +48,7 @@ QUALITY = 95
 
 
 @dataclass(frozen=True)
-class Counts:
+class SplitCounts:
     """How many images each split gets, of how many classes."""
 
     train: int
@@ -57,7 +57,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Job:
+class PreparationJob:
     """One image of the original, and the files that it becomes.
 
     Attributes:
@@ -94,7 +94,7 @@ class Preparation:
 
     role: str
     original: Original
-    counts: Counts
+    counts: SplitCounts
     seed: int = 0
     copy: bool = False
     progress: Progress = lambda done, count: None
@@ -177,7 +177,7 @@ def _refuse(faults: Sequence[str]) -> None:
                                    "are mended; then give the same command again")))  # fmt: skip
 
 
-def _place(folder: Path, job: Job) -> tuple[str, bool, str]:
+def _place(folder: Path, job: PreparationJob) -> tuple[str, bool, str]:
     """Write a job's files. Returns their hash, whether all were there already, and the fault or ""."""
     try:
         if job.link is not None and _is_link(job.link, folder / job.files[0]):
@@ -257,10 +257,10 @@ def shares(total: int, sizes: Sequence[int]) -> list[int]:
     return parts
 
 
-Jobs = tuple[list[Job], dict[str, bytes]]
+Jobs = tuple[list[PreparationJob], dict[str, bytes]]
 
 
-def _labelled(pictures: list[Picture], wanted: Preparation) -> Jobs:
+def _labelled(pictures: list[FoundImage], wanted: Preparation) -> Jobs:
     """Jobs of images with a CSV of labels; the validation split has every class in proportion."""
     by_class = defaultdict(list)
     for picture in pictures:
@@ -277,7 +277,7 @@ def _labelled(pictures: list[Picture], wanted: Preparation) -> Jobs:
         name = f"{picture.label}_{Path(picture.name).stem}.jpg"
         rows[split].append((name, picture.label))
         link = None if wanted.copy else picture.path
-        jobs.append(Job((f"{split}/{name}",), partial(_as_it_is, picture, wanted.original), link))
+        jobs.append(PreparationJob((f"{split}/{name}",), partial(_as_it_is, picture, wanted.original), link))
     return jobs, {f"{split}.csv": _csv(lines) for split, lines in rows.items() if lines}
 
 
@@ -289,14 +289,14 @@ def _csv(rows: Iterable[tuple[str, str]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _as_it_is(picture: Picture, original: Original) -> list[bytes]:
+def _as_it_is(picture: FoundImage, original: Original) -> list[bytes]:
     blob = picture.read() if picture.path is None else read_bytes(picture.path)
     name = shown(picture.path or picture.name)
     check_sides(name, decode_image(blob, name, formats=("JPEG", "PNG")).size, original)
     return [blob]
 
 
-def _numbered(pictures: list[Picture], wanted: Preparation) -> Jobs:
+def _numbered(pictures: list[FoundImage], wanted: Preparation) -> Jobs:
     """Jobs of the drawn classes, numbered in natural order of their names; ``classes.csv`` names them."""
     by_class = defaultdict(list)
     for picture in pictures:
@@ -309,11 +309,11 @@ def _numbered(pictures: list[Picture], wanted: Preparation) -> Jobs:
         val = set(drawn((picture.name for picture in of_class), wanted.seed)[:held])
         for i, picture in enumerate(of_class):
             folder = "val_50" if picture.name in val else "train_50"
-            jobs.append(Job((f"{folder}/{number}_{i}.png",), partial(_planes_as_png, picture)))
+            jobs.append(PreparationJob((f"{folder}/{number}_{i}.png",), partial(_planes_as_png, picture)))
     return jobs, {"classes.csv": "".join(f"{i},{name}\n" for i, name in enumerate(labels)).encode()}
 
 
-def _planes_as_png(picture: Picture) -> list[bytes]:
+def _planes_as_png(picture: FoundImage) -> list[bytes]:
     planes = np.frombuffer(picture.read(), dtype=np.uint8).reshape(3, CIFAR_SIDE, CIFAR_SIDE)
     return [_encoded(planes.transpose(1, 2, 0), "PNG")]
 
@@ -324,7 +324,7 @@ def _encoded(pixels: np.ndarray, kind: str, **options: int) -> bytes:
     return buffer.getvalue()
 
 
-def _tiles(pictures: list[Picture], wanted: Preparation) -> Jobs:
+def _tiles(pictures: list[FoundImage], wanted: Preparation) -> Jobs:
     """Jobs of tiles; whole originals go to one split, and each gives as many tiles as any other, or one less.
 
     Every mask is read first, since a tile that nobody labelled is of no use.
@@ -348,12 +348,12 @@ def _tiles(pictures: list[Picture], wanted: Preparation) -> Jobs:
                 for i in range(len(tiles))
                 for kind in ("sat.jpg", "mask.png")
             ]
-            jobs.append(Job(tuple(files), partial(_cut, by_name[name], tiles, original)))
+            jobs.append(PreparationJob(tuple(files), partial(_cut, by_name[name], tiles, original)))
             number += len(tiles)
     return jobs, {}
 
 
-def _labelled_tiles(picture: Picture, original: Original) -> tuple[list[int], str]:
+def _labelled_tiles(picture: FoundImage, original: Original) -> tuple[list[int], str]:
     """The tiles of a picture that hold a labelled pixel, and its fault or ""."""
     try:
         rgb = _pixels(picture.mask, original)
@@ -399,7 +399,7 @@ def _drawn_tiles(usable: dict[str, list[int]], total: int, seed: int) -> dict[st
     return {name: [tile for of, tile in some if of == name] for name in dict.fromkeys(n for n, _ in some)}
 
 
-def _cut(picture: Picture, tiles: Sequence[int], original: Original) -> list[bytes]:
+def _cut(picture: FoundImage, tiles: Sequence[int], original: Original) -> list[bytes]:
     """Image and mask of each tile, in turn."""
     images, masks = (_grid(_pixels(path, original), original.tile) for path in (picture.path, picture.mask))
     return [
@@ -412,7 +412,7 @@ def _cut(picture: Picture, tiles: Sequence[int], original: Original) -> list[byt
     ]
 
 
-JOBS: dict[str, Callable[[list[Picture], Preparation], Jobs]] = {
+JOBS: dict[str, Callable[[list[FoundImage], Preparation], Jobs]] = {
     "classification50": _numbered,
     "miniimagenet": _labelled,
     "officehome": _labelled,

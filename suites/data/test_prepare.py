@@ -21,20 +21,20 @@ from bench.cli.data_check import check_data
 from reference.data import READERS, open_dataset, prepare
 from reference.data.listing import Listing
 from reference.data.originals import EXPECTED, FINDERS, ORIGINALS
-from reference.data.prepare import FOLDERS, JOBS, Counts, Preparation, shares
+from reference.data.prepare import FOLDERS, JOBS, Preparation, SplitCounts, shares
 from reference.errors import DiskError, InputError
 
 
 @pytest.fixture(autouse=True)
 def small_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counts of the made originals in place of the official ones."""
+    """SplitCounts of the made originals in place of the official ones."""
     for role, counts in COUNTS.items():
         monkeypatch.setitem(reference.data.OFFICIAL_COUNTS, role, counts)
 
 
 def wanted(role: str, **options: object) -> Preparation:
     of = COUNTS[role]
-    counts = Counts(of["train"], of["val"], of.get("classes", 7))
+    counts = SplitCounts(of["train"], of["val"], of.get("classes", 7))
     return replace(Preparation(role=role, original=MADE[role], counts=counts), **options)  # type: ignore[arg-type]
 
 

@@ -184,7 +184,7 @@ def test_groups_never_mix() -> None:
         )
     ]
     groups = Runs(found).groups[SEG_A]
-    assert len(groups) == len(tiers.TIERS) * 3 * 2 * 2
+    assert len(groups) == len(tiers.TIERS) * len(groups_module.SOURCES) * 2 * 2
     assert all([r.seed for r in group.runs] == [0, 1] for group in groups)
     assert sorted(r.run_id for g in groups for r in g.runs) == sorted(r.run_id for r in found)
     assert [g.source for g in groups] == sorted((g.source for g in groups), key=groups_module.SOURCES.index)

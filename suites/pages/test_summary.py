@@ -27,7 +27,9 @@ def row(name: str, kind: str, grade: str, *, reason: str = "", **claim: object) 
 
 def test_every_grade_has_one_standing() -> None:
     placed = [grade for grades in summary.STANDINGS.values() for grade in grades]
+    placed += [f"{grade}{verdict.ON_PUBLIC}" for grade in placed if grade in verdict.OF_NUMBERS]
     assert sorted(placed) == sorted(verdict.GRADES)
+    assert all(summary.standing(row("r4-seg-a", "number", grade=grade)) for grade in placed)
     assert list(summary.STANDINGS) == list(summary.STANDING_MEANINGS)
 
 
