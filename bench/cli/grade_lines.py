@@ -13,18 +13,17 @@ COLOURS = {"holds": "34", "shown": "32", "undecided": "33", "otherwise": "31", "
 
 def brief_lines(rows: Rows, *, colour: bool) -> list[str]:
     """One line a claim: id, printed value, verdict, then our figure and flags; the last line counts."""
-    from bench.pages.summary import STANDINGS
+    from bench.pages.summary import standing_of
 
     if not rows:
         return ["none"]
-    standing = {grade: name for name, grades in STANDINGS.items() for grade in grades}
     cells = [
         (str(row["claim"]), str(row["printed"] or "–"), str(row["verdict"]), _beside(row)) for row in rows
     ]
     widths = [max(len(row[column]) for row in cells) for column in range(3)]
     lines = []
     for claim, printed, verdict, beside in cells:
-        code = COLOURS[standing[verdict.partition(": ")[0]]]
+        code = COLOURS[standing_of(verdict.partition(": ")[0])]
         shown = verdict.ljust(widths[2])
         shown = f"\x1b[{code}m{shown}\x1b[0m" if colour else shown
         lines.append(f"{claim:<{widths[0]}}  {printed:>{widths[1]}}  {shown}  {beside}".rstrip())

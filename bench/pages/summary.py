@@ -85,9 +85,14 @@ class Share:
     parts: tuple[Part, ...]
 
 
+def standing_of(grade: str) -> str:
+    """Key of ``STANDINGS`` that a grade belongs to, also one on public originals."""
+    return _STANDING[grade]
+
+
 def standing(row: GradedClaim) -> str:
     """Key of ``STANDINGS`` that a claim's grade belongs to."""
-    return _STANDING[row.grade]
+    return standing_of(row.grade)
 
 
 def shares(rows: Iterable[GradedClaim]) -> list[Share]:
@@ -105,7 +110,7 @@ def shares(rows: Iterable[GradedClaim]) -> list[Share]:
 
 def parts(rows: Sequence[GradedClaim]) -> tuple[Part, ...]:
     """Claims by grade, those first that hold."""
-    counts = Counter((row.label, _STANDING[row.grade]) for row in rows)
+    counts = Counter((row.label, standing(row)) for row in rows)
     order = list(STANDINGS)
     listed_parts = sorted(counts, key=lambda key: (order.index(key[1]), key[0]))
     return tuple(
@@ -130,7 +135,7 @@ def counted_grades(rows: Iterable[GradedClaim]) -> list[str]:
     """``["9 reproduced", "2 match"]``: how many of the tested have each grade, those first that hold."""
     counts = Counter(row.grade for row in rows if row.grade != "not tested")
     order = list(STANDINGS)
-    ordered = sorted(counts.items(), key=lambda item: (order.index(_STANDING[item[0]]), -item[1], item[0]))
+    ordered = sorted(counts.items(), key=lambda item: (order.index(standing_of(item[0])), -item[1], item[0]))
     return [f"{count} {_AS_VERB.get(grade, grade) if count > 1 else grade}" for grade, count in ordered]
 
 

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.cli.grade_lines import brief_lines
 from bench.cli.options import Format, readable
 from bench.cli.printing import GAP, plain_table, print_rows, table_that_fits
+from bench.grading.verdict import GRADES
 
 ROWS: list[dict[str, object]] = [
     {"claim": "r4-classify", "value": "0.785600", "text": "It reaches 0.785600 | on the validation split"},
@@ -95,3 +97,16 @@ def test_columns_are_aligned() -> None:
 )
 def test_a_refusal_names_the_nearest_choice_and_no_library(message: str, words: str) -> None:
     assert readable(message) == words
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_every_verdict_has_a_line(colour: bool) -> None:
+    """Also one on public originals, and one with the reason behind a colon."""
+    verdicts = [*GRADES, "not tested: data"]
+    rows = [
+        {"claim": f"r9-{i}", "printed": "0.5", "verdict": verdict, "measured": None, "flags": ()}
+        for i, verdict in enumerate(verdicts)
+    ]
+    *lines, count = brief_lines(rows, colour=colour)
+    assert all(verdict in line for verdict, line in zip(verdicts, lines, strict=True))
+    assert count.startswith(f"{len(verdicts)} claims: ")
