@@ -98,16 +98,16 @@ def halfwidth(
     ours: float,
     theirs: float,
     delta: float,
-    sampling: float = 0.0,
 ) -> Array:
-    """t(probability, ν)·√(σ̂²(ours + theirs) + δ²/3 + s²), the one form of all intervals of the number rule.
+    """t(probability, ν)·√(σ̂²(ours + theirs) + δ²/3), the one form of all intervals of the number rule.
 
     ``ours`` and ``theirs`` are what divides the variance of one run: 1/k for a mean of k seeds, the sum of
     both for a difference, 0 for a printed value that is taken as fixed. δ²/3 is the variance of a rounding
-    error uniform in ±δ. ``sampling`` is s², the variance that another split adds (``split_variance``).
+    error uniform in ±δ; the error of another split, which more seeds do not make smaller
+    either, is part of δ (``_graded``).
     """
     return np.asarray(
-        stdtrit(nu, probability) * np.sqrt(np.square(sigma_hat) * (ours + theirs) + delta**2 / 3 + sampling)
+        stdtrit(nu, probability) * np.sqrt(np.square(sigma_hat) * (ours + theirs) + delta**2 / 3)
     )
 
 
@@ -119,10 +119,9 @@ def two_sided_p(
     ours: float,
     theirs: float,
     delta: float,
-    sampling: float = 0.0,
 ) -> Array:
     """Two-sided p of the difference from the printed value, both sides scattering."""
-    half = halfwidth(0.975, sigma_hat, nu=nu, ours=ours, theirs=theirs, delta=delta, sampling=sampling)
+    half = halfwidth(0.975, sigma_hat, nu=nu, ours=ours, theirs=theirs, delta=delta)
     error = half / stdtrit(nu, 0.975)
     gain = np.abs(np.asarray(gain, dtype=np.float64))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -142,27 +141,24 @@ def number_rule(
     holm_p: Array | float,
     may_accuse: bool,
     assumptions: bool,
-    sampling: float = 0.0,
 ) -> npt.NDArray[np.str_]:
     """Grade of every cell; the first that matches, in the order below.
 
     Args:
         gain: our mean minus the printed value, positive where we are better.
         sigma_hat, nu: σ̂ and its degrees of freedom.
-        ours, theirs, delta, sampling: as ``halfwidth``.
+        ours, theirs, delta: as ``halfwidth``.
         holm_p: the p of the difference, adjusted over the numbers of the report.
         may_accuse: enough seeds, and the alignment suites green.
         assumptions: the recipe holds values that the report does not state.
     """
     distance = np.abs(gain)
     reproduced = (
-        distance
-        + halfwidth(REPRODUCED_LEVEL, sigma_hat, nu=nu, ours=ours, theirs=0, delta=delta, sampling=sampling)
-        < margin
+        distance + halfwidth(REPRODUCED_LEVEL, sigma_hat, nu=nu, ours=ours, theirs=0, delta=delta) < margin
     )
-    wide = halfwidth(0.995, sigma_hat, nu=nu, ours=ours, theirs=theirs, delta=delta, sampling=sampling)
+    wide = halfwidth(0.995, sigma_hat, nu=nu, ours=ours, theirs=theirs, delta=delta)
     beyond = (distance > wide) & (distance > margin) & (np.asarray(holm_p) < ALPHA) & may_accuse
-    half = halfwidth(0.975, sigma_hat, nu=nu, ours=ours, theirs=theirs, delta=delta, sampling=sampling)
+    half = halfwidth(0.975, sigma_hat, nu=nu, ours=ours, theirs=theirs, delta=delta)
     compatible = (distance <= half) & (half <= 2 * np.asarray(margin))
     better, worse = ("exceeded", "contradicted")
     if assumptions:
@@ -269,14 +265,16 @@ def _graded(
         return Verdict(grade="unstable", sentence=why, k=k, margin=margin)
     if k == 0:
         return Verdict(grade="undecided", sentence="no seed on one side has ended", margin=margin)
-    delta = about_halfwidth(printed, unit) if approx else rounding_halfwidth(printed, unit)
+    rounding = about_halfwidth(printed, unit) if approx else rounding_halfwidth(printed, unit)
+    # the split's error is like rounding's: the same for every seed; δ²/3 is a variance
+    delta = math.hypot(rounding, math.sqrt(3 * sampling))
     claim = printed_value(printed, unit)
     mean = float(finite[0].mean() - (finite[1].mean() if len(finite) > 1 else 0.0))
     sigma, nu = pooled_sigma(finite, spread.sigma0, spread.nu0)
     sigma_hat = float(sigma)
     gain = mean - claim if higher_is_better else claim - mean
     ours, theirs = sum(1 / len(group) for group in finite), len(finite) / m
-    p = float(two_sided_p(gain, sigma_hat, nu=nu, ours=ours, theirs=theirs, delta=delta, sampling=sampling))
+    p = float(two_sided_p(gain, sigma_hat, nu=nu, ours=ours, theirs=theirs, delta=delta))
 
     def rule(holm_p: float, *, may_accuse: bool) -> str:
         grade: str = number_rule(
@@ -290,14 +288,11 @@ def _graded(
             holm_p=holm_p,
             may_accuse=may_accuse,
             assumptions=assumptions,
-            sampling=sampling,
         ).item()
         return grade
 
     def half(probability: float, runs: float = theirs) -> float:
-        return float(
-            halfwidth(probability, sigma_hat, nu=nu, ours=ours, theirs=runs, delta=delta, sampling=sampling)
-        )
+        return float(halfwidth(probability, sigma_hat, nu=nu, ours=ours, theirs=runs, delta=delta))
 
     unadjusted = rule(p, may_accuse=True)
     accuses = unadjusted not in ("reproduced", "compatible", "undecided")
@@ -313,8 +308,8 @@ def _graded(
     more, chance = (None, None)
     if grade == "compatible":
         more, chance = outlook(gain, sigma_hat, k=k, nu=nu, sides=len(finite), theirs=theirs, delta=delta,
-                               margin=margin, sampling=sampling)  # fmt: skip
-    first = from_seeds(spread, sides=len(finite), delta=delta, margin=margin, sampling=sampling)
+                               margin=margin)  # fmt: skip
+    first = from_seeds(spread, sides=len(finite), delta=delta, margin=margin)
     own = float(halfwidth(0.975, sigma_hat, nu=nu, ours=ours, theirs=0, delta=0))
     side = "off" if abs(gain) < 5e-5 else "better" if gain > 0 else "worse"  # off by 0.0000
     what = "mean" if len(finite) == 1 else "gain"
@@ -337,7 +332,7 @@ def _graded(
         from_seeds=first,
         sigma_hat=sigma_hat,
         nu=nu,
-        delta=delta,
+        delta=rounding,
         margin=float(margin),
     )
 
@@ -392,9 +387,7 @@ def _told(
     )
 
 
-def from_seeds(
-    spread: Spread, *, sides: int = 1, delta: float, margin: float, sampling: float = 0.0
-) -> int | None:
+def from_seeds(spread: Spread, *, sides: int = 1, delta: float, margin: float) -> int | None:
     """Seeds from which on a mean that equals the printed value would be *reproduced*; None if at no look.
 
     Args:
@@ -403,9 +396,7 @@ def from_seeds(
     """
     for k in LOOKS:
         nu = spread.nu0 + sides * (k - 1)
-        half = halfwidth(
-            REPRODUCED_LEVEL, spread.sigma0, nu=nu, ours=sides / k, theirs=0, delta=delta, sampling=sampling
-        )
+        half = halfwidth(REPRODUCED_LEVEL, spread.sigma0, nu=nu, ours=sides / k, theirs=0, delta=delta)
         if half < margin:
             return k
     return None
@@ -421,7 +412,6 @@ def outlook(
     theirs: float,
     delta: float,
     margin: float,
-    sampling: float = 0.0,
 ) -> tuple[int | None, float]:
     """Seeds still to run until a number is more likely settled than not, and the chance by the last look.
 
@@ -452,7 +442,6 @@ def outlook(
             holm_p=0.0,
             may_accuse=True,
             assumptions=False,
-            sampling=sampling,
         )
         if k + more in LOOKS:
             settled |= ~np.isin(grades, ("compatible", "undecided"))
