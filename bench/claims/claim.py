@@ -80,6 +80,9 @@ KINDS: dict[str, str] = {
     "protocol": "settings and code as printed",
 }
 
+DECIDED_BY_RUNS = ("number", "ordering", "process", "timing", "figure")
+"""Kinds of claims that runs decide; code alone decides the others."""
+
 CHOICES: dict[str, tuple[str, ...]] = {
     "factor": ("data",),
     "known": ("outside",),

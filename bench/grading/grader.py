@@ -25,7 +25,7 @@ from bench.grading.groups import Group, Runs, comparable, preference
 from bench.grading.measured import Measured, PerImage, figure_of, is_recipes_own, measure, per_image
 from bench.grading.orderings import Side
 from bench.grading.relevance import Obstacle
-from bench.grading.spread import Spread, expected_spread, margin
+from bench.grading.spread import Spread, expected_spread, margin, margin_of
 from bench.grading.verdict import MIN_SEEDS, Verdict
 from bench.runs import provenance
 from bench.runs.records import Record
@@ -357,16 +357,9 @@ class Grader:
             sentence = "the runs keep too little to tell how far another split moves their figure"
             return another_split.named(Verdict(grade="undecided", sentence=sentence), groups, 0.0)
         sampling = math.fsum(variance for variance in split if variance is not None)
-        half_step = numbers.rounding_halfwidth(claim.value, unit)
-        if claim.margin is not None:
-            allowed = float(claim.margin)
-        elif claim.difference_of:
-            allowed = max(abs(printed), half_step)
-        else:
-            allowed = float(margin(metric, n, printed, half_step))
         common = {
             "spread": spread,
-            "margin": allowed,
+            "margin": margin_of(claim, n),
             "unit": unit,
             "m": claim.runs,
             "approx": claim.approx,

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from bench.claims.claim import METRICS, Claim, Ledger
 from bench.claims.schema import hint
-from bench.grading.numbers import grade_number, printed_value, rounding_halfwidth
-from bench.grading.spread import expected_spread, margin
+from bench.grading.numbers import grade_number, printed_value
+from bench.grading.spread import expected_spread, margin_of
 from bench.grading.verdict import Unit, Verdict, in_unit, seed_count
 from reference.errors import InputError
 from reference.files import write_atomically
@@ -191,7 +191,7 @@ def _verdict(claim: Claim, figures: Sequence[ReportedFigure]) -> Verdict:
     metric, printed = str(claim.metric_name), printed_value(claim.value, unit)
     try:
         spread = expected_spread(metric, n, printed)
-        allowed = float(claim.margin or margin(metric, n, printed, rounding_halfwidth(claim.value, unit)))
+        allowed = margin_of(claim, n)
     except InputError as error:
         return Verdict(grade="undecided", sentence=f"{BY_THE_USER}: {error}", k=len(values))
     verdict = grade_number(

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.claims.claim import Claim
 from bench.grading.verdict import Array
 from reference.errors import InputError
 
@@ -169,6 +170,20 @@ def margin(metric: str, n: int | None, value: Array | float, delta: float = 0.0)
     fixed = FIXED_MARGINS.get((name, n if name == "top1" else None))
     base = MARGIN_SIGMAS * formula_sigma(metric, n, value) if fixed is None else np.full_like(value, fixed)
     return np.asarray(np.maximum(base, delta))
+
+
+def margin_of(claim: Claim, n: int | None) -> float:
+    """Δ of a printed number: what its claim states, the claimed gain for a difference, else ``margin``.
+
+    Args:
+        n: images that the figure is measured on.
+    """
+    printed, half_step = float(claim.fraction), float(claim.half_step)
+    if claim.margin is not None:
+        return float(claim.margin)
+    if claim.difference_of:
+        return max(abs(printed), half_step)
+    return float(margin(str(claim.metric_name), n, printed, half_step))
 
 
 def pooled_sigma(groups: Sequence[Array], sigma0: Array | float, nu0: int) -> tuple[Array, int]:

@@ -13,7 +13,7 @@ from functools import cached_property
 
 from bench.audit import STRENGTHS, Finding
 from bench.audit.finding import listed
-from bench.claims.claim import METRICS, Claim
+from bench.claims.claim import DECIDED_BY_RUNS, METRICS, Claim
 from bench.grading import spread, verdict
 from bench.grading.grader import GradedClaim
 from bench.grading.measured import figure_of
@@ -21,10 +21,8 @@ from bench.grading.others import IN_LINE, PlaceAmongOthers
 from bench.grading.others_survey import Others
 from bench.pages import plots, summary, wording
 from bench.plan import hours
+from bench.runs import tiers
 from reference.recipes import RECIPES
-
-RUN_KINDS = ("number", "ordering", "process", "timing", "figure")
-"""Kinds of claims that runs decide."""
 
 MOST_FINDINGS, MOST_RELATED = 4, 3
 """Lines of a card; the claim's own report says the rest."""
@@ -162,7 +160,10 @@ class Cards:
     def _lines(self, row: GradedClaim) -> list[Line]:
         claim = row.claim
         return [
-            Line(term="on official data" if claim.kind in RUN_KINDS else "compared", points=(_decided(row),)),
+            Line(
+                term="on official data" if claim.kind in DECIDED_BY_RUNS else "compared",
+                points=(_decided(row),),
+            ),
             Line(term="what others got", points=tuple(self._others(claim))),
             Line(term="arithmetic", points=tuple(self._arithmetic(claim))),
             Line(term="can it be repeated?", points=tuple(repeatable(row))),
@@ -229,8 +230,7 @@ class Cards:
         seeds = max(seeds, run + more)
         if run >= min(seeds, verdict.MAX_SEEDS):
             return None
-        # MNIST-1D is drawn by code; every other official set lies in a folder
-        data = "" if all(RECIPES[slug].data.startswith("mnist1d") for slug in slugs) else " --data DIR"
+        data = "" if all(RECIPES[slug].data in tiers.DRAWN for slug in slugs) else " --data DIR"
         names = " ".join(dict.fromkeys(slugs))
         command = f"bench run {names}{data} --tier full --seeds {seeds}"
         return Settle(command=command, takes=self._takes(slugs, seeds))
@@ -310,22 +310,18 @@ def repeatable(row: GradedClaim) -> Iterable[Remark]:
             standing="otherwise",
             text=f"{count} missing ({names})" + ("; ours are listed" if row.assumptions else ""),
         )
-    elif claim.kind in RUN_KINDS and claim.recipe in RECIPES:
+    elif claim.kind in DECIDED_BY_RUNS and claim.recipe in RECIPES:
         yield Remark(
             word="yes", standing="holds", text="the report states every setting that the recipe needs"
         )
 
 
-def margin_of(claim: Claim) -> float | None:
+def shown_margin(claim: Claim) -> float | None:
     """Δ of a printed figure as a fraction; None for a metric that has none."""
     if claim.kind != "number" or claim.value is None or claim.difference_of:
         return None
-    value, delta = float(claim.fraction), float(claim.half_step)
-    if claim.margin is not None:
-        return max(float(claim.margin), delta)
-    if claim.metric not in ("top1", "miou", "iou") or (claim.metric == "top1" and not claim.n):
-        return None
-    return float(spread.margin(str(claim.metric_name), claim.n, value, delta))
+    known = claim.metric in ("miou", "iou") or (claim.metric == "top1" and claim.n)
+    return spread.margin_of(claim, claim.n) if known or claim.margin is not None else None
 
 
 def axis(row: GradedClaim, places: Sequence[PlaceAmongOthers] = ()) -> Axis | None:
@@ -333,7 +329,7 @@ def axis(row: GradedClaim, places: Sequence[PlaceAmongOthers] = ()) -> Axis | No
     claim = row.claim
     if claim.kind != "number" or claim.value is None or claim.difference_of or claim.illegible:
         return None
-    value, allowed = float(claim.fraction), margin_of(claim)
+    value, allowed = float(claim.fraction), shown_margin(claim)
     seeds = [v for record in row.runs if (v := figure_of(claim, record)) is not None and math.isfinite(v)]
     shown = max(places, key=lambda place: place.n, default=None)
     others = list(shown.dots) if shown else []

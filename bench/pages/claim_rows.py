@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bench.claims.claim import Claim
+from bench.claims.claim import DECIDED_BY_RUNS, Claim
 from bench.grading.grader import GradedClaim
 from bench.grading.others import PlaceAmongOthers
 from bench.grading.verdict import MAX_SEEDS
 from bench.pages import wording
-from bench.pages.answer_card import RUN_KINDS, Cards
+from bench.pages.answer_card import Cards
 from reference.data.dataset import OFFICIAL_PALETTE
 
 
@@ -107,9 +107,9 @@ def _evidence(row: GradedClaim, cards: Cards) -> list[str]:
     claim, said = row.claim, []
     if row.measured:
         said.append(f"ours {wording.ours(row)}")
-    elif (not row.reason and claim.kind in RUN_KINDS) or row.grade == "differs":
+    elif (not row.reason and claim.kind in DECIDED_BY_RUNS) or row.grade == "differs":
         said.append(row.sentence)
-    elif not row.reason and claim.kind not in RUN_KINDS:
+    elif not row.reason and claim.kind not in DECIDED_BY_RUNS:
         said.append("compared with code that runs" if row.grade == "matches" else row.sentence)
     said += _arithmetic(claim, cards)
     said += [among(place) for place in cards.others.places.get(claim.id, ()) if place.interval]

@@ -23,7 +23,7 @@ from markupsafe import Markup, escape
 
 from bench import audit
 from bench.audit import Finding
-from bench.claims.claim import METRICS, Claim, Ledger
+from bench.claims.claim import DECIDED_BY_RUNS, METRICS, Claim, Ledger
 from bench.grading import verdict as verdict_module
 from bench.grading.grader import GradedClaim
 from bench.grading.groups import SOURCES, TIER_RANK, Group, Runs
@@ -37,7 +37,7 @@ from bench.grading.measured import (
 )
 from bench.grading.others_survey import Others
 from bench.pages import claim_rows, leaderboard, summary, throughput_page, wording
-from bench.pages.answer_card import RUN_KINDS, Cards
+from bench.pages.answer_card import Cards
 from bench.pages.claim_rows import Row
 from bench.pages.highlights import highlights
 from bench.pages.layouts import FORMATS, Filled, Printout
@@ -271,7 +271,7 @@ class RunRow:
 class _Site:
     """What the template asks for about claims, with what several of them need kept."""
 
-    run_kinds = RUN_KINDS
+    run_kinds = DECIDED_BY_RUNS
 
     def __init__(self, rows: Sequence[GradedClaim], runs: Runs, folder: Path) -> None:
         self.runs = runs
@@ -314,7 +314,7 @@ class _Site:
     def _homes(self) -> dict[str, str]:
         """By recipe, the claim that shows it in full: its namesake, or the first that runs decide."""
         homes: dict[str, str] = {}
-        for claim in sorted(self.claims.values(), key=lambda claim: claim.kind not in RUN_KINDS):
+        for claim in sorted(self.claims.values(), key=lambda claim: claim.kind not in DECIDED_BY_RUNS):
             for slug in self.slugs(claim):
                 homes.setdefault(slug, claim.id)
         return homes | {slug: slug for slug in homes if slug in self.claims}

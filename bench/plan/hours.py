@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench.claims.claim import Claim
+from bench.claims.claim import DECIDED_BY_RUNS, Claim
 from bench.runs import provenance, tiers
 from bench.runs.answer_cache import AnswerCache
 from bench.runs.records import Record
@@ -230,7 +230,7 @@ def _trained(recipe: Recipe, train: int) -> int:
 
 def needs(claim: Claim, claims: Mapping[str, Claim]) -> tuple[str, ...]:
     """Return the recipes whose runs settle a claim; none if no run settles it."""
-    if claim.kind not in ("number", "ordering", "process", "figure", "timing") or claim.illegible:
+    if claim.kind not in DECIDED_BY_RUNS or claim.illegible:
         return ()
     if claim.order:
         return tuple(claims[name].recipe or name if name in claims else name for name in claim.order)
