@@ -6,7 +6,7 @@ tensor on the wrong device, or a dtype that an operation does not take. What mak
 copied between host and device, is counted.
 
 Two things differ from a GPU. A value that the host asks for is 0. A backward pass computes nothing and gives
-each parameter a gradient, since torch's engine needs a driver; ``bench.runs.step_trace`` runs the real one.
+each parameter a gradient, since torch's engine needs a driver.
 """
 
 from __future__ import annotations

@@ -200,11 +200,8 @@ def _is_link(source: Path, path: Path) -> bool:
 
 def _put(path: Path, blob: bytes, link: Path | None) -> bool:
     """Link or write one file under its name, whole or not at all. Returns whether it was there already."""
-    try:
-        if path.read_bytes() == blob and link is None:
-            return True
-    except FileNotFoundError:
-        pass
+    if link is None and path.is_file() and path.read_bytes() == blob:
+        return True
     temporary = path.with_name(f".{path.name}.tmp")
     with named_in_errors(path):
         try:
@@ -396,7 +393,10 @@ def _drawn_tiles(usable: dict[str, list[int]], total: int, seed: int) -> dict[st
         raise InputError(
             f"masks: {len(some):,} labelled tiles; expected {total:,}; get the published masks again"
         )
-    return {name: [tile for of, tile in some if of == name] for name in dict.fromkeys(n for n, _ in some)}
+    tiles_of: dict[str, list[int]] = defaultdict(list)
+    for name, tile in some:
+        tiles_of[name].append(tile)
+    return tiles_of
 
 
 def _cut(picture: FoundImage, tiles: Sequence[int], original: Original) -> list[bytes]:
