@@ -194,8 +194,7 @@ def _without_n(ledger: Ledger, claim: Claim, facts: DataFacts) -> Iterator[Findi
             [claim],
             "GRIM",
             f"{shown(claim)} is no whole number of {sizes_text}"
-            f" images, the sizes of the set; the report does not"
-            " say which images it is measured on",
+            " images, the sizes of the set; the report does not say which images it is measured on",
             strength="weak",
             printed=shown(claim),
             expected="k/n",

@@ -120,8 +120,7 @@ def _class_mean(group: Sequence[Claim], metric: str, known: KnownData) -> Iterat
         [mean, *used],
         "class mean",
         f"{sentence}, {'within' if fitting else 'and no'} rounding {'' if fitting else 'makes that '}"
-        f"the printed"
-        f" {shown(mean)}",
+        f"the printed {shown(mean)}",
         verdict="holds" if fitting else "against",
         strength=_sureness(set(classes), known),
         printed=shown(mean),
@@ -387,8 +386,7 @@ def _parts(ledger: Ledger) -> Iterator[Finding]:
             [*parts, best, base, *others],
             "parts of a gain",
             f"of the whole gain of {whole_gain} ({best.id} over {base.id}) the report gives {parts_text}"
-            f" to single"
-            f" changes; that leaves {signed(middle, 4)} ({signed(float(left.low), 4)} to"
+            f" to single changes; that leaves {signed(middle, 4)} ({signed(float(left.low), 4)} to"
             f" {signed(float(left.high), 4)} within rounding){rest}",
             strength="strong" if left.high < 0 else "weak",
             printed=listed(shown(part) for part in parts),

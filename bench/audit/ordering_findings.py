@@ -402,8 +402,7 @@ def _apart(name: str, figures: Sequence[Claim]) -> Iterator[Finding]:
         figures,
         "across reports",
         f"{name}, one setting by its name, is {figures_text}: {widest.difference:.3f} apart, "
-        f"where two splits resolve"
-        f" {widest.resolved:.3f} (z = {widest.z:.1f})",
+        f"where two splits resolve {widest.resolved:.3f} (z = {widest.z:.1f})",
         verdict="note",
         strength="strong",
         printed=figures_text,

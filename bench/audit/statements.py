@@ -203,8 +203,7 @@ def _selected_where_reported(ledger: Ledger) -> Iterator[Finding]:
             [*best_figures, *named],
             "selection",
             f"{listed(c.id for c in best_figures)}: the best of many epochs on the validation split, "
-            f"reported on the"
-            f" same images; on others such a figure is lower on average{beside}",
+            f"reported on the same images; on others such a figure is lower on average{beside}",
             strength="strong",
             printed=listed(dict.fromkeys(c.selection for c in best_figures)),
             expected="selection on other images",

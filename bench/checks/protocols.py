@@ -491,12 +491,10 @@ def finetune_table(claim: Claim) -> Finding:
 
     text = (
         f"{span_with(starts, '')} has no pre-training, {span_with(starts, 'w/ label(TA backbone)')}"
-        f" the supervised"
-        f" backbone, {span_with(starts, 'w/o label(My backbone)')} the BYOL one;"
+        f" the supervised backbone, {span_with(starts, 'w/o label(My backbone)')} the BYOL one;"
         f" {span_with(trained, ('backbone', 'head'))} train the whole network,"
         f" {span_with(trained, ('head',))}"
-        f" the"
-        " classifier."
+        " the classifier."
     )
     phrases = {("backbone", "head"): "Train full model", ("head",): "Fix the backbone"}
     ours = {

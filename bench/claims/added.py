@@ -253,7 +253,7 @@ def _check(recipe: Recipe, one: Ledger, location: str) -> None:
         near = schema.hint(recipe.model, model_builders())
         raise InputError(
             f"{location}: unknown model {recipe.model!r} ({near};"
-            f" or an import path 'package.module:callable')"
+            " or an import path 'package.module:callable')"
         )
     least: Mapping[str, int] = {
         "num_classes": 2,

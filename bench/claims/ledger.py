@@ -195,7 +195,7 @@ def _claim(
             raise InputError(f"{location}: 'line' and 'place' both say where it stands; give one of them")
         raise InputError(
             f"{location}: missing key 'line'; add {KEYS['line'].expected},"
-            f" or 'place' where the report has no lines"
+            " or 'place' where the report has no lines"
         )
     if table.get("illegible", False) != ("illegible_why" in table):
         raise InputError(f"{location}: 'illegible = true' and 'illegible_why' go together; give both or none")
