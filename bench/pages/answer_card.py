@@ -244,7 +244,8 @@ class Cards:
         total = seeds * math.fsum(value for value in each if value is not None)
         before = [slug for slug in chain if slug not in slugs]
         after = f", {listed(before)} among them" if before else ""
-        return f"about {duration(total)} on one {self.basis.gpu}{after}"
+        basis = "" if self.basis.result else ", estimated: no GPU has been timed"
+        return f"about {duration(total)} on one {self.basis.gpu}{after}{basis}"
 
     @cached_property
     def hours_of(self) -> Mapping[str, float | None]:
