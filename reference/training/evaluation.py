@@ -136,11 +136,17 @@ def mean_loss(means: Sequence[tuple[Tensor, int | Tensor]]) -> float:
         means: of each batch its mean loss and how many targets it is the mean of (``distributed.counted``),
             on the device: the host waits for all of them together.
     """
-    losses = torch.stack([mean for mean, _ in means]).tolist() if means else []
-    numbers = [int(number) for _, number in means]
+    losses = _values([mean for mean, _ in means])
+    numbers = [int(number) for number in _values([number for _, number in means])]
     total = [loss * number if number else 0.0 for loss, number in zip(losses, numbers, strict=True)]
     number = distributed.add_up(numbers)
     return distributed.add_up(total) / number if number else math.nan
+
+
+def _values(scalars: Sequence[float | Tensor]) -> list[float]:
+    """The numbers; the host waits for tensors once, together."""
+    tensors = [scalar for scalar in scalars if isinstance(scalar, Tensor)]
+    return torch.stack(tensors).tolist() if tensors else list(scalars)  # type: ignore[arg-type]
 
 
 def as_tensor(array: np.ndarray) -> Tensor:

@@ -41,6 +41,7 @@ from reference.training.watch import (
     clusters,
     keep_masks,
     refuse_collapse,
+    refuse_constant,
     refuse_explosion,
 )
 
@@ -105,6 +106,7 @@ def train(
         WeightsMissingError: the recipe starts from pretrained weights that are not on this machine.
         DivergedError: loss, gradient or weights are no longer finite, the gradient explodes, or a BYOL
             encoder has collapsed.
+        DidNotLearnError: the training loss stays at a constant predictor's for a tenth of the schedule.
         DeviceMemoryError: a training step needs more memory than the device has.
         DiskError: a file cannot be written.
         InputError: the checkpoint is of another version of the network, or ``micro_batch`` leaves an image
@@ -233,6 +235,7 @@ def _epoch(training: _Training, state: State) -> None:
     state.note(evaluation, trained, clusters(*shown))
     refuse_explosion(state, model)
     refuse_collapse(state, recipe, model)
+    refuse_constant(state, recipe, dataset, model, training.loss, training.steps_before)
     keep_masks(*shown, is_best=state.best_epoch == state.epoch)
 
 

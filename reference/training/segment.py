@@ -50,10 +50,12 @@ def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recip
     left in evaluation mode. ``per_image`` holds one confusion matrix an image.
     """
     num_classes = len(dataset.classes)
-    means, matrices = [], []
+    means, masks_by_batch = [], []
     for logits, masks in _forward(model, batches, recipe):
         means.append((loss(logits, masks), counted(masks, recipe)))
-        matrices.append(metrics.per_image_confusion(logits.argmax(dim=1), masks, num_classes=num_classes))
+        # a byte a pixel until every forward pass is under way: counting waits for the device
+        masks_by_batch.append((logits.argmax(dim=1).to(torch.uint8), masks.to(batches.targets.dtype)))
+    matrices = [metrics.per_image_confusion(*pair, num_classes=num_classes) for pair in masks_by_batch]
     per_image = gather(matrices, len(batches)).cpu().numpy()  # (N, C, C)
     confusion = per_image.sum(axis=0)
     iou = metrics.class_iou(confusion)
