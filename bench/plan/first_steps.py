@@ -250,16 +250,22 @@ def _thinned(losses: Sequence[float]) -> list[float]:
 # ---------------------------------------------------------------- the command
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Try every recipe, or those named, that the file does not know; the cheapest first."""
+def options_of(words: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command's words; those of the process if None."""
     parser = argparse.ArgumentParser(prog="python -m bench.plan.first_steps", description=__doc__)
     parser.add_argument("data", type=Path, help="folder in the official layout")
     parser.add_argument("slugs", nargs="*", metavar="SLUG", help="recipes; default all that train")
     parser.add_argument("--minutes", type=float, default=8.0, help="of training for each recipe")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="folder of decoded images")
-    options = parser.parse_args(words)
+    options = parser.parse_intermixed_args(words)
     if unknown := [slug for slug in options.slugs if slug not in RECIPES]:
         parser.error(f"{unknown[0]}: no such recipe; bench list recipes names all")
+    return options
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Try every recipe, or those named, that the file does not know; the cheapest first."""
+    options = options_of(words)
     entries = read(FILE)
     for recipe in by_cost([RECIPES[slug] for slug in options.slugs or RECIPES]):
         if recipe.slug in entries and entries[recipe.slug].settings == settings_hash(recipe.slug):

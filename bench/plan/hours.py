@@ -158,7 +158,7 @@ def _training_rows(basis: Basis) -> list[Timing]:
 
 
 def _training_flops(recipe: Recipe, basis: Basis) -> float | None:
-    """Return the FLOPs of training on one image, from a record of the network, the kept counts, or counted."""
+    """Return the FLOPs of training on one image: from a record, from ``predictions``, or counted."""
     for record in basis.records:
         counted = record.throughput.get("training_flops_per_sample")
         if counted and _network_of(record.recipe) == _network_of(vars(recipe)):

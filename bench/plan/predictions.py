@@ -42,7 +42,7 @@ BANDWIDTHS = {"NVIDIA H100": 3.0e12, "NVIDIA H200": 4.3e12}
 
 
 @dataclass(frozen=True)
-class Prediction:
+class PredictedStep:
     """One recipe in one number format. Bytes, except where another unit is named.
 
     Attributes:
@@ -100,7 +100,7 @@ def _between(peaks: Mapping[int, int], images: int) -> float:
 # ---------------------------------------------------------------- what fits
 
 
-def fitting_parts(recipe: Recipe, prediction: Prediction, memory: float) -> int | None:
+def fitting_parts(recipe: Recipe, prediction: PredictedStep, memory: float) -> int | None:
     """Return the ``--micro-batch`` with which a recipe fits ``memory`` bytes; None if none does.
 
     0 if it fits as printed, else the images of the fewest equal parts that fit.
@@ -115,7 +115,7 @@ def fitting_parts(recipe: Recipe, prediction: Prediction, memory: float) -> int 
     return None
 
 
-def _data_on_device(recipe: Recipe, prediction: Prediction, memory: float) -> float:
+def _data_on_device(recipe: Recipe, prediction: PredictedStep, memory: float) -> float:
     """Bytes of the splits that the training loop keeps on the device: those below half of what is free."""
     from reference.data import DRAWN
 
@@ -178,7 +178,7 @@ def _answers(recipes: Iterable[Recipe], gigabytes: float, dtype: str) -> dict[st
 # ---------------------------------------------------------------- the file
 
 
-def of_recipe(recipe: Recipe, dtype: str) -> Prediction | None:
+def of_recipe(recipe: Recipe, dtype: str) -> PredictedStep | None:
     """Return what the file says of a recipe; None if it has none with these settings."""
     entry = _entries().get(recipe.slug)
     if entry is None or entry["settings"] != settings_hash(recipe):
@@ -186,7 +186,7 @@ def of_recipe(recipe: Recipe, dtype: str) -> Prediction | None:
     counts = dict(entry[dtype])
     for name in ("training_peaks", "evaluation_peaks"):
         counts[name] = {int(images): peak for images, peak in counts[name].items()}
-    return Prediction(**counts)
+    return PredictedStep(**counts)
 
 
 @cache

@@ -15,7 +15,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from bench.plan import predictions
-from bench.plan.predictions import GIGABYTE, Prediction
+from bench.plan.predictions import GIGABYTE, PredictedStep
 from bench.runs import cost, fake_step
 from bench.runs.fake_step import Kernels, LiveBytes
 from reference import models
@@ -142,7 +142,7 @@ def test_flops_are_those_of_the_network_counted_alone(slug: str) -> None:
 # ---------------------------------------------------------------- what fits
 
 
-PLAIN = Prediction(
+PLAIN = PredictedStep(
     training_peaks={2: 2 * GIGABYTE, 16: 4 * GIGABYTE, 32: 6 * GIGABYTE},
     evaluation_peaks={2: GIGABYTE, 32: GIGABYTE},
     weights=GIGABYTE // 10,
