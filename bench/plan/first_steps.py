@@ -45,6 +45,8 @@ FILE = Path(__file__).with_name("first_steps.json")
 LEARNS, STUCK, OPEN = "learns", "at the constant predictor", "undecided"
 WINDOW = 0.1
 """The share of the steps at the end, and at the start, whose mean loss is compared."""
+LEAST_STEPS = 50
+"""After fewer steps, a loss at the constant predictor's says nothing."""
 KEPT_LOSSES = 50
 LEAST_EVALUATED = 8
 EVALUATED_SHARE = 0.6
@@ -86,9 +88,9 @@ class FirstSteps:
         from reference.training.watch import NEAR_CONSTANT
 
         level = self.first if self.constant is None else self.constant
-        if not self.last < NEAR_CONSTANT * level:
-            return STUCK if self.constant is not None else OPEN
-        return LEARNS if self.beats else OPEN
+        if self.last < NEAR_CONSTANT * level:
+            return LEARNS if self.beats else OPEN
+        return OPEN if self.constant is None or self.steps < LEAST_STEPS else STUCK
 
     @property
     def sentence(self) -> str:
@@ -146,7 +148,14 @@ class _EnoughError(Exception):
 
 
 def try_recipe(run: Run, *, seconds: float, most_steps: int | None = None) -> FirstSteps:
-    """Train the first steps of a run with the loop's own code, then evaluate some validation images."""
+    """Train the first steps of a run with the loop's own code, then evaluate some validation images.
+
+    Args:
+        seconds: of the processor, for each thread: a busy machine takes longer and does as much.
+        most_steps: ends it earlier.
+    """
+    import torch
+
     from reference.training import TASKS, loop
     from reference.training.numerics import backend
     from reference.training.state import State
@@ -156,12 +165,12 @@ def try_recipe(run: Run, *, seconds: float, most_steps: int | None = None) -> Fi
     recipe = run.recipe
     noted: list[Tensor] = []
     losses: list[float] = []
-    started = time.monotonic()
+    started, threads = time.process_time(), torch.get_num_threads()
 
     def step_done(_: Progress) -> None:
         losses.append(float(noted[0]))  # an auxiliary output's loss comes second
         noted.clear()
-        if time.monotonic() - started > seconds or len(losses) == most_steps:
+        if (time.process_time() - started) / threads > seconds or len(losses) == most_steps:
             raise _EnoughError
 
     with tempfile.TemporaryDirectory() as folder, backend(run.numerics):
@@ -195,7 +204,7 @@ def try_recipe(run: Run, *, seconds: float, most_steps: int | None = None) -> Fi
         data=f"{run.dataset.source} images {run.dataset.name}",
         init=recipe.init,
         steps=len(losses),
-        seconds=round(time.monotonic() - started, 1),
+        seconds=round((time.process_time() - started) / threads, 1),
         losses=tuple(_thinned(losses)),
         first=fmean(losses[:window]),
         last=fmean(losses[-window:]),
@@ -255,7 +264,7 @@ def options_of(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.plan.first_steps", description=__doc__)
     parser.add_argument("data", type=Path, help="folder in the official layout")
     parser.add_argument("slugs", nargs="*", metavar="SLUG", help="recipes; default all that train")
-    parser.add_argument("--minutes", type=float, default=8.0, help="of training for each recipe")
+    parser.add_argument("--minutes", type=float, default=8.0, help="of processor time for each recipe")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="folder of decoded images")
     options = parser.parse_intermixed_args(words)
     if unknown := [slug for slug in options.slugs if slug not in RECIPES]:

@@ -35,11 +35,11 @@ NEAR_CONSTANT = 0.99
 
 
 class DidNotLearnError(Exception):
-    """The training loss stayed at that of a constant predictor: both, and for how long."""
+    """The training loss stayed at that of a constant predictor."""
 
 
 class DivergedError(Exception):
-    """Loss, gradient or weights no longer finite, an exploding gradient, a collapse: which, and the epoch."""
+    """Loss, gradient or weights are not finite, the gradient explodes, or BYOL collapses."""
 
 
 def refuse_explosion(state: State, model: nn.Module) -> None:
@@ -155,8 +155,8 @@ def keep_masks(
 ) -> None:
     """Write predicted masks of the images that a report shows to ``folder/masks``.
 
-    They are kept at the report's epochs and, where the best epoch is selected, at every epoch that is the
-    best so far (``is_best``): only the end shows which one is selected.
+    They are kept at the report's epochs. If the best epoch is selected, they are also kept at every
+    epoch that is the best so far (``is_best``), since only the end shows which one is selected.
     """
     may_be_selected = epoch == recipe.epochs if recipe.selection == "final" else is_best
     if recipe.task != "segment" or not recipe.mask_epochs:
@@ -199,7 +199,7 @@ def clusters(
 
 
 def _figures(points: Tensor, labels: Tensor) -> tuple[float, float]:
-    """10-NN purity and silhouette; nan where they are undefined: too few points or classes, nan itself."""
+    """Return 10-NN purity and silhouette; nan for too few points or classes, or infinite points."""
     if len(points) < 2 or not bool(points.isfinite().all()):
         return math.nan, math.nan
     purity = embeddings.knn_purity(points, labels, k=embeddings.purity_neighbours(labels))
