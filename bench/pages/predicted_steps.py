@@ -17,8 +17,8 @@ INTRODUCTION = """\
 One training step of every recipe at its printed batch: kernels launched, FLOPs of products, bytes moved and
 the most bytes alive, counted on tensors without values. The predicted time is the longer of two. Launches
 take kernels × {launch:.0f} µs. Work takes FLOPs at {bf16:.0%} (bfloat16) or {fp32:.0%} (float32) of a large
-product's rate, plus bytes at a large copy's rate. Nothing of this is measured. A run on such a GPU fills
-the measured column."""
+product's rate, plus bytes at a large copy's rate. A recurrent network is counted step by step, which
+cuDNN joins. Nothing of this is measured. A run on such a GPU fills the measured column."""
 
 
 def predicted_markdown(run_records: Iterable[Record]) -> list[str]:

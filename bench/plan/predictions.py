@@ -89,7 +89,8 @@ class PredictedStep:
 def _between(peaks: Mapping[int, int], images: int) -> float:
     """The peak with so many images, read off the straight line between the two nearest counts.
 
-    A peak is the largest of several straight lines, so that it lies on this one or below it.
+    A peak is the largest of several straight lines, so that it lies on this one or below it. Only parts are read
+    off: from two parts on, the gradients of the part before are alive too.
     """
     below = max(size for size in peaks if size <= images)
     above = min((size for size in peaks if size >= images), default=below)
