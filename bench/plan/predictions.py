@@ -89,8 +89,8 @@ class PredictedStep:
 def _between(peaks: Mapping[int, int], images: int) -> float:
     """The peak with so many images, read off the straight line between the two nearest counts.
 
-    A peak is the largest of several straight lines, so that it lies on this one or below it. Only parts are read
-    off: from two parts on, the gradients of the part before are alive too.
+    A peak is the largest of several straight lines, so that it lies on this one or below it. Only parts are
+    read off: from two parts on, the gradients of the part before are alive too.
     """
     below = max(size for size in peaks if size <= images)
     above = min((size for size in peaks if size >= images), default=below)
@@ -117,17 +117,21 @@ def fitting_parts(recipe: Recipe, prediction: PredictedStep, memory: float) -> i
 
 
 def _data_on_device(recipe: Recipe, prediction: PredictedStep, memory: float) -> float:
-    """Bytes of the splits that the training loop keeps on the device: those below half of what is free."""
+    """Bytes of the splits that the training loop keeps on the device: those below half of what is free.
+
+    An evaluation also keeps predicted and true masks, a byte a pixel each.
+    """
     from reference.data import DRAWN
 
+    train, val = image_counts(recipe, "full")
+    segments = recipe.task == "segment"
     pixels = recipe.image_size if recipe.data in DRAWN else recipe.image_size**2
-    item = 4 * pixels if recipe.data in DRAWN else (4 if recipe.task == "segment" else 3) * pixels
+    item = (4 if recipe.data in DRAWN or segments else 3) * pixels
     kept = 0.0
-    for count in image_counts(recipe, "full"):
-        size = count * item
+    for size in (train * item, val * item):
         if size < (memory - RESERVED - prediction.weights - kept) / 2:
             kept += size
-    return kept
+    return kept + (2 * val * pixels if segments else 0)
 
 
 def answer(recipe: Recipe, gigabytes: float, dtype: str) -> str | None:
