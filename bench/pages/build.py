@@ -13,9 +13,11 @@ from bench.grading.groups import Runs
 from bench.grading.reported import grade_reported
 from bench.pages import (
     findings_page,
+    first_steps_page,
     html_page,
     leaderboard,
     others_page,
+    predicted_steps,
     published_pictures,
     reliability,
     throughput_page,
@@ -77,6 +79,10 @@ def render(folder: Path, ledgers: Iterable[Ledger], run_records: Found | None = 
     measured = results.read_sessions(folder)
     if measured:
         pages["throughput.md"] = throughput_page.throughput_markdown(measured, folder)
+        predicted = predicted_steps.predicted_markdown(readable)
+        pages["throughput.md"] += "\n" + "\n\n".join(predicted) + "\n"
+    if tried := first_steps_page.known_entries():
+        pages[first_steps_page.PAGE] = first_steps_page.first_steps_markdown(tried)
     return pages
 
 

@@ -158,11 +158,15 @@ def _training_rows(basis: Basis) -> list[Timing]:
 
 
 def _training_flops(recipe: Recipe, basis: Basis) -> float | None:
-    """Return the FLOPs of training on one image, from a record of the network or counted."""
+    """Return the FLOPs of training on one image: from a record, from ``predictions``, or counted."""
     for record in basis.records:
         counted = record.throughput.get("training_flops_per_sample")
         if counted and _network_of(record.recipe) == _network_of(vars(recipe)):
             return counted
+    from bench.plan import predictions
+
+    if (prediction := predictions.of_recipe(recipe, basis.dtype)) is not None:
+        return prediction.flops / prediction.batch
     from bench.claims.model_names import model_builders
 
     if recipe.model not in model_builders() and not is_import_path(recipe.model):
