@@ -1,9 +1,9 @@
 """Where a printed result lies among what other reports print of the same task on the same official data.
 
-A claim names its reference class beforehand (``reference_class`` in the claims file). One figure a report
-counts, its best, since most print the best of several epochs. Figures that the audit finds inconsistent are
-left out, and what they would change is shown. This is evidence beside our own runs: the two are never merged,
-and nothing here is called reproduced.
+A claim names its reference class beforehand (``reference_class`` in the claims file). One figure of
+each report counts, its best, since most print the best of several epochs. Figures that the audit finds
+inconsistent are left out, and the page shows what they would change. Others' figures are never merged with
+our own runs, and nothing here is called reproduced.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ class Spread:
     Attributes:
         sigma0: σ₀, a fraction.
         nu0: ν₀, the degrees of freedom that it counts as.
-        source: in words, for a sentence beside a verdict.
+        source: in words, for a sentence next to a verdict.
     """
 
     sigma0: float

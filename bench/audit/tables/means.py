@@ -42,7 +42,7 @@ SAMPLED = 200
 """Rows that a guess is tried on."""
 
 MANY_CLASSES = 8
-"""So many columns beside a mean are rarely a selection."""
+"""So many columns next to a mean are rarely a selection."""
 
 ROUNDED, MEAN_CUT, MEMBERS_CUT, TWICE = "rounded", "mean cut off", "members cut off", "rounded twice"
 UNLIKELY = "unlikely"
@@ -192,7 +192,7 @@ def _range_in_name(read: ReadTable, column: Column) -> list[int] | None:
 
 
 def _runs_of(read: ReadTable, column: Column, roles: Sequence[str]) -> list[tuple[str, list[int]]]:
-    """Columns that may be the members: beside the mean, on one side, all, other means; without background."""
+    """Return what may be the members: next to the mean, on one side, all, other means; no background."""
     metric = MEANS.get(column.role, "")
 
     def eligible(other: Column) -> bool:
@@ -224,7 +224,7 @@ def _runs_of(read: ReadTable, column: Column, roles: Sequence[str]) -> list[tupl
         ("all columns of that metric", named),
         ("all columns before it", before),
         ("all columns after it", after),
-        ("all columns beside it", before + after),
+        ("all columns next to it", before + after),
         ("the columns at some k", [i for i in before if "@" in read.columns[i].name]),
         ("the other means", means if column.role == "mean" else []),
     ]
@@ -621,7 +621,7 @@ def _of_one(group: FigureGroup, guess: Guess, confirmed: bool, always_cut: bool,
         return holds(
             check_name,
             "weak",
-            f"{description}, printed {mean.cell.text}, cut off as in the rows beside it",
+            f"{description}, printed {mean.cell.text}, cut off as in the rows next to it",
             places,
             expected=computed,
         )
