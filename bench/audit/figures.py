@@ -397,7 +397,7 @@ def _parts(ledger: Ledger) -> Iterator[Finding]:
 
 
 def _farthest(ledger: Ledger) -> dict[str, float]:
-    """By best member, the lowest figure that it is ranked over: nearer ones have some of its parts too."""
+    """Return the lowest figure that each best member is ranked over: nearer ones share some of its parts."""
     lowest: dict[str, float] = {}
     for ordering in ledger.of_kind("ordering"):
         if ordering.order and not ordering.tie:

@@ -59,10 +59,10 @@ def numbers(ledger: Ledger) -> tuple[Claim, ...]:
 
 
 def numbers_of(ledger: Ledger, recipe: str, metric: str, beside: Claim | None = None) -> list[Claim]:
-    """The figures that a recipe may stand for: one where it is known which.
+    """Return the figures that a recipe may stand for: one figure where it is known which.
 
-    That is the one with its slug as id, else the only one of the metric; where there are several, the only
-    one of the data and split of the claim ``beside``.
+    It is the figure whose id is the recipe's slug, else the only one of the metric. Where there are several,
+    it is the only one with the data and split of the claim ``beside``.
     """
     figures = [claim for claim in numbers(ledger) if claim.recipe == recipe and claim.metric_name == metric]
     if len(figures) > 1 and beside is not None:

@@ -61,7 +61,7 @@ class Writer:
             self._write(self._unwritten)
 
     def wait(self) -> None:
-        """Until what has been begun is written. Raises: DiskError."""
+        """Wait until the file that was begun is written. Raises: DiskError."""
         if self._writing is not None:
             self._writing.result()
 

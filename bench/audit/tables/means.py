@@ -127,7 +127,7 @@ def groups(reads: Sequence[ReadTable]) -> Iterator[FigureGroup]:
 
 
 def members_of(reads: Sequence[ReadTable]) -> Iterator[tuple[Place, str]]:
-    """Of each mean, the first cell and what it was taken to be the mean of; for ``--explain``."""
+    """Yield the first cell of each mean and what it was taken to be the mean of, for ``--explain``."""
     for guess in _chosen(reads):
         if guess.groups:
             yield guess.groups[0].mean, guess.what

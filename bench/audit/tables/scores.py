@@ -96,7 +96,7 @@ def check_scores(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
 
 
 def predictions(read: ReadTable) -> Iterator[dict[str, Place]]:
-    """By role, the figures of one prediction: of a row, or of a column where metrics stand in the rows."""
+    """Yield each prediction's figures by role: a row, or a column where metrics stand in the rows."""
     by_scope: dict[str, dict[str, list[int]]] = {}
     for column in read.columns:
         if column.role in (LABEL, VALUE, "aside"):
