@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -117,8 +117,3 @@ def same_training(one: str | None, other: str | None) -> bool:
         return False
     short, long = sorted((one, other), key=len)
     return long == short or long.startswith(f"{short}-")
-
-
-def claims_by_id(ledgers: Iterable[Ledger]) -> dict[str, Claim]:
-    """All claims of all reports."""
-    return {claim.id: claim for ledger in ledgers for claim in ledger.claims}

@@ -41,9 +41,6 @@ from reference.errors import InputError
 SAMPLED = 200
 """Rows that a guess is tried on."""
 
-MANY_CLASSES = 8
-"""So many columns next to a mean are rarely a selection."""
-
 ROUNDED, MEAN_CUT, MEMBERS_CUT, TWICE = "rounded", "mean cut off", "members cut off", "rounded twice"
 UNLIKELY = "unlikely"
 Z_UNLIKELY = 3.9
