@@ -57,6 +57,10 @@ def test_a_number_carries_the_name_the_error_and_the_assumption() -> None:
         (a.field, a.value, a.why) for a in row.assumptions
     ]
     assert standing(row) == "undecided"
+    assert "that seeds and another split explain" in row.sentence
+    alone = "another split alone scatters too much (±0.0350, one sigma) for any seeds to show"
+    assert alone in row.sentence
+    assert "seeds are expected to scatter too much" not in row.sentence
     first, second, *_ = headline([row])
     assert first == "0 of 1 printed results are tested on the data that they are about."
     assert second.startswith("1 was tested on public originals, another split of the same data: 1 ")
