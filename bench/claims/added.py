@@ -7,7 +7,6 @@ It is run only where a command needs recipes, and only if the claims file names 
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import keyword
 import re
@@ -15,7 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING
 
 from bench.claims import ledger, schema
 from bench.claims.claim import Ledger
@@ -231,7 +230,7 @@ def _check_start(slug: str, recipes: Mapping[str, Recipe], location: str) -> Non
 
 def _check(recipe: Recipe, one: Ledger, location: str) -> None:
     """What can be told without torch: types, choices, and how the recipe stands to its report."""
-    check_types(recipe, location)
+    check_fields(recipe, location)
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", recipe.slug):
         raise InputError(
             f"{location}: slug is {recipe.slug!r}; expected lower-case letters, digits, single hyphens"
@@ -268,53 +267,19 @@ def _check(recipe: Recipe, one: Ledger, location: str) -> None:
     if not recipe.phases:
         raise InputError(f"{location}: phases is empty; expected at least one Phase")
     for phase in recipe.phases:
-        check_types(phase, f"{location}: phase")
+        check_fields(phase, f"{location}: phase")
         if phase.epochs < 1 or not phase.lr > 0 or not 0 <= phase.warmup_epochs <= phase.epochs:
             raise InputError(
                 f"{location}: phase: found epochs {phase.epochs}, lr {phase.lr}, warmup_epochs"
                 f" {phase.warmup_epochs}; expected 1 epoch or more, lr above 0, no more warm-up than epochs"
             )
     for assumption in recipe.assumptions:
-        check_types(assumption, f"{location}: assumption")
+        check_fields(assumption, f"{location}: assumption")
 
 
-def check_types(value: Recipe | Phase | Assumption, location: str) -> None:
-    """Every field of its annotated type: a recipe file is Python, which does not check that by itself."""
-    hints = get_type_hints(type(value))
-    for field in dataclasses.fields(value):
-        value_of_field, wanted = getattr(value, field.name), hints[field.name]
-        if not _holds(value_of_field, wanted):
-            raise InputError(f"{location}: {field.name} is {value_of_field!r:.80}; expected {_words(wanted)}")
-
-
-def _holds(value: object, wanted: Any) -> bool:
-    origin, inner = get_origin(wanted), get_args(wanted)
-    if origin is Literal:
-        return value in inner
-    if origin is tuple:
-        if not isinstance(value, tuple):
-            return False
-        if inner[-1] is Ellipsis:
-            return all(_holds(item, inner[0]) for item in value)
-        return len(value) == len(inner) and all(map(_holds, value, inner))
-    if inner:  # a union
-        return any(_holds(value, one) for one in inner)
-    if wanted is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if wanted is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, wanted)
-
-
-def _words(wanted: Any) -> str:
-    if get_origin(wanted) is Literal:
-        return f"one of {', '.join(map(repr, get_args(wanted)))}"
-    if get_origin(wanted) is tuple:
-        return f"a tuple ({', '.join('…' if one is Ellipsis else _words(one) for one in get_args(wanted))})"
-    if get_args(wanted):
-        return " or ".join(map(_words, get_args(wanted)))
-    names = {str: "text", int: "a whole number", float: "a number", bool: "True or False"}
-    return names.get(wanted, f"{wanted.__name__}(…)")
+def check_fields(value: Recipe | Phase | Assumption, location: str) -> None:
+    """Every field is of its annotated type: a recipe file is Python, which does not check that by itself."""
+    schema.check_types(vars(value), schema.types_of(type(value))[0], (), location)
 
 
 def check_runnable(recipe: Recipe) -> None:
