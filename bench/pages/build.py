@@ -73,6 +73,7 @@ def render(folder: Path, ledgers: Iterable[Ledger], run_records: Found | None = 
         ),
         "LEADERBOARD.md": leaderboard.leaderboard_page(boards),
         others_page.PAGE: others_page.others_markdown(others, folder),
+        first_steps_page.PAGE: first_steps_page.first_steps_markdown(first_steps_page.known_entries()),
     }
     if (folder / reliability.FILE).exists():
         pages[reliability.PAGE] = reliability.reliability_page(folder)
@@ -81,8 +82,6 @@ def render(folder: Path, ledgers: Iterable[Ledger], run_records: Found | None = 
         pages["throughput.md"] = throughput_page.throughput_markdown(measured, folder)
         predicted = predicted_steps.predicted_markdown(readable)
         pages["throughput.md"] += "\n" + "\n\n".join(predicted) + "\n"
-    if tried := first_steps_page.known_entries():
-        pages[first_steps_page.PAGE] = first_steps_page.first_steps_markdown(tried)
     return pages
 
 
