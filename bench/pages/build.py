@@ -20,6 +20,7 @@ from bench.pages import (
     predicted_steps,
     published_pictures,
     reliability,
+    reproductions_page,
     throughput_page,
 )
 from bench.pages.highlights import highlights
@@ -82,6 +83,8 @@ def render(folder: Path, ledgers: Iterable[Ledger], run_records: Found | None = 
         pages["throughput.md"] = throughput_page.throughput_markdown(measured, folder)
         predicted = predicted_steps.predicted_markdown(readable)
         pages["throughput.md"] += "\n" + "\n\n".join(predicted) + "\n"
+    if (page := reproductions_page.reproductions_markdown(rows, folder)) is not None:
+        pages[reproductions_page.PAGE] = page
     return pages
 
 
@@ -138,6 +141,7 @@ def _surplus_pages(folder: Path, pages: Mapping[str, str]) -> list[str]:
         *(folder / "reports").glob("*.md"),
         *(folder / name for name in _FORMER if (folder / name).exists()),
         *folder.glob("throughput.md"),
+        *folder.glob(reproductions_page.PAGE),
         *folder.glob(reliability.PAGE),
     ]
     there = (path.relative_to(folder).as_posix() for path in written)

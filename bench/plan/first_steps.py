@@ -228,7 +228,7 @@ def _noting(loss: Callable[..., Tensor], noted: list[Tensor]) -> Callable[..., T
 
 
 def _spread(batches: Batches, most: int) -> Batches:
-    """At most so many of the images, evenly spread over the split."""
+    """Return at most ``most`` of the images, evenly spread over the split."""
     import torch
 
     count = min(most, len(batches))

@@ -61,7 +61,7 @@ class Writer:
             self._write(self._unwritten)
 
     def wait(self) -> None:
-        """Until what has been begun is written. Raises: DiskError."""
+        """Wait until the file that was begun is written. Raises: DiskError."""
         if self._writing is not None:
             self._writing.result()
 
@@ -182,7 +182,7 @@ def _whole(content: bytearray) -> dict[str, Any]:
 
 
 def _free(path: Path) -> Path:
-    """Return a free name beside ``path``: a file that was set aside is never overwritten."""
+    """Return a free name next to ``path``: a file that was set aside is never overwritten."""
     names = (path.with_suffix(f".torn{number or ''}") for number in itertools.count())
     return next(name for name in names if not name.exists())
 

@@ -162,7 +162,7 @@ FAULTS: list[tuple[str, str, str]] = [
     ("r3-mixup", "x = lam * x1", "x = lam * x2"),
     ("r3-mixup", "(1 - lam) * y2", "(2 - lam) * y2"),
     ("r5-byol-ema", "slow-moving", "fast-moving"),
-    ("r1-seg-a-network", "replaced by convolutional", "kept beside convolutional"),
+    ("r1-seg-a-network", "replaced by convolutional", "kept next to convolutional"),
     ("r1-byol-network", "gets no gradient", "gets a gradient"),
     ("r1-byol-augment-text", "水平翻轉", "GaussianBlur"),
     ("r3-seg-b-kernels", "of different kernel sizes", "of one kernel size"),
@@ -284,7 +284,7 @@ def test_what_was_found_of_one_recipe_is_not_told_of_another(monkeypatch: pytest
     assert check() == found
 
 
-# Code stands beside the words of these; the code is what is compared.
+# Code stands next to the words of these; the code is what is compared.
 AUGMENT_IN_CODE = ("r1-byol-augment", "r3-byol-augment", "r3-finetune-augment", "r5-byol-augment")
 STATED = [
     (claim_id, key)

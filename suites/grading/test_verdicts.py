@@ -542,7 +542,7 @@ def test_the_other_way_round_is_opposite() -> None:
 
 
 def test_orderings_of_a_report_share_their_level() -> None:
-    """p = .009 decides alone, and not beside thirteen others of which none is smaller."""
+    """p = .009 decides alone, and not among thirteen others of which none is smaller."""
     alone = a_claim("ordering", "x-one", metric="miou", order_recipes=(SEG_B, SEG_A))
     found = [*runs(SEG_A, [0.60, 0.605, 0.61]), *runs(SEG_B, [0.63, 0.635, 0.64])]
     assert graded(found, alone)["x-one"].grade == "as claimed"
