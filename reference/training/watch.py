@@ -18,7 +18,7 @@ from reference.files import write_atomically
 from reference.models.byol import BYOL
 from reference.recipes.recipe import Recipe
 from reference.training import byol, classify, distributed, segment
-from reference.training.evaluation import Batches
+from reference.training.evaluation import Batches, Evaluation
 from reference.training.state import State
 
 EMBEDDED_IMAGES = 2000
@@ -65,6 +65,8 @@ def refuse_constant(
 ) -> None:
     """Raise DidNotLearnError if the run has sat at the constant predictor for a tenth of its schedule.
 
+    Dropout can hold a training loss up, so a run whose validation beats the majority class goes on.
+
     Args:
         steps_before: optimiser steps made before an epoch (0-based).
     """
@@ -81,11 +83,19 @@ def refuse_constant(
     constant = constant_loss(recipe, loss, dataset.train.targets, len(dataset.classes))
     constant *= 1 + recipe.aux_weight * has_auxiliary
     lowest = min(state.curves["train_loss"])
-    if lowest > NEAR_CONSTANT * constant:
+    if lowest > NEAR_CONSTANT * constant and not (state.best is not None and _beats_majority(state.best)):
         raise DidNotLearnError(
             f"training loss {lowest:.4f} at best in {state.epoch} of {recipe.epochs} epochs;"
             f" the same answer for every image gives {constant:.4f}"
         )
+
+
+def _beats_majority(evaluation: Evaluation) -> bool:
+    """Whether the best of many epochs is better than the majority class by more than chance gives."""
+    majority, images = evaluation.majority, evaluation.metrics[evaluation.primary].denominator
+    if images is None:  # a mean over pixels
+        return evaluation.score > 1.05 * majority
+    return evaluation.score > majority + 4 * math.sqrt(majority * (1 - majority) / images)
 
 
 def constant_loss(
