@@ -13,7 +13,7 @@
   const claims = [...document.querySelectorAll("details.claim")].map((claim) => ({
     id: claim.id,
     value: claim.dataset.value,
-    text: claim.dataset.text.toLowerCase(),
+    text: `${claim.dataset.text} ${claim.querySelector(".quote")?.textContent ?? ""}`.toLowerCase(),
     card: claim.querySelector(".card"),
   }));
   const ALSO = 12; // further hits that are named
