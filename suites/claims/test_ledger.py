@@ -807,7 +807,10 @@ def test_a_users_file_joins_the_packaged_ones(tmp_path: Path) -> None:
         ([NUMBER | {"line": 0}], "mine-number: line is 0"),
         ([NUMBER | {"line": []}], "mine-number: line is []"),
         ([NUMBER | {"line": True}], "mine-number: line is True"),
-        ([NUMBER | {"quote": "x" * 201}], f"mine-number: quote is '{'x' * 79}; expected the report's own words, at most 200"),
+        (
+            [NUMBER | {"quote": "x" * 201}],
+            f"mine-number: quote is '{'x' * 79}; expected the report's own words, at most 200",
+        ),
         ([NUMBER | {"text": " "}], "mine-number: text is ' '; expected a text"),
         ([NUMBER | {"approx": "yes"}], "mine-number: approx is 'yes'; expected true or false"),
         ([NUMBER | {"approx": 1}], "mine-number: approx is 1; expected true or false"),
