@@ -36,7 +36,7 @@ from bench.grading.measured import (
     per_image,
 )
 from bench.grading.others_survey import Others
-from bench.pages import claim_rows, leaderboard, summary, throughput_page, wording
+from bench.pages import claim_rows, leaderboard, published_pictures, summary, throughput_page, wording
 from bench.pages.answer_card import Cards
 from bench.pages.claim_rows import Row
 from bench.pages.highlights import highlights
@@ -123,6 +123,7 @@ def build_html(
         size=lambda file: _png_size(folder / file),
         grades=grades(),
         wording=wording,
+        photographs=published_pictures.WITH_PHOTOGRAPHS,
         records=len(runs.all),
     )
     if basis.counted is not None:

@@ -23,6 +23,8 @@ Index = dict[str, dict[str, str]]
 """File below the folder → ``{"drawn": sha256 in the record, "published": sha256 of the file}``."""
 
 CHART_COLOURS, PHOTOGRAPH_COLOURS = 64, 256
+WITH_PHOTOGRAPHS = ("masks", "errors", "overlay")
+"""Kinds of pictures that hold photographs; the others are charts."""
 
 
 def sha256(content: bytes) -> str:
@@ -35,7 +37,7 @@ def with_palette(picture: bytes, kind: str) -> bytes:
 
     Args:
         picture: a PNG.
-        kind: of the record's figure; ``masks`` and ``overlay`` hold photographs.
+        kind: of the record's figure; those of ``WITH_PHOTOGRAPHS`` hold photographs.
 
     Returns:
         The smaller of the two files.
@@ -43,7 +45,7 @@ def with_palette(picture: bytes, kind: str) -> bytes:
     Raises:
         OSError: no PNG.
     """
-    colours = PHOTOGRAPH_COLOURS if kind in ("masks", "overlay") else CHART_COLOURS
+    colours = PHOTOGRAPH_COLOURS if kind in WITH_PHOTOGRAPHS else CHART_COLOURS
     with Image.open(io.BytesIO(picture), formats=("PNG",)) as image:
         small = image.convert("RGB").quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     buffer = io.BytesIO()

@@ -81,6 +81,7 @@ AS_PRINTED = "Official data, every setting as printed"
 
 CAPTIONS: dict[str, str] = {
     "masks": "predicted masks",
+    "errors": "worst and best images with their error maps",
     "tsne": "t-SNE of the features",
     "pca": "PCA of the features",
     "overlay": "automatic masks",
@@ -95,8 +96,7 @@ def caption(kind: str, slug: str) -> str:
     """A picture's kind in words; points of an embedding say of which layer."""
     if kind not in ("tsne", "pca"):
         return CAPTIONS[kind]
-    layer = dict(RECIPES[slug].model_args).get("embedding", "penultimate")
-    return f"{CAPTIONS[kind]}, {'output of the convolutions' if layer == 'conv' else 'penultimate layer'}"
+    return f"{CAPTIONS[kind]}, {RECIPES[slug].embedding_layer}"
 
 
 def evidence(group: Group) -> tuple[int, str]:

@@ -233,7 +233,7 @@ def _epoch(training: _Training, state: State) -> None:
     state.note(evaluation, trained, clusters(*shown))
     refuse_explosion(state, model)
     refuse_collapse(state, recipe, model)
-    keep_masks(*shown, is_best=state.best_epoch == state.epoch)
+    keep_masks(*shown, evaluation=evaluation, is_best=state.best_epoch == state.epoch)
 
 
 def _train_epoch(
