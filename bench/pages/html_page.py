@@ -27,14 +27,7 @@ from bench.claims.claim import DECIDED_BY_RUNS, METRICS, Claim, Ledger
 from bench.grading import verdict as verdict_module
 from bench.grading.grader import GradedClaim
 from bench.grading.groups import SOURCES, TIER_RANK, Group, Runs
-from bench.grading.measured import (
-    PerImage,
-    figure_of,
-    image_interval,
-    is_recipes_own,
-    measure,
-    per_image,
-)
+from bench.grading.measured import figure_of, is_recipes_own, measure
 from bench.grading.others_survey import Others
 from bench.pages import claim_rows, leaderboard, published_pictures, summary, throughput_page, wording
 from bench.pages.answer_card import Cards
@@ -42,7 +35,8 @@ from bench.pages.claim_rows import Row
 from bench.pages.highlights import highlights
 from bench.pages.layouts import FORMATS, Filled, Printout
 from bench.pages.markdown import in_html
-from bench.pages.wording import digits, in_words, span
+from bench.pages.run_rows import RunTable, RunTables
+from bench.pages.wording import in_words, span
 from bench.plan import hours
 from bench.runs.records import Record, canonical
 from bench.runs.starts import WORDS
@@ -56,9 +50,6 @@ if TYPE_CHECKING:
 from bench.pages.plots import Plot, Point, placed, point_of
 
 TEMPLATES = Path(__file__).parent / "templates"
-
-MOST_RUNS = 60
-"""Runs that a claim lists; the report's own page lists all."""
 
 
 def build_html(
@@ -240,7 +231,10 @@ def _linked(text: str, claims: set[str]) -> Markup:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A picture of a run that lies in the folder. ``grid`` and ``epochs`` are a mask strip's, else None."""
+    """A picture of a run that lies in the folder. ``grid`` and ``epochs`` are a mask strip's, else None.
+
+    ``selected`` is the epoch that the run's figure stands for.
+    """
 
     kind: str
     caption: str
@@ -251,22 +245,7 @@ class Picture:
     grid: StripGrid | None
     images: int
     epochs: tuple[int, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunRow:
-    """One line of a claim's table of runs."""
-
-    recipe: str
-    name: str
-    seed: int
-    tier: str
-    data: str
-    status: str
-    figure: str
-    epoch: str
-    commit: str
-    device: str
+    selected: int | None
 
 
 class _Site:
@@ -278,11 +257,7 @@ class _Site:
         self.runs = runs
         self.folder = folder
         self.claims = {row.claim.id: row.claim for row in rows}
-        self.stands = {
-            **{id(record): "superseded" for record in self.runs.superseded},
-            **{id(record): "repeated without a reason" for record in self.runs.repeated},
-        }
-        self.images: dict[int, PerImage | None] = {}
+        self.run_tables = RunTables(runs, folder)
         self.homes = self._homes()
 
     # where it stands, and what the report says of it
@@ -323,6 +298,10 @@ class _Site:
     def is_home(self, row: GradedClaim, slug: str) -> bool:
         """Whether a recipe's settings and runs are shown in full at this claim."""
         return self.homes.get(slug) == row.claim.id
+
+    def listed(self, row: GradedClaim) -> RunTable:
+        """The runs of a claim's recipes."""
+        return self.run_tables.table(row.claim, self.slugs(row.claim))
 
     def groups(self, row: GradedClaim) -> list[Group]:
         groups = [group for slug in self.slugs(row.claim) for group in self.runs.groups.get(slug, [])]
@@ -439,64 +418,8 @@ class _Site:
             grid=grid,
             images=images,
             epochs=epochs,
+            selected=record.metrics.get(record.selected, {}).get("epoch"),
         )
-
-    # runs
-
-    def listed(self, row: GradedClaim) -> tuple[list[RunRow], int]:
-        """Runs of the claim's recipes, and how many more there are than are listed."""
-        slugs = set(self.slugs(row.claim))
-        records = sorted((record for record in self.runs.all if record.slug in slugs), key=_place)
-        return [self._run(record, row.claim) for record in records[:MOST_RUNS]], max(
-            0, len(records) - MOST_RUNS
-        )
-
-    def _run(self, record: Record, claim: Claim) -> RunRow:
-        commit, dirty = wording.commit(record)
-        name = record.data["name"] if record.data["source"] == "stand-in" else ""
-        return RunRow(
-            recipe=record.slug,
-            name=record.name,
-            seed=record.seed,
-            tier=record.tier,
-            data=f"{record.data['source']} ({name})" if name else record.data["source"],
-            status=self.stands.get(id(record)) or wording.status(record),
-            figure=self._figure(record, claim),
-            epoch=wording.result(record)[1],
-            commit=f"{commit}{' with changes' if dirty else ''}"
-            if commit
-            else "unknown"
-            if dirty
-            else "not in a checkout",
-            device=str(record.provenance.get("device", "")),
-        )
-
-    def _figure(self, record: Record, claim: Claim) -> str:
-        """What a run says of a claim, with its interval over images where the run keeps what it takes."""
-        if claim.kind == "number" and not claim.difference_of and is_recipes_own(claim):
-            metric, name = str(claim.metric_name), ""
-        else:
-            metric = record.metrics.get(record.selected, {}).get("primary", "")
-            name = f"{metric} "
-        value = record.metric(metric)
-        if value is None:
-            return "–"
-        interval, _ = image_interval(metric, record, self._images)
-        return f"{name}{digits(value, 4)}" + (f" ({span(interval)})" if interval else "")
-
-    def _images(self, record: Record) -> PerImage | None:
-        """Read once, since each class's claim asks for the same run."""
-        if id(record) not in self.images:
-            self.images[id(record)] = per_image(record, self.folder)
-        return self.images[id(record)]
-
-
-def _place(record: Record) -> tuple[object, ...]:
-    """Runs of one kind stand together, by seed."""
-    source = record.data["source"]
-    position = SOURCES.index(source) if source in SOURCES else len(SOURCES)
-    numbers = (record.seed, record.run_id, record.attempt)
-    return (record.slug, position, record.data["name"], record.tier, record.recipe_hash, *numbers)
 
 
 _KNOWN = {

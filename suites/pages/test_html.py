@@ -103,12 +103,12 @@ def test_every_run_of_a_claim_s_recipe_is_listed_with_its_own_figure(tree: Eleme
     for record in found:
         line = lines[record.name]
         assert line[2:5] == [str(record.seed), record.tier, record.data["source"]]
-        assert line[5] == (record.status if record.status == "ok" else f"{record.status}: {record.reason}")
+        assert line[6] == (record.status if record.status == "ok" else f"{record.status}: {record.reason}")
         if record.status == "ok":
             counts = record.counts("top1")
             assert counts is not None
             exact = binomtest(*counts).proportion_ci(method="exact")
-            assert line[6] == f"{counts[0] / counts[1]:.4f} ({exact.low:.4f}–{exact.high:.4f})"
+            assert line[7] == f"{counts[0] / counts[1]:.4f} ({exact.low:.4f}–{exact.high:.4f})"
     assert len(lines) == 1 + len(found)
 
 
