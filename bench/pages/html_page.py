@@ -29,7 +29,7 @@ from bench.grading.grader import GradedClaim
 from bench.grading.groups import SOURCES, TIER_RANK, Group, Runs
 from bench.grading.measured import figure_of, is_recipes_own, measure
 from bench.grading.others_survey import Others
-from bench.pages import claim_rows, leaderboard, published_pictures, summary, throughput_page, wording
+from bench.pages import claim_rows, leaderboard, summary, throughput_page, wording
 from bench.pages.answer_card import Cards
 from bench.pages.claim_rows import Row
 from bench.pages.highlights import highlights
@@ -114,7 +114,7 @@ def build_html(
         size=lambda file: _png_size(folder / file),
         grades=grades(),
         wording=wording,
-        photographs=published_pictures.WITH_PHOTOGRAPHS,
+        photographs=("masks", "errors", "overlay"),
         records=len(runs.all),
     )
     if basis.counted is not None:
@@ -300,8 +300,12 @@ class _Site:
         return self.homes.get(slug) == row.claim.id
 
     def listed(self, row: GradedClaim) -> RunTable:
-        """The runs of a claim's recipes."""
-        return self.run_tables.table(row.claim, self.slugs(row.claim))
+        """The runs of the recipes that this claim shows in full."""
+        return self.run_tables.table(row.claim, self.own_slugs(row))
+
+    def own_slugs(self, row: GradedClaim) -> list[str]:
+        """The recipes that this claim shows in full; other claims on them link here."""
+        return [slug for slug in self.slugs(row.claim) if self.is_home(row, slug)]
 
     def groups(self, row: GradedClaim) -> list[Group]:
         groups = [group for slug in self.slugs(row.claim) for group in self.runs.groups.get(slug, [])]

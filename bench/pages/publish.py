@@ -86,6 +86,7 @@ def publish(
     for note in (alignment.FILE, reliability.FILE):
         if (source / note).exists():
             write_atomically(target / note, (source / note).read_bytes())
+    published_pictures.shrink(target, index)
     published_pictures.write_index(target, index)
     for vector in (target / "figures").rglob("*.svg"):  # made again by a run; pages show the PNG
         vector.unlink()
@@ -138,7 +139,7 @@ def _pictures(source: Path, record: Record, index: Index) -> dict[str, bytes]:
         if sha256(content) != drawn:
             raise InputError(f"{source / file}: changed since its record was written; run it again")
         try:
-            pictures[file] = with_palette(content, figure["kind"]) if file.endswith(".png") else content
+            pictures[file] = with_palette(content) if file.endswith(".png") else content
         except OSError as error:
             raise InputError(f"{source / file}: no PNG ({error}); run it again") from error
         index[file] = {"drawn": drawn, "published": sha256(pictures[file])}

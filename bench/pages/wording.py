@@ -181,9 +181,12 @@ def commit(record: Record) -> tuple[str, bool]:
 def first_pictures(groups: Iterable[Group], kind: str) -> tuple[Group, Record, list[str]] | None:
     """Of the most telling group that drew pictures of a kind: its first run that did, and the files.
 
-    Real images tell more than drawn ones. None where no run of the groups drew such a picture.
+    Real images tell more than drawn ones. None where no run of the groups drew such a picture. A confusion
+    is shown of official data alone: of other data it says nothing about the report's classes.
     """
     for group in sorted(groups, key=evidence):
+        if kind == "confusion" and group.source != "official":
+            continue
         for record in group.runs:
             files = [figure["file"] for figure in record.figures if figure["kind"] == kind]
             if files:
