@@ -29,7 +29,7 @@ from bench.grading.grader import GradedClaim
 from bench.grading.groups import SOURCES, TIER_RANK, Group, Runs
 from bench.grading.measured import figure_of, is_recipes_own, measure
 from bench.grading.others_survey import Others
-from bench.pages import claim_rows, leaderboard, summary, throughput_page, wording
+from bench.pages import claim_rows, curve_panels, leaderboard, summary, throughput_page, wording
 from bench.pages.answer_card import Cards
 from bench.pages.claim_rows import Row
 from bench.pages.highlights import highlights
@@ -248,6 +248,14 @@ class Picture:
     selected: int | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Curves:
+    """Curves of a run, which the page draws itself."""
+
+    caption: str
+    panels: tuple[curve_panels.Panel, ...]
+
+
 class _Site:
     """What the template asks for about claims, with what several of them need kept."""
 
@@ -394,7 +402,24 @@ class _Site:
         elif self.is_home(row, claim.recipe):
             kinds = wording.CAPTIONS
         labels = _told_apart(self.runs.groups.get(claim.recipe, []))
-        return [picture for kind in kinds for picture in self._drawn(labels, kind)]
+        return [picture for kind in kinds if kind != "curves" for picture in self._drawn(labels, kind)]
+
+    def curves(self, row: GradedClaim) -> Curves | None:
+        """The curves of the claim's most telling run; of a claim on the curves, or that shows its recipe."""
+        claim = row.claim
+        wanted = claim.kind == "process" or claim.shows == "curves"
+        if claim.recipe is None or not (wanted or self.is_home(row, claim.recipe)):
+            return None
+        labels = _told_apart(self.runs.groups.get(claim.recipe, []))
+        for group, label in sorted(labels, key=lambda pair: wording.evidence(pair[0])):
+            record = group.runs[0]
+            if drawn := curve_panels.panels(record):
+                caption = (
+                    f"{RECIPES[group.slug].title}: {wording.caption('curves', group.slug)}, {label}, seed"
+                    f" {record.seed}"
+                )
+                return Curves(caption=caption, panels=drawn)
+        return None
 
     def _drawn(self, labels: Sequence[tuple[Group, str]], kind: str) -> list[Picture]:
         drawn = wording.first_pictures([group for group, _ in labels], kind)

@@ -86,19 +86,10 @@ def publish(
     for note in (alignment.FILE, reliability.FILE):
         if (source / note).exists():
             write_atomically(target / note, (source / note).read_bytes())
-    published_pictures.shrink(target, index)
     published_pictures.write_index(target, index)
     for vector in (target / "figures").rglob("*.svg"):  # made again by a run; pages show the PNG
         vector.unlink()
     pages = build.write_all(target, load_ledgers())
-    published_pictures.prune(
-        target,
-        {
-            p.relative_to(target).as_posix(): p.read_text("utf-8")
-            for p in pages
-            if p.suffix in (".md", ".html")
-        },
-    )
     return [path for path in written if path.exists()] + pages
 
 

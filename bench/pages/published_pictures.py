@@ -44,14 +44,16 @@ def with_palette(picture: bytes) -> bytes:
     return min(buffer.getvalue(), picture, key=len)
 
 
-def shrink(folder: Path, index: Index) -> None:
+def shrink(folder: Path) -> None:
     """Write published pictures of earlier versions with today's palette where that makes them smaller."""
+    index = read_index(folder) or {}
     for file, entry in index.items():
         path = folder / file
         if path.suffix == ".png" and path.exists() and sha256(path.read_bytes()) == entry["published"]:
             small = with_palette(path.read_bytes())
             write_atomically(path, small)
             entry["published"] = sha256(small)
+    write_index(folder, index)
 
 
 def read_index(folder: Path) -> Index | None:
