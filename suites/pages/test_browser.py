@@ -271,6 +271,48 @@ def test_the_slider_shows_each_epoch_s_masks(
                 assert np.abs(seen[2::4, 1, 2::4, 1].astype(int) - expected[2::4, 2::4]).max() < 30
 
 
+# ---------------------------------------------------------------- what a newcomer asks
+
+ON_SCREEN = """() => [...document.querySelectorAll('main :is(p, td, th, dd, li, h3)')]
+  .filter((e) => { const { top, bottom, width } = e.getBoundingClientRect();
+                   return width && top >= 0 && bottom > 40 && top < innerHeight; })
+  .map((e) => e.textContent.replace(/\\s+/g, ' ')).join(' | ')"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "clicks", "answer"),
+    [
+        ("0.710615", [], ["not tested: data", "average 0.710615", "in line with others"]),
+        ("", ["nav a:text-is('R3')"], ["0.8981 is no whole number of 2,500 images"]),
+        (
+            "",
+            ["nav a:text-is('Findings')", "a:text('is the gain the ResNet')"],
+            ["the skips alone gain a median of 2.0 points over VGG16-FCN32s"],
+        ),
+        ("r1-finetune", [], ["bench run r1-finetune-a --data DIR --tier full --seeds 3", "on one NVIDIA"]),
+        ("", ["nav a:text-is('Audit')"], ["bench audit table.md"]),
+    ],
+    ids=["r4 0.710615", "r3 impossible", "fcn8s or resnet34", "r1 A to E", "a table of one's own"],
+)
+def test_a_newcomer_s_question_is_answered_on_one_screen(
+    visit: Open, asked: str, clicks: list[str], answer: list[str]
+) -> None:
+    tab = visit(width=1440)
+    if asked:
+        tab.get_by_role("searchbox").fill(asked)
+    for link in clicks:
+        tab.locator(link).first.click()
+    seen = tab.evaluate(ON_SCREEN)
+    for words in answer:
+        assert words in seen
+
+
+def test_a_flag_of_a_report_leads_to_its_claims(visit: Open) -> None:
+    tab = visit()
+    tab.locator("section:has(#r3) .whole a.flag").filter(has_text="inconsistent").click()
+    tab.locator("#answer .card[data-card=r3-classify-b]").wait_for()
+
+
 # ---------------------------------------------------------------- for everybody
 
 

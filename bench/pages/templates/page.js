@@ -13,7 +13,9 @@
   const claims = [...document.querySelectorAll("details.claim")].map((claim) => ({
     id: claim.id,
     value: claim.dataset.value,
-    text: `${claim.dataset.text} ${claim.querySelector(".quote")?.textContent ?? ""}`.toLowerCase(),
+    text: [".quote", ".became"]
+      .reduce((text, part) => `${text} ${claim.querySelector(part)?.textContent ?? ""}`, claim.dataset.text)
+      .toLowerCase(),
     card: claim.querySelector(".card"),
   }));
   const ALSO = 12; // further hits that are named
