@@ -51,6 +51,9 @@ from bench.pages.plots import Plot, Point, placed, point_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 
+MOST_DEVIATIONS = 12
+"""Kinds of runs whose deviations a claim lists; the report's own page lists all."""
+
 
 def build_html(
     ledgers: Sequence[Ledger],
@@ -344,7 +347,8 @@ class _Site:
         for group, label in _told_apart(self.runs.groups.get(slug, [])):
             if group.deviations:
                 alike.setdefault(canonical(group.deviations), ([], group))[0].append(label)
-        return [(" and on ".join(labels), group.deviations) for labels, group in alike.values()]
+        listed = [(" and on ".join(labels), group.deviations) for labels, group in alike.values()]
+        return listed[:MOST_DEVIATIONS]
 
     # figures
 
