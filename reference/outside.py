@@ -110,7 +110,7 @@ def source_hash(model: str) -> str:
     except ValueError:  # a module object without a spec
         spec = None
     if spec is None:
-        raise InputError(f"model {model!r}: no module {top!r}; install it, or put it beside the recipe file")
+        raise InputError(f"model {model!r}: no module {top!r}; install it, or put it next to the recipe file")
     folders = [Path(place) for place in spec.submodule_search_locations or ()]
     files = [(path.relative_to(folder), path) for folder in folders for path in folder.rglob("*.py")]
     if not folders and spec.origin is not None and spec.origin.endswith(".py"):

@@ -1,4 +1,4 @@
-"""Reports of one's own: their claims files and recipe files, beside the packaged ones in this process.
+"""Reports of one's own: their claims files and recipe files, next to the packaged ones in this process.
 
 A claims file is data, and reading one runs no code. A recipe file is Python: it holds a tuple ``RECIPES``.
 It is run only where a command needs recipes, and only if the claims file names it (``recipes`` of its
@@ -118,14 +118,14 @@ def run_recipe_files(more: Iterable[Path] = (), say: Callable[[str], None] = lam
         if one.recipes is not None:
             if not path.is_file():
                 raise InputError(
-                    f"{file.name}: [report]: recipes is {one.recipes!r}; there is no such file beside it"
+                    f"{file.name}: [report]: recipes is {one.recipes!r}; there is no such file next to it"
                 )
             if path not in _RUN:
                 say(f"{file.name}: running its recipe file {path.name}")
                 _register(_load(path), one, path)
         elif path.is_file() and path.resolve() not in {*named, *_RUN}:
             say(
-                f"{file.name} names no recipe file, so {path.name} beside it is not run;"
+                f"{file.name} names no recipe file, so {path.name} next to it is not run;"
                 f' write recipes = "{path.name}" under [report], or give --recipes {path.name}'
             )
     for resolved, path in named.items():
@@ -187,7 +187,7 @@ def _line(error: Exception, path: Path) -> str:
 
 
 def _register(content: object, one: Ledger | None, path: Path) -> None:
-    """Put recipes beside the packaged ones, once all of them are in order."""
+    """Put recipes next to the packaged ones, once all of them are in order."""
     if not isinstance(content, tuple | list) or not content:
         raise InputError(
             f"{path.name}: RECIPES is {content!r:.80}; expected a tuple of recipes, at least one"

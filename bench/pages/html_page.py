@@ -341,7 +341,7 @@ class _Site:
         }
         return [(name, value) for name, value in told.items() if value]
 
-    def deviations(self, slug: str) -> list[tuple[str, Sequence[Mapping[str, str]]]]:
+    def deviations(self, slug: str) -> Sequence[tuple[str, Sequence[Mapping[str, str]]]]:
         """What a recipe's runs did otherwise, by the groups in words that did so alike."""
         alike: dict[str, tuple[list[str], Group]] = {}
         for group, label in _told_apart(self.runs.groups.get(slug, [])):

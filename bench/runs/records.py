@@ -35,7 +35,9 @@ SCHEMA = 3
 """What a run writes now. Since 2 ``initial_weights`` holds ``start`` and ``start_recipe``; since 3 there are
 ``planned_seeds`` and ``again``, which are read as unknown and empty in older ones."""
 READABLE = (1, 2, 3)
-STATUSES = ("ok", "failed", "diverged", "oom", "timeout", "interrupted")
+DID_NOT_LEARN = "did not learn"
+"""The run was stopped because its training loss stayed at a constant predictor's."""
+STATUSES = ("ok", "failed", "diverged", DID_NOT_LEARN, "oom", "timeout", "interrupted")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,7 +68,7 @@ def printed_lines(claim: Claim) -> tuple[str, int]:
     """The lines of a claim's listing, and the number of the first one."""
     path = REPORTS / f"{claim.report}.txt"
     if not path.is_file():
-        pytest.skip("the report's text is not beside this repository")
+        pytest.skip("the report's text is not next to this repository")
     first, last = claim.lines
     return "\n".join(path.read_text(encoding="utf-8").split("\n")[first - 1 : last]), first
 
