@@ -109,6 +109,9 @@ def write_all(folder: Path, ledgers: Iterable[Ledger], run_records: Found | None
         write_atomically(folder / name, text.encode())
     for name in _surplus_pages(folder, pages):
         (folder / name).unlink()
+    if published_pictures.read_index(folder) is not None:
+        published_pictures.shrink(folder)
+        published_pictures.prune(folder, pages)
     return [*drawn, *(folder / name for name in pages)]
 
 

@@ -161,12 +161,17 @@ def keep_masks(
     folder: Path,
     device: torch.device,
     *,
+    evaluation: Evaluation,
     is_best: bool,
 ) -> None:
     """Write predicted masks of the images that a report shows to ``folder/masks``.
 
     They are kept at the report's epochs. If the best epoch is selected, they are also kept at every
-    epoch that is the best so far (``is_best``), since only the end shows which one is selected.
+    epoch that is the best so far (``is_best``), since only the end shows which one is selected. At those
+    epochs the masks of the worst and best images are kept too, in ``folder/extremes``.
+
+    Args:
+        evaluation: the evaluation of this epoch, which ranks the images.
     """
     may_be_selected = epoch == recipe.epochs if recipe.selection == "final" else is_best
     if recipe.task != "segment" or not recipe.mask_epochs:
@@ -177,6 +182,15 @@ def keep_masks(
     batches = Batches.of(dataset.val.take(indices), device)
     masks = segment.predict(model, batches, replace(recipe, eval_batch_size=len(indices)))
     _save_array(folder / "masks" / f"epoch-{epoch}.npy", masks)
+    if may_be_selected and (indices := worst_and_best(evaluation, dataset)):
+        batches = Batches.of(dataset.val.take(indices), device)
+        masks = segment.predict(model, batches, replace(recipe, eval_batch_size=len(indices)))
+        _save_array(folder / "extremes" / f"epoch-{epoch}.npy", masks)
+
+
+def worst_and_best(evaluation: Evaluation, dataset: Dataset) -> list[int]:
+    """Return the validation indices of the images with the lowest and the highest mean IoU, lowest first."""
+    return segment.extremes(segment.image_scores(evaluation.per_image, dataset.scored))
 
 
 def embedded_images(dataset: Dataset, recipe: Recipe) -> Split:
