@@ -17,8 +17,8 @@ MOST_POINTS = 120
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
-    """One curve: its name, and its points as an SVG path."""
+class CurveLine:
+    """One curve of a panel: its name, and its points as an SVG path."""
 
     name: str
     path: str
@@ -35,7 +35,7 @@ class Panel:
     """
 
     title: str
-    lines: tuple[Line, ...]
+    lines: tuple[CurveLine, ...]
     low: str
     high: str
     epochs: int
@@ -72,7 +72,7 @@ def _panel(title: str, curves: Mapping[str, Sequence[float]], selected: int | No
     high = high if high > low else low + 1
     return Panel(
         title=title,
-        lines=tuple(Line(name=name, path=_path(values, low, high)) for name, values in curves.items()),
+        lines=tuple(CurveLine(name=name, path=_path(values, low, high)) for name, values in curves.items()),
         low=f"{low:.3g}",
         high=f"{high:.3g}",
         epochs=epochs,
