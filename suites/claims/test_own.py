@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,23 +30,7 @@ PACKAGED = dict(RECIPES)
 CLAIMS_FILE, RECIPE_FILE = added.STARTER / "claims.toml", added.STARTER / "recipes.py.txt"
 
 
-@pytest.fixture(autouse=True)
-def _for_this_test_only(tmp_path: Path) -> Iterator[None]:
-    """What a process knows of reports of one's own is forgotten again."""
-    path = list(sys.path)
-    outside.source_hash.cache_clear()
-    yield
-    RECIPES.clear()
-    RECIPES.update(PACKAGED)
-    added.SLUGS.clear()
-    added._RUN.clear()
-    ledger.ADDED.clear()
-    sys.path[:] = path
-    for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
-            del sys.modules[name]
-    outside.source_hash.cache_clear()
-    importlib.invalidate_caches()
+pytestmark = pytest.mark.usefixtures("for_this_test_only")
 
 
 @pytest.fixture
