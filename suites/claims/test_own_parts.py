@@ -12,15 +12,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
 
 from bench.claims import added
 from bench.cli import app
-from reference import losses, schedules
+from bench.runs import run_plan, training_run
 from reference.data import own
 from reference.errors import InputError
-from reference.recipes.recipe import Phase
-from reference.training.step import build_optimizer
+from reference.recipes import RECIPES
+from reference.training.numerics import Numerics
 
 pytestmark = pytest.mark.usefixtures("for_this_test_only")
 GUIDE = Path(__file__).parents[2] / "docs" / "add-a-report.md"
@@ -41,6 +40,7 @@ Changed = Callable[..., list[str]]
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Changed:
     """Run the guide's report with one text of one of its files replaced: the lines printed."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(training_run, "draw", lambda *_: [])  # pictures take longer than the training
     for name, text in blocks().items():
         (tmp_path / name).write_text(text, encoding="utf-8")
 
@@ -149,10 +149,6 @@ def test_weights_that_are_absent_or_other_are_refused(
         with pytest.raises(InputError, match=said):
             run("run", "parts-published")
         return
-    from bench.runs import run_plan
-    from reference.recipes import RECIPES
-    from reference.training.numerics import Numerics
-
     added.add([tmp_path / "parts.toml"])
     added.run_recipe_files()
     _, absent = run_plan.plan(
@@ -220,50 +216,3 @@ def test_a_csv_that_cannot_be_read_is_one_line(text: str, said: str, tmp_path: P
     (tmp_path / "a.csv").write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=re.escape(said)):
         own.listed_files(tmp_path / "a.csv", tmp_path / "a.csv", image_size=8)
-
-
-# Built in: each is torch's own ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("step_size", "gamma"), [(1, 0.5), (3, 0.1), (7, 0.9)])
-def test_step_is_torchs_step_lr(step_size: int, gamma: float) -> None:
-    arguments = (("step_size", step_size), ("gamma", gamma))
-    phase = Phase(optimizer="sgd", lr=0.4, epochs=10, schedule="step", schedule_args=arguments)
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.4)
-    oracle = torch.optim.lr_scheduler.StepLR(optimizer, step_size=step_size, gamma=gamma)
-    for epoch in range(10):
-        for part in (0.0, 0.99):  # the rate is the same in all steps of an epoch
-            assert schedules.learning_rate(phase, epoch + part) == pytest.approx(oracle.get_last_lr()[0])
-        optimizer.step()
-        oracle.step()
-
-
-@pytest.mark.parametrize("arguments", [(), (("step_size", 0),), (("step_size", 2), ("gama", 0.1))])
-def test_step_refuses_other_arguments(arguments: tuple[tuple[str, float], ...]) -> None:
-    phase = Phase(optimizer="sgd", lr=0.4, epochs=10, schedule="step", schedule_args=arguments)
-    with pytest.raises(InputError, match="schedule 'step'"):
-        schedules.learning_rate(phase, 0)
-
-
-def test_rmsprop_is_torchs(run: Changed) -> None:
-    ours, theirs = nn.Linear(3, 2), nn.Linear(3, 2)
-    theirs.load_state_dict(ours.state_dict())
-    arguments = (("alpha", 0.9), ("momentum", 0.5))
-    phase = Phase(optimizer="rmsprop", lr=0.01, epochs=1, weight_decay=0.1, optimizer_args=arguments)
-    oracle = torch.optim.RMSprop(theirs.parameters(), lr=0.01, weight_decay=0.1, alpha=0.9, momentum=0.5)
-    for network, optimizer in ((ours, build_optimizer(phase, ours, 1.0)), (theirs, oracle)):
-        for step in range(3):
-            optimizer.zero_grad()
-            network(torch.full((1, 3), step + 1.0)).square().sum().backward()
-            optimizer.step()
-    assert torch.equal(ours.weight, theirs.weight)
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.6])
-def test_label_smoothing_is_torchs(smoothing: float) -> None:
-    logits, target = (
-        torch.randn(5, 4, generator=torch.Generator().manual_seed(0)),
-        torch.tensor([0, 3, -100, 1, 2]),
-    )
-    oracle = nn.CrossEntropyLoss(label_smoothing=smoothing)(logits, target)
-    assert losses.named("classify", "cross_entropy")(logits, target, label_smoothing=smoothing) == oracle
