@@ -152,7 +152,7 @@ def _masks(folder: Path, role: str) -> MaskFolder:
         name = composed(path.stem.removesuffix("_mask"))
         if name in masks:
             raise InputError(
-                f"{shown(path)}: {shown(masks[name].name)} beside it has the same name; "
+                f"{shown(path)}: {shown(masks[name].name)} next to it has the same name; "
                 "expected one mask for each image; remove one of the two"
             )
         masks[name] = path

@@ -137,7 +137,9 @@ def source_hash(path: str, field: str = "model") -> str:
     except ValueError:  # a module object without a spec
         spec = None
     if spec is None:
-        raise InputError(f"{field} {path!r}: no module {top!r}; install it, or put it beside the recipe file")
+        raise InputError(
+            f"{field} {path!r}: no module {top!r}; install it, or put it next to the recipe file"
+        )
     folders = [Path(place) for place in spec.submodule_search_locations or ()]
     files = [(file.relative_to(folder), file) for folder in folders for file in folder.rglob("*.py")]
     if not folders and spec.origin is not None and spec.origin.endswith(".py"):

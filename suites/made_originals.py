@@ -53,7 +53,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def office_home(folder: Path) -> Path:
-    """Office-Home's folders; another domain lies beside the one that counts."""
+    """Office-Home's folders; another domain lies next to the one that counts."""
     for k, (label, count) in enumerate(SIZES.items()):
         for i in range(count):
             write(folder / "Real World" / label / f"{i + 1:05d}.jpg", picture(100 * k + i))

@@ -53,7 +53,7 @@ def started(
 
     Args:
         folder: the nodes' working folder, else this process's.
-        variables: of the nodes alone, beside those of the cluster.
+        variables: of the nodes alone, in addition to those of the cluster.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -1,7 +1,7 @@
 """Does a report agree with itself? Arithmetic on what it prints; nothing is trained.
 
 ``audit`` applies every check to ledgers and returns its findings, each with a strength. A finding that is
-certain or strong puts its flag beside the claims concerned; a weak one is reported and flags nothing. The
+certain or strong puts its flag next to the claims concerned; a weak one is reported and flags nothing. The
 checks read the keys of a ledger and know no report, so that a ledger of one's own is audited alike.
 
 Neither torch nor numpy is imported.

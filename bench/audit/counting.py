@@ -155,7 +155,8 @@ def _not_whole(missed: Sequence[Claim], n: int, n_from: str, *, excused: bool) -
         missed,
         "GRIM",
         f"{listed(map(shown, missed))} {'is no whole number' if one else 'are no whole numbers'} of {n:,}"
-        f" images, rounded or cut off (possible beside {'it' if one else 'them'}: {', '.join(near)}){origin}"
+        f" images, rounded or cut off (possible values next to {'it' if one else 'them'}:"
+        f" {', '.join(near)}){origin}"
         f"{'; as printed otherwise, such as a mean over batches, they can be' if excused else ''}",
         strength="weak" if excused else "strong" if n_from == "outside" else "certain",
         printed=listed(map(shown, missed)),

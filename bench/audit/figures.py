@@ -88,7 +88,7 @@ def _class_mean(group: Sequence[Claim], metric: str, known: KnownData) -> Iterat
         yield not_checked(
             means,
             "class mean",
-            f"{listed(c.id for c in means)} are {len(means)} means beside one set of classes",
+            f"{listed(c.id for c in means)} are {len(means)} means next to one set of classes",
         )
         return
     mean = means[0]
@@ -104,7 +104,7 @@ def _class_mean(group: Sequence[Claim], metric: str, known: KnownData) -> Iterat
         yield not_checked(
             [mean, *used],
             "class mean",
-            f"{len(used)} of {len(cover)} classes are printed beside {shown(mean)} ({mean.id}): the others"
+            f"{len(used)} of {len(cover)} classes are printed next to {shown(mean)} ({mean.id}): the others"
             " can make up for anything",
         )
         return
@@ -397,7 +397,7 @@ def _parts(ledger: Ledger) -> Iterator[Finding]:
 
 
 def _farthest(ledger: Ledger) -> dict[str, float]:
-    """By best member, the lowest figure that it is ranked over: nearer ones have some of its parts too."""
+    """Return the lowest figure that each best member is ranked over: nearer ones share some of its parts."""
     lowest: dict[str, float] = {}
     for ordering in ledger.of_kind("ordering"):
         if ordering.order and not ordering.tie:

@@ -10,7 +10,7 @@ from bench.claims.claim import Claim
 STRENGTHS: dict[str, str] = {
     "certain": "follows by arithmetic from what the report prints, with nothing from outside",
     "strong": "follows with what is known from outside, such as a set's size; or chance rarely does it",
-    "weak": "an innocent reading is at hand, or chance explains it; stands beside no grade",
+    "weak": "an innocent reading is at hand, or chance explains it; stands next to no grade",
 }
 
 FLAGS: dict[str, str] = {
@@ -43,7 +43,7 @@ class Finding:
         locator: lines of the reports, as ``r3:141,142``.
         brief: the sentence's matter alone, for a list of like findings; empty where it has none.
         flag: key of ``FLAGS``, or empty.
-        flagged: the claims that the flag stands beside.
+        flagged: the claims that the flag stands next to.
     """
 
     claims: tuple[str, ...]
@@ -82,7 +82,7 @@ def finding(
     flag: str = "",
     flagged: Iterable[Claim] | None = None,
 ) -> Finding:
-    """A finding about claims, each once; a flag stands beside all of them unless ``flagged`` says which."""
+    """A finding about claims, each once; a flag stands next to all of them unless ``flagged`` says which."""
     unique = list({claim.id: claim for claim in claims}.values())
     marked = (unique if flagged is None else list(flagged)) if flag else []
     return Finding(

@@ -151,7 +151,7 @@ def _against_the_figures(claim: Claim, members: Sequence[Claim]) -> Iterator[Fin
 
 
 def _adjusted(ledger: Ledger) -> dict[frozenset[str], float]:
-    """By pair of figures, the p of its z adjusted by Holm's method over all pairs that the report ranks."""
+    """Return the p of each pair's z, adjusted by Holm's method over all pairs that the report ranks."""
     p_of: dict[frozenset[str], float] = {}
     for claim in ledger.of_kind("ordering"):
         for pair in pairwise(ledger.claim(name) for name in claim.order):
@@ -307,7 +307,7 @@ def setting(claim_id: str, report: str) -> str:
 
 
 def _opposed(claims: Mapping[str, Claim]) -> dict[tuple[str, str], tuple[list[Claim], list[Claim]]]:
-    """By pair of settings (x, y): the orderings that rank x over y, and those that rank y over x.
+    """Return for each pair of settings (x, y) the orderings that rank x over y, and those that rank y over x.
 
     A tie counts as opposed to a ranking either way.
     """
@@ -336,7 +336,7 @@ def _ranked(claim: Claim) -> list[tuple[str, str]]:
 
 
 def _members(claims: Mapping[str, Claim], pair: tuple[str, str]) -> dict[str, dict[str, Claim]]:
-    """Of each setting of a pair, the figure of every report that has both."""
+    """Return for each setting of a pair its figure in every report that has both."""
     reports = dict.fromkeys(claim.report for claim in claims.values())
     both = [r for r in reports if all(f"{r}-{s}" in claims and claims[f"{r}-{s}"].value for s in pair)]
     return {name: {report: claims[f"{report}-{name}"] for report in both} for name in pair}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -59,10 +59,10 @@ def numbers(ledger: Ledger) -> tuple[Claim, ...]:
 
 
 def numbers_of(ledger: Ledger, recipe: str, metric: str, beside: Claim | None = None) -> list[Claim]:
-    """The figures that a recipe may stand for: one where it is known which.
+    """Return the figures that a recipe may stand for: one figure where it is known which.
 
-    That is the one with its slug as id, else the only one of the metric; where there are several, the only
-    one of the data and split of the claim ``beside``.
+    It is the figure whose id is the recipe's slug, else the only one of the metric. Where there are several,
+    it is the only one with the data and split of the claim ``beside``.
     """
     figures = [claim for claim in numbers(ledger) if claim.recipe == recipe and claim.metric_name == metric]
     if len(figures) > 1 and beside is not None:
@@ -117,8 +117,3 @@ def same_training(one: str | None, other: str | None) -> bool:
         return False
     short, long = sorted((one, other), key=len)
     return long == short or long.startswith(f"{short}-")
-
-
-def claims_by_id(ledgers: Iterable[Ledger]) -> dict[str, Claim]:
-    """All claims of all reports."""
-    return {claim.id: claim for ledger in ledgers for claim in ledger.claims}

@@ -119,7 +119,7 @@ def audit_page(ledgers: Iterable[Ledger], findings: Iterable[Finding]) -> str:
         "",
         *(f"- **{strength}**: {meaning}" for strength, meaning in STRENGTHS.items()),
         "",
-        "Certain and strong findings put a flag beside the claims concerned:",
+        "Certain and strong findings put a flag next to the claims concerned:",
         "",
         *(f"- *{flag}*: {meaning}" for flag, meaning in FLAGS.items()),
         "",

@@ -1,4 +1,4 @@
-"""Reports of one's own: their claims files and recipe files, beside the packaged ones in this process.
+"""Reports of one's own: their claims files and recipe files, next to the packaged ones in this process.
 
 A claims file is data, and reading one runs no code. A recipe file is Python: it holds a tuple ``RECIPES``.
 It is run only where a command needs recipes, and only if the claims file names it (``recipes`` of its
@@ -7,7 +7,6 @@ It is run only where a command needs recipes, and only if the claims file names 
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import keyword
 import re
@@ -15,7 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, get_args
 
 from bench.claims import ledger, schema
 from bench.claims.claim import Ledger
@@ -119,14 +118,14 @@ def run_recipe_files(more: Iterable[Path] = (), say: Callable[[str], None] = lam
         if one.recipes is not None:
             if not path.is_file():
                 raise InputError(
-                    f"{file.name}: [report]: recipes is {one.recipes!r}; there is no such file beside it"
+                    f"{file.name}: [report]: recipes is {one.recipes!r}; there is no such file next to it"
                 )
             if path not in _RUN:
                 say(f"{file.name}: running its recipe file {path.name}")
                 _register(_load(path), one, path)
         elif path.is_file() and path.resolve() not in {*named, *_RUN}:
             say(
-                f"{file.name} names no recipe file, so {path.name} beside it is not run;"
+                f"{file.name} names no recipe file, so {path.name} next to it is not run;"
                 f' write recipes = "{path.name}" under [report], or give --recipes {path.name}'
             )
     for resolved, path in named.items():
@@ -188,7 +187,7 @@ def _line(error: Exception, path: Path) -> str:
 
 
 def _register(content: object, one: Ledger | None, path: Path) -> None:
-    """Put recipes beside the packaged ones, once all of them are in order."""
+    """Put recipes next to the packaged ones, once all of them are in order."""
     if not isinstance(content, tuple | list) or not content:
         raise InputError(
             f"{path.name}: RECIPES is {content!r:.80}; expected a tuple of recipes, at least one"
@@ -231,7 +230,7 @@ def _check_start(slug: str, recipes: Mapping[str, Recipe], location: str) -> Non
 
 def _check(recipe: Recipe, one: Ledger, location: str) -> None:
     """What can be told without torch: types, choices, and how the recipe stands to its report."""
-    check_types(recipe, location)
+    check_fields(recipe, location)
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", recipe.slug):
         raise InputError(
             f"{location}: slug is {recipe.slug!r}; expected lower-case letters, digits, single hyphens"
@@ -276,7 +275,7 @@ def _check(recipe: Recipe, one: Ledger, location: str) -> None:
         "schedule": ((phase.schedule for phase in recipe.phases), get_args(Schedule)),
     }
     for phase in recipe.phases:
-        check_types(phase, f"{location}: phase")
+        check_fields(phase, f"{location}: phase")
         if phase.epochs < 1 or not phase.lr > 0 or not 0 <= phase.warmup_epochs <= phase.epochs:
             raise InputError(
                 f"{location}: phase: found epochs {phase.epochs}, lr {phase.lr}, warmup_epochs"
@@ -289,46 +288,12 @@ def _check(recipe: Recipe, one: Ledger, location: str) -> None:
             except InputError as error:
                 raise InputError(f"{location}: {error}") from None
     for assumption in recipe.assumptions:
-        check_types(assumption, f"{location}: assumption")
+        check_fields(assumption, f"{location}: assumption")
 
 
-def check_types(value: Recipe | Phase | Assumption, location: str) -> None:
-    """Every field of its annotated type: a recipe file is Python, which does not check that by itself."""
-    hints = get_type_hints(type(value))
-    for field in dataclasses.fields(value):
-        value_of_field, wanted = getattr(value, field.name), hints[field.name]
-        if not _holds(value_of_field, wanted):
-            raise InputError(f"{location}: {field.name} is {value_of_field!r:.80}; expected {_words(wanted)}")
-
-
-def _holds(value: object, wanted: Any) -> bool:
-    origin, inner = get_origin(wanted), get_args(wanted)
-    if origin is Literal:
-        return value in inner
-    if origin is tuple:
-        if not isinstance(value, tuple):
-            return False
-        if inner[-1] is Ellipsis:
-            return all(_holds(item, inner[0]) for item in value)
-        return len(value) == len(inner) and all(map(_holds, value, inner))
-    if inner:  # a union
-        return any(_holds(value, one) for one in inner)
-    if wanted is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if wanted is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, wanted)
-
-
-def _words(wanted: Any) -> str:
-    if get_origin(wanted) is Literal:
-        return f"one of {', '.join(map(repr, get_args(wanted)))}"
-    if get_origin(wanted) is tuple:
-        return f"a tuple ({', '.join('…' if one is Ellipsis else _words(one) for one in get_args(wanted))})"
-    if get_args(wanted):
-        return " or ".join(map(_words, get_args(wanted)))
-    names = {str: "text", int: "a whole number", float: "a number", bool: "True or False"}
-    return names.get(wanted, f"{wanted.__name__}(…)")
+def check_fields(value: Recipe | Phase | Assumption, location: str) -> None:
+    """Every field is of its annotated type: a recipe file is Python, which does not check that by itself."""
+    schema.check_types(vars(value), schema.types_of(type(value))[0], (), location)
 
 
 def check_runnable(recipe: Recipe) -> None:

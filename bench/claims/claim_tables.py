@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.claims.claim import METRICS, DeclaredData
-from bench.claims.schema import TABLE_KEYS, check_types, hint, is_slug, printed_figure
+from bench.claims.claim import CHOICES, METRICS, DeclaredData
+from bench.claims.claim_keys import TABLE_KEYS, printed_figure
+from bench.claims.schema import check_types, hint, is_slug
 from reference.errors import InputError
 
 COLUMNS: dict[str, str] = {
@@ -57,7 +58,7 @@ def claims_of_table(
         InputError: a key or role is unknown, a row has too few or too many cells, a cell is no figure.
     """
     location = f"{file}: {table['id'] if is_slug(table.get('id')) else f'table {position}'}"
-    check_types(table, TABLE_KEYS, ("id", "columns", "rows", "data", "split"), location)
+    check_types(table, TABLE_KEYS, ("id", "columns", "rows", "data", "split"), location, choices=CHOICES)
     read = _roles(table, location, declared.get(table["data"]))
     lines = table.get("line")
     by_row = isinstance(lines, list) and len(lines) == len(table["rows"])

@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from bench.claims.claim import Claim, Ledger
+from bench.claims.claim import CHOICES, Claim, Ledger
 from bench.claims.schema import (
     CLAIMS,
     COUNT,
     DATA_FILE,
     INDEX,
     INDICES,
-    PLACES,
     TEXT,
     TEXTS,
     Type,
     check_types,
     frozen,
     is_int,
+    is_slug,
     known_keys,
     list_of,
     read_toml,
@@ -129,16 +129,22 @@ def load_data_facts() -> DataFacts:
     )
 
 
+_PLACES = Type(
+    'a list of places such as ["r4", 130]',
+    list_of(
+        lambda value: isinstance(value, list) and len(value) == 2 and is_slug(value[0]) and is_int(value[1])
+    ),
+)
 _ROLE_KEYS: dict[str, Type] = {
     "role": TEXT, "what": TEXT, "classes": COUNT, "train": COUNT, "val": COUNT, "images": TEXT,
-    "layout": TEXTS, "known": TEXT, "stated_in": PLACES, "note": TEXT,
+    "layout": TEXTS, "known": TEXT, "stated_in": _PLACES, "note": TEXT,
 }  # fmt: skip
 _COLOUR_KEYS: dict[str, Type] = {
     "index": INDEX, "name": TEXT, "colour": TEXT, "known": TEXT,
     "rgb": Type("three whole numbers from 0 to 255", list_of(lambda i: is_int(i) and 0 <= i <= 255, 3, 3)),
 }  # fmt: skip
 _SCORE_KEYS: dict[str, Type] = {
-    "metric": TEXT, "classes": INDICES, "rule": TEXT, "prints": TEXTS, "printed_in": PLACES,
+    "metric": TEXT, "classes": INDICES, "rule": TEXT, "prints": TEXTS, "printed_in": _PLACES,
     "known": TEXT,
 }  # fmt: skip
 _OPTIONAL_FACTS = ("val", "images", "stated_in", "note")
@@ -149,6 +155,7 @@ def _fact_tables(document: dict[str, Any], name: str, types: dict[str, Type]) ->
     value = document.get(name)
     tables = several([value] if isinstance(value, dict) else value, DATA_FILE, f"[{name}]")
     for position, table in enumerate(tables, 1):
+        needed = [key for key in types if key not in _OPTIONAL_FACTS]
         location = f"{DATA_FILE}: {table.get('role') or table.get('name') or f'{name} {position}'}"
-        check_types(table, types, [key for key in types if key not in _OPTIONAL_FACTS], location)
+        check_types(table, types, needed, location, choices=CHOICES)
     return [{key: frozen(value) for key, value in table.items()} for table in tables]

@@ -16,6 +16,7 @@ from typing import Any
 
 from bench.claims.claim import (
     BUILT_IN_DATA,
+    CHOICES,
     KINDS,
     METRICS,
     SURVEYED,
@@ -24,12 +25,8 @@ from bench.claims.claim import (
     Ledger,
     ReferenceClass,
 )
-from bench.claims.predicates import PREDICATES
-from bench.claims.schema import (
+from bench.claims.claim_keys import (
     ARGS,
-    CLAIMS,
-    COUNT,
-    DATA_FILE,
     DATA_KEYS,
     FIRST_EPOCH,
     KEYS,
@@ -37,6 +34,13 @@ from bench.claims.schema import (
     KIND_TYPES,
     REFERENCE_KEYS,
     REQUIRED,
+    printed_figure,
+)
+from bench.claims.predicates import PREDICATES
+from bench.claims.schema import (
+    CLAIMS,
+    COUNT,
+    DATA_FILE,
     SLUG,
     TEXT,
     check_types,
@@ -45,7 +49,6 @@ from bench.claims.schema import (
     is_slug,
     known_keys,
     only_keys,
-    printed_figure,
     read_toml,
     several,
 )
@@ -180,14 +183,14 @@ def _claim(
     location = f"{file}: {table['id'] if is_slug(table.get('id')) else f'claim {position}'}"
     kind = table.get("kind")
     if kind is None:
-        check_types(table, KEYS, REQUIRED, location)
+        check_types(table, KEYS, REQUIRED, location, choices=CHOICES)
     if not isinstance(kind, str) or kind not in KINDS:
         raise InputError(f"{location}: unknown kind {kind!r} ({hint(kind, KINDS)})")
     types, (required, _) = KIND_TYPES[kind], KIND_KEYS[kind]
     for key in table:
         if key not in types and key in KEYS:
             raise InputError(f"{location}: key {key!r} is not of kind {kind!r} (valid: {', '.join(types)})")
-    check_types(table, types, (*REQUIRED, *required), location)
+    check_types(table, types, (*REQUIRED, *required), location, choices=CHOICES)
     if not table["id"].startswith(f"{report}-"):
         raise InputError(f"{location}: id does not start with the report's, {report + '-'!r}; rename it")
     if ("line" in table) == ("place" in table):

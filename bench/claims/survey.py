@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from bench.claims.claim import METRICS, ReferenceClass
 from bench.claims.data_facts import load_data_facts
-from bench.claims.schema import CLAIMS, Type, hint, known_keys
+from bench.claims.schema import CLAIMS, Type, check_types, hint, known_keys
 from reference.errors import InputError
 
 OTHERS_FILE = "others.csv"
@@ -268,13 +268,7 @@ def _check_header(header: list[str], file: str) -> None:
 def _figure(
     row: Mapping[str, str], place: str, line: int, file: str, splits: Mapping[str, int | None]
 ) -> OtherFigure:
-    for column, cell in row.items():
-        if not _TYPES[column].holds(cell):
-            raise InputError(f"{place}: {column} is {cell!r}; expected {_TYPES[column].expected}")
-        if column in _CHOICES and cell not in _CHOICES[column]:
-            raise InputError(
-                f"{place}: unknown {column} {cell!r} ({hint(cell, filter(None, _CHOICES[column]))})"
-            )
+    check_types(row, _TYPES, (), place, choices=_CHOICES)
     figure = OtherFigure(
         **{column: row[column] for column in COLUMNS if column not in ("year", "n", "class_iou")},
         year=int(row["year"]),

@@ -215,7 +215,7 @@ def _verdict(role: str, listing: Listing, faults: Sequence[str]) -> str:
 
 
 def lines(checked: Checked) -> Iterator[str]:
-    """The check in words: counts beside the official ones, what each role is, and the number of faults."""
+    """The check in words: counts next to the official ones, what each role is, and the number of faults."""
     for folder in FOLDERS:
         if folder.path in checked.counts:
             yield f"{folder.path}: {checked.counts[folder.path]:,} files{_official(folder)}"

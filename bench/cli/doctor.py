@@ -36,6 +36,7 @@ def examine(out: Path, cache: Path, data: Path | None, weights: Path | None) -> 
     """All checks, in the order in which one depends on another."""
     pair, seen = _torch_and_torchvision(weights)
     findings = [_python(), pair, *([_gpu(seen)] if seen else [])]
+    findings.append(_memory(seen))
     findings += [_writable("results", out), _writable("cache", cache), _disk(out), _data(data)]
     if seen:
         findings.append(Diagnosis(**seen["weights"]))
@@ -108,6 +109,20 @@ def _gpu(seen: dict[str, Any]) -> Diagnosis:
         return Diagnosis("gpu", OK, f"{len(seen['gpus'])} × {name}, {memory / 1e9:.0f} GB")
     built = "torch is built without CUDA" if seen["built"] is None else "torch finds no CUDA device"
     return Diagnosis("gpu", NOTE, f"none: {built}; everything runs on the CPU")
+
+
+def _memory(seen: dict[str, Any] | None) -> Diagnosis:
+    """Which recipes fit this machine's GPU, else how many fit GPUs of the usual sizes."""
+    from bench.plan import predictions
+    from reference.recipes import RECIPES
+
+    recipes = RECIPES.values()
+    if seen and seen["gpus"]:
+        gigabytes = round(seen["gpus"][0][1] / predictions.GIGABYTE, 1)
+        return Diagnosis("memory", OK, f"predicted: {predictions.summary(recipes, gigabytes, 'float32')}")
+    sizes = [predictions.count(recipes, gigabytes, "float32") for gigabytes in predictions.USUAL_MEMORIES]
+    message = f"recipes predicted to fit a GPU as printed: {', '.join(sizes)}; bench plan --gpu-memory 24"
+    return Diagnosis("memory", NOTE, f"{message} says which")
 
 
 def _nearest(folder: Path) -> Path:

@@ -111,7 +111,7 @@ def grades(out: Path, run_records: Sequence[Record], asked: Sequence[str]) -> Ro
         asked: ids of claims and reports; all claims if none.
     """
     from bench import audit
-    from bench.grading import alignment, grader, kept_checks, others_survey, reported
+    from bench.grading import alignment, grader, kept_checks, others_survey, reported, reproductions
 
     ledgers = load_ledgers()
     compared = others_survey.gather(ledgers)
@@ -131,6 +131,9 @@ def grades(out: Path, run_records: Sequence[Record], asked: Sequence[str]) -> Ro
             only=wanted,
         )
     by_user = {grade.claim.id: grade for grade in reported.grade_reported(ledgers, out)}
+    by_others: dict[str, list[str]] = {}
+    for theirs in reproductions.kept_verdicts(out):
+        by_others.setdefault(theirs.claim, []).append(theirs.line)
     return [
         {
             "claim": row.claim.id,
@@ -142,6 +145,7 @@ def grades(out: Path, run_records: Sequence[Record], asked: Sequence[str]) -> Ro
             "rehearsal": row.rehearsal or None,
             "others": compared.sentences(row.claim),
             **({reported.BY_THE_USER: _by_user(by_user.get(row.claim.id))} if by_user else {}),
+            **({reproductions.BY_OTHERS: by_others.get(row.claim.id)} if by_others else {}),
         }
         for row in rows
         if row.claim.id in wanted

@@ -21,6 +21,7 @@ from bench.cli.options import (
     refuse_name,
 )
 from bench.cli.printing import print_rows
+from reference.errors import InputError
 
 
 @app.command("plan")
@@ -32,6 +33,9 @@ def plan_(
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds of every recipe.")] = 1,
     gpus: Annotated[
         int | None, typer.Option(min=1, help="Number of GPUs; bounds the hours of all runs.")
+    ] = None,
+    gpu_memory: Annotated[
+        float | None, typer.Option(min=1, help="Show which recipes fit a GPU of so many GB.")
     ] = None,
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "bfloat16",
     throughput: Annotated[Path | None, typer.Option(help="Result file of the machine to plan for.")] = None,
@@ -50,6 +54,8 @@ def plan_(
 
     if dtype not in ("float32", "bfloat16"):
         refuse_name("--dtype", dtype, ["float32", "bfloat16"])
+    if gpu_memory is not None and tier is Tier.smoke:
+        raise InputError("--gpu-memory: predicted at printed sizes, found --tier smoke; give gpu or full")
     result = results.read_session(throughput) if throughput else hours.of_a_gpu(results.read_sessions(out))
     counted = hours.counted_before()
     basis = replace(hours.Basis.of(result, dtype, records.read_all(out)), counted=counted)
@@ -62,6 +68,12 @@ def plan_(
 
         lines = [*lines[:-1], *makespan.closing(makespan.bounds(jobs, seeds=seeds, gpus=gpus), gpus)]
     table = hours.plan_rows(jobs, claims, seeds=seeds, budget=gpu_hours)
+    if gpu_memory is not None:
+        from bench.plan import predictions
+
+        table = predictions.with_memory(table, [job.recipe for job in jobs], gpu_memory, dtype)
+        memories = sorted({*predictions.USUAL_MEMORIES, gpu_memory})
+        lines += [predictions.summary([job.recipe for job in jobs], gb, dtype) for gb in memories]
     print_rows(hours.brief(table) if output is Format.table else table, output)
     print("\n".join(["", *lines]), file=sys.stderr if output is Format.json else sys.stdout)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -31,6 +31,10 @@ from bench.cli.options import (
 )
 from bench.cli.printing import print_rows, warn_of_refused
 from reference.errors import InputError
+
+if TYPE_CHECKING:
+    from bench.claims.claim import Ledger
+    from bench.runs.records import Record
 
 
 class AuditFormat(StrEnum):
@@ -206,6 +210,10 @@ def report(
     check: Annotated[
         bool, typer.Option("--check", help="Check whether the tables are stale; write nothing.")
     ] = False,
+    summary: Annotated[
+        bool,
+        typer.Option("--summary", help="Also write the verdicts as one file, to send to others."),
+    ] = False,
     claims_files: ClaimsOption = None,
     recipe_files: RecipesOption = None,
     surveys: OthersOption = None,
@@ -234,20 +242,41 @@ def report(
     run_records = records.find(out)
     with kept_checks.kept():
         written = build.write_all(out, ledgers, run_records)
+    if summary:
+        written.append(_write_summary(out, ledgers, run_records.readable))
     for path in written:
         print(path)
     warn_of_refused(run_records.refused)
 
 
+def _write_summary(out: Path, ledgers: Sequence[Ledger], run_records: Sequence[Record]) -> Path:
+    from bench.grading import alignment, grader, kept_checks, reproductions
+
+    with kept_checks.kept():
+        rows = grader.grade_all(ledgers, run_records, alignment_green=alignment.is_green(out), folder=out)
+    return reproductions.write_summary(rows, out)
+
+
 @app.command("import")
 def import_(
     results: Annotated[
-        Path, typer.Argument(help="CSV of recipe, seed, metric, value and n.", metavar="RESULTS.csv")
+        Path,
+        typer.Argument(
+            help="CSV of recipe, seed, metric, value and n; or the summary of somebody else's runs, as JSON.",
+            metavar="RESULTS",
+        ),
     ],
     claims_files: ClaimsOption = None,
     out: OutOption = RUNS,
 ) -> None:
-    """Take figures from training code of your own, to be graded as reported by the user, never as ours."""
+    """Take figures from training code of your own, or a summary by others: shown as theirs, never as ours."""
+    if results.suffix.lower() == ".json":
+        from bench.grading import reproductions
+
+        print(reproductions.keep(results, out))
+        for verdict in reproductions.read_summary(results):
+            print(f"{verdict.claim}: {reproductions.BY_OTHERS}: {verdict.line}")
+        return
     add_reports(claims_files)
     from bench.claims.ledger import load_added
     from bench.grading import reported

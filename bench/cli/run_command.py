@@ -70,7 +70,7 @@ class RunOptions:
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto"
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16 (autocast).")] = "float32"
     micro_batch: Annotated[
-        int | None, typer.Option(min=2, help="Maximum images to train on at once; a deviation.")
+        int | None, typer.Option(min=2, help="Maximum images to train on or evaluate at once; a deviation.")
     ] = None
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Shorten the schedule to N epochs; a deviation.")
@@ -250,7 +250,18 @@ def _missing(options: RunOptions, recipes: Sequence[Recipe], device: str) -> lis
         print(f"{len(done)} of {len(runs)} runs have a record already (--again REASON runs them anew)")
     for finished in done if distributed.world().main else ():
         execute.tidy(finished, options.out)
+    for line in _known_first_steps(todo):
+        print(line, flush=True)
     return todo
+
+
+def _known_first_steps(todo: Sequence[Run]) -> list[str]:
+    """What is known of the first steps of each recipe, before hours are spent on it."""
+    from bench.plan import first_steps
+
+    recipes = {run.printed.slug: run.printed for run in todo if run.tier != "smoke"}
+    tried = {slug: first_steps.known(recipe) for slug, recipe in recipes.items()}
+    return [f"{slug}: {entry.sentence}" for slug, entry in tried.items() if entry is not None]
 
 
 def _join(kind: str) -> None:

@@ -1,6 +1,6 @@
 """How many other reports agree with an ordering: those that print both sides, each counted once.
 
-The test is the exact sign test over the others alone. The graded reports are shown beside it, one vote each,
+The test is the exact sign test over the others alone. The graded reports are shown next to it, one vote each,
 since a claim is no evidence for itself.
 """
 

@@ -21,7 +21,7 @@ FILE = "alignment.json"
 SHIPPED = Path(bench.__file__).parent / FILE
 """The note that a wheel brings, where it was built from a checkout whose suites had passed (CONTRIBUTING)."""
 WANTED = "green alignment suites"
-"""How a sentence beside a grade says that they are what it lacks."""
+"""How a sentence next to a grade says that they are what it lacks."""
 
 
 def note(folder: Path, counts: Mapping[str, tuple[int, int]]) -> Path:

@@ -247,7 +247,7 @@ class Grader:
         chosen, obstacle = self._deciding(claim, groups)
         if chosen is None:
             lost = self._lost(claim, [claim.recipe])
-            return _unstable(row, lost) if lost else _not_tested(row, obstacle)
+            return _without_group(row, lost, obstacle)
         figure = None if is_recipes_own(claim) else partial(figure_of, claim)
         judged = replace(chosen, runs=chosen.counted)
         measured = measure(claim.metric_name, judged, self.folder, figure) if judged.runs else None
@@ -310,7 +310,7 @@ class Grader:
         chosen, obstacle = self._deciding_pairing(claim, members, as_printed=True)
         if chosen is None:
             lost = self._lost(claim, claim.difference_of)
-            return _unstable(row, lost) if lost else _not_tested(row, obstacle)
+            return _without_group(row, lost, obstacle)
         verdict = self._gain_verdict(claim, chosen)
         assumptions = [a for slug in claim.difference_of for a in RECIPES[slug].assumptions]
         row = partial(row, assumptions=(*assumptions, *another_split.assumed(chosen)))
@@ -444,7 +444,7 @@ class Grader:
         chosen, obstacle = self._deciding_pairing(claim, members)
         if chosen is None:
             lost = self._lost(claim, [member.slug for member in members])
-            return _unstable(row, lost) if lost else _not_tested(row, obstacle)
+            return _without_group(row, lost, obstacle)
         verdict = self._compared(claim, members, chosen)
         holm_p = self._holm_p(claim)
         if holm_p is not None:
@@ -600,9 +600,7 @@ class Grader:
             verdict = replace(verdict, sentence=f"{verdict.sentence}{why}")
             return _judged(partial(row, runs=group.counted), verdict, f"; {group.named}{_remarks([group])}")
         lost = self._lost(claim, [claim.recipe])
-        if lost:
-            return _unstable(row, lost)
-        return _not_tested(row, _nearest(obstacles, self._no_run(claim, [claim.recipe])))
+        return _without_group(row, lost, _nearest(obstacles, self._no_run(claim, [claim.recipe])))
 
     def _curves(self, claim: Claim, record: Record) -> Mapping[str, Any]:
         """A run's curves; for a claim about the masks also what its results image by image tell."""
@@ -736,7 +734,14 @@ def _judged(row: Callable[..., GradedClaim], verdict: Verdict, more: str = "") -
     return row(grade=verdict.grade, sentence=verdict.sentence + more, statistics=verdict)
 
 
-def _unstable(row: Callable[..., GradedClaim], broken: Sequence[Record]) -> GradedClaim:
+def _without_group(
+    row: Callable[..., GradedClaim], broken: Sequence[Record], obstacle: Obstacle
+) -> GradedClaim:
+    """No group may decide: every seed of those that would have broke, else the nearest obstacle."""
+    if not broken:
+        return _not_tested(row, obstacle)
+    if (unlearned := relevance.stopped_unlearned(broken)) is not None:
+        return _not_tested(row, unlearned)
     told = "; ".join(f"{r.slug} seed {r.seed} {r.status}: {r.reason}" for r in broken)
     return row(grade="unstable", sentence=f"every seed that would count broke: {told}")
 

@@ -61,7 +61,7 @@ class Group:
 
     @property
     def counted(self) -> tuple[Record, ...]:
-        """Those of ``started`` that ended well: what verdicts rest on."""
+        """The runs of ``started`` that ended well. Verdicts rest on them."""
         return tuple(record for record in self.started if record.status == "ok")
 
     @property

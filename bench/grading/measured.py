@@ -64,7 +64,7 @@ class PerImage:
 
 
 def per_image(record: Record, folder: Path | None) -> PerImage | None:
-    """Per-image results that lie beside a record; None where there is no file.
+    """Per-image results that lie next to a record; None where there is no file.
 
     Raises:
         InputError: the file is damaged.

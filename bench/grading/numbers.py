@@ -313,11 +313,12 @@ def _graded(
     own = float(halfwidth(0.975, sigma_hat, nu=nu, ours=ours, theirs=0, delta=0))
     side = "off" if abs(gain) < 5e-5 else "better" if gain > 0 else "worse"  # off by 0.0000
     what = "mean" if len(finite) == 1 else "gain"
-    told = _told(grade, unadjusted, abs(gain), half, margin, more, chance, lacks, unit, last=k >= MAX_SEEDS)
-    noise = "" if grade == "reproduced" or first is not None else (
-        f"; seeds are expected to scatter too much (σ₀ = {gap_in_unit(spread.sigma0, unit)}) for"
-        f" {MAX_SEEDS} of them to show a figure within ±{gap_in_unit(margin, unit)}"
-    )  # fmt: skip
+    told = _told(grade, unadjusted, abs(gain), half, margin, more, chance, lacks, unit, last=k >= MAX_SEEDS,
+                 explained="seeds and another split explain" if sampling else "seeds explain")  # fmt: skip
+    noise = ""
+    if grade != "reproduced" and first is None:
+        alone = from_seeds(spread, sides=len(finite), delta=rounding, margin=margin)
+        noise = _too_much_noise(spread, sampling if alone is not None else 0.0, margin, unit)
     return Verdict(
         grade=grade,
         sentence=f"{seed_count(k)}, {what} {in_unit(mean, unit)}, printed {'about ' if approx else ''}"
@@ -337,6 +338,18 @@ def _graded(
     )
 
 
+def _too_much_noise(spread: Spread, sampling: float, margin: float, unit: Unit) -> str:
+    """Why no look can show a figure within the margin: the scatter of seeds, or of splits (``sampling``)."""
+    inside = f"a figure within ±{gap_in_unit(margin, unit)}"
+    if sampling:
+        sigma = gap_in_unit(math.sqrt(sampling), unit)
+        return f"; another split alone scatters too much (±{sigma}, one sigma) for any seeds to show {inside}"
+    return (
+        f"; seeds are expected to scatter too much (σ₀ = {gap_in_unit(spread.sigma0, unit)}) for"
+        f" {MAX_SEEDS} of them to show {inside}"
+    )
+
+
 def _told(
     grade: str,
     unadjusted: str,
@@ -349,8 +362,14 @@ def _told(
     unit: Unit,
     *,
     last: bool,
+    explained: str,
 ) -> str:
-    """What the distance says, without subject; ``last``: no look is left."""
+    """What the distance says, without subject.
+
+    Args:
+        last: no look is left.
+        explained: what scatters, in words: ``"seeds explain"``.
+    """
 
     def reach(probability: float) -> str:
         return f"±{gap_in_unit(half(probability), unit)}"
@@ -362,7 +381,7 @@ def _told(
     if unadjusted == "reproduced":
         return f"inside {allowed}; to count it needs {' and '.join(lacks)}"
     if grade == "compatible":
-        sentence = f"within the {reach(0.975)} that seeds explain, not yet inside {allowed}"
+        sentence = f"within the {reach(0.975)} that {explained}, not yet inside {allowed}"
         if last:
             return f"{sentence}; {MAX_SEEDS} seeds are the last look"
         if more is None:
@@ -372,17 +391,17 @@ def _told(
             f" {100 * (chance or 0):.0f} %"
         )
     if unadjusted not in ("compatible", "undecided"):
-        beyond = f"beyond the {reach(0.995)} (99 %) that seeds explain and {allowed}"
+        beyond = f"beyond the {reach(0.995)} (99 %) that {explained} and {allowed}"
         if grade in (NOT_REACHED, EXCEEDED_ASSUMING):
             return f"{beyond}; the recipe holds values that the report does not state"
         return beyond if grade != "undecided" else f"{beyond}; to count it needs {' and '.join(lacks)}"
     if distance <= half(0.975):
         return (
-            f"within the {reach(0.975)} that seeds explain, which is more than twice {allowed} and so says"
+            f"within the {reach(0.975)} that {explained}, which is more than twice {allowed} and so says"
             " little"
         )
     return (
-        f"outside the {reach(0.975)} (95 %) that seeds explain, but not beyond both {reach(0.995)} (99 %) and"
+        f"outside the {reach(0.975)} (95 %) that {explained}, but not beyond both {reach(0.995)} (99 %) and"
         f" {allowed}"
     )
 

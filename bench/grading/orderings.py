@@ -25,7 +25,7 @@ LOOKS = (3, 5, 10)
 """Seeds of the side that has fewer, after which an ordering is judged."""
 
 LEVEL = 0.015
-"""Of each look, for the p that Holm's method has adjusted over the orderings of the report."""
+"""The level of each look. Holm's method has adjusted p over the orderings of the report."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,9 @@
 """Where a printed result lies among what other reports print of the same task on the same official data.
 
-A claim names its reference class beforehand (``reference_class`` in the claims file). One figure a report
-counts, its best, since most print the best of several epochs. Figures that the audit finds inconsistent are
-left out, and what they would change is shown. This is evidence beside our own runs: the two are never merged,
-and nothing here is called reproduced.
+A claim names its reference class beforehand (``reference_class`` in the claims file). One figure of
+each report counts, its best, since most print the best of several epochs. Figures that the audit finds
+inconsistent are left out, and the page shows what they would change. Others' figures are never merged with
+our own runs, and nothing here is called reproduced.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def best_figures(
     class_index: int | None = None,
     keeps: Callable[[OtherFigure], bool] = lambda figure: True,
 ) -> dict[str, OtherFigure]:
-    """By report, its best figure of a reference class; reports whose figures are all left out are not there.
+    """Return each report's best figure of a reference class; a report without a counted figure is absent.
 
     Args:
         metric: ``"top1"``, ``"miou"`` or ``"iou"``, the last with ``class_index``.
@@ -220,7 +220,7 @@ def _word(value: float, half_step: float, interval: PredictionInterval) -> str:
 def places(
     ledgers: Iterable[Ledger], survey: Sequence[OtherFigure], left_out: Container[OtherFigure] | None = None
 ) -> dict[str, tuple[PlaceAmongOthers, ...]]:
-    """By claim, its place in each of its reference classes; claims without a class are not there.
+    """Return the place of each claim in its reference classes. Claims without a class are absent.
 
     Args:
         left_out: figures to leave out; those that the audit finds inconsistent where None.

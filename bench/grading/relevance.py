@@ -20,7 +20,7 @@ from bench.grading import statistics
 from bench.grading.groups import Group
 from bench.grading.measured import PerImage, image_interval, is_recipes_own
 from bench.runs import records, tiers
-from bench.runs.records import Record
+from bench.runs.records import DID_NOT_LEARN, Record
 from bench.runs.starts import DEFAULTS, WORDS
 from reference.data.dataset import OFFICIAL_PALETTE
 from reference.errors import InputError
@@ -212,6 +212,8 @@ def at_chance(
 ) -> Obstacle | None:
     """Every network judged, and every stage of pre-training behind it, has to beat chance."""
     finished_runs = list(finished)
+    if (stopped := stopped_unlearned(group.broken)) is not None:
+        return stopped
     for record in group.runs:
         if not has_learned(record):
             return Obstacle("chance", f"{record.slug} seed {record.seed} did not learn: {_against(record)}")
@@ -224,6 +226,14 @@ def at_chance(
                     f"{record.slug} starts from {stage.slug}, whose seed {stage.seed} did not learn:"
                     f" {_against(stage)}",
                 )
+    return None
+
+
+def stopped_unlearned(broken: Iterable[Record]) -> Obstacle | None:
+    """A run that was stopped at the constant predictor is no result of the report's training either."""
+    for record in broken:
+        if record.status == DID_NOT_LEARN:
+            return Obstacle("chance", f"{record.slug} seed {record.seed} did not learn: {record.reason}")
     return None
 
 

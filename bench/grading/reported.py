@@ -1,6 +1,6 @@
 """Figures from training code of the user's own: ``bench import results.csv``. They are never ours.
 
-A claims file of one's own may be graded by figures that its user measured elsewhere. They lie beside the
+A claims file of one's own may be graded by figures that its user measured elsewhere. They lie next to the
 records, in ``reported/REPORT.csv``, and no record, count, leaderboard or prior of ours ever takes them up.
 Every verdict on them says that it is about figures *reported by the user*.
 """

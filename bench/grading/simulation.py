@@ -244,7 +244,7 @@ R4 = (
 """R4's fifteen numbers."""
 
 SHORT = (1, 3, 7)
-"""Those of ``R4`` that fall short in a report that is wrong in three: a mean IoU and two of one class."""
+"""The numbers of ``R4`` that fall short in a report with three wrong ones: a mean IoU and two class IoUs."""
 
 
 def report(

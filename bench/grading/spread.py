@@ -51,7 +51,7 @@ class Spread:
     Attributes:
         sigma0: σ₀, a fraction.
         nu0: ν₀, the degrees of freedom that it counts as.
-        source: in words, for a sentence beside a verdict.
+        source: in words, for a sentence next to a verdict.
     """
 
     sigma0: float
@@ -154,10 +154,10 @@ def fit_spread(groups: Sequence[Sequence[float]], *, step: float = 0.0) -> tuple
 
 
 def margin(metric: str, n: int | None, value: Array | float, delta: float = 0.0) -> Array:
-    """Δ: what still counts as the same figure. It follows from metric, images and printed value alone.
+    """Return Δ, the distance that counts as the same figure. Only metric, images and printed value decide it.
 
-    ``FIXED_MARGINS``; top-1 on another number of images has 2.6·√(error/2n) of the printed value. Never
-    below δ: a figure printed in whole percent stands for all that rounds to it.
+    ``FIXED_MARGINS``; top-1 on another number of images has 2.6·√(error/2n) of the printed value. Δ is
+    never below δ: a figure printed in whole percent stands for all that rounds to it.
 
     Raises:
         InputError: a metric without a margin, or ``top1`` without n.

@@ -233,7 +233,10 @@ class Cards:
         data = "" if all(RECIPES[slug].data in tiers.DRAWN for slug in slugs) else " --data DIR"
         names = " ".join(dict.fromkeys(slugs))
         command = f"bench run {names}{data} --tier full --seeds {seeds}"
-        return Settle(command=command, takes=self._takes(slugs, seeds))
+        takes = self._takes(slugs, seeds)
+        if hours.decided_on_public_originals(claim):
+            takes += f"; testable on public originals: bench data prepare {claim.data} --from DIR"
+        return Settle(command=command, takes=takes)
 
     def _takes(self, slugs: Sequence[str], seeds: int) -> str:
         """Hours of the recipes with all runs that they start from."""

@@ -13,11 +13,14 @@ from bench.grading.groups import Runs
 from bench.grading.reported import grade_reported
 from bench.pages import (
     findings_page,
+    first_steps_page,
     html_page,
     leaderboard,
     others_page,
+    predicted_steps,
     published_pictures,
     reliability,
+    reproductions_page,
     throughput_page,
 )
 from bench.pages.highlights import highlights
@@ -77,6 +80,12 @@ def render(folder: Path, ledgers: Iterable[Ledger], run_records: Found | None = 
     measured = results.read_sessions(folder)
     if measured:
         pages["throughput.md"] = throughput_page.throughput_markdown(measured, folder)
+        predicted = predicted_steps.predicted_markdown(readable)
+        pages["throughput.md"] += "\n" + "\n\n".join(predicted) + "\n"
+    if (page := reproductions_page.reproductions_markdown(rows, folder)) is not None:
+        pages[reproductions_page.PAGE] = page
+    if tried := first_steps_page.known_entries():
+        pages[first_steps_page.PAGE] = first_steps_page.first_steps_markdown(tried)
     return pages
 
 
@@ -133,6 +142,7 @@ def _surplus_pages(folder: Path, pages: Mapping[str, str]) -> list[str]:
         *(folder / "reports").glob("*.md"),
         *(folder / name for name in _FORMER if (folder / name).exists()),
         *folder.glob("throughput.md"),
+        *folder.glob(reproductions_page.PAGE),
         *folder.glob(reliability.PAGE),
     ]
     there = (path.relative_to(folder).as_posix() for path in written)

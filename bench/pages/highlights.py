@@ -46,7 +46,7 @@ def highlights(rows: Sequence[GradedClaim], findings: Sequence[Finding], others:
 def _tested(rows: Sequence[GradedClaim]) -> Iterable[Highlight]:
     """One for each report whose printed results are tested: the table, a dot a seed."""
     by_report: dict[str, list[GradedClaim]] = {}
-    for row in summary.results_of(rows):
+    for row in summary.on_own_data(summary.results_of(rows)):
         if row.measured is not None and not row.claim.difference_of and row.claim.metric != "iou":
             by_report.setdefault(row.claim.report, []).append(row)
     for report, measured in by_report.items():

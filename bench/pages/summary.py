@@ -124,10 +124,20 @@ def results_of(rows: Iterable[GradedClaim]) -> list[GradedClaim]:
     return [row for row in rows if row.claim.kind == "number" and not row.claim.illegible]
 
 
+def on_own_data(rows: Iterable[GradedClaim]) -> list[GradedClaim]:
+    """Return the tested claims, those on public originals left out."""
+    return [row for row in rows if row.grade != "not tested" and not row.grade.endswith(verdict.ON_PUBLIC)]
+
+
+def on_public_originals(rows: Iterable[GradedClaim]) -> list[GradedClaim]:
+    """Return the claims that were tested on data rebuilt from public originals, another split."""
+    return [row for row in rows if row.grade.endswith(verdict.ON_PUBLIC)]
+
+
 def tested(rows: Iterable[GradedClaim]) -> str:
-    """``"0 of 15 printed results are tested"``."""
+    """``"0 of 15 printed results are tested"``; results on public originals are counted by themselves."""
     printed = results_of(rows)
-    counted = sum(row.grade != "not tested" for row in printed)
+    counted = len(on_own_data(printed))
     return f"{counted} of {len(printed)} printed results {'is' if counted == 1 else 'are'} tested"
 
 
@@ -146,10 +156,10 @@ CHECKED_KINDS = ("architecture", "formula", "protocol")
 def headline(rows: Sequence[GradedClaim], others: Others | None = None) -> list[str]:
     """The finding in a few sentences: what was tested, what others got, what was checked, what is flagged."""
     results = results_of(rows)
-    counts = counted_grades(results)
+    counts = counted_grades(on_own_data(results))
     grades = listed(counts) if counts else ""
     first = f"{capital(tested(rows))} on the data that they are about{f': {grades}' if grades else ''}."
-    sentences = [first, *_in_line(results, others)]
+    sentences = [first, *_on_public(results), *_in_line(results, others)]
     checked = [row for row in rows if row.claim.kind in CHECKED_KINDS and row.grade != "not tested"]
     agree = sum(row.grade == "matches" for row in checked)
     if checked:
@@ -160,6 +170,16 @@ def headline(rows: Sequence[GradedClaim], others: Others | None = None) -> list[
     if marked := sum(bool(row.flags) for row in rows):
         sentences.append(f"The audit of the text flags {_claims(marked)}.")
     return sentences
+
+
+def _on_public(results: Sequence[GradedClaim]) -> list[str]:
+    """How many results were tested on public originals, and what came out; nothing without any."""
+    rows = on_public_originals(results)
+    if not rows:
+        return []
+    grades = listed(grade.removesuffix(verdict.ON_PUBLIC) for grade in counted_grades(rows))
+    were = "was" if len(rows) == 1 else "were"
+    return [f"{len(rows)} {were} tested on public originals, another split of the same data: {grades}."]
 
 
 def capital(text: str) -> str:
@@ -190,16 +210,17 @@ class Tile:
 def tiles(rows: Sequence[GradedClaim]) -> list[Tile]:
     """Tested, as printed, findings."""
     results = results_of(rows)
-    of_results = [row for row in results if row.grade != "not tested"]
+    own, public = on_own_data(results), on_public_originals(results)
     checked = [row for row in rows if row.claim.kind in CHECKED_KINDS and row.grade != "not tested"]
     agree = sum(row.grade == "matches" for row in checked)
     marked = flagged(rows)
-    grades = ", ".join(counted_grades(results))
+    grades = ", ".join(counted_grades(own))
+    more = f"; {len(public)} more on public originals" if public else ""
     flags = ", ".join(f"{len(claims)} {flag}" for flag, claims in marked.items())
     return [
         Tile(
-            value=f"{len(of_results)} / {len(results)}",
-            text=f"printed results are tested on their own data{f': {grades}' if grades else ''}",
+            value=f"{len(own)} / {len(results)}",
+            text=f"printed results are tested on their own data{f': {grades}' if grades else ''}{more}",
             standing="undecided",
         ),
         Tile(

@@ -40,13 +40,13 @@ def _machine_part(result: Result, folder: Path) -> list[str]:
     ]
     if result.failed:
         parts.append(f"**Failed, so not below:** {', '.join(f'`{name}`' for name in result.failed)}.")
-    parts.append(_table(*ceilings_table(result)))
+    parts.append(table_text(*ceilings_table(result)))
     if roofline_points(result):
         picture = folder / picture_file(result)
         content = picture.read_bytes() if picture.exists() else b""
         parts.append(f"![Roofline of {result.machine_name}]({picture_file(result)})")
         parts.append(f"<!-- sha256 of the picture: {hashlib.sha256(content).hexdigest()} -->")
-    parts += [_table(*targets_table(result)), _table(*timings_table(result))]
+    parts += [table_text(*targets_table(result)), table_text(*timings_table(result))]
     return parts
 
 
@@ -57,7 +57,7 @@ Cells = tuple[list[str], list[list[str]]]
 def ceilings_table(result: Result) -> Cells:
     """Return the table of the machine's ceilings, in each place that work was done."""
     rows = [
-        [place_name, *(_si(limits.get(name)) for name in ("float32", "bfloat16", "copy"))]
+        [place_name, *(si_number(limits.get(name)) for name in ("float32", "bfloat16", "copy"))]
         for place_name, limits in result.ceilings.items()
     ]
     return ["ceilings", "float32 FLOP/s", "bfloat16 FLOP/s", "copy B/s"], rows
@@ -72,7 +72,7 @@ def targets_table(result: Result) -> Cells:
             rows.append([target.work, target.promise, "–", "not measured here"])
         else:
             met = "yes" if hit[1] >= target.at_least else "no"
-            rows.append([target.work, target.promise, _si(hit[1]), met])
+            rows.append([target.work, target.promise, si_number(hit[1]), met])
     return ["target", "at least", "reached", "met"], rows
 
 
@@ -82,15 +82,15 @@ def timings_table(result: Result) -> Cells:
     for row in result.rows:
         part = share(row, result)
         ratio_lines = [f"{value:.3g} × {name}" for name, value in ratios(row, result).items()]
-        spread = f"{_si(min(row.samples))}–{_si(max(row.samples))}"
+        spread = f"{si_number(min(row.samples))}–{si_number(max(row.samples))}"
         rows.append(
             [
                 row.work,
                 row.contender,
-                f"{_si(row.median)} {row.unit} ({spread})",
+                f"{si_number(row.median)} {row.unit} ({spread})",
                 str(len(row.samples)),
-                _si(row.flops),
-                _si(row.bytes),
+                si_number(row.flops),
+                si_number(row.bytes),
                 "–" if part is None else f"{part:.0%}",
                 "\n".join(ratio_lines) or "–",
             ]
@@ -99,14 +99,15 @@ def timings_table(result: Result) -> Cells:
     return heads, rows
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table_text(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table as Markdown; the lines of a cell become line breaks."""
     from tabulate import tabulate
 
     lines = [[cell.replace("\n", "<br>") for cell in row] for row in rows]
     return tabulate(lines, headers=heads, tablefmt="github", disable_numparse=True)
 
 
-def _si(value: float | None) -> str:
+def si_number(value: float | None) -> str:
     """Three digits with a decimal prefix: ``"1.20 k"``, ``"790 T"``."""
     if value is None:
         return "–"

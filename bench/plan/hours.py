@@ -158,11 +158,15 @@ def _training_rows(basis: Basis) -> list[Timing]:
 
 
 def _training_flops(recipe: Recipe, basis: Basis) -> float | None:
-    """Return the FLOPs of training on one image, from a record of the network or counted."""
+    """Return the FLOPs of training on one image: from a record, from ``predictions``, or counted."""
     for record in basis.records:
         counted = record.throughput.get("training_flops_per_sample")
         if counted and _network_of(record.recipe) == _network_of(vars(recipe)):
             return counted
+    from bench.plan import predictions
+
+    if (prediction := predictions.of_recipe(recipe, basis.dtype)) is not None:
+        return prediction.flops / prediction.batch
     from bench.claims.model_names import model_builders
 
     if recipe.model not in model_builders() and not is_import_path(recipe.model):
@@ -378,6 +382,13 @@ def seeds_to_settle(claim: Claim) -> int | None:
 # ---------------------------------------------------------------- as a table
 
 
+def decided_on_public_originals(claim: Claim) -> bool:
+    """Return whether runs on data rebuilt from public originals may decide a claim: numbers alone."""
+    from reference.data.originals import ORIGINALS
+
+    return claim.kind == "number" and claim.source == "official" and claim.data in ORIGINALS
+
+
 def plan_rows(
     jobs: Sequence[Job], claims: Iterable[Claim], *, seeds: int, budget: float | None
 ) -> list[dict[str, Any]]:
@@ -426,6 +437,11 @@ def closing(jobs: Sequence[Job], claims: Sequence[Claim], basis: Basis, *, tier:
     if left:
         lines.append(f"{left} of {len(asked)} claims that runs would settle name a recipe that is not here.")
     lines += [f"Rates {source}." for source in sorted({job.price.source for job in jobs if job.price.rate})]
+    if tier != "smoke" and (public := sum(decided_on_public_originals(by_id[name]) for name in settled)):
+        lines.append(
+            f"Testable on public originals too, another split: {public} of these claims"
+            " (bench data prepare ROLE --from DIR)."
+        )
     night = "fits" if total <= NIGHT_HOURS else "does not fit"
     three = "fit" if 3 * total <= THREE_SEEDS_HOURS else "do not fit"
     lines.append(

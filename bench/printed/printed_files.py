@@ -9,15 +9,25 @@ Reading and comparing is work on text: only building our network imports torch.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any
 
 from bench.claims.claim import Claim
 from bench.claims.ledger import load_ledgers
-from bench.claims.schema import CLAIMS
+from bench.claims.schema import (
+    CLAIMS,
+    TABLE,
+    Type,
+    check_types,
+    frozen,
+    is_text,
+    list_of,
+    parse_toml,
+    table_of,
+    types_of,
+)
 from bench.printed.comparison import Damage, compare, miscounted
 from bench.printed.printed_layers import PrintedLayer, join_path, read_row, rows_of
 from bench.printed.runnable import chain_check
@@ -73,22 +83,11 @@ def read_listing(text: str, file: str) -> PrintedListing:
     Raises:
         InputError: not TOML, or a key that is unknown, missing or of the wrong value.
     """
-    try:
-        document = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file}: not TOML: {error}; fix that place") from error
-    valid_tables = {"network", "names", "damage", "ours", "listing"}
-    if unknown := sorted(set(document) - valid_tables):
-        raise InputError(f"{file}: unknown table {unknown[0]!r}; known are {', '.join(sorted(valid_tables))}")
+    document = parse_toml(text, file)
+    check_types(document, _TABLES, ("network", "listing"), file)
     tables = {name: document.get(name, []) for name in ("network", "damage", "ours")}
-    for name, value in tables.items():
-        if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
-            raise InputError(f"{file}: {name} is {value!r}; expected [[{name}]] tables")
-    head = document.get("listing")
-    if not isinstance(head, dict) or not isinstance(head.get("rows"), str) or not tables["network"]:
-        raise InputError(f"{file}: no [[network]] or no rows in [listing]; add them")
     try:
-        rows = tuple(read_row(line) for line in head["rows"].strip().splitlines())
+        rows = tuple(read_row(line) for line in document["listing"]["rows"].strip().splitlines())
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
     return PrintedListing(
@@ -107,10 +106,8 @@ _KINDS = ("argument", "type", "path", "cut", "surplus", "missing")
 
 def _damage(table: dict[str, Any], file: str, *, ours: bool) -> Damage:
     table = _checked(Damage, table, file)
-    damage = Damage(**{**table, "lines": tuple(table.get("lines", ())), "ours": ours})
+    damage = Damage(**{**table, "ours": ours})
     context = f"{file}: {damage.why}"
-    if damage.what not in _KINDS:
-        raise InputError(f"{context}: what is {damage.what!r}; expected one of {', '.join(_KINDS)}")
     if len(damage.lines) not in (0, 2):
         raise InputError(f"{context}: lines are {list(damage.lines)}; expected the first and the last one")
     if damage.at == "*" and not damage.lines:
@@ -124,24 +121,19 @@ def _damage(table: dict[str, Any], file: str, *, ours: bool) -> Damage:
     return damage
 
 
-_TYPES = {
-    "int": int, "str": str, "str | None": str, "tuple[int, ...]": list, "Mapping[str, Any]": dict,
-}  # fmt: skip
+_TABLES: dict[str, Type] = {
+    "network": Type("[[network]] tables", list_of(TABLE.holds, 1)),
+    "listing": Type("a table with rows", table_of(is_text, rows=is_text)),
+    "names": Type("a table of texts", table_of(is_text)),
+    "damage": Type("[[damage]] tables", list_of(TABLE.holds)),
+    "ours": Type("[[ours]] tables", list_of(TABLE.holds)),
+}
 
 
 def _checked(of: type[Network | Damage], table: dict[str, Any], file: str) -> dict[str, Any]:
-    valid_keys = {item.name: item for item in fields(of) if item.name != "ours"}
-    if unknown := [key for key in table if key not in valid_keys]:
-        raise InputError(f"{file}: unknown key {unknown[0]!r}; known are {', '.join(valid_keys)}")
-    needed = [
-        n for n, item in valid_keys.items() if item.default is MISSING and item.default_factory is MISSING
-    ]
-    if absent := [key for key in needed if key not in table]:
-        raise InputError(f"{file}: missing key {absent[0]!r} in {table}; add it")
-    for key, value in table.items():
-        expected = _TYPES[str(valid_keys[key].type)]
-        if not isinstance(value, expected):
-            raise InputError(f"{file}: {key} is {value!r}; expected {expected.__name__}")
+    table = {key: frozen(value) for key, value in table.items()}
+    types, required = types_of(of, without=("ours",))
+    check_types(table, types, required, file, choices={"what": _KINDS})
     return table
 
 

@@ -12,7 +12,7 @@ import torch
 
 from bench.runs import interruption, lock
 from bench.runs.recording import Attempt, finished
-from bench.runs.records import Record
+from bench.runs.records import DID_NOT_LEARN, Record
 from bench.runs.run_plan import Run
 from reference.errors import DiskError, InputError
 from reference.files import check_writable, remove_leftovers, write_atomically
@@ -20,7 +20,7 @@ from reference.models.weights import read_backbone, read_state_dict
 from reference.training import checkpoint, distributed
 from reference.training.state import Outcome, Progress
 from reference.training.step import DeviceMemoryError
-from reference.training.watch import DivergedError
+from reference.training.watch import DidNotLearnError, DivergedError
 
 
 def missing(runs: Sequence[Run], out: Path, *, again: bool = False) -> list[Run]:
@@ -134,6 +134,8 @@ def _execute_locked(
         return record
     except DivergedError as error:
         status, reason = "diverged", str(error)
+    except DidNotLearnError as error:
+        status, reason = DID_NOT_LEARN, str(error)
     except DeviceMemoryError as error:
         status, reason = "oom", str(error)
     except (torch.OutOfMemoryError, MemoryError) as error:

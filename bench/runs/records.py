@@ -10,21 +10,34 @@ import dataclasses
 import gc
 import hashlib
 import json
-import math
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.claims.schema import (
+    FINITE,
+    INDEX,
+    LARGEST,
+    TABLE,
+    Holds,
+    Type,
+    check_types,
+    is_real,
+    list_of,
+    matches,
+    table_of,
+)
 from reference.errors import InputError
 
 SCHEMA = 3
 """What a run writes now. Since 2 ``initial_weights`` holds ``start`` and ``start_recipe``; since 3 there are
 ``planned_seeds`` and ``again``, which are read as unknown and empty in older ones."""
 READABLE = (1, 2, 3)
-STATUSES = ("ok", "failed", "diverged", "oom", "timeout", "interrupted")
+DID_NOT_LEARN = "did not learn"
+"""The run was stopped because its training loss stayed at a constant predictor's."""
+STATUSES = ("ok", "failed", "diverged", DID_NOT_LEARN, "oom", "timeout", "interrupted")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,9 +132,6 @@ class Record:
         return list(self.recipe.get(field, ()))
 
 
-_KEYS = {field.name for field in dataclasses.fields(Record)}
-
-
 def canonical(value: Any) -> str:
     """Return JSON with sorted keys and no spaces, for hashing."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -166,11 +176,8 @@ def read_record(path: Path) -> Record:
         raise InputError(f"{path}: content does not match its hash; a record is never edited: restore it")
     if body["schema"] < 3:  # before both were recorded
         body = {"planned_seeds": 0, "again": ""} | body
-    odd = sorted(_KEYS ^ set(body))
-    if odd:
-        raise InputError(f"{path}: record keys missing or unknown: {', '.join(odd)}; restore the file")
-    if (wrong := _wrong(body)) is not None:
-        raise InputError(f"{path}: key {wrong!r} holds what no run writes; restore the file")
+    types = _TYPES_OF_1 if body["schema"] == 1 else _TYPES
+    check_types(body, types, types, str(path), remedy="restore the file")
     body["claims"] = tuple(body["claims"])
     return Record(**body)
 
@@ -229,23 +236,7 @@ def path_of(folder: Path, record: Record) -> Path:
     return folder / "records" / record.slug / f"{record.name}.json"
 
 
-# ---------------------------------------------------------------- what a run writes
-
-_Shape = Callable[[Any], bool]
-
-
-def _wrong(body: dict[str, Any]) -> str | None:
-    """Return the first key whose value no run would write; a hash alone is easily made."""
-    shapes = _SHAPES | _SHAPES_OF_1 if body["schema"] == 1 else _SHAPES
-    return next((name for name, shape in shapes.items() if not shape(body[name])), None)
-
-
-def _is(*kinds: type) -> _Shape:
-    return lambda value: type(value) in kinds  # types as JSON makes them: True is no int
-
-
-def _listed(shape: _Shape) -> _Shape:
-    return lambda value: type(value) is list and all(map(shape, value))
+# What a run writes --------------------------------------------------------------------------------------
 
 
 def _counts(value: Any) -> bool:
@@ -253,7 +244,7 @@ def _counts(value: Any) -> bool:
     return (
         type(value) is list
         and {*map(type, value)} <= {int}
-        and (not value or (min(value) >= 0 and max(value) < 2**63))
+        and (not value or (min(value) >= 0 and max(value) <= LARGEST))
     )
 
 
@@ -262,103 +253,97 @@ def _rates(value: Any) -> bool:
     return type(value) is list and {*map(type, value)} <= {int, float, type(None)}
 
 
-def _mapped(shape: _Shape, **needed: _Shape) -> _Shape:
-    """Return a check for tables whose values all have one shape and that have the ``needed`` keys."""
-
-    def fits(value: Any) -> bool:
-        return (
-            isinstance(value, dict)
-            and all(map(shape, value.values()))
-            and all(name in value and part(value[name]) for name, part in needed.items())
-        )
-
-    return fits
+def _or_none(holds: Holds) -> Holds:
+    return lambda value: value is None or holds(value)
 
 
-def _named(pattern: str) -> _Shape:
-    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
-
-
-def _one_of(*values: str) -> _Shape:
-    return lambda value: isinstance(value, str) and value in values
-
-
-def _or_none(shape: _Shape) -> _Shape:
-    return lambda value: value is None or shape(value)
-
-
-def _finite(value: Any) -> bool:
-    return _number(value) and math.isfinite(value)
-
-
-def _lines(value: Any) -> bool:
+def _one_line_each(value: Any) -> bool:
     """Whether each text of a table is one line: pages show them preformatted, where nothing is escaped."""
     return isinstance(value, dict) and all(
         item.isprintable() for item in value.values() if isinstance(item, str)
     )
 
 
-_anything: _Shape = lambda value: True  # noqa: E731
-_text, _whole, _number = _is(str), _is(int), _is(int, float)
-_count: _Shape = lambda value: _whole(value) and 0 <= value < 2**63  # noqa: E731
-_rate = _or_none(_number)
-_hash = _named("[0-9a-f]{64}|")
-_table, _commit = _is(dict), _or_none(_named("[0-9a-f]{7,64}"))
-_EPOCHS = _named(r"[0-9]{1,9}(, [0-9]{1,9})*")
-_slug = _named(r"[a-z0-9][a-z0-9.-]*")
-_plain_figure = _mapped(
+def _anything(value: Any) -> bool:
+    return True
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _data(value: Any) -> bool:
+    return _one_line_each(value) and _name(value.get("source"))
+
+
+def _provenance(value: Any) -> bool:
+    return TABLE.holds(value) and _or_none(matches("[0-9a-f]{7,64}"))(value.get("commit"))
+
+
+def _figure(value: Any) -> bool:
+    return _plain_figure(value) and matches(r"[0-9]{1,9}(, [0-9]{1,9})*")(value.get("epochs", "1"))
+
+
+_rate, _count = _or_none(is_real), INDEX.holds
+_hash, _name = matches("[0-9a-f]{64}|"), matches(r"[a-z0-9][a-z0-9.-]*")
+_plain_figure = table_of(
     _text,
     kind=_text,
     # below the folder itself, since publishing copies the file
-    file=_named(r"figures/[a-z0-9][a-z0-9.-]*/[^/\\\x00]+"),
+    file=matches(r"figures/[a-z0-9][a-z0-9.-]*/[^/\\\x00]+"),
     sha256=_hash,
 )
-_figure: _Shape = lambda value: _plain_figure(value) and _EPOCHS(value.get("epochs", "1"))  # noqa: E731
-_metric = _mapped(_rate, value=_rate, numerator=_or_none(_count), denominator=_or_none(_count))
-_evaluated = _mapped(
-    _anything,
-    epoch=_count,
-    loss=_rate,
-    majority=_rate,
-    primary=_text,
-    metrics=_mapped(_metric),
+_metric = table_of(_rate, value=_rate, numerator=_or_none(_count), denominator=_or_none(_count))
+_evaluated = table_of(
+    _anything, epoch=_count, loss=_rate, majority=_rate, primary=_text, metrics=table_of(_metric)
 )
-_SHAPES: dict[str, _Shape] = {
-    "run_id": _named("[0-9a-f]{16}"),
-    "attempt": _count,
-    "slug": _slug,
-    "claims": _listed(_text),
-    "tier": _slug,
-    "status": _one_of(*STATUSES),
-    "reason": _text,
-    "seed": _count,
-    "recipe": _mapped(_anything, selection=_one_of("best", "final")),
-    "recipe_hash": _hash,
-    "assumptions": _listed(_mapped(_text)),
-    "deviations": _listed(_mapped(_text, field=_text, printed=_text, used=_text, why=_text)),
-    "numerics": _lines,
-    "data": lambda value: _lines(value) and _slug(value.get("source")),
-    "initial_weights": _mapped(
-        _text, **{"from": _text, "hash": _text, "start": _hash, "start_recipe": _hash}
+_TEXT, _TEXTS = Type("a text", _text), Type("a list of texts", list_of(_text))
+_NAME = Type("lower-case letters, digits, dots and hyphens", _name)
+
+_TYPES: dict[str, Type] = {
+    "run_id": Type("16 hexadecimal digits", matches("[0-9a-f]{16}")),
+    "attempt": INDEX,
+    "slug": _NAME,
+    "claims": _TEXTS,
+    "tier": _NAME,
+    "status": Type(f"one of {', '.join(STATUSES)}", lambda value: value in STATUSES),
+    "reason": _TEXT,
+    "seed": INDEX,
+    "recipe": Type(
+        "a table with selection best or final", table_of(_anything, selection=matches("best|final"))
     ),
-    "provenance": lambda value: _table(value) and _commit(value.get("commit")),
-    "metrics": _mapped(_evaluated),
-    "confusion": _listed(_counts),
-    "curves": _mapped(_rates),
-    "weights_hash": _text,
-    "parameters": _count,
-    "throughput": _mapped(_finite),
-    "peak_memory": _count,
-    "wall_seconds": _finite,
-    "device_seconds": _finite,
-    "segments": _listed(_mapped(_number)),
-    "figures": _listed(_figure),
-    "notes": _listed(_text),
-    "started": _text,
-    "planned_seeds": _count,
-    "again": _text,
-    "schema": _whole,
+    "recipe_hash": Type("64 hexadecimal digits or nothing", _hash),
+    "assumptions": Type("tables of texts", list_of(table_of(_text))),
+    "deviations": Type(
+        "tables of the texts field, printed, used and why",
+        list_of(table_of(_text, field=_text, printed=_text, used=_text, why=_text)),
+    ),
+    "numerics": Type("a table of texts of one line", _one_line_each),
+    "data": Type("a table of texts of one line with a source", _data),
+    "initial_weights": Type(
+        "a table of the texts from, hash, start and start_recipe",
+        table_of(_text, **{"from": _text, "hash": _text, "start": _hash, "start_recipe": _hash}),
+    ),
+    "provenance": Type("a table whose commit is hexadecimal", _provenance),
+    "metrics": Type("tables of an evaluation's metrics", table_of(_evaluated)),
+    "confusion": Type("a list of lists of counts", list_of(_counts)),
+    "curves": Type("a table of lists of numbers", table_of(_rates)),
+    "weights_hash": _TEXT,
+    "parameters": INDEX,
+    "throughput": Type("a table of finite numbers", table_of(FINITE.holds)),
+    "peak_memory": INDEX,
+    "wall_seconds": FINITE,
+    "device_seconds": FINITE,
+    "segments": Type("tables of numbers", list_of(table_of(is_real))),
+    "figures": Type("tables of a picture's kind, file and sha256", list_of(_figure)),
+    "notes": _TEXTS,
+    "started": _TEXT,
+    "planned_seeds": INDEX,
+    "again": _TEXT,
+    "schema": INDEX,
 }
-_SHAPES_OF_1: dict[str, _Shape] = {
-    "initial_weights": _mapped(_text, **{"from": _text, "hash": _text}),
+_TYPES_OF_1: dict[str, Type] = _TYPES | {
+    "initial_weights": Type(
+        "a table of the texts from and hash", table_of(_text, **{"from": _text, "hash": _text})
+    ),
 }

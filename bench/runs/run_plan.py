@@ -138,7 +138,8 @@ def plan(
         tier, seeds: None leaves them to each recipe (``tiers.default``, ``tiers.default_seeds``).
         backbone: a file of ResNet-50 weights that replaces the recipe ``supervised``.
         epochs: a shorter schedule than the tier's; a deviation.
-        micro_batch: most images to train on at once; a deviation, since batch statistics are each part's.
+        micro_batch: most images to train on, or to evaluate, at once; a deviation where it divides a batch,
+            since batch statistics are each part's.
         mask_values: what the values in masks mean, as ``reference.data.mask_values.stated`` takes it.
         notice: called with a line on how ``backbone`` was read, and for each warning about the data.
         again: why runs that have a record are started again; their new records hold this reason.
@@ -165,11 +166,12 @@ def plan(
             chosen = replace(scaled, init=init)
             deviations += tiers.deviations(scaled, chosen, "asked for by --init")
             scaled = chosen
-        if micro_batch is not None and micro_batch < scaled.batch_size and kind.trains:
-            chosen = replace(scaled, micro_batch=micro_batch)
+        if micro_batch is not None and kind.trains:
+            chosen = replace(scaled, micro_batch=micro_batch if micro_batch < scaled.batch_size else 0)
             why = "asked for by --micro-batch; BatchNorm sees each part by itself"
             deviations += tiers.deviations(scaled, chosen, why)
-            scaled = chosen
+            # no report states it, and it changes no figure
+            scaled = replace(chosen, eval_batch_size=min(scaled.eval_batch_size, micro_batch))
         if epochs is not None and epochs < scaled.epochs:
             chosen = tiers.shortened(scaled, epochs)
             deviations += tiers.deviations(scaled, chosen, "asked for by --epochs")

@@ -16,7 +16,7 @@ DRAWN: tuple[Role, ...] = ("mnist1d", "mnist1d-shuffled")
 """Data whose official form code draws: nothing needs to be scaled down, so full is the tier by default."""
 
 # The largest value of each setting, by the role of the data. Land cover keeps all classes.
-SMOKE: dict[Role | str, dict[str, int]] = {
+SMOKE: dict[str, dict[str, int]] = {
     "classification50": {"epochs": 24, "image_size": 64, "batch_size": 32, "num_classes": 10},
     "miniimagenet": {"epochs": 20, "image_size": 64, "batch_size": 32, "num_classes": 10},
     "officehome": {"epochs": 20, "image_size": 64, "batch_size": 8, "num_classes": 10},

@@ -31,7 +31,7 @@ class Original:
     """What is published of a data set, to be checked before a file is written.
 
     Attributes:
-        title: what it is called in ``dataset.toml`` and beside every figure.
+        title: what it is called in ``dataset.toml`` and next to every figure.
         images, classes: their numbers; ``per_class`` where every class has as many.
         smallest, largest: sides in pixels between which every image lies.
         split: how the split and the cut are rebuilt, in words: the assumption of every verdict.
@@ -154,7 +154,7 @@ def _office_home(source: Path, original: Original, report: Report) -> list[Found
         if is_folder(source / name):
             return _class_folders(source / name, report)
     if is_folder(source / "Art") or is_folder(source / "Product"):
-        report(f"{shown(source)}: found no folder 'Real World' beside the other domains; unpack it there")
+        report(f"{shown(source)}: found no folder 'Real World' next to the other domains; unpack it there")
         return []
     return _class_folders(source, report)
 

@@ -44,7 +44,7 @@ FOLDERS: dict[str, tuple[str, str, str]] = {
 GRID = 4
 """Tiles a row and a column of an image that is cut."""
 QUALITY = 95
-"""Of the JPEG of a tile."""
+"""The JPEG quality of a tile."""
 
 
 @dataclass(frozen=True)

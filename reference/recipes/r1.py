@@ -124,7 +124,7 @@ _FINETUNE_ASSUMPTIONS = (
 _BEST = Assumption(
     field="selection",
     value="best validation epoch",
-    why="an epoch is named beside each figure; that it is the best one is said of setting C alone (r1:327)",
+    why="an epoch is named next to each figure; that it is the best one is said of setting C alone (r1:327)",
 )
 
 _EPOCHS = Assumption(

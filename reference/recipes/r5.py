@@ -156,7 +156,7 @@ FINETUNE_C = replace(
         Assumption(
             field="split",
             value="validation, for the accuracy after epoch 1 too",
-            why="not stated of 14.5 % (r5:68); the 63.5 % beside it is the validation figure of r5:57",
+            why="not stated of 14.5 % (r5:68); the 63.5 % next to it is the validation figure of r5:57",
         ),
     ),
 )

@@ -45,12 +45,12 @@ class Phase:
     multiple of the peak rate. ``momentum`` is SGD's.
     """
 
-    optimizer: Optimizer | str
+    optimizer: str
     lr: float
     epochs: int
     momentum: float = 0.9
     weight_decay: float = 0.0
-    schedule: Schedule | str = "constant"
+    schedule: str = "constant"
     warmup_epochs: int = 0
     optimizer_args: Arguments = ()
     schedule_args: Arguments = ()
@@ -106,7 +106,7 @@ class Recipe:
     report: str
     title: str
     task: Task
-    data: Role | str
+    data: str
     model: str
     num_classes: int
     image_size: int

@@ -1,4 +1,4 @@
-"""One loop for every task; what differs between tasks is in one small file each."""
+"""One loop for every task; each task has one small file of its own."""
 
 from __future__ import annotations
 

@@ -34,10 +34,10 @@ def segment_images(
 ) -> Outcome:
     """Find every mask on the recipe's images; each image's are written to ``folder/masks`` as JSON.
 
-    An image that has been done is done anew after an interruption: three take minutes.
+    After an interruption every image is done again: three take minutes.
 
     Args:
-        training: the keywords that ``loop.train`` takes beside these; here they change nothing.
+        training: the other keywords of ``loop.train``, which change nothing here.
 
     Returns:
         Metrics over all images together, and of each under ``<metric>_<id>``: ``masks`` (how many),
@@ -94,7 +94,7 @@ def segment_images(
 
 
 def measured(masks_by_image: Sequence[Sequence[Mask]], size: tuple[int, ...]) -> dict[str, MetricValue]:
-    """Number of masks, share of pixels they cover and mean predicted IoU, over images of (H, W) pixels."""
+    """Measure masks of images of (H, W) pixels: number, share of pixels covered, mean predicted IoU."""
     covered = sum(int(covered_pixels(masks, size).sum()) for masks in masks_by_image)
     pixels = len(masks_by_image) * math.prod(size)
     predicted = [mask["predicted_iou"] for masks in masks_by_image for mask in masks]
@@ -106,7 +106,7 @@ def measured(masks_by_image: Sequence[Sequence[Mask]], size: tuple[int, ...]) ->
 
 
 def covered_pixels(masks: Sequence[Mask], size: tuple[int, ...]) -> np.ndarray:
-    """(H, W) bool: pixels in at least one mask."""
+    """Return the pixels in at least one mask, (H, W) bool."""
     covered = np.zeros(size, dtype=bool)
     for mask in masks:
         covered |= decoded(mask["segmentation"])

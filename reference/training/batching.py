@@ -11,7 +11,7 @@ from reference.training.randomness import generator
 
 
 def batches_of_epoch(recipe: Recipe, samples: int, epoch: int, seed: int) -> list[Tensor]:
-    """Indices (B,) int64 of each batch of an epoch, keyed by seed and pass, so a resumed run repeats them."""
+    """Return the indices (B,) int64 of each batch of an epoch; they depend on seed and pass alone."""
     per_pass = steps_of_pass(recipe, samples)
     passes: dict[int, tuple[Tensor, ...]] = {}
     batches = []
@@ -24,7 +24,7 @@ def batches_of_epoch(recipe: Recipe, samples: int, epoch: int, seed: int) -> lis
 
 
 def _order(recipe: Recipe, samples: int, number: int, seed: int) -> Tensor:
-    """The order (N,) int64 in which one pass takes the samples."""
+    """Return the order (N,) int64 in which one pass takes the samples."""
     if recipe.order == "fixed":
         return torch.arange(samples)
     return torch.randperm(samples, generator=generator(seed, "order", number))

@@ -11,7 +11,7 @@ from reference.training.distributed import all_gather, total, world
 
 
 def synchronise(model: nn.Module) -> nn.Module:
-    """``model`` with every BatchNorm taking its statistics over the batches of all ranks.
+    """Return ``model`` with BatchNorm layers that take their statistics over the batches of all ranks.
 
     On CUDA torch's SyncBatchNorm, which has no form for the CPU; there ``GlobalBatchNorm``. Names and
     content of the state dict stay as they were.

@@ -36,16 +36,16 @@ Loss = Callable[..., Tensor]
 
 
 def validation(dataset: Dataset) -> Split:
-    """The training images that are watched, evenly spread over the split."""
+    """Return the training images that are watched, evenly spread over the split."""
     return dataset.train.spread(PROBE_IMAGES)
 
 
 def batch(
     images: Tensor, labels: Tensor, recipe: Recipe, draws: torch.Generator, held: RankRows | None = None
 ) -> tuple[tuple[Tensor, Tensor], Tensor]:
-    """Two views of each image, drawn apart, each (B, 3, H, W); and the labels, which nobody uses.
+    """Return two views of each image with draws of their own, each (B, 3, H, W), and the unused labels.
 
-    ``held`` says which rows of a global batch these are; all of it if None.
+    ``held`` are the rows of the global batch that these images are; None means all of it.
     """
     held = held or RankRows.whole(len(images))
     views = augment_rows(images, None, recipe.augment, draws, held, views=2)
@@ -54,21 +54,21 @@ def batch(
 
 
 def objective(output: Prediction, labels: Tensor, loss: Loss, recipe: Recipe) -> Tensor:
-    """The mean loss of a batch, from predictions and targets."""
+    """Return the mean loss of a batch, from predictions and targets."""
     return loss(*output)
 
 
 def decay(recipe: Recipe, step: int, steps: int) -> float:
-    """τ for the update after optimiser step ``step`` (from 0) of ``steps`` in the whole training."""
+    """Return τ for the update after optimiser step ``step`` (from 0) of ``steps`` in the whole training."""
     return recipe.tau if recipe.tau_schedule == "constant" else byol_tau(step, steps, recipe.tau)
 
 
 def evaluate(model: BYOL, batches: Batches, dataset: Dataset, recipe: Recipe, loss: Loss) -> Evaluation:
-    """Spread, effective rank and neighbours of the encoder's features of the watched images.
+    """Measure spread, effective rank and neighbours of the encoder's features of the watched images.
 
-    The model is left in evaluation mode. There is no loss to report: it needs two views. Without labels
-    the primary metric is the effective rank, the neighbours' else. ``per_image`` holds the neighbours'
-    vote for each query.
+    The model is left in evaluation mode. There is no loss to report: it needs two views. The primary
+    metric is the neighbours' accuracy, or the effective rank if there are no labels. ``per_image`` holds the
+    neighbours' vote for each query.
     """
     features = embed(model, batches, recipe)
     figures = {
@@ -101,7 +101,7 @@ def evaluate(model: BYOL, batches: Batches, dataset: Dataset, recipe: Recipe, lo
 
 
 def collapsed(spread: Sequence[float], size: int, warmup_epochs: int) -> bool:
-    """Whether the last epochs' ``embedding_std`` say that all images have become one point.
+    """Return whether ``embedding_std`` of the last epochs shows that all images have become one point.
 
     Args:
         spread: one value an epoch.

@@ -61,7 +61,7 @@ class Writer:
             self._write(self._unwritten)
 
     def wait(self) -> None:
-        """Until what has been begun is written. Raises: DiskError."""
+        """Wait until the file that was begun is written. Raises: DiskError."""
         if self._writing is not None:
             self._writing.result()
 
@@ -81,7 +81,7 @@ class Writer:
 
 
 def pack(payload: dict[str, Any]) -> Packed:
-    """A copy of a state in host memory, of which training changes nothing any more."""
+    """Copy a state to host memory, so that training cannot change it."""
     tensors: list[tuple[int, Tensor]] = []
     size = 0
 
@@ -106,7 +106,7 @@ def pack(payload: dict[str, Any]) -> Packed:
 
 
 def unpack(packed: Packed) -> Any:
-    """The state that was packed, its tensors in host memory."""
+    """Return the state that was packed, with its tensors in host memory."""
     tree, content = packed
     if isinstance(tree, dict) and _TENSOR in tree:
         name, shape, start = tree[_TENSOR]
@@ -124,7 +124,7 @@ def save(folder: Path, packed: Packed) -> None:
     """Write a state as the newest checkpoint of ``folder``; the one before it is kept.
 
     Raises:
-        DiskError: it cannot be written; those that were there are as they were.
+        DiskError: it cannot be written; the earlier checkpoints stay as they are.
     """
     tree, content = packed
     buffer = io.BytesIO()
@@ -140,9 +140,9 @@ def save(folder: Path, packed: Packed) -> None:
 
 
 def load(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """The newest checkpoint that is whole, and one line for each damaged one that was set aside.
+    """Return the newest whole checkpoint, and one line for each damaged one that was set aside.
 
-    Nothing in a checkpoint is ever run: one that holds more than tensors and plain values counts as damaged.
+    No code in a checkpoint is ever run: a file with more than tensors and plain values counts as damaged.
     """
     damaged: list[str] = []
     for name in NAMES:
@@ -159,7 +159,7 @@ def load(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
 
 
 def remove(folder: Path) -> None:
-    """Remove the checkpoints of ``folder``, which a finished run needs no more; what was set aside stays."""
+    """Remove the checkpoints of a finished run from ``folder``; what was set aside stays."""
     for name in NAMES:
         (folder / name).unlink(missing_ok=True)
 
@@ -182,7 +182,7 @@ def _whole(content: bytearray) -> dict[str, Any]:
 
 
 def _free(path: Path) -> Path:
-    """A name beside ``path`` that nothing has yet: what is set aside is never written over."""
+    """Return a free name next to ``path``: a file that was set aside is never overwritten."""
     names = (path.with_suffix(f".torn{number or ''}") for number in itertools.count())
     return next(name for name in names if not name.exists())
 

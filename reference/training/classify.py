@@ -21,18 +21,18 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def validation(dataset: Dataset) -> Split:
-    """The data set's own validation images."""
+    """Return the data set's own validation images."""
     return dataset.val
 
 
 def batch(
     images: Tensor, labels: Tensor, recipe: Recipe, draws: torch.Generator, held: RankRows | None = None
 ) -> tuple[tuple[Tensor], Tensor]:
-    """Augmented, normalised, mixed if the recipe says so: (B, 3, H, W), with labels or probabilities.
+    """Augment, normalise and, if the recipe says so, mix: (B, 3, H, W), with labels or probabilities.
 
-    Signals, and features of a frozen backbone, are float and stay as they are.
+    Signals and features of a frozen backbone are float and stay as they are.
 
-    ``held`` says which rows of a global batch these are; all of it if None.
+    ``held`` are the rows of the global batch that these images are; None means all of it.
     """
     if images.is_floating_point():
         return (images,), labels
@@ -54,12 +54,12 @@ def batch(
 
 
 def objective(logits: Tensor, targets: Tensor, loss: Loss, recipe: Recipe) -> Tensor:
-    """The mean loss of a batch."""
+    """Return the mean loss of a batch."""
     return loss(logits, targets)
 
 
 def frozen_features(model: nn.Module, batches: Batches, recipe: Recipe) -> Batches:
-    """What the head of a frozen backbone sees of every image, computed once: images become (N, E)."""
+    """Compute once what the head of a frozen backbone sees of every image: images become (N, E)."""
     model.eval()
     with torch.no_grad():
         features = [
@@ -70,7 +70,7 @@ def frozen_features(model: nn.Module, batches: Batches, recipe: Recipe) -> Batch
 
 
 def embed(model: nn.Module, batches: Batches, recipe: Recipe) -> Tensor:
-    """The penultimate layer of every image, (N, d) float32 on the CPU; leaves evaluation mode on."""
+    """Return the penultimate layer of every image, (N, d) float32 on the CPU; leaves evaluation mode on."""
     model.eval()
     with torch.inference_mode():
         features = [
@@ -81,7 +81,7 @@ def embed(model: nn.Module, batches: Batches, recipe: Recipe) -> Tensor:
 
 
 def _logits(model: nn.Module, batches: Batches, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
-    """Logits (B, C) and labels (B,), batch by batch."""
+    """Yield logits (B, C) and labels (B,), batch by batch."""
     model.eval()
     on_floats = model.head if getattr(model, "frozen", False) else model  # features, or signals
     with torch.inference_mode():
@@ -93,7 +93,7 @@ def _logits(model: nn.Module, batches: Batches, recipe: Recipe) -> Iterator[tupl
 
 
 def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recipe, loss: Loss) -> Evaluation:
-    """Loss and top-1 over a split; every image counts once, and labels are never mixed.
+    """Compute loss and top-1 over a split; every image counts once, and labels are never mixed.
 
     The model is left in evaluation mode. ``per_image`` holds the predicted class of each image, which
     a paired test of two runs needs.

@@ -37,12 +37,12 @@ _DTYPES = (torch.float32, torch.float64, torch.int64, torch.uint8, torch.bfloat1
 
 
 class RankLostError(SystemExit):
-    """Another process of this training is gone. Ends this one too, as a signal would: it can go on later."""
+    """Another process of this training is gone. This one ends too, and the run can be resumed."""
 
 
 @dataclass(frozen=True)
 class World:
-    """Which of how many processes this is; rank 0 writes the files and prints."""
+    """The number of this process and of all processes; rank 0 writes the files and prints."""
 
     rank: int = 0
     size: int = 1
@@ -54,7 +54,7 @@ class World:
 
 
 def world() -> World:
-    """This process's place among those that train together; alone unless ``join`` said otherwise."""
+    """Return this process's place among those that train together; alone without ``join``."""
     if not (dist.is_available() and dist.is_initialized()):
         return World()
     return World(dist.get_rank(), dist.get_world_size())
@@ -84,13 +84,13 @@ def join(device: str) -> World:
 
 
 def leave() -> None:
-    """Part from the others once all work is done; after an error the process just ends."""
+    """Leave the other processes once all work is done; after an error the process just ends."""
     if world().size > 1:
         dist.destroy_process_group()
 
 
 def local_device(name: str) -> torch.device:
-    """The device of this process: of kind ``name``, and on CUDA the one that ``join`` chose."""
+    """Return the device of this process: of kind ``name``, and on CUDA the one that ``join`` chose."""
     if name.startswith("cuda") and world().size > 1:
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device(name)
@@ -100,9 +100,9 @@ def local_device(name: str) -> torch.device:
 
 
 def rank0_first(work: Callable[[], Result]) -> Result:
-    """``work`` on rank 0, then on all others: what one prepares on disk, the others find.
+    """Do ``work`` on rank 0, then on all others, which find the files that rank 0 has prepared.
 
-    Where it fails on rank 0, the others end without a word, since rank 0 says why.
+    If it fails on rank 0, the others end silently, since rank 0 says why.
     """
     if world().size == 1:
         return work()
@@ -222,7 +222,7 @@ def rank_rows(total: int, *, mirrored: bool) -> RankRows:
 
 
 def share(held: RankRows, targets: Tensor, recipe: Recipe) -> float | Tensor:
-    """How much of the global batch's mean loss is this rank's: of its rows, or of the targets not ignored.
+    """Return this rank's share of the global batch's mean loss: of rows, or of targets not ignored.
 
     Args:
         targets: of the rows that this rank holds.
@@ -232,24 +232,24 @@ def share(held: RankRows, targets: Tensor, recipe: Recipe) -> float | Tensor:
 
 
 def counted(targets: Tensor, recipe: Recipe) -> int | Tensor:
-    """How much the mean loss is over: images, or where some targets are ignored float64 () of the others."""
+    """Count what the mean loss is over: images, or if some targets are ignored the others, float64 ()."""
     ignored = dict(recipe.loss_args).get("ignore_index")
     return len(targets) if ignored is None else targets.ne(int(ignored)).sum().double()
 
 
 def nothing(output: Any) -> Tensor:
-    """A loss of 0 in which every parameter has its part, so that a rank without images keeps step."""
+    """Return a loss of 0 that depends on every parameter, for a rank without images."""
     outputs = [output] if isinstance(output, Tensor) else list(output)
     return torch.stack([part.float().sum() * 0 for part in outputs if part.requires_grad]).sum()
 
 
 def stream(name: str) -> str:
-    """The stream that a rank's dropout draws from: its own, or all would drop the same units."""
+    """Return the stream of a rank's dropout: each has its own, or all would drop the same units."""
     return name if world().main else f"{name}-{world().rank}"
 
 
 def batches_here(count: int) -> range:
-    """Which of ``count`` evaluation batches this rank forwards: whole ones, so each is as on one process."""
+    """Return which of ``count`` evaluation batches this rank forwards; each batch stays whole."""
     return _share(count, world())
 
 
@@ -328,7 +328,7 @@ def ended_if_a_rank_is_lost() -> Iterator[None]:
 
 
 def total(value: Tensor) -> Tensor:
-    """The sum of ``value`` over all ranks, on its device; ``value`` itself when alone."""
+    """Return the sum of ``value`` over all ranks, on its device; ``value`` itself when alone."""
     if world().size == 1:
         return value
     summed = value.detach().clone().to(_wire()).contiguous()
@@ -338,7 +338,7 @@ def total(value: Tensor) -> Tensor:
 
 
 def gather(parts: Sequence[Tensor], count: int) -> Tensor:
-    """All ranks' rows in the order of ranks, (count, …), on the device of ``parts``.
+    """Return all ranks' rows in the order of ranks, (count, …), on the device of ``parts``.
 
     Args:
         parts: this rank's rows in order, each (n, …); none where it had nothing to do.
@@ -358,7 +358,7 @@ def gather(parts: Sequence[Tensor], count: int) -> Tensor:
 
 
 def _gathered(tensor: Tensor | None) -> Tensor:
-    """All ranks' rows; ranks without any learn dtype and shape from the others."""
+    """Return all ranks' rows; ranks without any learn dtype and shape from the others."""
     shape_sent = torch.zeros(8, dtype=torch.int64)
     if tensor is not None:
         shape = torch.tensor(tensor.shape[1:], dtype=torch.int64)
@@ -374,7 +374,7 @@ def _gathered(tensor: Tensor | None) -> Tensor:
 
 
 def all_gather(tensor: Tensor) -> list[Tensor]:
-    """Every rank's ``own``, all of one shape, on the CPU."""
+    """Return every rank's ``own``, all of one shape, on the CPU."""
     sent = tensor.to(_wire()).contiguous()
     gathered = [torch.empty_like(sent) for _ in range(world().size)]
     with _lost_if_it_fails():
@@ -383,7 +383,7 @@ def all_gather(tensor: Tensor) -> list[Tensor]:
 
 
 def add_up(sums: Sequence[float]) -> float:
-    """The sum over all ranks' figures, added in the order in which one process adds them."""
+    """Return the sum over all ranks' figures, added in the order in which one process adds them."""
     if world().size == 1:
         return sum(sums)
     every: list[float] = _gathered(torch.tensor(sums, dtype=torch.float64)).tolist()
@@ -391,14 +391,14 @@ def add_up(sums: Sequence[float]) -> float:
 
 
 def figures(value: float) -> tuple[float, ...]:
-    """One figure of every rank, in the order of ranks."""
+    """Return one figure of every rank, in the order of ranks."""
     if world().size == 1:
         return (value,)
     return tuple(_gathered(torch.tensor([value], dtype=torch.float64)).tolist())
 
 
 def _wire() -> torch.device:
-    """Where a tensor must lie to be sent: NCCL knows only the GPU."""
+    """Return where a tensor must lie to be sent: NCCL knows only the GPU."""
     return local_device("cuda" if dist.get_backend() == "nccl" else "cpu")
 
 
@@ -411,7 +411,7 @@ def _lost_if_it_fails() -> Iterator[None]:
 
 
 def _why_gone(error: RuntimeError) -> str:
-    """What the process that is gone has said, else what the network says."""
+    """Return the last message of the lost process, or that of the network."""
     try:
         board = _board()
         if board.check(["reason"]):

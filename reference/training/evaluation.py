@@ -1,4 +1,4 @@
-"""What an evaluation of a model over one split holds, whatever the task."""
+"""The result of evaluating a model over one split, and the batches of a split, for every task."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from reference.training import distributed
 
 @dataclass(frozen=True)
 class MetricValue:
-    """A figure with the counts it is the quotient of (``None`` where it is a mean of quotients)."""
+    """A figure, and its numerator and denominator if it is a quotient of counts."""
 
     value: float
     numerator: int | None = None
@@ -35,7 +35,7 @@ class Evaluation:
         confusion: int64 (C, C), rows truth, columns prediction, pooled over the split.
         per_image: int64, one entry an image: predicted class (N,) or confusion (N, C, C).
         majority: the primary metric of always answering the most frequent training class.
-        split: whose images these are: ``val``, or ``probe`` for training images.
+        split: ``val``, or ``probe`` for training images.
     """
 
     metrics: dict[str, MetricValue]
@@ -48,7 +48,7 @@ class Evaluation:
 
     @property
     def score(self) -> float:
-        """What selection maximises: the primary metric, an undefined one (nan) counting as worst.
+        """Return what selection maximises: the primary metric. An undefined one (nan) counts as worst.
 
         The mean IoU is taken over the scored classes that the truth holds. Over all of them it is undefined
         unless an absent class is predicted somewhere, and such a mistake must not make an epoch the best.
@@ -66,8 +66,8 @@ class Evaluation:
 class Batches:
     """A split on the device where it fits, gathered by index; images stay uint8 until augmented.
 
-    A split larger than half of the device's free memory stays in host memory and is copied batch by batch,
-    from pinned memory and, by ``ahead``, while the step before is still at work.
+    A split larger than half of the device's free memory stays in host memory. Its batches are copied from
+    pinned memory, and ``ahead`` copies the next one while a step is at work.
     """
 
     images: Tensor  # (N, H, W, 3) uint8, or (N, E) float32: signals, or features of a frozen backbone
@@ -88,21 +88,21 @@ class Batches:
         return len(self.images)
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Every image once, in the split's order, with its target; of several ranks each has its batches."""
+        """Yield every image once with its target, in the split's order; each rank yields its own batches."""
         for number in distributed.batches_here(math.ceil(len(self) / batch_size)):
             start = number * batch_size
             stop = min(start + batch_size, len(self))
             yield self.gather(torch.arange(start, stop, device=self.images.device))
 
     def sent(self, indices: Sequence[Tensor]) -> list[Tensor]:
-        """The indices of an epoch's batches where the images are, sent there in one copy."""
+        """Copy the indices of an epoch's batches to where the images are, all in one copy."""
         whole = torch.cat(list(indices)).to(self.images.device)
         return list(torch.split(whole, [len(part) for part in indices]))
 
     def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (B, H, W, 3) uint8 (signals, features) and int64 targets of those indices, on the device.
+        """Return images (B, H, W, 3) uint8 (signals, features) and int64 targets of indices, on the device.
 
-        The indices lie where the images do, see :meth:`sent`.
+        The indices must lie where the images do: see :meth:`sent`.
         """
         images, targets = self.images[indices], self.targets[indices]
         if self.streamed:
@@ -114,11 +114,11 @@ class Batches:
 
     @property
     def streamed(self) -> bool:
-        """Whether batches are copied to a device that has not got the whole split."""
+        """Return whether batches are copied to the device one by one."""
         return self.device.type == "cuda" and self.images.device.type == "cpu"
 
     def ahead(self, indices: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """``gather`` of each of ``indices`` in turn, the next one begun before the last is used."""
+        """Yield ``gather`` of each of ``indices``; the next one begins before the last one is used."""
         with ThreadPoolExecutor(max_workers=1) as helper:
             waiting: deque[Future[tuple[Tensor, Tensor]]] = deque()
             for index in indices:
@@ -130,19 +130,25 @@ class Batches:
 
 
 def mean_loss(means: Sequence[tuple[Tensor, int | Tensor]]) -> float:
-    """The mean loss over a split; nan where no target counts.
+    """Return the mean loss over a split; nan if no target counts.
 
     Args:
-        means: of each batch its mean loss and how many targets it is the mean of (``distributed.counted``),
-            on the device: the host waits for all of them together.
+        means: the mean loss of each batch and its number of targets (``distributed.counted``), on the device:
+            the host waits for all of them together.
     """
-    losses = torch.stack([mean for mean, _ in means]).tolist() if means else []
-    numbers = [int(number) for _, number in means]
+    losses = _values([mean for mean, _ in means])
+    numbers = [int(number) for number in _values([number for _, number in means])]
     total = [loss * number if number else 0.0 for loss, number in zip(losses, numbers, strict=True)]
     number = distributed.add_up(numbers)
     return distributed.add_up(total) / number if number else math.nan
 
 
+def _values(scalars: Sequence[float | Tensor]) -> list[float]:
+    """Return the numbers; the host waits once for all tensors together."""
+    tensors = [scalar for scalar in scalars if isinstance(scalar, Tensor)]
+    return torch.stack(tensors).tolist() if tensors else list(scalars)  # type: ignore[arg-type]
+
+
 def as_tensor(array: np.ndarray) -> Tensor:
-    """The array as a tensor; a read-only memory map is copied once, since torch cannot hold one."""
+    """Return the array as a tensor; a read-only memory map is copied, since torch cannot hold one."""
     return torch.from_numpy(array if array.flags.writeable else np.array(array))

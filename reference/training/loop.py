@@ -1,6 +1,6 @@
 """The training loop: epochs, optimiser phases, closed-form schedule, evaluation, curves, checkpoints.
 
-The only place that seeds torch; ``numerics.backend`` puts the generator's state back as it was.
+No other file seeds torch. ``numerics.backend`` restores the generator's state.
 """
 
 from __future__ import annotations
@@ -41,17 +41,18 @@ from reference.training.watch import (
     clusters,
     keep_masks,
     refuse_collapse,
+    refuse_constant,
     refuse_explosion,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Training:
-    """What one training works with from its first epoch to its last.
+    """Everything that one training uses from its first epoch to its last.
 
     Attributes:
-        forward: what a step calls: ``model``, or its head where the backbone is frozen; of several ranks
-            what sums its gradients over them; or a compiled form.
+        forward: what a step calls: ``model``, or its head if the backbone is frozen. With several ranks it is
+            wrapped so that gradients are summed over them. It may be compiled.
     """
 
     recipe: Recipe
@@ -68,7 +69,7 @@ class _Training:
     progress: Callable[[Progress], None]
 
     def steps_before(self, epoch: int) -> int:
-        """Optimiser steps made before an epoch (0-based) begins; of ``recipe.epochs``, all of the run."""
+        """Count the optimiser steps before an epoch (0-based); for ``recipe.epochs``, all of the run."""
         return schedules.steps_before(self.recipe, len(self.train_batches), epoch)
 
 
@@ -90,7 +91,7 @@ def train(
 
     A recipe without phases is evaluated once, as it starts.
 
-    Whatever ends the training early, an interruption too, leaves a checkpoint of the last finished epoch.
+    If the training ends early, it leaves a checkpoint of the last finished epoch.
 
     Predicted masks of the recipe's ``mask_epochs`` and of each best epoch so far are written to
     ``folder/masks`` as they are reached, the plane's points of its ``embed_epochs`` to ``folder/embeddings``.
@@ -107,6 +108,7 @@ def train(
         WeightsMissingError: the recipe starts from pretrained weights that are not on this machine.
         DivergedError: loss, gradient or weights are no longer finite, the gradient explodes, or a BYOL
             encoder has collapsed.
+        DidNotLearnError: the training loss stays at a constant predictor's for a tenth of the schedule.
         DeviceMemoryError: a training step needs more memory than the device has.
         DiskError: a file cannot be written.
         InputError: the checkpoint is of another version of the network, or ``micro_batch`` leaves an image
@@ -148,7 +150,7 @@ def train(
         if not recipe.phases and state.final is None:
             evaluate = TASKS[recipe.task].evaluate
             state.note(evaluate(model, training.val_batches, dataset, recipe, training.loss), {}, {})
-        # whatever stops it: the model may then be in the middle of a step, so the last whole epoch is kept
+        # an interruption may come in the middle of a step, so the last whole epoch is kept
         with checkpoint.Writer(folder, checkpoint_seconds) as writer:
             while state.epoch < recipe.epochs:
                 _epoch(training, state)
@@ -164,7 +166,7 @@ def train(
 def _initial_model(
     recipe: Recipe, seed: int, weights: Path | None, initial: dict[str, Tensor] | None
 ) -> nn.Module:
-    """The network as training finds it: drawn from the seed, then what is pretrained loaded over it."""
+    """Build the network with weights drawn from the seed, then load pretrained ones over them."""
     torch.manual_seed(key(seed, "init"))
     model = models.build(
         recipe.model, num_classes=recipe.num_classes, width=recipe.width, **dict(recipe.model_args)
@@ -186,7 +188,7 @@ def _prepared(
     folder: Path,
     progress: Callable[[Progress], None],
 ) -> _Training:
-    """Join the ranks' models, put the data on the device, and compile what a step calls."""
+    """Check that all ranks hold the same model, put the data on the device, and compile the forward pass."""
     distributed.refuse_difference("start", partial(checkpoint.weights_hash, model.state_dict()))
     device = distributed.local_device(numerics.device)
     train_batches = Batches.of(dataset.train, device)
@@ -238,13 +240,14 @@ def _epoch(training: _Training, state: State) -> None:
     state.note(evaluation, trained, clusters(*shown))
     refuse_explosion(state, model)
     refuse_collapse(state, recipe, model)
+    refuse_constant(state, recipe, dataset, model, training.loss, training.steps_before)
     keep_masks(*shown, is_best=state.best_epoch == state.epoch)
 
 
 def _train_epoch(
     training: _Training, state: State, optimizer: torch.optim.Optimizer, phase: Phase, phase_start: int
 ) -> dict[str, float]:
-    """One pass over the training split; mean loss over its samples, mean gradient norm over its steps."""
+    """Train one epoch; return its mean loss over samples and its mean gradient norm over steps."""
     recipe, batches, seed = training.recipe, training.train_batches, training.seed
     epoch = state.epoch
     wholes = batches_of_epoch(recipe, len(batches), epoch, seed)
@@ -286,7 +289,7 @@ def _step(
     epoch: int,
     step: int,
 ) -> Tensor:
-    """One step of the run; the batch's mean loss. Raises DeviceMemoryError where it does not fit."""
+    """Make one step and return the batch's mean loss. Raises DeviceMemoryError if it does not fit."""
     recipe = training.recipe
     steps_done, all_steps = training.steps_before(epoch) + step, training.steps_before(recipe.epochs)
     step_of = partial(
@@ -310,7 +313,7 @@ def _step(
 
 
 def phase_at(recipe: Recipe, epoch: int) -> tuple[Phase, int]:
-    """The phase that ``epoch`` (0-based) lies in, and the epoch that it starts with."""
+    """Return the phase of ``epoch`` (0-based), and the epoch with which the phase starts."""
     start = 0
     for phase in recipe.phases:
         if epoch < start + phase.epochs:
@@ -320,10 +323,10 @@ def phase_at(recipe: Recipe, epoch: int) -> tuple[Phase, int]:
 
 
 def _outcome(training: _Training, state: State, initial_hash: str, notes: list[str]) -> Outcome:
-    """What is left of a training once its last epoch is evaluated."""
+    """Collect the results of a training after its last epoch."""
     assert state.final is not None
     assert state.best is not None
-    # safetensors, which keeps them, takes no other layout
+    # safetensors stores no other layout
     weights = {
         name: tensor.detach().cpu().contiguous() for name, tensor in training.model.state_dict().items()
     }

@@ -1,6 +1,6 @@
 """How the arithmetic of a run is done: device, number format, memory layout, compilation, determinism.
 
-The only place that sets a backend flag, and it puts every flag back as it was.
+No other file sets a backend flag, and ``backend`` restores every flag.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def backend(numerics: Numerics) -> Iterator[None]:
 
 
 class Compiled:
-    """``forward`` compiled by torch; from a failure to compile on, ``forward`` itself.
+    """``forward`` compiled by torch, or ``forward`` itself once compilation has failed.
 
     Attributes:
         works: whether nothing has failed so far.

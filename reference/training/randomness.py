@@ -12,21 +12,21 @@ import torch
 
 
 def key(seed: int, stream: str, epoch: int = 0, step: int = 0) -> int:
-    """A 63-bit seed for one step of one stream (``"init"``, ``"order"``, ``"augment"``, ``"forward"``)."""
+    """Return a 63-bit seed for one step of one stream (such as ``"init"`` or ``"augment"``)."""
     digest = hashlib.blake2b(f"{seed}/{stream}/{epoch}/{step}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 
 def generator(seed: int, stream: str, epoch: int = 0, step: int = 0) -> torch.Generator:
-    """A CPU generator for that key: draws are the same whatever device the work runs on."""
+    """Return a CPU generator for that key, so that draws are the same on every device."""
     return torch.Generator().manual_seed(key(seed, stream, epoch, step))
 
 
 def seed_device(device: torch.device, number: int) -> None:
-    """Seed torch's own generators of the CPU and of one device, which dropout draws from.
+    """Seed torch's generators of the CPU and of one device; dropout draws from them.
 
-    ``torch.manual_seed`` seeds every kind of device. Without a GPU that notes a stack trace for later, at
-    0.2 ms a call.
+    ``torch.manual_seed`` would seed every kind of device. Without a GPU it keeps a stack trace for later,
+    which takes 0.2 ms a call.
     """
     torch.default_generator.manual_seed(number)
     if device.type == "cuda":

@@ -19,16 +19,16 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def validation(dataset: Dataset) -> Split:
-    """The data set's own validation images."""
+    """Return the data set's own validation images."""
     return dataset.val
 
 
 def batch(
     images: Tensor, masks: Tensor, recipe: Recipe, draws: torch.Generator, held: RankRows | None = None
 ) -> tuple[tuple[Tensor], Tensor | None]:
-    """Augmented and normalised images (B, 3, H, W), and their masks (B, H, W).
+    """Return augmented and normalised images (B, 3, H, W), and their masks (B, H, W).
 
-    ``held`` says which rows of a global batch these are; all of it if None.
+    ``held`` are the rows of the global batch that these images are; None means all of it.
     """
     held = held or RankRows.whole(len(images))
     ((inputs, targets),) = augment_rows(images, masks, recipe.augment, draws, held)
@@ -36,7 +36,7 @@ def batch(
 
 
 def objective(output: Tensor | tuple[Tensor, Tensor], masks: Tensor, loss: Loss, recipe: Recipe) -> Tensor:
-    """The mean loss over pixels, with the weighted loss of the auxiliary output where there is one."""
+    """Return the mean loss over pixels, plus the weighted loss of the auxiliary output if there is one."""
     if isinstance(output, Tensor):
         return loss(output, masks)
     logits, auxiliary = output
@@ -44,16 +44,18 @@ def objective(output: Tensor | tuple[Tensor, Tensor], masks: Tensor, loss: Loss,
 
 
 def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recipe, loss: Loss) -> Evaluation:
-    """Loss, IoU of every scored class and their mean, by the course's rule; every image counts once.
+    """Compute loss, IoU of every scored class and their mean, by the course's rule; every image counts once.
 
     Unknown pixels are not ignored: a scored class predicted there is a false positive. The model is
     left in evaluation mode. ``per_image`` holds one confusion matrix an image.
     """
     num_classes = len(dataset.classes)
-    means, matrices = [], []
+    means, masks_by_batch = [], []
     for logits, masks in _forward(model, batches, recipe):
         means.append((loss(logits, masks), counted(masks, recipe)))
-        matrices.append(metrics.per_image_confusion(logits.argmax(dim=1), masks, num_classes=num_classes))
+        # a byte a pixel until every forward pass is under way: counting waits for the device
+        masks_by_batch.append((logits.argmax(dim=1).to(torch.uint8), masks.to(batches.targets.dtype)))
+    matrices = [metrics.per_image_confusion(*pair, num_classes=num_classes) for pair in masks_by_batch]
     per_image = gather(matrices, len(batches)).cpu().numpy()  # (N, C, C)
     confusion = per_image.sum(axis=0)
     iou = metrics.class_iou(confusion)
@@ -74,13 +76,13 @@ def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recip
 
 
 def predict(model: nn.Module, batches: Batches, recipe: Recipe) -> np.ndarray:
-    """Predicted classes, (N, H, W) uint8, of every image in ``batches``."""
+    """Return the predicted classes, (N, H, W) uint8, of every image in ``batches``."""
     masks = [logits.argmax(dim=1).to(torch.uint8) for logits, _ in _forward(model, batches, recipe)]
     return gather(masks, len(batches)).cpu().numpy()
 
 
 def _forward(model: nn.Module, batches: Batches, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
-    """Logits (B, C, H, W) and true masks (B, H, W), batch by batch."""
+    """Yield logits (B, C, H, W) and true masks (B, H, W), batch by batch."""
     model.eval()
     with torch.inference_mode():
         for images, masks in batches.in_order(recipe.eval_batch_size):
@@ -88,7 +90,7 @@ def _forward(model: nn.Module, batches: Batches, recipe: Recipe) -> Iterator[tup
 
 
 def _majority(dataset: Dataset, confusion: np.ndarray) -> float:
-    """mIoU of painting everything in the scored class that fills most of the training masks."""
+    """Return the mIoU of predicting everywhere the scored class with most training pixels."""
     counts = np.bincount(dataset.train.targets.ravel(), minlength=len(dataset.classes))
     most_frequent = max(dataset.scored, key=lambda index: counts[index])
     truth = confusion.sum(axis=1)

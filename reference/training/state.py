@@ -1,4 +1,4 @@
-"""What a run carries from epoch to epoch, how a checkpoint holds it, and what a finished run leaves."""
+"""The state of a run between epochs, its form in a checkpoint, and the results of a finished run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reference.training.evaluation import Evaluation, MetricValue
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands after a step (``scores`` empty) or after an epoch's evaluation."""
+    """The position of a run after a step (``scores`` empty) or after an epoch's evaluation."""
 
     epoch: int
     epochs: int
@@ -29,11 +29,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished training leaves: evaluations, curves and what the run cost.
+    """The results of a finished training: evaluations, curves and cost.
 
     Attributes:
         weights: the final state dict, contiguous and in host memory.
-        compiled: whether the network was compiled to the end, as the numerics may have asked.
+        compiled: whether the network stayed compiled to the end.
     """
 
     final: Evaluation
@@ -55,11 +55,11 @@ class Outcome:
 
 @dataclass
 class State:
-    """What a run carries from epoch to epoch, and a checkpoint holds besides the weights.
+    """The state of a run between epochs: what a checkpoint holds besides the weights.
 
     Attributes:
-        saved_optimizer: a checkpoint's optimiser state, until the optimiser that takes it is built.
-        rows_here, seconds_here: of this process alone, and no part of a checkpoint.
+        saved_optimizer: the optimiser state of a checkpoint, until the optimiser is built.
+        rows_here, seconds_here: of this process alone; a checkpoint does not hold them.
     """
 
     epoch: int = 0
@@ -103,7 +103,7 @@ class State:
             ) from error
 
     def payload(self, model: nn.Module) -> dict[str, Any]:
-        """Return what a checkpoint holds after an epoch."""
+        """Return the content of a checkpoint after an epoch."""
         assert self.optimizer is not None
         assert self.final is not None
         assert self.best is not None
@@ -136,7 +136,7 @@ class State:
             self.best, self.best_epoch = evaluation, self.epoch
 
     def segment(self, first_epoch: int, seconds: float) -> None:
-        """Note what this process has done so far; later calls of the same process replace the note."""
+        """Note the epochs and seconds of this process; a later call replaces the note."""
         self.segments = [s for s in self.segments if s["first_epoch"] < first_epoch]
         here = {"first_epoch": first_epoch, "last_epoch": self.epoch, "seconds": seconds}
         self.segments.append(here | {"world_size": distributed.world().size})

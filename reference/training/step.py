@@ -1,4 +1,4 @@
-"""One optimiser step: the parts of a batch, loss and gradients, and what fits a device that is too small."""
+"""One optimiser step: the parts of a batch, loss and gradients, and which part fits a small device."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 
 class DeviceMemoryError(Exception):
-    """The device's memory does not hold a training step; says the epoch, how much was tried and what fits."""
+    """A training step does not fit the device's memory. The message says the epoch and what fits."""
 
 
 def build_optimizer(phase: Phase, model: nn.Module, aux_lr_factor: float) -> torch.optim.Optimizer:
-    """Build a phase's optimiser over what is not frozen; an auxiliary head has a learning rate of its own.
+    """Build a phase's optimiser over all trained parameters; an auxiliary head has its own learning rate.
 
     Raises:
         InputError: no such optimiser, or it does not take these arguments.
@@ -60,12 +60,12 @@ def build_optimizer(phase: Phase, model: nn.Module, aux_lr_factor: float) -> tor
 
 
 def _fused(parameter: Tensor) -> bool:
-    """One kernel for all parameters, where torch has it."""
+    """Return whether torch can update all parameters in one kernel."""
     return parameter.device.type in ("cuda", "cpu")
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-    """Load a checkpoint's optimiser state, each tensor laid out in memory as its parameter is.
+    """Load a checkpoint's optimiser state; each tensor gets the memory layout of its parameter.
 
     Fused optimisers walk memory without looking at strides, and a checkpoint holds contiguous tensors.
     """
@@ -77,7 +77,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -
 
 
 def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
-    """``value``, or a copy of it with the strides of ``parameter`` if its own are others."""
+    """Return ``value``, or a copy with the strides of ``parameter`` if they differ."""
     if value.stride() == parameter.stride():
         return value
     return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
@@ -96,9 +96,9 @@ def train_step(
     decay: float = 1.0,
     share: float | Tensor = 1.0,
 ) -> Tensor:
-    """One optimiser step on one batch, and after it the step of BYOL's target; the mean loss, detached.
+    """Make one optimiser step on one batch, then update BYOL's target; return the mean loss, detached.
 
-    Of several ranks each has its part of the batch and returns its part of the mean.
+    With several ranks, each holds its part of the batch and returns its part of the mean.
 
     Args:
         inputs: what the network takes, each (B, …), as the task's ``batch`` makes them with ``targets``.
@@ -134,7 +134,7 @@ def train_step(
 def _parts(
     inputs: tuple[Tensor, ...], targets: Tensor, recipe: Recipe
 ) -> Iterator[tuple[tuple[Tensor, ...], float | Tensor]]:
-    """A batch in parts of at most ``micro_batch`` images, each with its share of the batch's mean loss."""
+    """Yield parts of at most ``micro_batch`` images, each with its share of the batch's mean loss."""
     number = len(part_sizes(len(targets), recipe.micro_batch)) or 1
     every = distributed.counted(targets, recipe)
     for part in zip(*(torch.tensor_split(whole, number) for whole in (*inputs, targets)), strict=True):
@@ -143,7 +143,7 @@ def _parts(
 
 
 def part_sizes(count: int, most: int) -> list[int]:
-    """Sizes of the fewest parts of at most ``most`` images that ``count`` divide into, as even as can be.
+    """Divide ``count`` images into the fewest parts of at most ``most``, as even as possible.
 
     ``most`` = 0 is one part. The larger ones come first, as ``torch.tensor_split`` makes them.
     """
@@ -171,7 +171,7 @@ def refuse_parts(recipe: Recipe, samples: int, model: nn.Module) -> None:
 
 
 def _smallest_micro_batch(recipe: Recipe, samples: int, model: nn.Module) -> int:
-    """The least ``micro_batch`` that leaves no image alone where batch statistics need two."""
+    """Return the least ``micro_batch`` that gives BatchNorm at least two images in every part."""
     if not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in model.modules()):
         return 1
     batches = {min(samples, recipe.batch_size), samples % recipe.batch_size} - {0, 1}
@@ -191,7 +191,7 @@ def interruptible_backward(model: nn.Module) -> None:
 
 
 def gradient_norm(model: nn.Module) -> Tensor:
-    """L2 norm of the whole gradient that the last step used, a scalar on the device."""
+    """Return the L2 norm of the whole gradient of the last step, a scalar on the device."""
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
     return torch.nn.utils.get_total_norm(gradients)
 

@@ -1,9 +1,10 @@
-"""What the loop watches after each epoch: divergence, collapse, and the images that a report shows."""
+"""What the loop watches after each epoch: divergence, collapse, runs that do not learn, and shown images."""
 
 from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reference import embeddings
+from reference import embeddings, losses
 from reference.data.dataset import Dataset, Split
 from reference.files import write_atomically
 from reference.models.byol import BYOL
@@ -27,8 +28,18 @@ EXPLODED_RATIO = 1e4
 """A run explodes when the mean gradient norm of an epoch is so many times that of its first epoch."""
 
 
+UNLEARNED_SHARE, UNLEARNED_EPOCHS, UNLEARNED_STEPS = 0.1, 10, 1000
+"""A run is judged once, after this share of its schedule and at least so many epochs and optimiser steps."""
+NEAR_CONSTANT = 0.99
+"""It has not learned if no epoch's training loss was below this share of the constant predictor's."""
+
+
+class DidNotLearnError(Exception):
+    """The training loss stayed at that of a constant predictor."""
+
+
 class DivergedError(Exception):
-    """Loss, gradient or weights no longer finite, an exploding gradient, a collapse: which, and the epoch."""
+    """Loss, gradient or weights are not finite, the gradient explodes, or BYOL collapses."""
 
 
 def refuse_explosion(state: State, model: nn.Module) -> None:
@@ -42,6 +53,71 @@ def refuse_explosion(state: State, model: nn.Module) -> None:
         raise DivergedError(f"gradient explodes: its norm is {norms[-1]:.2g} in {epoch}, {ratio}")
     if not math.isfinite(float(torch.nn.utils.get_total_norm([p.detach() for p in model.parameters()]))):
         raise DivergedError(f"weights are no longer finite after {epoch}")
+
+
+def refuse_constant(
+    state: State,
+    recipe: Recipe,
+    dataset: Dataset,
+    model: nn.Module,
+    loss: Callable[..., Tensor],
+    steps_before: Callable[[int], int],
+) -> None:
+    """Raise DidNotLearnError if the run has sat at the constant predictor for a tenth of its schedule.
+
+    Args:
+        steps_before: optimiser steps made before an epoch (0-based).
+    """
+
+    def is_due(epoch: int) -> bool:
+        enough = epoch >= max(UNLEARNED_EPOCHS, UNLEARNED_SHARE * recipe.epochs)
+        return enough and steps_before(epoch) >= UNLEARNED_STEPS
+
+    if recipe.task not in ("classify", "segment") or state.epoch == recipe.epochs:
+        return
+    if not is_due(state.epoch) or is_due(state.epoch - 1):
+        return
+    has_auxiliary = any(name.startswith("aux_classifier.") for name, _ in model.named_parameters())
+    constant = constant_loss(recipe, loss, dataset.train.targets, len(dataset.classes))
+    constant *= 1 + recipe.aux_weight * has_auxiliary
+    lowest = min(state.curves["train_loss"])
+    if lowest > NEAR_CONSTANT * constant:
+        raise DidNotLearnError(
+            f"training loss {lowest:.4f} at best in {state.epoch} of {recipe.epochs} epochs;"
+            f" the same answer for every image gives {constant:.4f}"
+        )
+
+
+def constant_loss(
+    recipe: Recipe, loss: Callable[..., Tensor], targets: np.ndarray, num_classes: int
+) -> float:
+    """The least mean loss that one vector of logits for all images, or all pixels, can have.
+
+    Args:
+        loss: the recipe's, of logits (N, C) and targets (N,).
+        targets: classes of the training split, any shape; those that the loss ignores do not count.
+    """
+    counts = np.bincount(targets.ravel(), minlength=num_classes).astype(np.float64)
+    ignored = dict(recipe.loss_args).get("ignore_index", -1)
+    if 0 <= int(ignored) < len(counts):
+        counts[int(ignored)] = 0
+    shares = torch.from_numpy(counts[:num_classes] / counts[:num_classes].sum())
+    if recipe.loss == "soft_cross_entropy":
+        loss = losses.cross_entropy  # of mixed labels it is the same on average
+        shares = (1 - recipe.mixup_smoothing) * shares + recipe.mixup_smoothing / num_classes
+    present = torch.nonzero(shares).flatten()
+    logits = shares.clamp(min=1e-12).log().requires_grad_()  # the best for cross-entropy
+    optimizer = torch.optim.LBFGS([logits], max_iter=50, line_search_fn="strong_wolfe")
+
+    def mean_loss() -> Tensor:
+        optimizer.zero_grad()
+        each = torch.stack([loss(logits[None], label[None]) for label in present])
+        mean = (each * shares[present]).sum()
+        mean.backward()  # type: ignore[no-untyped-call]
+        return mean
+
+    optimizer.step(mean_loss)  # type: ignore[no-untyped-call]
+    return float(mean_loss().detach())
 
 
 def refuse_collapse(state: State, recipe: Recipe, model: nn.Module) -> None:
@@ -79,8 +155,8 @@ def keep_masks(
 ) -> None:
     """Write predicted masks of the images that a report shows to ``folder/masks``.
 
-    They are kept at the report's epochs and, where the best epoch is selected, at every epoch that is the
-    best so far (``is_best``): only the end shows which one is selected.
+    They are kept at the report's epochs. If the best epoch is selected, they are also kept at every
+    epoch that is the best so far (``is_best``), since only the end shows which one is selected.
     """
     may_be_selected = epoch == recipe.epochs if recipe.selection == "final" else is_best
     if recipe.task != "segment" or not recipe.mask_epochs:
@@ -123,7 +199,7 @@ def clusters(
 
 
 def _figures(points: Tensor, labels: Tensor) -> tuple[float, float]:
-    """10-NN purity and silhouette; nan where they are undefined: too few points or classes, nan itself."""
+    """Return 10-NN purity and silhouette; nan for too few points or classes, or infinite points."""
     if len(points) < 2 or not bool(points.isfinite().all()):
         return math.nan, math.nan
     purity = embeddings.knn_purity(points, labels, k=embeddings.purity_neighbours(labels))

@@ -27,7 +27,7 @@ def count(model: nn.Module) -> int:
 def printed(report: str, first: int, last: int) -> str:
     path = REPORTS / f"{report}.txt"
     if not path.is_file():
-        pytest.skip("the report's text is not beside this repository")
+        pytest.skip("the report's text is not next to this repository")
     return "\n".join(path.read_text().splitlines()[first - 1 : last])
 
 

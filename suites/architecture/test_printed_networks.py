@@ -68,7 +68,7 @@ def printed_lines(claim: Claim) -> tuple[str, int]:
     """The lines of a claim's listing, and the number of the first one."""
     path = REPORTS / f"{claim.report}.txt"
     if not path.is_file():
-        pytest.skip("the report's text is not beside this repository")
+        pytest.skip("the report's text is not next to this repository")
     first, last = claim.lines
     return "\n".join(path.read_text(encoding="utf-8").split("\n")[first - 1 : last]), first
 
@@ -694,11 +694,11 @@ def test_a_good_file_is_read() -> None:
 
 BAD = [
     ("[[network]]", "[[network", "not TOML"),
-    ("[[network]]", "[[networks]]", "unknown table 'networks'"),
+    ("[[network]]", "[[networks]]", "unknown key 'networks' (nearest: 'network')"),
     ("num_classes = 50", "", "missing key 'num_classes'"),
-    ("num_classes = 50", "num_classes = '50'", "num_classes is '50'; expected int"),
+    ("num_classes = 50", "num_classes = '50'", "num_classes is '50'; expected a whole number"),
     ("num_classes = 50", "num_classes = 50\nwidth = 3", "unknown key 'width'"),
-    ('what = "argument"', 'what = "smudge"', "what is 'smudge'"),
+    ('what = "argument"', 'what = "smudge"', "unknown what 'smudge' (valid: argument"),
     ('what = "argument"', 'what = "type"', "'argument' goes with"),
     ('at = "a"', "", "say where the damage is"),
     ('at = "a"', "lines = [1]", "expected the first and the last one"),
@@ -706,8 +706,9 @@ BAD = [
     ("count = 1", "", "missing key 'count'"),
     ("[[damage]]", "[[ours]]", "nothing else"),
     ("1 a Conv2d", "a Conv2d", "expected line, path, type"),
-    ("[listing]\nrows", "rows", "no rows in [listing]"),
+    ("[listing]\nrows", "rows", "missing key 'listing'; add a table with rows"),
     ("[[network]]", "[network]", "expected [[network]] tables"),
+    ("[listing]\nrows", "[listing]\nrow", "expected a table with rows"),
 ]
 
 

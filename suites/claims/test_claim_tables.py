@@ -8,8 +8,8 @@ import pytest
 
 from bench.audit import audit
 from bench.claims.claim import METRICS, Ledger
+from bench.claims.claim_keys import printed_figure
 from bench.claims.ledger import load_ledger
-from bench.claims.schema import printed_figure
 from reference.errors import InputError
 
 HEAD = '[report]\nid = "mine"\ntitle = "Mine"\n'

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.claims import data_facts, schema
+from bench.claims import claim_keys, data_facts, schema
 from bench.claims import ledger as ledger_m
 from bench.claims.claim import KINDS, METRICS, Claim, Ledger
 from bench.claims.data_facts import load_data_facts
@@ -939,7 +939,7 @@ WORD = st.text('ab1-. \n"é', max_size=5)
 
 @given(
     table=st.dictionaries(
-        st.sampled_from(sorted(schema.KEYS)),
+        st.sampled_from(sorted(claim_keys.KEYS)),
         st.one_of(
             WORD, st.integers(), st.floats(), st.booleans(), st.lists(WORD, max_size=3),
             st.lists(st.integers(), max_size=3), st.dictionaries(WORD, st.integers(), max_size=2),
@@ -990,8 +990,8 @@ def test_loading_imports_nothing_heavy() -> None:
 
 def test_schema_and_claim_have_the_same_fields() -> None:
     fields = set(Claim.__dataclass_fields__) - {"report", "epochs_from", "spread"}
-    assert fields == {{"line": "lines"}.get(key, key) for key in schema.KEYS}
-    assert set(schema.KIND_KEYS) == set(KINDS)
+    assert fields == {{"line": "lines"}.get(key, key) for key in claim_keys.KEYS}
+    assert set(claim_keys.KIND_KEYS) == set(KINDS)
     assert set(ledger_m._CHECKS) <= set(KINDS)
 
 
@@ -1002,7 +1002,7 @@ def test_every_argument_of_a_predicate_can_be_checked() -> None:
         parameters = dict(inspect.signature(predicate).parameters)
         assert parameters.pop("curves").kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
         assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in parameters.values()), name
-        assert all(p.annotation in schema.ARGS for p in parameters.values()), name
+        assert all(p.annotation in claim_keys.ARGS for p in parameters.values()), name
 
 
 def test_every_predicate_is_claimed_by_some_report() -> None:

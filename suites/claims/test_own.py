@@ -1,4 +1,4 @@
-"""A report of one's own: begun by ``new-report``, read beside the packaged ones, refused in one line."""
+"""A report of one's own: begun by ``new-report``, read next to the packaged ones, refused in one line."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ Here = Callable[..., tuple[str, list[str]]]
 
 @pytest.fixture
 def here(claims_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
-    """``bench`` in this process, beside the claims file: what it prints, and the lines of its errors."""
+    """``bench`` in this process, next to the claims file: what it prints, and the lines of its errors."""
 
     def command(*words: str) -> tuple[str, list[str]]:
         monkeypatch.chdir(claims_file.parent)
@@ -240,14 +240,14 @@ WITH_CLAIMS = ("--claims", "mine.toml")
 
 @pytest.fixture
 def telling(changed: Change) -> Path:
-    """The starter, whose recipe file leaves a file ``was-run`` beside it when it is run; its claims file."""
+    """The starter, whose recipe file leaves a file ``was-run`` next to it when it is run; its claims file."""
     file = changed("RECIPES = (SMALL,)", TOUCH)
     put(file.parent / "pages", "r4-seg-a", 0.5)  # a record, without which no page is written
     return file
 
 
 def unnamed(file: Path) -> None:
-    """Let a claims file name no recipe file; that of its name still lies beside it."""
+    """Let a claims file name no recipe file; that of its name still lies next to it."""
     text = file.read_text(encoding="utf-8")
     assert '\nrecipes = "mine.py"' in text
     file.write_text(text.replace('\nrecipes = "mine.py"', "\n# no recipes"), encoding="utf-8")
@@ -270,7 +270,7 @@ def test_a_recipe_file_that_nobody_names_is_not_run(
     _, errors = here(*words, *WITH_CLAIMS)
     assert not (telling.parent / "was-run").exists()
     assert errors[0] == (
-        "mine.toml names no recipe file, so mine.py beside it is not run;"
+        "mine.toml names no recipe file, so mine.py next to it is not run;"
         ' write recipes = "mine.py" under [report], or give --recipes mine.py'
     )
 

@@ -183,7 +183,7 @@ def test_the_command_prints_the_course_s_lines_alone_and_imports_no_torch(folder
     assert done.stderr.splitlines() == notes(score(*folders))
 
 
-@pytest.mark.parametrize("above", [False, True], ids=["beside the masks", "in the folder above"])
+@pytest.mark.parametrize("above", [False, True], ids=["next to the masks", "in the folder above"])
 def test_reads_the_palette_beside_the_truth(tmp_path: Path, above: bool) -> None:
     palette = Palette(("land", "sea"), ((1, 2, 3), (4, 5, 6)), unknown_index=2, unknown_colour=(7, 8, 9))
     for folder in ("pred", "p2_data/validation"):

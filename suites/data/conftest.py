@@ -107,7 +107,7 @@ def source_of_role(request: pytest.FixtureRequest) -> Callable[[str], Path]:
 
 @pytest.fixture
 def real_data() -> Path:
-    """Real images beside the project, where there are any."""
+    """Real images next to the project, where there are any."""
     if not REAL.is_dir():
-        pytest.skip("no real images beside the project (../shared/data)")
+        pytest.skip("no real images next to the project (../shared/data)")
     return REAL

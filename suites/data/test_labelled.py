@@ -1,4 +1,4 @@
-"""The CSV beside a folder of images."""
+"""The CSV next to a folder of images."""
 
 from __future__ import annotations
 

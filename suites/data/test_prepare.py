@@ -356,7 +356,7 @@ def test_links_across_file_systems_name_the_option(tmp_path: Path, monkeypatch: 
 
 
 def test_another_role_below_the_description_is_no_public_original(tmp_path: Path) -> None:
-    """``p1_data/dataset.toml`` describes one role; Office-Home beside it is not rebuilt."""
+    """``p1_data/dataset.toml`` describes one role; Office-Home next to it is not rebuilt."""
     role, source = made("cifar folder", tmp_path / "from")
     prepare.prepare(wanted(role), source, tmp_path / "to")
     prepare.prepare(wanted("officehome"), office_home(tmp_path / "office"), tmp_path / "to")

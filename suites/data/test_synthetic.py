@@ -1,4 +1,4 @@
-"""Drawn data: the same everywhere, whatever is asked for beside it, and what it claims to be."""
+"""Drawn data: the same everywhere, whatever else is asked for, and what it claims to be."""
 
 from __future__ import annotations
 

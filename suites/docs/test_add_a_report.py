@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.claims import schema
+from bench.claims import claim_keys
 from bench.claims.claim import KINDS, METRICS
 from bench.claims.ledger import load_ledger
 from bench.grading import alignment
@@ -144,14 +144,14 @@ def compare(expected: list[dict[str, str]], folder: Path) -> None:
 
 def test_the_guide_names_every_kind_and_key() -> None:
     text = GUIDE.read_text(encoding="utf-8")
-    for kind, (required, optional) in schema.KIND_KEYS.items():
+    for kind, (required, optional) in claim_keys.KIND_KEYS.items():
         (row,) = [line for line in text.splitlines() if line.startswith(f"| {kind} |")]
         cells = [set(re.findall(r"`(\w+)`", cell)) for cell in row.split("|")[2:4]]
         either = {"order", "order_recipes"} if kind == "ordering" else set()
         assert cells == [{*required, *either}, {*optional} - either], kind
-    common = set(schema._COMMON) - set(schema.REQUIRED)
+    common = set(claim_keys._COMMON) - set(claim_keys.REQUIRED)
     assert common <= set(re.findall(r"`(\w+)`", text))
-    assert len(KINDS) == len(schema.KIND_KEYS)
+    assert len(KINDS) == len(claim_keys.KIND_KEYS)
 
 
 def test_the_parts_of_a_claims_file_are_valid(

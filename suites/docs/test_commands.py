@@ -19,6 +19,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,8 @@ def fill(words: list[str], folder: Path) -> list[str]:
     for word in words:
         if word in TABLES:
             (folder / word).write_text(TABLES[word], encoding="utf-8")
+    if words[0] == "run" and words[1].startswith("mnist1d"):
+        words += ["--jobs", "1"]  # in this process, where everything is small
     if "publish" in words:
         words.append("--dirty")  # the code under test may be uncommitted
     assert not [word for word in words if word.isupper()], f"a placeholder that is not known: {words}"
@@ -263,6 +266,14 @@ def check_prepare(words: list[str]) -> None:
     assert given.params["role"] in READERS
 
 
+def check_module(name: str, words: list[str]) -> None:
+    """A module of ours that is started by its name: its own reader of options takes the words."""
+    module = import_module(name)
+    if words:
+        module.options_of(words)
+    assert 'if __name__ == "__main__":' in Path(str(module.__file__)).read_text(encoding="utf-8")
+
+
 def check(command: str, folder: Callable[[], Path], config: pytest.Config) -> None:
     """Run or check each part of a command, by its kind."""
     for part in command.split(" && "):
@@ -291,6 +302,8 @@ def check(command: str, folder: Callable[[], Path], config: pytest.Config) -> No
                 check_tensorboard(words)
             case "python3" if words[0] == "-m":
                 check_venv(words[1:], folder())
+            case "python" if words[0] == "-m":
+                check_module(words[1], words[2:])
             case other:
                 raise AssertionError(f"{command!r}: nothing here knows what to do with {other!r}")
 

@@ -12,7 +12,7 @@ ROW = re.compile(r"^\| (?P<what>[^|]+) \| `(?P<file>[^`]+\.py)`: (?P<names>.+) \
 def test_everything_is_where_the_table_says() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     rows = list(ROW.finditer(text))
-    assert len(rows) == 5
+    assert len(rows) == 7
     for row in rows:
         source = (ROOT / row["file"]).read_text(encoding="utf-8")
         for name in re.findall(r"`([^`]+)`", row["names"]):

@@ -46,7 +46,7 @@ def expected(
 
 
 def is_one_line(ended: Any) -> bool:
-    """Exit code 2 and one line beside the run's heading."""
+    """Exit code 2 and one line next to the run's heading."""
     lines = [line for line in ended.lines if not line.startswith("[1/1]")]
     return ended.code == 2 and len(lines) == 1 and lines[0].startswith("bench: ")
 

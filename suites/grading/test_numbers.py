@@ -330,7 +330,7 @@ def test_collapse_and_luck_decide_nothing(
 
 
 def test_a_noisy_history_makes_no_verdict_easier() -> None:
-    """0.57 0.55 0.56 beside 0.621: reproduced by nobody's noise."""
+    """0.57 0.55 0.56 against 0.621: reproduced by nobody's noise."""
     allowed = float(margin("top1", 406, 0.621, 5e-4))
     for sigma0 in (0.001, 0.01, 0.05, 0.2):
         spread = Spread(sigma0=sigma0, nu0=4, source="")

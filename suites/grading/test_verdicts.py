@@ -258,6 +258,17 @@ def test_a_claim_all_of_whose_runs_broke_is_unstable(status: str) -> None:
     assert f"seed 1 {status}" in row.sentence
 
 
+@pytest.mark.parametrize("values", [[], [0.66, 0.67, 0.665]], ids=["all", "one of four"])
+def test_a_run_stopped_at_the_constant_predictor_is_no_test(values: list[float]) -> None:
+    reason = "training loss 1.9 at best in 10 of 50 epochs"
+    stopped = a_run(SEG_A, None, seed=len(values), status="did not learn", reason=reason)
+    row = graded([*runs(SEG_A, values), stopped])[SEG_A]
+    assert row.label == "not tested: chance"
+    assert row.sentence.endswith(f"{SEG_A} seed {len(values)} did not learn: {reason}")
+    ordering = graded([*runs(SEG_A, values), stopped, *runs(SEG_B, [0.7, 0.71, 0.72])])["r4-order-seg"]
+    assert ordering.label == "not tested: chance"
+
+
 def test_more_than_one_broken_seed_of_five_voids_and_one_is_told() -> None:
     ended = runs(SEG_A, [0.66, 0.67, 0.665])
     lost = [a_run(SEG_A, None, seed=s, status="diverged") for s in (3, 4)]
@@ -531,7 +542,7 @@ def test_the_other_way_round_is_opposite() -> None:
 
 
 def test_orderings_of_a_report_share_their_level() -> None:
-    """p = .009 decides alone, and not beside thirteen others of which none is smaller."""
+    """p = .009 decides alone, and not among thirteen others of which none is smaller."""
     alone = a_claim("ordering", "x-one", metric="miou", order_recipes=(SEG_B, SEG_A))
     found = [*runs(SEG_A, [0.60, 0.605, 0.61]), *runs(SEG_B, [0.63, 0.635, 0.64])]
     assert graded(found, alone)["x-one"].grade == "as claimed"

@@ -38,11 +38,15 @@ def session(checkout: Path, *words: str) -> int:
         "-q",
         "-p",
         "no:cacheprovider",
+        "-p",
+        "xdist.plugin",
         f"--rootdir={checkout}",
         *words,
     ]
     outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
-    environment = outside | {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    # No plugin but the workers' own: pytest starts three times as fast.
+    alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    environment = outside | alone
     return subprocess.run(command, cwd=checkout, env=environment, capture_output=True, check=False).returncode
 
 

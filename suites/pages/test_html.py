@@ -175,6 +175,7 @@ def test_every_verdict_of_the_audit_has_a_word_and_a_colour() -> None:
 def test_a_card_says_what_would_settle_an_untested_claim(tree: Element) -> None:
     card = text_of(next(e for e in claims_of(tree)["r4-seg-b"].iter("article")))
     assert "bench run r4-seg-b --data DIR --tier full --seeds 3" in card
+    assert "testable on public originals: bench data prepare landcover --from DIR" in card
     assert "holds: the 6 class IoUs average 0.710615" in card
     assert "not as written: 11 settings are missing" in card
     assert "6 others report" in card

@@ -226,6 +226,18 @@ def test_hours_add_up_over_seeds_and_the_budget_ends_what_fits() -> None:
     assert [row["after"] for row in table[:4]] == [None, None, "pre", None]
 
 
+def test_public_originals_decide_numbers_of_official_data_alone() -> None:
+    by_id = {claim.id: claim for ledger in load_ledgers() for claim in ledger.claims}
+    decided = [name for name, claim in by_id.items() if hours.decided_on_public_originals(claim)]
+    assert {"r4-seg-b", "r3-finetune-a", "r4-classify"} <= set(decided)
+    assert {by_id[name].kind for name in decided} == {"number"}
+    assert not {"r4-order-seg", "mnist1d-cnn", "r1-byol-augment"} & set(decided)
+    jobs = hours.plan(RECIPES, list(by_id.values()), BASIS)
+    settled = {name for job in jobs for name in job.settles}
+    (line,) = (s for s in hours.closing(jobs, list(by_id.values()), BASIS, tier="full") if "originals" in s)
+    assert f": {len(settled & set(decided))} of these claims" in line
+
+
 def test_closing_lines_say_what_is_known_and_what_fits() -> None:
     jobs = hours.plan(INVENTED, CLAIMS, BASIS)
     lines = hours.closing(jobs, CLAIMS, BASIS, tier="full")

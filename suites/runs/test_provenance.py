@@ -30,7 +30,7 @@ def git(root: Path, *words: str) -> str:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A repository with the two packages, a file beside them and one commit."""
+    """A repository with the two packages, a file next to them and one commit."""
     root = tmp_path / "checkout"
     for name in ("bench/runs/plan.py", "reference/losses.py", "reference/data.toml", "docs/page.md"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)

@@ -91,14 +91,21 @@ def test_what_is_not_whole_is_refused_in_one_line(tmp_path: Path, change: object
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_or_unknown_key_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sed": 0}, r"unknown key 'sed' \(nearest: 'seed'\); restore the file"),
+        ({"seed": None}, "missing key 'seed'; restore the file"),
+        ({"seed": -1}, "seed is -1; expected a whole number from 0; restore the file"),
+    ],
+)
+def test_a_missing_or_unknown_key_is_named(change: dict[str, Any], message: str, tmp_path: Path) -> None:
     path = made_up.write(tmp_path, a_record())
-    body = json.loads(path.read_text())
-    del body["content_hash"], body["seed"]
-    body["sed"] = 0
+    body = json.loads(path.read_text()) | change
+    body = {key: value for key, value in body.items() if value is not None and key != "content_hash"}
     body["content_hash"] = records.hash_of(body)
     path.write_text(json.dumps(body))
-    with pytest.raises(InputError, match=r"sed, seed"):
+    with pytest.raises(InputError, match=message):
         records.read_record(path)
 
 

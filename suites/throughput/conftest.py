@@ -6,6 +6,7 @@ must leave its rows, but nothing is written. No test ever asserts a time.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -40,12 +41,20 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """A test that passes without a row has timed nothing, which nobody would notice in the file."""
+    """A test that passes without a row has timed nothing, which nobody would notice in the file.
+
+    A rehearsal writes the file too, into a folder of its own, so that no row can spoil the one of a GPU.
+    """
     rows = item.config.stash[ROWS]
     before = len(rows)
     result = yield
     if len(rows) == before:
         pytest.fail(f"{item.name} passed but noted no row: it has timed nothing", pytrace=False)
+    if item.config.getoption("--rehearse"):
+        with tempfile.TemporaryDirectory() as folder:
+            written = results.read_session(_write_rows(item.config, Path(folder), side=64, copy_bytes=2**16))
+        if written.rows != tuple(rows):
+            pytest.fail(f"{item.name}: the file does not hold its rows as they were noted", pytrace=False)
     return result
 
 
@@ -65,15 +74,19 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def _write(config: pytest.Config) -> None:
-    """Write what was timed so far, and the ceilings of each place, measured once in this very process."""
+    """Write what was timed so far."""
+    if config.getoption("--measure") and config.stash[ROWS]:
+        config.stash[WRITTEN] = _write_rows(config, config.getoption("--out") or Path("runs"))
+
+
+def _write_rows(config: pytest.Config, folder: Path, **sizes: int) -> Path:
+    """Write all rows, and the ceilings of each place, measured once in this very process."""
     rows, limits = config.stash[ROWS], config.stash[CEILINGS]
-    if not config.getoption("--measure") or not rows:
-        return
     for row in rows:
         if (where := results.place(row.settings)) not in limits:
-            limits[where] = timing.ceilings(row.settings["device"], row.settings["threads"])
-    config.stash[WRITTEN] = results.write_session(
-        config.getoption("--out") or Path("runs"),
+            limits[where] = timing.ceilings(row.settings["device"], row.settings["threads"], **sizes)
+    return results.write_session(
+        folder,
         results.Result(
             machine=timing.machine(),
             provenance=timing.software() | {"peers": {name: version(name) for name in PEERS}},

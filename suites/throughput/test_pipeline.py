@@ -53,7 +53,7 @@ def test_building_the_cache(
 
 @pytest.mark.usefixtures("one_core")
 def test_cost_of_a_step_as_the_data_grows(measuring: bool, rounds: int, note: Callable[..., None]) -> None:
-    """Steps over 1,000 and over 40,000 images in turn; the ratio beside the rates tells what growth costs."""
+    """Steps over 1,000 and over 40,000 images in turn; the ratio tells what growth costs."""
     size, batch, steps = 32, 32, 10 if measuring else 2
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -126,7 +126,7 @@ def test_training_on_two_ranks(
 
 @pytest.mark.usefixtures("one_core")
 def test_empty_tasks_on_a_cluster(measuring: bool, rounds: int, note: Callable[..., None]) -> None:
-    """What submitting and receiving a run costs beside the run, on two nodes of one core on loopback."""
+    """What sending a run and receiving it adds to the run, on two nodes of one core on loopback."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
     count = 1000 if measuring else 10
     with ray_nodes.started(("first", "second")) as nodes:

@@ -436,22 +436,42 @@ SILENT = """
 def test_silent(note):
     assert True
 """
+TAKEN_AWAY = """
+def test_machine_is_taken_away(note):
+    import os
+    os._exit(9)
+"""
+UNWRITABLE = """
+import pytest
+@pytest.mark.gpu
+def test_unwritable(note, gpu):
+    note("work", "ours", unit="images/s", items=2, seconds=[1.0], device=gpu, layers=(1, 2))
+"""
 BREAKS = """
 def test_breaks(note, benchmark):
     benchmark.pedantic(lambda: 1 / 0)
 """
 
 
-def test_a_session_writes_its_rows(
+def test_a_session_writes_its_rows_after_each_test(
     session: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    done = session(GOOD, "--measure")
-    assert done.returncode == 0, done.stdout
+    done = session(GOOD + TAKEN_AWAY, "--measure")
+    assert done.returncode == 9, "the second test ends the process"
     (whole,) = results.read_sessions(tmp_path / "out")
     (only,) = whole.rows
     assert (only.work, only.contender, len(only.samples), whole.failed) == ("work", "ours", 10, ())
     assert results.place(only.settings) in whole.ceilings
     assert whole.provenance["peers"]["lightly"]
+
+
+def test_a_rehearsal_refuses_a_row_that_its_file_would_change(
+    session: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    done = session(UNWRITABLE, "-m", "gpu", "--rehearse")  # JSON makes a list of a tuple
+    assert done.returncode == 1
+    assert "the file does not hold its rows as they were noted" in done.stdout
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_errored_benchmark_fails_the_session_and_is_named_in_the_file(

@@ -186,7 +186,7 @@ def test_planning_refuses_what_training_would(tmp_path: Path, monkeypatch: pytes
     for slug, micro_batch in (("r1-seg-a", 2), ("r1-seg-b", 3)):  # the first has no BatchNorm
         recipe = replace(RECIPES[slug], batch_size=7)
         (run,), _ = run_plan.plan([recipe], micro_batch=micro_batch, **options)
-        assert run.recipe.micro_batch == micro_batch
+        assert run.recipe.micro_batch == run.recipe.eval_batch_size == micro_batch
 
 
 @pytest.mark.parametrize(("room", "advised"), [(9, 9), (8, 3), (3, 3), (2, None)])

@@ -90,10 +90,14 @@ def run(recipe: Recipe, folder: Path, *, dtype: str = "bfloat16") -> tuple[Traff
         network.train()
         loop._train_epoch(training, State(), optimizer, recipe.phases[0], 0)
         before = device.traffic.copy()
+        waits: list[int] = []
+        watching = network.register_forward_pre_hook(lambda *_: waits.append(device.traffic.waits.total()))
         evaluation = TASKS[recipe.task].evaluate(
             network, training.val_batches, dataset, recipe, training.loss
         )
         evaluated = device.traffic.since(before)
+        watching.remove()
+        assert len(set(waits)) <= 1, "the host waits between two batches of an evaluation"
         if recipe.task == "byol" or recipe.embed_epochs:
             assert not classify.embed(network, training.val_batches, recipe).is_cuda
         watch.keep_masks(network, dataset, recipe, 1, folder, training.device, is_best=True)

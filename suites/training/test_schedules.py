@@ -108,7 +108,7 @@ def test_refuses_what_is_no_epoch_or_schedule() -> None:
     with pytest.raises(InputError, match="only 20 epochs"):
         learning_rate(replace(PHASE, warmup_epochs=21), 0)
     with pytest.raises(InputError, match="'steps' is unknown: expected one of constant, cosine, poly"):
-        learning_rate(replace(PHASE, schedule="steps"), 0)  # type: ignore[arg-type]
+        learning_rate(replace(PHASE, schedule="steps"), 0)
 
 
 def test_byol_tau_by_hand() -> None:

@@ -48,7 +48,7 @@ def run_lengths(line: np.ndarray) -> list[tuple[tuple[int, ...], int]]:
 
 
 def words_of(path: Path) -> list[str]:
-    """The texts of an SVG, which matplotlib writes as comments beside their outlines."""
+    """The texts of an SVG, which matplotlib writes as comments next to their outlines."""
     return re.findall(r"<!-- (.*?) -->", path.read_text(encoding="utf-8"))
 
 
@@ -308,7 +308,7 @@ def test_points_are_drawn_the_same_way_every_time(tmp_path: Path) -> None:
         visualize.embeddings(points, path=tmp_path / name, **settings)
         written.append((tmp_path / name).read_bytes())
     assert written[0] == written[1]
-    # every point of both epochs, each panel beside its legend's five
+    # every point of both epochs, each panel next to its legend's five
     assert written[0].count(b"<use ") >= 80
     visualize.embeddings({1: points[1]}, path=tmp_path / "c.svg", **settings)
     assert (tmp_path / "c.svg").read_bytes() != written[0]

@@ -297,7 +297,7 @@ def _hull(spans: Sequence[Interval]) -> Interval:
 def _supports(
     averages: dict[str, dict[str, Place]], classes: Sequence[Class], everything: int, top: str
 ) -> Iterator[TableFinding]:
-    """The supports add up to the number that stands beside the averages."""
+    """The supports add up to the number that stands next to the averages."""
     for name in ("accuracy", "macro avg", "weighted avg", "micro avg"):
         place = averages.get(name, {}).get("n")
         if place is None or place.cell.kind != "figure":
@@ -306,13 +306,13 @@ def _supports(
         sentence = f"the {len(classes)} supports add up to {everything:,}"
         if place.figure.value == everything:
             yield holds(
-                "supports", top, f"{sentence}, printed beside {name}", places, expected=str(everything)
+                "supports", top, f"{sentence}, printed next to {name}", places, expected=str(everything)
             )
         else:
             yield against(
                 "supports",
                 top,
-                f"{sentence}, not the {place.figure.text} beside {name}",
+                f"{sentence}, not the {place.figure.text} next to {name}",
                 places,
                 expected=str(everything),
             )

@@ -247,7 +247,7 @@ class PrintedSpread(NamedTuple):
 
 
 def _spreads(read: ReadTable) -> Iterator[PrintedSpread]:
-    """Figures with ± beside them, or with a column of deviations behind them."""
+    """Figures with ± next to them, or with a column of deviations behind them."""
     for row in range(len(read.table.rows)):
         for column in read.numeric():
             place = Place(read, row, column.index)

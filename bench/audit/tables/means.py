@@ -41,9 +41,6 @@ from reference.errors import InputError
 SAMPLED = 200
 """Rows that a guess is tried on."""
 
-MANY_CLASSES = 8
-"""So many columns beside a mean are rarely a selection."""
-
 ROUNDED, MEAN_CUT, MEMBERS_CUT, TWICE = "rounded", "mean cut off", "members cut off", "rounded twice"
 UNLIKELY = "unlikely"
 Z_UNLIKELY = 3.9
@@ -127,7 +124,7 @@ def groups(reads: Sequence[ReadTable]) -> Iterator[FigureGroup]:
 
 
 def members_of(reads: Sequence[ReadTable]) -> Iterator[tuple[Place, str]]:
-    """Of each mean, the first cell and what it was taken to be the mean of; for ``--explain``."""
+    """Yield the first cell of each mean and what it was taken to be the mean of, for ``--explain``."""
     for guess in _chosen(reads):
         if guess.groups:
             yield guess.groups[0].mean, guess.what
@@ -192,7 +189,7 @@ def _range_in_name(read: ReadTable, column: Column) -> list[int] | None:
 
 
 def _runs_of(read: ReadTable, column: Column, roles: Sequence[str]) -> list[tuple[str, list[int]]]:
-    """Columns that may be the members: beside the mean, on one side, all, other means; without background."""
+    """Return what may be the members: next to the mean, on one side, all, other means; no background."""
     metric = MEANS.get(column.role, "")
 
     def eligible(other: Column) -> bool:
@@ -224,7 +221,7 @@ def _runs_of(read: ReadTable, column: Column, roles: Sequence[str]) -> list[tupl
         ("all columns of that metric", named),
         ("all columns before it", before),
         ("all columns after it", after),
-        ("all columns beside it", before + after),
+        ("all columns next to it", before + after),
         ("the columns at some k", [i for i in before if "@" in read.columns[i].name]),
         ("the other means", means if column.role == "mean" else []),
     ]
@@ -621,7 +618,7 @@ def _of_one(group: FigureGroup, guess: Guess, confirmed: bool, always_cut: bool,
         return holds(
             check_name,
             "weak",
-            f"{description}, printed {mean.cell.text}, cut off as in the rows beside it",
+            f"{description}, printed {mean.cell.text}, cut off as in the rows next to it",
             places,
             expected=computed,
         )

@@ -1,4 +1,4 @@
-"""Ids of cells: what ``--to-claims`` calls each figure, and JSON names beside it."""
+"""Ids of cells: what ``--to-claims`` calls each figure, and JSON names next to it."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def _along(read: ReadTable) -> Iterator[TableFinding]:
             yield against(
                 "parts of a whole",
                 "strong",
-                f"{sentence}, not {whole} as in the rows beside it",
+                f"{sentence}, not {whole} as in the rows next to it",
                 places,
                 printed="",
                 expected=whole,

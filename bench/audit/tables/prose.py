@@ -86,7 +86,7 @@ def check_prose(document: Document, reads: Sequence[ReadTable]) -> Iterator[Tabl
         yield not_checked(
             "difference in the text",
             f"{len(unmatched)} quoted difference{'s' if len(unmatched) > 1 else ''} not checked, as no "
-            f"two rows of one table are named beside it: {some}",
+            f"two rows of one table are named near it: {some}",
             unmatched[0].line,
         )
 

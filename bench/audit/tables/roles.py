@@ -331,11 +331,11 @@ def _whole(text: str) -> int:
 
 
 def _counted_in(table: Table, column: Column, columns: Sequence[Column]) -> Column:
-    """A standard deviation, minimum or maximum beside one metric shares its unit."""
+    """A standard deviation, minimum or maximum next to one metric shares its unit."""
     if column.role in ("sd", "min", "max") and column.unit == "fraction":
         others = {c.unit for c in columns if c.role in (*ACCURACIES, "mean", VALUE) and c.unit}
         if others == {"percent"}:
-            return replace(column, unit="percent", unit_why="as the column beside it")
+            return replace(column, unit="percent", unit_why="as the column next to it")
     return column
 
 

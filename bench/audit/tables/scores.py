@@ -96,7 +96,7 @@ def check_scores(reads: Sequence[ReadTable]) -> Iterator[TableFinding]:
 
 
 def predictions(read: ReadTable) -> Iterator[dict[str, Place]]:
-    """By role, the figures of one prediction: of a row, or of a column where metrics stand in the rows."""
+    """Yield each prediction's figures by role: a row, or a column where metrics stand in the rows."""
     by_scope: dict[str, dict[str, list[int]]] = {}
     for column in read.columns:
         if column.role in (LABEL, VALUE, "aside"):
@@ -144,7 +144,7 @@ def _scope(name: str) -> str:
 
 
 def _with_mean(read: ReadTable, row: int, places: dict[str, Place]) -> dict[str, Place]:
-    """Beside a minimum or maximum, the one figure that they are of is the mean."""
+    """Next to a minimum or maximum, the one figure that they are of is the mean."""
     if not places.keys() & {"min", "max"} or "mean" in places:
         return places
     results = [
@@ -378,7 +378,7 @@ def _ranges(read: ReadTable) -> Iterator[TableFinding]:
 
 
 def _intervals(read: ReadTable) -> Iterator[TableFinding]:
-    """A figure lies in the interval that stands beside it."""
+    """A figure lies in the interval that stands next to it."""
     for row in range(len(read.table.rows)):
         for column in range(len(read.columns)):
             cell = read.cell(row, column)

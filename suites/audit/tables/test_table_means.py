@@ -188,7 +188,7 @@ def test_a_row_cut_off_like_its_table_holds(audited: Audited, found: Found) -> N
         rows.append([f"n{row}", *members, of(members, 1, ROUND_DOWN)])
     findings = found(audited(pipe(["net", *CLASSES[:4], "Avg"], *rows)), "mean")
     assert {f.verdict for f in findings} == {"holds"}
-    assert any("cut off as in the rows beside it" in f.sentence for f in findings)
+    assert any("cut off as in the rows next to it" in f.sentence for f in findings)
 
 
 def test_means_down_a_column_with_weights(audited: Audited, found: Found) -> None:
