@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reference import outside
 from reference.errors import InputError
 
 CROP_MARGIN = 4 / 32
@@ -182,8 +183,7 @@ def augment_views(
     if masks is not None and masks.shape != images.shape[:3]:
         raise ValueError(f"masks are {tuple(masks.shape)}, their images {tuple(images.shape[:3])}")
     for name in names:
-        if name not in AUGMENT:
-            raise InputError(f"augmentation {name!r} is unknown: expected one of {', '.join(AUGMENT)}")
+        named(name)
     whole = images.device.type != "cpu" if whole is None else whole
     draws = Draws(generator=generator, total=total, start=start, count=count)
     drawn = [_draw_chain(names, draws, *images.shape[1:3], whole=whole) for _ in range(views)]
@@ -197,7 +197,7 @@ def augment_views(
 def apply_chain(batch: Batch, names: Sequence[str], parameters: Sequence[Parameters]) -> Batch:
     """Apply the named operations in order, each with its parameters on the batch's device."""
     for name, values in zip(names, parameters, strict=True):
-        operation = AUGMENT[name]
+        operation = named(name)
         if name != "random_resized_crop":
             batch = _store_border(batch)
         apply = operation.apply if operation.apply_whole is None or not batch.whole else operation.apply_whole
@@ -213,8 +213,9 @@ def _draw_chain(
     for name in names:
         if name != "random_resized_crop":
             height, width, border = height + 2 * border, width + 2 * border, 0
-        drawn = AUGMENT[name].draw(draws, height + 2 * border, width + 2 * border)
-        parameters.append(AUGMENT[name].prepare(*drawn) if whole else drawn)
+        operation = named(name)
+        drawn = operation.draw(draws, height + 2 * border, width + 2 * border)
+        parameters.append(operation.prepare(*drawn) if whole else drawn)
         border = _pad_width(width) if name == "pad" else 0
     return parameters
 
@@ -612,6 +613,22 @@ AUGMENT: dict[str, Operation] = {
     "random_resized_crop": random_resized_crop,
 }
 """What a recipe's ``augment`` may name. Resizing to a recipe's image size is the data's business."""
+
+
+def named(name: str) -> Operation:
+    """Return the operation of a name, or your own at an import path (``reference.outside``).
+
+    Raises:
+        InputError: no such operation, or something else at the path.
+    """
+    if not outside.is_own(name, "augmentation", AUGMENT):
+        return AUGMENT[name]
+    operation = outside.find(name, "augmentation")
+    if not isinstance(operation, Operation):
+        raise InputError(
+            f"augmentation {name!r}: is {type(operation).__name__}, expected a reference.augment.Operation"
+        )
+    return operation
 
 
 def _change(batch: Batch, chosen: Tensor, change: Callable[..., Tensor], *values: Tensor) -> Batch:

@@ -16,19 +16,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reference import outside
 
-def cross_entropy(logits: Tensor, target: Tensor, *, ignore_index: int = -100) -> Tensor:
+
+def cross_entropy(
+    logits: Tensor, target: Tensor, *, ignore_index: int = -100, label_smoothing: float = 0.0
+) -> Tensor:
     """Softmax cross-entropy, averaged over the targets that are not ignored.
 
     Args:
         logits: (N, C, …) floating point.
         target: (N, …) int64 classes.
         ignore_index: target value that counts nowhere.
+        label_smoothing: share of the target that is spread evenly over all classes, 0…1.
 
     Returns:
         Scalar, in nats.
     """
-    return F.cross_entropy(logits, target, ignore_index=ignore_index)
+    return F.cross_entropy(logits, target, ignore_index=ignore_index, label_smoothing=label_smoothing)
 
 
 def focal_loss(
@@ -206,6 +211,17 @@ BYOL: dict[str, Loss] = {"byol_loss": byol_loss, "byol_loss_r1": byol_loss_r1}
 
 LOSSES: dict[str, dict[str, Loss]] = {"classify": CLASSIFY, "segment": SEGMENT, "byol": BYOL}
 """Losses by a recipe's ``task`` and ``loss``."""
+
+
+def named(task: str, loss: str) -> Loss:
+    """Return the loss that a recipe names: of its task, or at an import path (``reference.outside``).
+
+    Raises:
+        InputError: no such loss.
+    """
+    if outside.is_own(loss, "loss", LOSSES[task]):
+        return outside.find(loss, "loss")
+    return LOSSES[task][loss]
 
 
 def _log_probability(logits: Tensor, target: Tensor, ignore_index: int) -> Tensor:

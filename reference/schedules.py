@@ -7,7 +7,9 @@ of the phase. A factor is a multiple of the phase's peak rate.
 from __future__ import annotations
 
 import math
+from typing import Any
 
+from reference import outside
 from reference.errors import InputError
 from reference.recipes.recipe import Phase, Recipe
 
@@ -34,8 +36,25 @@ def poly(progress: float) -> float:
     return math.pow(1.0 - progress, POLY_POWER)
 
 
+def step(epoch: float, *, step_size: int, gamma: float = 0.1) -> float:
+    """Return gamma to the power of the number of whole ``step_size`` epochs that have passed (StepLR).
+
+    Raises:
+        InputError: ``step_size`` is no whole number of at least 1.
+    """
+    if not isinstance(step_size, int) or step_size < 1:
+        raise InputError(f"schedule 'step': step_size is {step_size}, expected a whole number from 1")
+    return gamma ** int(epoch // step_size)
+
+
 SCHEDULES = {"constant": constant, "cosine": cosine, "poly": poly, "gradual": cosine}
-"""Values of a phase's ``schedule``; "gradual" is :func:`gradual_warmup`, a cosine after a held peak."""
+"""Values of a phase's ``schedule`` that are curves from 1 over the progress of the phase.
+
+"gradual" is :func:`gradual_warmup`, a cosine after a held peak. The others are "step", by
+:func:`step`, and import paths.
+"""
+NAMES = (*SCHEDULES, "step")
+"""Values of a phase's ``schedule`` besides import paths."""
 
 
 def learning_rate(phase: Phase, epoch: float) -> float:
@@ -49,7 +68,7 @@ def learning_rate(phase: Phase, epoch: float) -> float:
 
     Raises:
         ValueError: epoch is negative or nan.
-        InputError: the warm-up is longer than the phase, or the schedule is unknown.
+        InputError: the warm-up is longer than the phase, the schedule is unknown, or your own one fails.
 
     Example:
         >>> phase = Phase(optimizer="sgd", lr=0.1, epochs=6, schedule="cosine", warmup_epochs=2)
@@ -60,15 +79,43 @@ def learning_rate(phase: Phase, epoch: float) -> float:
         raise ValueError(f"epoch is {epoch}, expected at least 0")
     if phase.warmup_epochs > phase.epochs:
         raise InputError(f"warmup_epochs is {phase.warmup_epochs}, the phase has only {phase.epochs} epochs")
-    if phase.schedule not in SCHEDULES:
-        raise InputError(f"schedule {phase.schedule!r} is unknown: expected one of {', '.join(SCHEDULES)}")
+    own = outside.is_own(phase.schedule, "schedule", NAMES)
     if phase.schedule == "gradual":
         return phase.lr * gradual_warmup(epoch, phase.warmup_epochs, phase.epochs - phase.warmup_epochs)
     if epoch < phase.warmup_epochs:
         return phase.lr * linear_warmup(epoch, phase.warmup_epochs)
     falling = phase.epochs - phase.warmup_epochs
+    if own:
+        return phase.lr * _own_factor(phase, epoch - phase.warmup_epochs, falling)
+    if phase.schedule == "step":
+        return phase.lr * step(epoch - phase.warmup_epochs, **_arguments_of_step(phase))
     progress = min(1.0, (epoch - phase.warmup_epochs) / falling) if falling else 0.0
     return phase.lr * SCHEDULES[phase.schedule](progress)
+
+
+def _arguments_of_step(phase: Phase) -> dict[str, Any]:
+    """The arguments of :func:`step`; raises InputError unless they are ``step_size`` and maybe ``gamma``."""
+    arguments = dict(phase.schedule_args)
+    if "step_size" not in arguments or not set(arguments) <= {"step_size", "gamma"}:
+        raise InputError(
+            f"schedule 'step': schedule_args has {', '.join(arguments) or 'nothing'};"
+            " expected step_size, and gamma if it is not 0.1"
+        )
+    return arguments
+
+
+def _own_factor(phase: Phase, epoch: float, epochs: int) -> float:
+    """What a schedule at an import path returns. Raises InputError if it fails, or returns no rate."""
+    schedule = outside.find(phase.schedule, "schedule")
+    try:
+        factor = schedule(epoch, epochs=epochs, **dict(phase.schedule_args))
+    except Exception as error:
+        raise InputError(f"schedule {phase.schedule!r}: {outside.message_of(error)}") from error
+    if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 <= factor < math.inf:
+        raise InputError(
+            f"schedule {phase.schedule!r}: returned {factor!r:.80}, expected a multiple of the peak rate"
+        )
+    return float(factor)
 
 
 def linear_warmup(epoch: float, warmup_epochs: float) -> float:

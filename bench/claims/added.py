@@ -14,7 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from bench.claims import ledger, schema
 from bench.claims.claim import Ledger
@@ -22,7 +22,7 @@ from bench.claims.model_names import model_builders
 from reference import outside
 from reference.errors import InputError
 from reference.recipes import RECIPES
-from reference.recipes.recipe import Assumption, Phase, Recipe
+from reference.recipes.recipe import Assumption, Optimizer, Phase, Recipe, Role, Schedule
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -264,8 +264,16 @@ def _check(recipe: Recipe, one: Ledger, location: str) -> None:
     for name, low in least.items():
         if getattr(recipe, name) < low:
             raise InputError(f"{location}: {name} is {getattr(recipe, name)}; expected at least {low}")
-    if not recipe.phases:
-        raise InputError(f"{location}: phases is empty; expected at least one Phase")
+    if not recipe.phases and (recipe.task == "byol" or recipe.mask_epochs or recipe.embed_epochs):
+        raise InputError(
+            f"{location}: phases is empty, so that the network is only evaluated; that needs task classify or"
+            " segment, without mask_epochs and embed_epochs"
+        )
+    named: dict[str, tuple[Iterable[str], Iterable[str]]] = {
+        "data": ((recipe.data,), get_args(Role)),
+        "optimizer": ((phase.optimizer for phase in recipe.phases), get_args(Optimizer)),
+        "schedule": ((phase.schedule for phase in recipe.phases), get_args(Schedule)),
+    }
     for phase in recipe.phases:
         check_fields(phase, f"{location}: phase")
         if phase.epochs < 1 or not phase.lr > 0 or not 0 <= phase.warmup_epochs <= phase.epochs:
@@ -273,6 +281,12 @@ def _check(recipe: Recipe, one: Ledger, location: str) -> None:
                 f"{location}: phase: found epochs {phase.epochs}, lr {phase.lr}, warmup_epochs"
                 f" {phase.warmup_epochs}; expected 1 epoch or more, lr above 0, no more warm-up than epochs"
             )
+    for field, (names, valid) in named.items():
+        for name in names:
+            try:
+                outside.is_own(name, field, valid)
+            except InputError as error:
+                raise InputError(f"{location}: {error}") from None
     for assumption in recipe.assumptions:
         check_fields(assumption, f"{location}: assumption")
 
@@ -283,34 +297,35 @@ def check_fields(value: Recipe | Phase | Assumption, location: str) -> None:
 
 
 def check_runnable(recipe: Recipe) -> None:
-    """Build a recipe's network and try it on two images, before any training: a mistake costs nothing then.
+    """Try a recipe's network and loss on two images, before any training: a mistake costs nothing then.
 
     Args:
         recipe: as a tier scales it.
 
     Raises:
-        InputError: a loss, augmentation, weights file or argument that does not exist; a network that cannot
-            be built, or whose output is not what the recipe's task trains on.
+        InputError: a loss, augmentation, weights file or argument that does not exist; a network, optimiser
+            or schedule that cannot be built; an output that is not what the recipe's task trains on.
     """
     import inspect
 
     import torch
 
-    from reference import losses, models
-    from reference.augment import AUGMENT
+    from reference import augment, losses, models
     from reference.models.byol import BYOL
     from reference.models.weights import WEIGHTS
 
     names_by_field: dict[str, tuple[Iterable[str], Iterable[str]]] = {
         "loss": ((recipe.loss,), losses.LOSSES[recipe.task]),
-        "augment": (recipe.augment, AUGMENT),
+        "augment": (recipe.augment, augment.AUGMENT),
         "init": (() if recipe.init.startswith("run:") else (recipe.init,), ("scratch", *WEIGHTS)),
     }
     for field, (names, valid) in names_by_field.items():
         for name in names:
-            if name not in valid:
+            if name not in valid and not outside.is_import_path(name):
                 raise InputError(f"{recipe.slug}: unknown {field} {name!r} ({schema.hint(name, valid)})")
-    taken = list(inspect.signature(losses.LOSSES[recipe.task][recipe.loss]).parameters)
+    for name in recipe.augment:
+        augment.named(name)
+    taken = list(inspect.signature(losses.named(recipe.task, recipe.loss)).parameters)
     for name, _ in recipe.loss_args:
         if name not in taken:
             raise InputError(
@@ -329,6 +344,7 @@ def check_runnable(recipe: Recipe) -> None:
         raise InputError(
             f"{recipe.slug}: {recipe.model!r} has no load_encoder(state), which init {recipe.init!r} needs"
         )
+    _check_phases(recipe, network)
     if recipe.init in WEIGHTS and recipe.init not in getattr(network, "pretrained", {}):
         raise InputError(
             f"{recipe.slug}: {recipe.model!r} cannot start from {recipe.init!r}; use init='scratch'"
@@ -340,8 +356,10 @@ def check_runnable(recipe: Recipe) -> None:
 
 
 def _check_output(recipe: Recipe, network: nn.Module) -> None:
-    """Logits (B, C) of a classifier, (B, C, H, W) of a segmentation network, auxiliary ones likewise."""
+    """Logits (B, C) of a classifier, (B, C, H, W) of a segmentation network, and a loss that is a number."""
     import torch
+
+    from reference import losses
 
     size, classes = recipe.image_size, recipe.num_classes
     expected = (2, classes) if recipe.task == "classify" else (2, classes, size, size)
@@ -356,6 +374,35 @@ def _check_output(recipe: Recipe, network: nn.Module) -> None:
         raise InputError(
             f"{recipe.slug}: {recipe.model!r} makes {_shape(output)} of 2 images; expected {expected}"
         )
+    if not outside.is_import_path(recipe.loss):
+        return
+    logits = output.clone().requires_grad_()
+    target = torch.zeros((2, *output.shape[2:]), dtype=torch.int64)
+    try:
+        value = losses.named(recipe.task, recipe.loss)(logits, target, **dict(recipe.loss_args))
+    except Exception as error:
+        raise InputError(
+            f"{recipe.slug}: loss {recipe.loss!r} fails on logits {expected}: {outside.message_of(error)}"
+        ) from error
+    if not isinstance(value, torch.Tensor) or value.ndim or not value.requires_grad:
+        raise InputError(
+            f"{recipe.slug}: loss {recipe.loss!r} returned {_shape(value)}; expected a scalar tensor with a"
+            " gradient"
+        )
+
+
+def _check_phases(recipe: Recipe, network: nn.Module) -> None:
+    """Every phase's optimiser takes its arguments, and its schedule gives a rate in every epoch."""
+    from reference import schedules
+    from reference.training.step import build_optimizer
+
+    for phase in recipe.phases:
+        try:
+            build_optimizer(phase, network, recipe.aux_lr_factor)
+            for epoch in range(phase.epochs):
+                schedules.learning_rate(phase, epoch)
+        except InputError as error:
+            raise InputError(f"{recipe.slug}: {error}") from error
 
 
 def _shape(output: Tensor | object) -> str:

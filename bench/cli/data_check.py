@@ -168,7 +168,7 @@ def _faults_of_classes(role: str, listing: Listing) -> list[str]:
     faults = []
     try:
         if role != "landcover" and listing.classes:
-            first_classes(role, listing, SMOKE[role]["num_classes"])  # type: ignore[index]
+            first_classes(role, listing, SMOKE[role]["num_classes"])
         if role == "miniimagenet" and listing.classes:
             check_can_hold_out([item.label for item in listing.train], listing.classes, role)
     except InputError as error:

@@ -29,7 +29,7 @@ from bench.grading.spread import Spread, expected_spread, margin, margin_of
 from bench.grading.verdict import MIN_SEEDS, Verdict
 from bench.runs import provenance
 from bench.runs.records import Record
-from reference.outside import is_import_path
+from bench.runs.tiers import own_parts
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Assumption, Recipe
 
@@ -754,10 +754,13 @@ def _remarks(groups: Sequence[Group]) -> str:
 
 
 def _of_outside(recipe: Recipe) -> str:
-    """Suites hold the networks of ``reference`` to outside oracles, and no others."""
-    if not is_import_path(recipe.model):
-        return ""
-    return f"; no suite here vouches for its network, {recipe.model}"
+    """Suites hold what is in ``reference`` to outside oracles, and nothing else."""
+    words = {"model": "network", "augment": "augmentation", "optimizer": "optimiser"}
+    own = [
+        f"{words.get(field, field)}, {', '.join(dict.fromkeys(paths))}"
+        for field, paths in own_parts(recipe).items()
+    ]
+    return f"; no suite here vouches for its {' and '.join(own)}" if own else ""
 
 
 def _recorded(claim: Claim, record: Record) -> bool:

@@ -8,7 +8,6 @@ anything of the report, however significant it is. Each check answers with the r
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -20,7 +19,7 @@ from bench.claims.predicates import epochs_of, one_way, purity_ceiling
 from bench.grading import statistics
 from bench.grading.groups import Group
 from bench.grading.measured import PerImage, image_interval, is_recipes_own
-from bench.runs import records
+from bench.runs import records, tiers
 from bench.runs.records import DID_NOT_LEARN, Record
 from bench.runs.starts import DEFAULTS, WORDS
 from reference.data.dataset import OFFICIAL_PALETTE
@@ -91,7 +90,7 @@ def settings_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 def as_json(recipe: Recipe) -> dict[str, Any]:
     """A recipe as a record holds it."""
-    settings: dict[str, Any] = json.loads(records.canonical(dataclasses.asdict(recipe)))
+    settings: dict[str, Any] = json.loads(records.canonical(tiers.as_dict(recipe)))
     return settings
 
 

@@ -213,10 +213,13 @@ def image_counts(recipe: Recipe, tier: str, *, drawn: bool = False) -> tuple[int
 
     Smoke tier uses drawn data. ``drawn``: so does this recipe, since its claims are about drawn data.
     """
-    from reference.data import DRAWN, OFFICIAL_COUNTS, mnist1d, synthetic
+    from reference.data import DRAWN, OFFICIAL_COUNTS, mnist1d, own, synthetic
 
     if recipe.data in DRAWN:
         return mnist1d.TRAIN, mnist1d.SIGNALS - mnist1d.TRAIN
+    if is_import_path(recipe.data):
+        dataset = own.open_own(recipe.data, image_size=recipe.image_size)
+        return len(dataset.train), len(dataset.val)
     official = OFFICIAL_COUNTS[recipe.data]
     own_rate = tier == "smoke" or drawn
     return synthetic.COUNTS[recipe.data] if own_rate else (official["train"], official["val"])

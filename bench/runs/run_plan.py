@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from bench.claims.ledger import load_added
 from bench.runs import records, starts, tiers
 from bench.runs.run_kinds import RUN_KINDS, RunKind
 from reference import models
@@ -22,6 +23,7 @@ from reference.data.dataset import Dataset, hold_out
 from reference.data.listing import is_folder
 from reference.errors import InputError, WeightsMissingError
 from reference.models.weights import read_backbone
+from reference.outside import is_import_path
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Deviation, Recipe
 from reference.training import distributed
@@ -193,6 +195,12 @@ def plan(
             except WeightsMissingError as error:
                 return NotRun(printed.slug, "weights", str(error))
         dataset = open_data(scaled, printed, data, cache, opened, mask_values=mask_values)
+        if is_import_path(scaled.data):
+            dataset = as_declared(dataset, printed)
+            if scaled.phases and not len(dataset.train):
+                raise InputError(
+                    f"{printed.slug}: {scaled.data} has no image to train on; only phases=() can do"
+                )
         fitted = scaled
         if dataset.classes and len(dataset.classes) != scaled.num_classes and kind.trains:
             fitted = replace(scaled, num_classes=len(dataset.classes))
@@ -226,6 +234,30 @@ def plan(
             with models.counting(recipe.model):
                 refuse_parts(recipe, samples, _untrained(recipe))
     return runs, [some[0] for some in runs_by_recipe if isinstance(some[0], NotRun)]
+
+
+def as_declared(dataset: Dataset, recipe: Recipe) -> Dataset:
+    """Return your own data, as stand-in if they are not what a claims file declares under ``[[data]]``.
+
+    The manifest is of a recipe's images at their printed size.
+    """
+    for ledger in load_added():
+        for declared in ledger.data:
+            if ledger.report != recipe.report or declared.name != dataset.role:
+                continue
+            found = {"train": len(dataset.train), "val": len(dataset.val)}
+            differing = [
+                f"{split} {found[split]}, declared {count}"
+                for split, count in declared.splits.items()
+                if found.get(split, count) != count
+            ]
+            if declared.manifest not in (None, dataset.manifest):
+                differing.append(f"manifest {dataset.manifest}, declared {declared.manifest}")
+            if differing:
+                note = f"not as {ledger.file} declares: {'; '.join(differing)}"
+                warnings = (*dataset.warnings, f"{dataset.role}: {note}; runs on them do not count")
+                return replace(dataset, source="stand-in", counts_note=note, warnings=warnings)
+    return dataset
 
 
 def _seeds(recipe: Recipe, asked: int | None) -> int:
@@ -296,11 +328,11 @@ def _untrained(recipe: Recipe) -> torch.nn.Module:
 def recipe_settings(recipe: Recipe) -> dict[str, Any]:
     """Return the recipe as JSON, without its words: a reworded assumption does not make a new run.
 
-    The source of a user's own network is part of it, so that a changed network makes a new run.
+    The source of a user's own code is part of it, so that changed code makes a new run.
     """
-    fields = dataclasses.asdict(recipe)
+    fields = tiers.as_dict(recipe)
     del fields["assumptions"], fields["title"], fields["printed"]
-    fields |= tiers.network_source(recipe)
+    fields |= tiers.own_sources(recipe)
     settings: dict[str, Any] = json.loads(records.canonical(fields))
     return settings
 

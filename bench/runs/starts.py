@@ -37,9 +37,9 @@ def present_settings(slug: str, tier: str) -> dict[str, Any] | None:
     """Return a recipe at a tier, as a record holds it; None if there is no such recipe or tier."""
     if slug not in RECIPES or tier not in tiers.TIERS:
         return None
-    scaled = dataclasses.asdict(tiers.TIERS[tier](RECIPES[slug]))
+    scaled = tiers.as_dict(tiers.TIERS[tier](RECIPES[slug]))
     settings: dict[str, Any] = json.loads(records.canonical(scaled))
-    return settings | tiers.network_source(RECIPES[slug])
+    return settings | tiers.own_sources(RECIPES[slug])
 
 
 def present_recipe_hash(init: str, tier: str) -> str:

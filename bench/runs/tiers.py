@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from reference.outside import is_import_path, source_hash
 from reference.recipes.recipe import Deviation, Phase, Recipe, Role
@@ -14,7 +16,7 @@ DRAWN: tuple[Role, ...] = ("mnist1d", "mnist1d-shuffled")
 """Data whose official form code draws: nothing needs to be scaled down, so full is the tier by default."""
 
 # The largest value of each setting, by the role of the data. Land cover keeps all classes.
-SMOKE: dict[Role, dict[str, int]] = {
+SMOKE: dict[str, dict[str, int]] = {
     "classification50": {"epochs": 24, "image_size": 64, "batch_size": 32, "num_classes": 10},
     "miniimagenet": {"epochs": 20, "image_size": 64, "batch_size": 32, "num_classes": 10},
     "officehome": {"epochs": 20, "image_size": 64, "batch_size": 8, "num_classes": 10},
@@ -22,6 +24,8 @@ SMOKE: dict[Role, dict[str, int]] = {
     "mnist1d": {"epochs": 5, "image_size": 40, "batch_size": 100, "num_classes": 10},
     "mnist1d-shuffled": {"epochs": 5, "image_size": 40, "batch_size": 100, "num_classes": 10},
 }
+SMOKE_OWN_DATA = {"epochs": 20, "batch_size": 32}
+"""A user's own data keep the size and the classes that their function gives them."""
 # Two networks accept few image sizes. The first does not learn at width 8, because of its dropout. An image
 # of 464 pixels costs as much as ten of 128, so the second is narrower and trains for fewer epochs.
 SMOKE_NETWORKS: dict[str, dict[str, int]] = {
@@ -52,11 +56,13 @@ def smoke(recipe: Recipe) -> Recipe:
 
     Nothing starts from pretrained files. A recipe that starts from another run starts from that run's smoke
     tier. Automatic masks stay as they are: nothing is trained, and random weights find no masks. A user's own
-    network keeps its width, which it may not have.
+    network keeps its width, which it may not have. A recipe without phases, which is evaluated only, stays as
+    it is.
     """
-    if recipe.task == "automask":
+    if recipe.task == "automask" or not recipe.phases:
         return recipe
-    most = {"width": SMOKE_WIDTH} | SMOKE[recipe.data] | SMOKE_NETWORKS.get(recipe.model, {})
+    own_data = SMOKE_OWN_DATA | {"image_size": recipe.image_size, "num_classes": recipe.num_classes}
+    most = {"width": SMOKE_WIDTH} | SMOKE.get(recipe.data, own_data) | SMOKE_NETWORKS.get(recipe.model, {})
     args = tuple((k, min(v, 1)) if k == "padding" else (k, v) for k, v in recipe.model_args)
     smaller = replace(
         recipe,
@@ -78,12 +84,12 @@ WHY = {"smoke": "smoke tier: minutes on two cores", "gpu": "gpu tier: a shorter 
 
 def default(recipe: Recipe) -> str:
     """Return the default tier of a recipe: smoke, or full if that needs no data and little time."""
-    return "full" if recipe.data in DRAWN else "smoke"
+    return "full" if recipe.data in DRAWN or not recipe.phases else "smoke"
 
 
 def default_seeds(recipe: Recipe) -> int:
     """Return the default number of seeds: one, or enough for a verdict if a run takes seconds."""
-    return SEEDS_FOR_A_VERDICT if recipe.data in DRAWN else 1
+    return SEEDS_FOR_A_VERDICT if recipe.data in DRAWN or not recipe.phases else 1
 
 
 def apply(recipe: Recipe, tier: str) -> tuple[Recipe, tuple[Deviation, ...]]:
@@ -92,9 +98,38 @@ def apply(recipe: Recipe, tier: str) -> tuple[Recipe, tuple[Deviation, ...]]:
     return scaled, deviations(recipe, scaled, WHY[tier])
 
 
-def network_source(recipe: Recipe) -> dict[str, str]:
-    """Return the hash of the source of a user's own network, which belongs to a recipe's settings."""
-    return {"model_source": source_hash(recipe.model)} if is_import_path(recipe.model) else {}
+def as_dict(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe's fields, without arguments that a phase does not have: they are newer than records."""
+    fields = dataclasses.asdict(recipe)
+    fields["phases"] = tuple(
+        {name: value for name, value in phase.items() if value != () or not name.endswith("_args")}
+        for phase in fields["phases"]
+    )
+    return fields
+
+
+def own_parts(recipe: Recipe) -> Mapping[str, list[str]]:
+    """Return the import paths of a user's own code that a recipe trains with, by field.
+
+    Its data are not among them: their content identifies them.
+    """
+    named = {
+        "model": [recipe.model],
+        "loss": [recipe.loss],
+        "augment": list(recipe.augment),
+        "optimizer": [phase.optimizer for phase in recipe.phases],
+        "schedule": [phase.schedule for phase in recipe.phases],
+    }
+    own = {field: list(filter(is_import_path, names)) for field, names in named.items()}
+    return {field: paths for field, paths in own.items() if paths}
+
+
+def own_sources(recipe: Recipe) -> dict[str, str]:
+    """Return the hashes of the sources of a user's own code, which belong to a recipe's settings."""
+    return {
+        f"{field}_source": " ".join(source_hash(path, field) for path in dict.fromkeys(paths))
+        for field, paths in own_parts(recipe).items()
+    }
 
 
 def deviations(printed: Recipe, used: Recipe, why: str) -> tuple[Deviation, ...]:

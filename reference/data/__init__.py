@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from reference.data import classification50, landcover, miniimagenet, mnist1d, officehome, synthetic
+from reference.data import classification50, landcover, miniimagenet, mnist1d, officehome, own, synthetic
 from reference.data.cache import Progress
 from reference.data.dataset import (
     OFFICIAL_PALETTE,
@@ -25,6 +25,7 @@ from reference.data.decode import decode_split
 from reference.data.listing import Item, Listing, Reader, shown
 from reference.data.mask_values import stated
 from reference.errors import InputError
+from reference.outside import is_import_path
 
 __all__ = [
     "DRAWN",
@@ -88,10 +89,11 @@ def open_dataset(
 ) -> Dataset:
     """Open a role's data, every image resized to a square.
 
-    Data of ``DRAWN`` are always the official ones, whatever ``source`` is, and are never limited.
+    Data of ``DRAWN`` are always the official ones, and your own data, at an import path, are what their
+    function returns (``reference.data.own``), whatever ``source`` is. Neither are ever limited.
 
     Args:
-        role: key of ``READERS`` or of ``DRAWN``.
+        role: key of ``READERS`` or of ``DRAWN``, or the import path of your own data.
         source: folder that holds ``p1_data`` and ``p2_data``; None draws the data by code.
         image_size: side of the square, pixels.
         classes: keep only the first ``classes`` classes (all, if there are fewer); classification only.
@@ -111,17 +113,18 @@ def open_dataset(
         >>> len(dataset.train), len(dataset.val)
         (4, 2)
     """
-    if role not in READERS and role not in DRAWN:
+    own_data = is_import_path(role)
+    if role not in READERS and role not in DRAWN and not own_data:
         raise InputError(f"data role {role!r}: unknown; expected one of {', '.join((*READERS, *DRAWN))}")
     options = {"classes": classes, "train_limit": train_limit, "val_limit": val_limit}
     for option, value in options.items():
         if value is not None and value < 1:
             raise InputError(f"{option}: {value}; expected at least 1")
-    if role in DRAWN:
+    if role in DRAWN or own_data:
         for option, value in options.items():
             if value is not None:
                 raise InputError(f"{option}: {role} cannot be limited; leave the option out")
-        return DRAWN[role](role)
+        return own.open_own(role, image_size=image_size) if own_data else DRAWN[role](role)
     if image_size < 8:
         raise InputError(f"image_size: {image_size}; expected at least 8 pixels")
     if role == "landcover" and classes is not None:

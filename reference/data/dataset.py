@@ -108,9 +108,9 @@ class Dataset:
     """The data of one role: training split, validation split, and what identifies them.
 
     Attributes:
-        role: key of ``reference.data.READERS`` or of ``reference.data.DRAWN``.
-        source: official files (by their counts), rebuilt from the public original, other files, or drawn
-            by code.
+        role: key of ``reference.data.READERS`` or of ``reference.data.DRAWN``, or the name of your own data.
+        source: official files (by their counts; your own data too), rebuilt from the public original, other
+            files, or drawn by code.
         name: its name in tables.
         classes: outputs of the network; for land cover the last is ``"unknown"``; empty without labels.
         scored: indices of the classes that the score averages; unknown is never among them.

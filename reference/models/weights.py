@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from reference import outside
 from reference.errors import InputError, WeightsMissingError
 
 # torchvision's own files; their names end in the first eight hexadecimal digits of the SHA-256.
@@ -95,16 +96,25 @@ def weights_folder(folder: Path | None = None) -> Path:
 def find_weights(name: str, folder: Path | None = None) -> Path:
     """Return the file that holds the named weights.
 
+    Args:
+        name: key of ``WEIGHTS``, or the import path of weights of torchvision's kind, which have a ``url``.
+
     Raises:
         InputError: no weights of that name.
         WeightsMissingError: the file is not in the folder; the message has the command that fetches it.
     """
-    if name not in WEIGHTS:
+    if outside.is_import_path(name):
+        url = getattr(outside.find_any(name, "init"), "url", None)
+        if not isinstance(url, str):
+            raise InputError(f"init {name!r}: has no url, expected torchvision's weights")
+    elif name in WEIGHTS:
+        url = f"{HOST}/{WEIGHTS[name]}"
+    else:
         raise InputError(f"weights {name!r}: no such name; known are {', '.join(sorted(WEIGHTS))}")
     place = weights_folder(folder)
-    path = place / WEIGHTS[name]
+    path = place / url.rpartition("/")[2]
     if not path.is_file():
-        fetch = f"curl -L --create-dirs -o '{path}' {HOST}/{path.name}"
+        fetch = f"curl -L --create-dirs -o '{path}' {url}"
         raise WeightsMissingError(f"weights {name!r}: {path.name} is not in {place}; fetch it with: {fetch}")
     return path
 
@@ -244,6 +254,8 @@ def _read(path: Path) -> dict[str, Tensor]:
 def load_pretrained(model: nn.Module, name: str, folder: Path | None = None) -> str:
     """Load named weights into a model, strictly except for the parts that its key map leaves fresh.
 
+    Weights at an import path have to fit in every key and shape.
+
     Returns:
         The file's SHA-256.
 
@@ -253,6 +265,14 @@ def load_pretrained(model: nn.Module, name: str, folder: Path | None = None) -> 
         WeightsMissingError: the file is not on this machine.
     """
     path = find_weights(name, folder)
+    if outside.is_import_path(name):
+        digest = checked_sha256(path)
+        try:
+            model.load_state_dict(_read(path))
+        except RuntimeError as error:
+            cause = " ".join(str(error).split())
+            raise InputError(f"init {name!r}: {path.name} does not fit the network: {cause:.300}") from error
+        return digest
     key_map = key_map_of(model, name)
     digest = checked_sha256(path)
     model.load_state_dict(model.state_dict() | translate(_read(path), model, key_map, path))

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Task = Literal["classify", "segment", "byol", "automask"]
+Optimizer = Literal["sgd", "adam", "adamw", "rmsprop"]
+Schedule = Literal["constant", "cosine", "poly", "gradual", "step"]
+Arguments = tuple[tuple[str, int | float | bool | str], ...]
 Role = Literal["classification50", "miniimagenet", "officehome", "landcover", "mnist1d", "mnist1d-shuffled"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -36,16 +39,21 @@ class Phase:
     """One part of a training with one optimiser; a new phase starts with fresh optimiser state.
 
     ``lr`` is the peak rate; ``warmup_epochs`` rise to it linearly and ``schedule`` falls from it over
-    the rest of the phase (``reference.schedules``).
+    the rest of the phase (``reference.schedules``). Both names may be import paths
+    (``reference.outside``): the optimiser is called as torch's own, ``callable(groups, lr=…, weight_decay=…,
+    **optimizer_args)``, and the schedule as ``callable(epoch, epochs=…, **schedule_args)``, which returns a
+    multiple of the peak rate. ``momentum`` is SGD's.
     """
 
-    optimizer: Literal["sgd", "adam", "adamw"]
+    optimizer: str
     lr: float
     epochs: int
     momentum: float = 0.9
     weight_decay: float = 0.0
-    schedule: Literal["constant", "cosine", "poly", "gradual"] = "constant"
+    schedule: str = "constant"
     warmup_epochs: int = 0
+    optimizer_args: Arguments = ()
+    schedule_args: Arguments = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +64,11 @@ class Recipe:
         printed: the figure that the recipe stands for, digit for digit and in the unit of its report;
             empty if no single figure of the report has the recipe's slug.
         init: ``"scratch"``, the name of a weights file in ``reference.models.weights.WEIGHTS``, or
-            ``"run:<slug>"`` for the final weights of another recipe's run. For automatic masks, a key of
-            ``reference.models.automask.CHECKPOINTS``.
+            ``"run:<slug>"`` for the final weights of another recipe's run, or the import path of
+            torchvision's weights, such as ``"torchvision.models:ResNet18_Weights.IMAGENET1K_V1"``. For
+            automatic masks, a key of ``reference.models.automask.CHECKPOINTS``.
+        data: role of the data, or the import path of a function that returns them (``reference.data.own``).
+        phases: parts of the training in turn; none evaluates the network as ``init`` leaves it.
         model: key of ``reference.models.MODELS``, or the import path of your own network
             (``reference.outside``); ``model_args`` are further keyword arguments. For automatic masks, a key
             of ``reference.models.automask.BUILDERS``, and settings of the mask generator.
@@ -65,8 +76,9 @@ class Recipe:
             automatic masks, which have no class.
         width: channels of the first stage; 64 is the printed network. For signals, the hidden size.
         image_size: side of the square images, in pixels; for signals, their number of values.
-        loss: key of the task's losses, with ``loss_args``.
-        augment: names of ``reference.augment`` operations, applied in this order to training batches
+        loss: key of the task's losses, or the import path of ``callable(logits, target, **loss_args)``.
+        augment: names of ``reference.augment`` operations, or import paths of your own
+            ``reference.augment.Operation``, applied in this order to training batches
             (twice, with separate draws, if the task is BYOL).
         mixup: α of mixup's Beta distribution, 0 for none; ``mixup_smoothing`` is its label smoothing.
         aux_weight: weight of the loss of a network's auxiliary output, if it has one in training.
@@ -94,7 +106,7 @@ class Recipe:
     report: str
     title: str
     task: Task
-    data: Role
+    data: str
     model: str
     num_classes: int
     image_size: int
@@ -109,8 +121,8 @@ class Recipe:
     assumptions: tuple[Assumption, ...]
     printed: str = ""
     width: int = 64
-    model_args: tuple[tuple[str, int | float | bool | str], ...] = ()
-    loss_args: tuple[tuple[str, int | float | bool | str], ...] = ()
+    model_args: Arguments = ()
+    loss_args: Arguments = ()
     eval_batch_size: int = 32
     mask_epochs: tuple[int, ...] = ()
     mask_images: tuple[str, ...] = ()

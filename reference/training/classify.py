@@ -108,7 +108,7 @@ def evaluate(model: nn.Module, batches: Batches, dataset: Dataset, recipe: Recip
     truth = batches.targets.cpu().numpy()
     confusion = metrics.confusion_matrix(predicted, truth, num_classes=len(dataset.classes))
     correct = int(np.trace(confusion))
-    most_frequent = int(np.bincount(dataset.train.targets).argmax())
+    most_frequent = int(np.bincount(dataset.train.targets, minlength=len(dataset.classes)).argmax())
     return Evaluation(
         metrics={"top1": MetricValue(correct / len(truth), correct, len(truth))},
         primary="top1",

@@ -89,6 +89,8 @@ def train(
 ) -> Outcome:
     """Train one recipe on one data set with one seed, continuing from a checkpoint in ``folder``.
 
+    A recipe without phases is evaluated once, as it starts.
+
     If the training ends early, it leaves a checkpoint of the last finished epoch.
 
     Predicted masks of the recipe's ``mask_epochs`` and of each best epoch so far are written to
@@ -145,6 +147,9 @@ def train(
         state = State() if saved is None else State.restored(saved, model, folder)
         training = _prepared(recipe, dataset, model, note, seed, numerics, folder, progress)
         first_epoch, started = state.epoch, time.perf_counter()
+        if not recipe.phases and state.final is None:
+            evaluate = TASKS[recipe.task].evaluate
+            state.note(evaluate(model, training.val_batches, dataset, recipe, training.loss), {}, {})
         # an interruption may come in the middle of a step, so the last whole epoch is kept
         with checkpoint.Writer(folder, checkpoint_seconds) as writer:
             while state.epoch < recipe.epochs:
@@ -205,7 +210,7 @@ def _prepared(
         numerics=numerics,
         folder=folder,
         device=device,
-        loss=partial(losses.LOSSES[recipe.task][recipe.loss], **dict(recipe.loss_args)),
+        loss=partial(losses.named(recipe.task, recipe.loss), **dict(recipe.loss_args)),
         model=model,
         forward=Compiled(forward, note) if numerics.compiled else forward,
         train_batches=train_batches,

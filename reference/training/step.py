@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from reference import outside
 from reference.errors import InputError
 from reference.models.byol import BYOL
 from reference.recipes.recipe import Phase, Recipe
@@ -20,8 +21,9 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
 }
-"""What a phase's ``optimizer`` may name."""
+"""What a phase's ``optimizer`` may name, besides import paths."""
 
 
 class DeviceMemoryError(Exception):
@@ -29,17 +31,32 @@ class DeviceMemoryError(Exception):
 
 
 def build_optimizer(phase: Phase, model: nn.Module, aux_lr_factor: float) -> torch.optim.Optimizer:
-    """Build a phase's optimiser over all trained parameters; an auxiliary head has its own learning rate."""
-    momentum = {"momentum": phase.momentum} if phase.optimizer == "sgd" else {}
+    """Build a phase's optimiser over all trained parameters; an auxiliary head has its own learning rate.
+
+    Raises:
+        InputError: no such optimiser, or it does not take these arguments.
+    """
+    momentum: dict[str, Any] = {"momentum": phase.momentum} if phase.optimizer == "sgd" else {}
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     heads = [p for name, p in trained if name.startswith("aux_classifier.")]
     rest = [p for name, p in trained if not name.startswith("aux_classifier.")]
     groups = [{"params": rest, "lr_factor": 1.0}]
     if heads:
         groups.append({"params": heads, "lr_factor": aux_lr_factor})
-    return OPTIMIZERS[phase.optimizer](
-        groups, lr=phase.lr, weight_decay=phase.weight_decay, fused=_fused(trained[0][1]), **momentum
-    )
+    own = outside.is_own(phase.optimizer, "optimizer", OPTIMIZERS)
+    builder = outside.find(phase.optimizer, "optimizer") if own else OPTIMIZERS[phase.optimizer]
+    fused = {} if own or phase.optimizer == "rmsprop" else {"fused": _fused(trained[0][1])}
+    arguments = momentum | fused | dict(phase.optimizer_args)
+    try:
+        optimizer = builder(groups, lr=phase.lr, weight_decay=phase.weight_decay, **arguments)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"optimizer {phase.optimizer!r}: {outside.message_of(error)}") from error
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise InputError(
+            f"optimizer {phase.optimizer!r}: returned {type(optimizer).__name__},"
+            " expected a torch.optim.Optimizer"
+        )
+    return optimizer
 
 
 def _fused(parameter: Tensor) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,23 +30,7 @@ PACKAGED = dict(RECIPES)
 CLAIMS_FILE, RECIPE_FILE = added.STARTER / "claims.toml", added.STARTER / "recipes.py.txt"
 
 
-@pytest.fixture(autouse=True)
-def _for_this_test_only(tmp_path: Path) -> Iterator[None]:
-    """What a process knows of reports of one's own is forgotten again."""
-    path = list(sys.path)
-    outside.source_hash.cache_clear()
-    yield
-    RECIPES.clear()
-    RECIPES.update(PACKAGED)
-    added.SLUGS.clear()
-    added._RUN.clear()
-    ledger.ADDED.clear()
-    sys.path[:] = path
-    for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
-            del sys.modules[name]
-    outside.source_hash.cache_clear()
-    importlib.invalidate_caches()
+pytestmark = pytest.mark.usefixtures("for_this_test_only")
 
 
 @pytest.fixture
@@ -365,15 +348,15 @@ def test_a_claims_file_may_name_its_recipe_file(claims_file: Path) -> None:
         ('report="mine"', 'report="r4"', "report is 'r4'; mine.toml is of report 'mine'"),
         ('task="classify"', 'task="clasify"', "task is 'clasify'; expected one of 'classify', 'segment'"),
         ('task="classify"', 'task="automask"', "task 'automask' is of one network only"),
-        ('data="classification50"', 'data="cifar"', "expected one of 'classification50'"),
+        ('data="classification50"', 'data="cifar"', "data 'cifar' is unknown: expected one of"),
         ('model="resnet18"', 'model="resnet81"', "unknown model 'resnet81' (nearest: 'resnet18'"),
         ('model="resnet18"', 'model="net works:build"', "expected 'package.module:callable'"),
         ("image_size=32", "image_size=32.5", "image_size is 32.5; expected a whole number"),
         ("image_size=32", "image_size=4", "image_size is 4; expected at least 8"),
         ("num_classes=4", "num_classes=True", "num_classes is True; expected a whole number"),
         ("epochs=12", "epochs=0", "found epochs 0"),
-        ('optimizer="sgd"', 'optimizer="sdg"', "phase: optimizer is 'sdg'; expected one of 'sgd'"),
-        ('schedule="cosine"', 'schedule="cos"', "schedule is 'cos'"),
+        ('optimizer="sgd"', 'optimizer="sdg"', "optimizer 'sdg' is unknown: expected one of sgd, adam"),
+        ('schedule="cosine"', 'schedule="cos"', "schedule 'cos' is unknown: expected"),
         ("lr=0.02", 'lr="0.02"', "lr is '0.02'; expected a number"),
         ('augment=("horizontal_flip",)', 'augment="horizontal_flip"', "expected a tuple (text, …)"),
         ("assumptions=()", 'assumptions=("lr",)', "expected a tuple (Assumption(…), …)"),

@@ -13,12 +13,12 @@ import pytest
 
 from reference import augment, embeddings, losses, metrics, schedules
 from reference.models import MODELS, automask, byol, deeplab, fcn, heads, mnist1d, resnet, vgg
-from reference.recipes.recipe import Phase, Recipe
+from reference.recipes.recipe import Optimizer, Recipe, Schedule
 from reference.training.step import OPTIMIZERS
 
 SUITES = Path(__file__).parents[1]
 # Its epsilons are a sequence, which a recipe's loss_args cannot hold; Poly-1 is the one that is trained with.
-NOT_FOR_RECIPES = {losses.poly_loss}
+NOT_FOR_RECIPES = {losses.poly_loss, losses.named}
 
 
 def public(module: ModuleType) -> dict[str, Callable[..., object]]:
@@ -36,8 +36,8 @@ ENTRIES: dict[str, tuple[int, str, list[str]]] = {
     "models": (22, "architecture", list(MODELS)),
     "automatic masks": (3, "architecture", list(automask.BUILDERS)),
     "losses": (9, "losses", [loss.__name__ for task in losses.LOSSES.values() for loss in task.values()]),
-    "optimizers": (3, "training", list(OPTIMIZERS)),
-    "schedules": (4, "training", list(schedules.SCHEDULES)),
+    "optimizers": (4, "training", list(OPTIMIZERS)),
+    "schedules": (5, "training", list(schedules.NAMES)),
     "augmentations": (9, "augment", list(augment.AUGMENT)),
     "metrics": (11, "metrics", [name for name in metrics.__all__ if inspect.isfunction(vars(metrics)[name])]),
     "embedding figures": (8, "metrics", list(public(embeddings))),
@@ -100,7 +100,6 @@ def test_every_loss_operation_and_schedule_is_registered() -> None:
 
 
 def test_what_a_recipe_may_name_is_there() -> None:
-    named = get_type_hints(Phase)
-    assert set(get_args(named["optimizer"])) == set(OPTIMIZERS)
-    assert set(get_args(named["schedule"])) == set(schedules.SCHEDULES)
+    assert set(get_args(Optimizer)) == set(OPTIMIZERS)
+    assert set(get_args(Schedule)) == set(schedules.NAMES)
     assert set(get_args(get_type_hints(Recipe)["task"])) - {"automask"} == set(losses.LOSSES)

@@ -210,3 +210,13 @@ def test_soft_cross_entropy_refuses_hard_labels() -> None:
     for wrong in (target, F.one_hot(target, 7)):
         with pytest.raises(ValueError, match="expected probabilities"):
             soft_cross_entropy(logits, wrong)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.6])
+def test_label_smoothing_is_torchs(smoothing: float) -> None:
+    logits, target = (
+        torch.randn(5, 4, generator=torch.Generator().manual_seed(0)),
+        torch.tensor([0, 3, -100, 1, 2]),
+    )
+    oracle = torch.nn.CrossEntropyLoss(label_smoothing=smoothing)(logits, target)
+    assert cross_entropy(logits, target, label_smoothing=smoothing) == oracle

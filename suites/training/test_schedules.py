@@ -107,8 +107,8 @@ def test_refuses_what_is_no_epoch_or_schedule() -> None:
             learning_rate(PHASE, epoch)
     with pytest.raises(InputError, match="only 20 epochs"):
         learning_rate(replace(PHASE, warmup_epochs=21), 0)
-    with pytest.raises(InputError, match="'step' is unknown: expected one of constant, cosine, poly"):
-        learning_rate(replace(PHASE, schedule="step"), 0)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="'steps' is unknown: expected one of constant, cosine, poly"):
+        learning_rate(replace(PHASE, schedule="steps"), 0)
 
 
 def test_byol_tau_by_hand() -> None:
