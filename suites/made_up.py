@@ -73,7 +73,7 @@ def a_run(
         status=status,
         reason="" if ok else "loss is nan | in epoch 3",
         seed=seed,
-        recipe=json.loads(records.canonical(dataclasses.asdict(recipe))),
+        recipe=json.loads(records.canonical(tiers.as_dict(recipe))),
         recipe_hash="f" * 64,
         assumptions=[dataclasses.asdict(a) for a in recipe.assumptions],
         deviations=[dataclasses.asdict(d) for d in deviations],
