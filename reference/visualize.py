@@ -92,39 +92,65 @@ def mask_strips(
     Raises:
         ValueError: counts differ, or a mask holds a class without a colour.
     """
-    classes, colours = (*palette.classes, "unknown"), palette.table
     epochs = sorted(predictions)
     masks = [truth, *(predictions[epoch] for epoch in epochs)]
     _check_strips(images, masks, ids)
-    grid = strip_grid(1 + len(masks), classes)
-    left, top, side, height = grid.left, grid.top, grid.side, grid.height(len(ids))
+    columns: dict[str, Sequence[NDArray[np.uint8]]] = {"image": list(images)}
+    for name, mask in zip(["truth", *(f"epoch {epoch}" for epoch in epochs)], masks, strict=True):
+        columns[name] = [palette.encode(one) for one in mask]
+    tile_sheet(columns, rows=ids, legend=palette_legend(palette), title=title, path=path)
+
+
+def palette_legend(palette: Palette) -> dict[str, NDArray[np.uint8]]:
+    """Return the colour of each class by name, with that of unknown pixels at the end."""
+    return dict(zip((*palette.classes, "unknown"), palette.table, strict=True))
+
+
+def tile_sheet(
+    columns: Mapping[str, Sequence[NDArray[np.uint8]]],
+    *,
+    rows: Sequence[str],
+    legend: Mapping[str, NDArray[np.uint8]],
+    title: str,
+    path: Path,
+) -> None:
+    """Draw a table of tiles with a legend below; the column named "image" holds photographs.
+
+    Args:
+        columns: RGB tiles (H, W, 3) by the column's name, one for each row. Tiles are scaled: photographs
+            smoothly, others with nearest neighbour.
+        rows: name of each row, written upright at its left.
+        legend: RGB colour by name.
+        title: network, tier and source of the data.
+        path: PNG file to write.
+    """
+    grid = strip_grid(len(columns), list(legend))
+    left, top, side, height = grid.left, grid.top, grid.side, grid.height(len(rows))
     sheet = np.full((height, WIDTH, 3), 255, dtype=np.uint8)
-    for row in range(len(ids)):
-        tiles = [_scaled(images[row], side, smooth=True)]
-        tiles += [_scaled(palette.encode(mask[row]), side, smooth=False) for mask in masks]
-        for column, tile in enumerate(tiles):
-            y, x = top + row * (side + _GAP), left + column * (side + _GAP)
-            sheet[y : y + side, x : x + side] = tile
+    for column, (name, tiles) in enumerate(columns.items()):
+        for row, tile in enumerate(tiles):
+            y, x = top + row * grid.pitch, left + column * grid.pitch
+            sheet[y : y + side, x : x + side] = _scaled(tile, side, smooth=name == "image")
 
     with _defaults():
         figure = Figure(figsize=(WIDTH / _DPI, height / _DPI), dpi=_DPI)
         figure.figimage(sheet)
         figure.text(left / WIDTH, 1 - 4 / height, _wrapped(title, 60), fontsize=16, weight="bold", va="top")
-        for column, name in enumerate(["image", "truth", *(f"epoch {epoch}" for epoch in epochs)]):
-            middle = left + column * (side + _GAP) + side / 2
+        for column, name in enumerate(columns):
+            middle = left + column * grid.pitch + side / 2
             figure.text(middle / WIDTH, 1 - (top - 8) / height, name, fontsize=18, ha="center", va="bottom")
-        for row, name in enumerate(ids):
-            middle = top + row * (side + _GAP) + side / 2
+        for row, name in enumerate(rows):
+            middle = top + row * grid.pitch + side / 2
             figure.text(
                 20 / WIDTH, 1 - middle / height, name, fontsize=15, rotation=90, ha="center", va="center"
             )
         figure.legend(
             handles=[
                 Patch(facecolor=tuple(colour / 255), edgecolor="black", linewidth=0.8, label=name)
-                for name, colour in zip(classes, colours, strict=True)
+                for name, colour in legend.items()
             ],
             loc="lower center",
-            ncols=-(-len(classes) // grid.legend_rows),
+            ncols=-(-len(legend) // grid.legend_rows),
             frameon=False,
             fontsize=17,
             handlelength=1.2,
@@ -235,6 +261,7 @@ def embeddings(
     labels: NDArray[np.int64],
     classes: Sequence[str],
     method: str,
+    layer: str,
     curves: Mapping[str, Sequence[float]],
     title: str,
     path: Path,
@@ -246,6 +273,7 @@ def embeddings(
         labels: (N,) class of each point.
         classes: their names; few enough are named in a legend.
         method: ``"tsne"`` or ``"pca"``.
+        layer: which layer of the network the points show, for the title.
         curves: holds ``knn_purity`` and ``silhouette`` of the method, one value an epoch.
         title: network, tier and source of the data.
         path: PNG or SVG file to write.
@@ -257,7 +285,7 @@ def embeddings(
     with _defaults():
         height = 4.9 * rows + (1.1 if named else 0.3)
         figure = Figure(figsize=(WIDTH / _DPI, height), dpi=_DPI, layout="constrained")
-        figure.suptitle(_wrapped(f"{title}, {name} of the penultimate layer"), fontsize=15, weight="bold")
+        figure.suptitle(_wrapped(f"{title}, {name} of the {layer}"), fontsize=15, weight="bold")
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, epoch in zip(grid, sorted(points), strict=False):
             for label in range(len(classes)):

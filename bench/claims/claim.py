@@ -120,6 +120,7 @@ class Claim:
             qualify it; an architecture and a listed ``code`` give their first and last line.
         place: where it stands in a report without line numbers: the table's row and column, or the cell.
         text: the statement in our words.
+        quote: the report's own words around the figure, at most 200 characters.
         recipe: slug of the recipe whose runs settle it.
         source: the data it is about; the packaged reports used the official sets.
         unstated: what the report leaves out, as recipe fields where there is one.
@@ -167,6 +168,7 @@ class Claim:
     illegible_why: str | None = None
     conflicts_with: tuple[str, ...] = ()
     note: str | None = None
+    quote: str | None = None
 
     metric: str | None = None
     class_index: int | None = None

@@ -74,6 +74,11 @@ _STATED = Type(
     "a table of texts",
     lambda value: bool(value) and table_of(is_text)(value),
 )
+LONGEST_QUOTE = 200
+_QUOTE = Type(
+    f"the report's own words, at most {LONGEST_QUOTE} characters",
+    lambda value: is_text(value) and len(value) <= LONGEST_QUOTE,
+)
 _TEXT_OR_TEXTS = Type("a text or a list of texts", either(is_text, list_of(is_text, 1)))
 REFERENCE_KEYS: dict[str, Type] = {
     "task": TEXT, "model": _TEXT_OR_TEXTS, "pretrained": _TEXT_OR_TEXTS, "setting": TEXT,
@@ -100,6 +105,7 @@ KEYS: dict[str, Type] = {
     "damage": TEXTS, "formula": TEXT, "implements": TEXT, "predicate": TEXT, "args": TABLE,
     "tested_by": _SLUGS, "shows": TEXT, "epochs": INDICES, "images": TEXTS, "stages": TEXTS,
     "stated": _STATED, "code": TEXT, "reference_class": _REFERENCES, "place": TEXT, "least": _NUMBER,
+    "quote": _QUOTE,
 }  # fmt: skip
 
 _EPOCH = Type(
@@ -115,7 +121,7 @@ ARGS: dict[str, Type] = {
 REQUIRED = ("id", "kind", "text")
 _COMMON = (
     *REQUIRED, "line", "place", "recipe", "source", "unstated", "illegible", "illegible_why",
-    "conflicts_with", "note",
+    "conflicts_with", "note", "quote",
 )  # fmt: skip
 
 KIND_KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

@@ -138,6 +138,7 @@ def grades(out: Path, run_records: Sequence[Record], asked: Sequence[str]) -> Ro
         {
             "claim": row.claim.id,
             "printed": row.claim.value,
+            "quote": row.claim.quote,
             "verdict": row.label,
             "flags": row.flags,
             "measured": _mean_text(row.measured, row.claim.unit) if row.measured else None,

@@ -36,7 +36,7 @@ WORD_OF_FINDING = {
 
 
 _VERDICTS, _STRENGTHS = list(STANDING_OF_FINDING), [*STRENGTHS, ""]
-_OF_ORDERINGS = ("ordering", "tie", "confound", "across reports")
+_OF_ORDERINGS = ("ordering", "ranking", "tie", "confound", "across reports")
 LONG = 60
 """Characters of a place in a report beyond which a card leaves it to the audit."""
 

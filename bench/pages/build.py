@@ -74,6 +74,7 @@ def render(folder: Path, ledgers: Iterable[Ledger], run_records: Found | None = 
         ),
         "LEADERBOARD.md": leaderboard.leaderboard_page(boards),
         others_page.PAGE: others_page.others_markdown(others, folder),
+        first_steps_page.PAGE: first_steps_page.first_steps_markdown(first_steps_page.known_entries()),
     }
     if (folder / reliability.FILE).exists():
         pages[reliability.PAGE] = reliability.reliability_page(folder)
@@ -84,8 +85,6 @@ def render(folder: Path, ledgers: Iterable[Ledger], run_records: Found | None = 
         pages["throughput.md"] += "\n" + "\n\n".join(predicted) + "\n"
     if (page := reproductions_page.reproductions_markdown(rows, folder)) is not None:
         pages[reproductions_page.PAGE] = page
-    if tried := first_steps_page.known_entries():
-        pages[first_steps_page.PAGE] = first_steps_page.first_steps_markdown(tried)
     return pages
 
 
@@ -110,6 +109,9 @@ def write_all(folder: Path, ledgers: Iterable[Ledger], run_records: Found | None
         write_atomically(folder / name, text.encode())
     for name in _surplus_pages(folder, pages):
         (folder / name).unlink()
+    if published_pictures.read_index(folder) is not None:
+        published_pictures.shrink(folder)
+        published_pictures.prune(folder, pages)
     return [*drawn, *(folder / name for name in pages)]
 
 

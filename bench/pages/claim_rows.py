@@ -108,7 +108,7 @@ def _evidence(row: GradedClaim, cards: Cards) -> list[str]:
     if row.measured:
         said.append(f"ours {wording.ours(row)}")
     elif (not row.reason and claim.kind in DECIDED_BY_RUNS) or row.grade == "differs":
-        said.append(row.sentence)
+        return [row.sentence.partition("; ")[0] if claim.kind == "ordering" else row.sentence]
     elif not row.reason and claim.kind not in DECIDED_BY_RUNS:
         said.append("compared with code that runs" if row.grade == "matches" else row.sentence)
     said += _arithmetic(claim, cards)
@@ -125,13 +125,21 @@ def _evidence_of_classes(rows: Sequence[GradedClaim], cards: Cards) -> list[str]
 
 
 def _arithmetic(claim: Claim, cards: Cards) -> list[str]:
-    """The first finding that speaks for a claim or against it, if there is one."""
-    return [_short(f.sentence) for f in cards.own_findings(claim) if f.verdict in ("against", "holds")][:1]
+    """The first finding against a claim, or strongly for it, whose first clause is about this claim."""
+    for finding in cards.own_findings(claim):
+        text = _short(finding.sentence)
+        named = {word.strip("(),;:") for word in text.split()} & cards.claims.keys()
+        telling = finding.verdict == "against" or (finding.verdict, finding.strength) == ("holds", "strong")
+        if telling and (claim.kind != "number" or not named or claim.id in named):
+            return [text]
+    return []
 
 
 def _short(sentence: str) -> str:
-    """The sentence up to its first clause."""
+    """The sentence up to its first clause; of a comparison what it comes to, without the differences."""
     first = sentence.partition("; ")[0]
+    if "(z = " in first and ": " in first:
+        first = first.partition(": ")[2].partition(", adjusted")[0].partition(" unless")[0]
     return first if len(first) <= 130 else f"{first[:126].rsplit(' ', 1)[0]} …"
 
 

@@ -27,22 +27,16 @@ from bench.claims.claim import DECIDED_BY_RUNS, METRICS, Claim, Ledger
 from bench.grading import verdict as verdict_module
 from bench.grading.grader import GradedClaim
 from bench.grading.groups import SOURCES, TIER_RANK, Group, Runs
-from bench.grading.measured import (
-    PerImage,
-    figure_of,
-    image_interval,
-    is_recipes_own,
-    measure,
-    per_image,
-)
+from bench.grading.measured import figure_of, is_recipes_own, measure
 from bench.grading.others_survey import Others
-from bench.pages import claim_rows, leaderboard, summary, throughput_page, wording
+from bench.pages import claim_rows, curve_panels, leaderboard, summary, throughput_page, wording
 from bench.pages.answer_card import Cards
 from bench.pages.claim_rows import Row
 from bench.pages.highlights import highlights
 from bench.pages.layouts import FORMATS, Filled, Printout
 from bench.pages.markdown import in_html
-from bench.pages.wording import digits, in_words, span
+from bench.pages.run_rows import RunTable, RunTables
+from bench.pages.wording import in_words, span
 from bench.plan import hours
 from bench.runs.records import Record, canonical
 from bench.runs.starts import WORDS
@@ -57,8 +51,8 @@ from bench.pages.plots import Plot, Point, placed, point_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-MOST_RUNS = 60
-"""Runs that a claim lists; the report's own page lists all."""
+MOST_DEVIATIONS = 12
+"""Kinds of runs whose deviations a claim lists; the report's own page lists all."""
 
 
 def build_html(
@@ -123,6 +117,7 @@ def build_html(
         size=lambda file: _png_size(folder / file),
         grades=grades(),
         wording=wording,
+        photographs=("masks", "errors", "overlay"),
         records=len(runs.all),
     )
     if basis.counted is not None:
@@ -239,7 +234,10 @@ def _linked(text: str, claims: set[str]) -> Markup:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A picture of a run that lies in the folder. ``grid`` and ``epochs`` are a mask strip's, else None."""
+    """A picture of a run that lies in the folder. ``grid`` and ``epochs`` are a mask strip's, else None.
+
+    ``selected`` is the epoch that the run's figure stands for.
+    """
 
     kind: str
     caption: str
@@ -250,22 +248,15 @@ class Picture:
     grid: StripGrid | None
     images: int
     epochs: tuple[int, ...]
+    selected: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunRow:
-    """One line of a claim's table of runs."""
+class Curves:
+    """Curves of a run, which the page draws itself."""
 
-    recipe: str
-    name: str
-    seed: int
-    tier: str
-    data: str
-    status: str
-    figure: str
-    epoch: str
-    commit: str
-    device: str
+    caption: str
+    panels: tuple[curve_panels.Panel, ...]
 
 
 class _Site:
@@ -277,11 +268,7 @@ class _Site:
         self.runs = runs
         self.folder = folder
         self.claims = {row.claim.id: row.claim for row in rows}
-        self.stands = {
-            **{id(record): "superseded" for record in self.runs.superseded},
-            **{id(record): "repeated without a reason" for record in self.runs.repeated},
-        }
-        self.images: dict[int, PerImage | None] = {}
+        self.run_tables = RunTables(runs, folder)
         self.homes = self._homes()
 
     # where it stands, and what the report says of it
@@ -323,6 +310,14 @@ class _Site:
         """Whether a recipe's settings and runs are shown in full at this claim."""
         return self.homes.get(slug) == row.claim.id
 
+    def listed(self, row: GradedClaim) -> RunTable:
+        """The runs of the recipes that this claim shows in full."""
+        return self.run_tables.table(row.claim, self.own_slugs(row))
+
+    def own_slugs(self, row: GradedClaim) -> list[str]:
+        """The recipes that this claim shows in full; other claims on them link here."""
+        return [slug for slug in self.slugs(row.claim) if self.is_home(row, slug)]
+
     def groups(self, row: GradedClaim) -> list[Group]:
         groups = [group for slug in self.slugs(row.claim) for group in self.runs.groups.get(slug, [])]
         return sorted(groups, key=lambda group: (wording.evidence(group)[0], group.slug))
@@ -346,13 +341,14 @@ class _Site:
         }
         return [(name, value) for name, value in told.items() if value]
 
-    def deviations(self, slug: str) -> list[tuple[str, Sequence[Mapping[str, str]]]]:
+    def deviations(self, slug: str) -> Sequence[tuple[str, Sequence[Mapping[str, str]]]]:
         """What a recipe's runs did otherwise, by the groups in words that did so alike."""
         alike: dict[str, tuple[list[str], Group]] = {}
         for group, label in _told_apart(self.runs.groups.get(slug, [])):
             if group.deviations:
                 alike.setdefault(canonical(group.deviations), ([], group))[0].append(label)
-        return [(" and on ".join(labels), group.deviations) for labels, group in alike.values()]
+        listed = [(" and on ".join(labels), group.deviations) for labels, group in alike.values()]
+        return listed[:MOST_DEVIATIONS]
 
     # figures
 
@@ -410,7 +406,24 @@ class _Site:
         elif self.is_home(row, claim.recipe):
             kinds = wording.CAPTIONS
         labels = _told_apart(self.runs.groups.get(claim.recipe, []))
-        return [picture for kind in kinds for picture in self._drawn(labels, kind)]
+        return [picture for kind in kinds if kind != "curves" for picture in self._drawn(labels, kind)]
+
+    def curves(self, row: GradedClaim) -> Curves | None:
+        """The curves of the claim's most telling run; of a claim on the curves, or that shows its recipe."""
+        claim = row.claim
+        wanted = claim.kind == "process" or claim.shows == "curves"
+        if claim.recipe is None or not (wanted or self.is_home(row, claim.recipe)):
+            return None
+        labels = _told_apart(self.runs.groups.get(claim.recipe, []))
+        for group, label in sorted(labels, key=lambda pair: wording.evidence(pair[0])):
+            record = group.runs[0]
+            if drawn := curve_panels.panels(record):
+                caption = (
+                    f"{RECIPES[group.slug].title}: {wording.caption('curves', group.slug)}, {label}, seed"
+                    f" {record.seed}"
+                )
+                return Curves(caption=caption, panels=drawn)
+        return None
 
     def _drawn(self, labels: Sequence[tuple[Group, str]], kind: str) -> list[Picture]:
         drawn = wording.first_pictures([group for group, _ in labels], kind)
@@ -438,64 +451,8 @@ class _Site:
             grid=grid,
             images=images,
             epochs=epochs,
+            selected=record.metrics.get(record.selected, {}).get("epoch"),
         )
-
-    # runs
-
-    def listed(self, row: GradedClaim) -> tuple[list[RunRow], int]:
-        """Runs of the claim's recipes, and how many more there are than are listed."""
-        slugs = set(self.slugs(row.claim))
-        records = sorted((record for record in self.runs.all if record.slug in slugs), key=_place)
-        return [self._run(record, row.claim) for record in records[:MOST_RUNS]], max(
-            0, len(records) - MOST_RUNS
-        )
-
-    def _run(self, record: Record, claim: Claim) -> RunRow:
-        commit, dirty = wording.commit(record)
-        name = record.data["name"] if record.data["source"] == "stand-in" else ""
-        return RunRow(
-            recipe=record.slug,
-            name=record.name,
-            seed=record.seed,
-            tier=record.tier,
-            data=f"{record.data['source']} ({name})" if name else record.data["source"],
-            status=self.stands.get(id(record)) or wording.status(record),
-            figure=self._figure(record, claim),
-            epoch=wording.result(record)[1],
-            commit=f"{commit}{' with changes' if dirty else ''}"
-            if commit
-            else "unknown"
-            if dirty
-            else "not in a checkout",
-            device=str(record.provenance.get("device", "")),
-        )
-
-    def _figure(self, record: Record, claim: Claim) -> str:
-        """What a run says of a claim, with its interval over images where the run keeps what it takes."""
-        if claim.kind == "number" and not claim.difference_of and is_recipes_own(claim):
-            metric, name = str(claim.metric_name), ""
-        else:
-            metric = record.metrics.get(record.selected, {}).get("primary", "")
-            name = f"{metric} "
-        value = record.metric(metric)
-        if value is None:
-            return "–"
-        interval, _ = image_interval(metric, record, self._images)
-        return f"{name}{digits(value, 4)}" + (f" ({span(interval)})" if interval else "")
-
-    def _images(self, record: Record) -> PerImage | None:
-        """Read once, since each class's claim asks for the same run."""
-        if id(record) not in self.images:
-            self.images[id(record)] = per_image(record, self.folder)
-        return self.images[id(record)]
-
-
-def _place(record: Record) -> tuple[object, ...]:
-    """Runs of one kind stand together, by seed."""
-    source = record.data["source"]
-    position = SOURCES.index(source) if source in SOURCES else len(SOURCES)
-    numbers = (record.seed, record.run_id, record.attempt)
-    return (record.slug, position, record.data["name"], record.tier, record.recipe_hash, *numbers)
 
 
 _KNOWN = {

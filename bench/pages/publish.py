@@ -90,14 +90,6 @@ def publish(
     for vector in (target / "figures").rglob("*.svg"):  # made again by a run; pages show the PNG
         vector.unlink()
     pages = build.write_all(target, load_ledgers())
-    published_pictures.prune(
-        target,
-        {
-            p.relative_to(target).as_posix(): p.read_text("utf-8")
-            for p in pages
-            if p.suffix in (".md", ".html")
-        },
-    )
     return [path for path in written if path.exists()] + pages
 
 
@@ -138,7 +130,7 @@ def _pictures(source: Path, record: Record, index: Index) -> dict[str, bytes]:
         if sha256(content) != drawn:
             raise InputError(f"{source / file}: changed since its record was written; run it again")
         try:
-            pictures[file] = with_palette(content, figure["kind"]) if file.endswith(".png") else content
+            pictures[file] = with_palette(content) if file.endswith(".png") else content
         except OSError as error:
             raise InputError(f"{source / file}: no PNG ({error}); run it again") from error
         index[file] = {"drawn": drawn, "published": sha256(pictures[file])}

@@ -22,7 +22,8 @@ INDEX = "figures/index.json"
 Index = dict[str, dict[str, str]]
 """File below the folder → ``{"drawn": sha256 in the record, "published": sha256 of the file}``."""
 
-CHART_COLOURS, PHOTOGRAPH_COLOURS = 64, 256
+COLOURS = 64
+"""Fewer change the lines of a chart to a neighbouring colour."""
 
 
 def sha256(content: bytes) -> str:
@@ -30,25 +31,29 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def with_palette(picture: bytes, kind: str) -> bytes:
-    """The PNG with at most 256 colours; 64 where the picture is a chart.
-
-    Args:
-        picture: a PNG.
-        kind: of the record's figure; ``masks`` and ``overlay`` hold photographs.
-
-    Returns:
-        The smaller of the two files.
+def with_palette(picture: bytes) -> bytes:
+    """The PNG with at most 64 colours, or the PNG itself where that is the smaller file.
 
     Raises:
         OSError: no PNG.
     """
-    colours = PHOTOGRAPH_COLOURS if kind in ("masks", "overlay") else CHART_COLOURS
     with Image.open(io.BytesIO(picture), formats=("PNG",)) as image:
-        small = image.convert("RGB").quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        small = image.convert("RGB").quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
     small.save(buffer, "PNG", optimize=True)
     return min(buffer.getvalue(), picture, key=len)
+
+
+def shrink(folder: Path) -> None:
+    """Write published pictures of earlier versions with today's palette where that makes them smaller."""
+    index = read_index(folder) or {}
+    for file, entry in index.items():
+        path = folder / file
+        if path.suffix == ".png" and path.exists() and sha256(path.read_bytes()) == entry["published"]:
+            small = with_palette(path.read_bytes())
+            write_atomically(path, small)
+            entry["published"] = sha256(small)
+    write_index(folder, index)
 
 
 def read_index(folder: Path) -> Index | None:

@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from bench.pages.published_pictures import with_palette
 from bench.throughput.results import TARGETS, Result, Timing, place, ratios, reached, share
+from reference.files import write_atomically
 
 _HOW_TO_READ = """\
 *How to read this page.* Rates are medians over rounds, with the slowest and the fastest round in brackets.
@@ -148,7 +150,9 @@ def draw_rooflines(results: Iterable[Result], folder: Path) -> list[Path]:
             title=f"Training steps on {result.machine['gpu'] or result.machine_name}",
             path=folder / picture_file(result),
         )
-        drawn.append(folder / picture_file(result))
+        path = folder / picture_file(result)
+        write_atomically(path, with_palette(path.read_bytes()))
+        drawn.append(path)
     return drawn
 
 

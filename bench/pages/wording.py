@@ -81,6 +81,7 @@ AS_PRINTED = "Official data, every setting as printed"
 
 CAPTIONS: dict[str, str] = {
     "masks": "predicted masks",
+    "errors": "worst and best images with their error maps",
     "tsne": "t-SNE of the features",
     "pca": "PCA of the features",
     "overlay": "automatic masks",
@@ -95,8 +96,7 @@ def caption(kind: str, slug: str) -> str:
     """A picture's kind in words; points of an embedding say of which layer."""
     if kind not in ("tsne", "pca"):
         return CAPTIONS[kind]
-    layer = dict(RECIPES[slug].model_args).get("embedding", "penultimate")
-    return f"{CAPTIONS[kind]}, {'output of the convolutions' if layer == 'conv' else 'penultimate layer'}"
+    return f"{CAPTIONS[kind]}, {RECIPES[slug].embedding_layer}"
 
 
 def evidence(group: Group) -> tuple[int, str]:
@@ -181,9 +181,12 @@ def commit(record: Record) -> tuple[str, bool]:
 def first_pictures(groups: Iterable[Group], kind: str) -> tuple[Group, Record, list[str]] | None:
     """Of the most telling group that drew pictures of a kind: its first run that did, and the files.
 
-    Real images tell more than drawn ones. None where no run of the groups drew such a picture.
+    Real images tell more than drawn ones. None where no run of the groups drew such a picture. A confusion
+    is shown of official data alone: of other data it says nothing about the report's classes.
     """
     for group in sorted(groups, key=evidence):
+        if kind == "confusion" and group.source != "official":
+            continue
         for record in group.runs:
             files = [figure["file"] for figure in record.figures if figure["kind"] == kind]
             if files:

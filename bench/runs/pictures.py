@@ -1,4 +1,4 @@
-"""Draw the pictures of a finished run: masks, IoU of each class, confusion, points, curves."""
+"""Draw the pictures of a finished run: masks, errors, IoU of each class, confusion, points, curves."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from reference import visualize
+from reference import error_maps, visualize
 from reference.data.dataset import Dataset
 from reference.errors import InputError
 from reference.recipes.recipe import Recipe
+from reference.training import segment
+from reference.training.evaluation import Evaluation
 from reference.training.state import Outcome
-from reference.training.watch import embedded_images, mask_epochs, shown_images
+from reference.training.watch import embedded_images, mask_epochs, shown_images, worst_and_best
 
 Drawing = Callable[..., None]
 
@@ -78,6 +80,8 @@ def _drawings(
     evaluation = outcome.best if recipe.selection == "best" else outcome.final
     if recipe.task == "segment" and recipe.mask_epochs and dataset.palette is not None:
         yield "masks", _PHOTOGRAPH, partial(_mask_strips, recipe, dataset, selected, work)
+        if worst_and_best(evaluation, dataset):
+            yield "errors", _PHOTOGRAPH, partial(_worst_and_best, dataset, evaluation, selected, work)
     for method in recipe.embed_methods if recipe.embed_epochs else ():
         yield method, _DRAWING, partial(_embeddings, method, recipe, dataset, outcome, work)
     if recipe.task == "segment":
@@ -114,6 +118,24 @@ def _mask_strips(
     )
 
 
+def _worst_and_best(
+    dataset: Dataset, evaluation: Evaluation, selected: int, work: Path, *, title: str, path: Path
+) -> None:
+    assert dataset.palette is not None
+    indices = worst_and_best(evaluation, dataset)
+    scores = segment.image_scores(evaluation.per_image[indices], dataset.scored)
+    error_maps.draw_extremes(
+        images=list(dataset.val.images[indices]),
+        truth=list(dataset.val.targets[indices]),
+        predicted=np.load(work / "extremes" / f"epoch-{selected}.npy"),
+        scores=scores,
+        ids=[dataset.val.ids[i] for i in indices],
+        palette=dataset.palette,
+        title=f"{title}, epoch {selected}",
+        path=path,
+    )
+
+
 def _embeddings(
     method: str, recipe: Recipe, dataset: Dataset, outcome: Outcome, work: Path, *, title: str, path: Path
 ) -> None:
@@ -122,6 +144,7 @@ def _embeddings(
         labels=embedded_images(dataset, recipe).targets,
         classes=dataset.classes,
         method=method,
+        layer=recipe.embedding_layer,
         curves=outcome.curves,
         title=title,
         path=path,

@@ -98,7 +98,7 @@ class Recipe:
             steps in all, across passes.
         score_train: evaluate the training samples too, in evaluation mode, at each evaluation; gives the
             curves ``train_top1`` and so on. Classification only.
-        embed_epochs: epochs (1-based) whose penultimate layer the report shows as points in the plane;
+        embed_epochs: epochs (1-based) whose ``embedding_layer`` the report shows as points in the plane;
             ``embed_split`` names the images, ``embed_methods`` the methods.
     """
 
@@ -144,3 +144,9 @@ class Recipe:
     def epochs(self) -> int:
         """Count the epochs of all phases."""
         return sum(phase.epochs for phase in self.phases)
+
+    @property
+    def embedding_layer(self) -> str:
+        """Name the layer whose output ``embed_epochs`` shows, as pictures and pages call it."""
+        conv = dict(self.model_args).get("embedding") == "conv"
+        return "output of the convolutions" if conv else "penultimate layer"

@@ -241,7 +241,7 @@ def _epoch(training: _Training, state: State) -> None:
     refuse_explosion(state, model)
     refuse_collapse(state, recipe, model)
     refuse_constant(state, recipe, dataset, model, training.loss, training.steps_before)
-    keep_masks(*shown, is_best=state.best_epoch == state.epoch)
+    keep_masks(*shown, evaluation=evaluation, is_best=state.best_epoch == state.epoch)
 
 
 def _train_epoch(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -79,6 +80,36 @@ def predict(model: nn.Module, batches: Batches, recipe: Recipe) -> np.ndarray:
     """Return the predicted classes, (N, H, W) uint8, of every image in ``batches``."""
     masks = [logits.argmax(dim=1).to(torch.uint8) for logits, _ in _forward(model, batches, recipe)]
     return gather(masks, len(batches)).cpu().numpy()
+
+
+def image_scores(per_image: np.ndarray, scored: Sequence[int]) -> list[float]:
+    """Return the mean IoU of each image over the scored classes that occur in its truth or prediction.
+
+    Args:
+        per_image: (N, C, C) counts of each image, rows truth, columns prediction.
+        scored: classes that count.
+
+    Returns:
+        N fractions; nan for an image with none of these classes.
+    """
+    return [float(metrics.mean_iou(counts, scored, absent="skip")) for counts in per_image]
+
+
+EACH = 2
+"""Images at either end that are kept."""
+
+
+def extremes(scores: Sequence[float]) -> list[int]:
+    """Return the indices of the ``EACH`` worst images, then of the ``EACH`` best, worst first.
+
+    Images without a score are left out. Of equal scores the first image is named. If there are too few
+    images, each is named once.
+
+    >>> extremes([0.5, 0.1, 0.9, 0.3, 0.7])
+    [1, 3, 4, 2]
+    """
+    ranked = sorted((i for i, score in enumerate(scores) if not math.isnan(score)), key=lambda i: scores[i])
+    return ranked if len(ranked) <= 2 * EACH else ranked[:EACH] + ranked[-EACH:]
 
 
 def _forward(model: nn.Module, batches: Batches, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:

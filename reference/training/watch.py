@@ -18,7 +18,7 @@ from reference.files import write_atomically
 from reference.models.byol import BYOL
 from reference.recipes.recipe import Recipe
 from reference.training import byol, classify, distributed, segment
-from reference.training.evaluation import Batches
+from reference.training.evaluation import Batches, Evaluation
 from reference.training.state import State
 
 EMBEDDED_IMAGES = 2000
@@ -65,6 +65,8 @@ def refuse_constant(
 ) -> None:
     """Raise DidNotLearnError if the run has sat at the constant predictor for a tenth of its schedule.
 
+    Dropout can hold a training loss up, so a run whose validation beats the majority class goes on.
+
     Args:
         steps_before: optimiser steps made before an epoch (0-based).
     """
@@ -81,11 +83,19 @@ def refuse_constant(
     constant = constant_loss(recipe, loss, dataset.train.targets, len(dataset.classes))
     constant *= 1 + recipe.aux_weight * has_auxiliary
     lowest = min(state.curves["train_loss"])
-    if lowest > NEAR_CONSTANT * constant:
+    if lowest > NEAR_CONSTANT * constant and not (state.best is not None and _beats_majority(state.best)):
         raise DidNotLearnError(
             f"training loss {lowest:.4f} at best in {state.epoch} of {recipe.epochs} epochs;"
             f" the same answer for every image gives {constant:.4f}"
         )
+
+
+def _beats_majority(evaluation: Evaluation) -> bool:
+    """Whether the best of many epochs is better than the majority class by more than chance gives."""
+    majority, images = evaluation.majority, evaluation.metrics[evaluation.primary].denominator
+    if images is None:  # a mean over pixels
+        return evaluation.score > 1.05 * majority
+    return evaluation.score > majority + 4 * math.sqrt(majority * (1 - majority) / images)
 
 
 def constant_loss(
@@ -151,12 +161,17 @@ def keep_masks(
     folder: Path,
     device: torch.device,
     *,
+    evaluation: Evaluation,
     is_best: bool,
 ) -> None:
     """Write predicted masks of the images that a report shows to ``folder/masks``.
 
     They are kept at the report's epochs. If the best epoch is selected, they are also kept at every
-    epoch that is the best so far (``is_best``), since only the end shows which one is selected.
+    epoch that is the best so far (``is_best``), since only the end shows which one is selected. At those
+    epochs the masks of the worst and best images are kept too, in ``folder/extremes``.
+
+    Args:
+        evaluation: the evaluation of this epoch, which ranks the images.
     """
     may_be_selected = epoch == recipe.epochs if recipe.selection == "final" else is_best
     if recipe.task != "segment" or not recipe.mask_epochs:
@@ -167,6 +182,15 @@ def keep_masks(
     batches = Batches.of(dataset.val.take(indices), device)
     masks = segment.predict(model, batches, replace(recipe, eval_batch_size=len(indices)))
     _save_array(folder / "masks" / f"epoch-{epoch}.npy", masks)
+    if may_be_selected and (indices := worst_and_best(evaluation, dataset)):
+        batches = Batches.of(dataset.val.take(indices), device)
+        masks = segment.predict(model, batches, replace(recipe, eval_batch_size=len(indices)))
+        _save_array(folder / "extremes" / f"epoch-{epoch}.npy", masks)
+
+
+def worst_and_best(evaluation: Evaluation, dataset: Dataset) -> list[int]:
+    """Return the validation indices of the images with the lowest and the highest mean IoU, lowest first."""
+    return segment.extremes(segment.image_scores(evaluation.per_image, dataset.scored))
 
 
 def embedded_images(dataset: Dataset, recipe: Recipe) -> Split:

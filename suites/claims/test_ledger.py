@@ -581,6 +581,33 @@ def test_processes_name_their_epochs_lines(claims: dict[str, Claim], texts: dict
                 assert re.search(rf"(?<!\d){wanted}(?!\d)", text), claim.id
 
 
+def quoted_words(text: str) -> str:
+    """Text without markup, table rules and spaces, which a quote does not keep."""
+    return re.sub(r"[\s|*\\]+", "", text)
+
+
+def test_quotes_are_short_and_hold_the_printed_value(claims: dict[str, Claim]) -> None:
+    quoted = {claim.id: claim for claim in claims.values() if claim.quote}
+    numbers = {c.id for c in claims.values() if c.kind == "number" and c.report != "mnist1d"}
+    spoken = {c.id for c in claims.values() if c.kind in ("ordering", "process", "explanation")}
+    assert numbers | {name for name in spoken if not name.startswith("mnist1d")} <= set(quoted)
+    for claim in quoted.values():
+        assert claim.quote is not None
+        assert len(claim.quote) <= claim_keys.LONGEST_QUOTE, claim.id
+        for value in claim.derived_from or (claim.value or "",):
+            assert re.search(rf"(?<![\d.]){re.escape(value)}(?!\.?\d)", claim.quote), claim.id
+
+
+def test_quotes_stand_in_the_lines_that_claims_name(
+    claims: dict[str, Claim], texts: dict[str, list[str]]
+) -> None:
+    for claim in claims.values():
+        if claim.quote:
+            lines = [quoted_words(texts[claim.report][line - 1]) for line in claim.lines]
+            for part in re.split(r" / |(?:^| )…(?: |$)", claim.quote):
+                assert any(quoted_words(part) in line for line in lines), f"{claim.id}: {part}"
+
+
 def test_class_counts_stand_where_the_data_facts_say(texts: dict[str, list[str]]) -> None:
     words = {("r1", 340): "六十五"}
     for role in load_data_facts().roles:
@@ -780,6 +807,10 @@ def test_a_users_file_joins_the_packaged_ones(tmp_path: Path) -> None:
         ([NUMBER | {"line": 0}], "mine-number: line is 0"),
         ([NUMBER | {"line": []}], "mine-number: line is []"),
         ([NUMBER | {"line": True}], "mine-number: line is True"),
+        (
+            [NUMBER | {"quote": "x" * 201}],
+            f"mine-number: quote is '{'x' * 79}; expected the report's own words, at most 200",
+        ),
         ([NUMBER | {"text": " "}], "mine-number: text is ' '; expected a text"),
         ([NUMBER | {"approx": "yes"}], "mine-number: approx is 'yes'; expected true or false"),
         ([NUMBER | {"approx": 1}], "mine-number: approx is 1; expected true or false"),

@@ -22,6 +22,8 @@ from reference.data.dataset import OFFICIAL_PALETTE
 from reference.recipes import RECIPES
 
 IMAGES = 20
+SELECTED = 4
+"""The epoch that made-up records select."""
 
 
 def _put(
@@ -53,6 +55,11 @@ def _put(
     return written
 
 
+def shown_epochs(recipe: Any) -> list[int]:
+    """The epochs of a strip: the report's, and the selected one."""
+    return sorted({*recipe.mask_epochs, SELECTED})
+
+
 def _masks(seed: int) -> np.ndarray:
     """(3, 16, 16) class of each pixel, large patches of several classes."""
     return np.random.default_rng(seed).integers(0, 7, (3, 4, 4)).astype(np.uint8).repeat(4, 1).repeat(4, 2)
@@ -69,7 +76,7 @@ def _draw(out: Path, recipe: Any, run_id: str, title: str) -> list[dict[str, str
         visualize.mask_strips(
             images=np.full((3, 16, 16, 3), 99, np.uint8),
             truth=_masks(0),
-            predictions={epoch: _masks(epoch) for epoch in recipe.mask_epochs},
+            predictions={epoch: _masks(epoch) for epoch in shown_epochs(recipe)},
             palette=OFFICIAL_PALETTE,
             ids=["a", "b", "c"],
             title=title,
@@ -80,6 +87,7 @@ def _draw(out: Path, recipe: Any, run_id: str, title: str) -> list[dict[str, str
             "kind": kind,
             "file": path.relative_to(out).as_posix(),
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            **({"epochs": ", ".join(map(str, shown_epochs(recipe)))} if kind == "masks" else {}),
         }
         for kind, path in drawn
     ]
@@ -113,6 +121,12 @@ def rows(out: Path) -> list[GradedClaim]:
     ledgers = load_ledgers()
     flags = audit.flags(audit.audit(ledgers))
     return grade_all(ledgers, records.read_all(out), alignment_green=False, folder=out, flags=flags)
+
+
+@pytest.fixture(scope="session")
+def epochs_shown() -> tuple[list[int], int]:
+    """The epochs that the strip of r4-seg-b shows, and the selected one."""
+    return shown_epochs(tiers.apply(RECIPES["r4-seg-b"], "smoke")[0]), SELECTED
 
 
 @pytest.fixture(scope="session")

@@ -103,19 +103,31 @@ def test_every_run_of_a_claim_s_recipe_is_listed_with_its_own_figure(tree: Eleme
     for record in found:
         line = lines[record.name]
         assert line[2:5] == [str(record.seed), record.tier, record.data["source"]]
-        assert line[5] == (record.status if record.status == "ok" else f"{record.status}: {record.reason}")
+        assert line[6] == (record.status if record.status == "ok" else f"{record.status}: {record.reason}")
         if record.status == "ok":
             counts = record.counts("top1")
             assert counts is not None
             exact = binomtest(*counts).proportion_ci(method="exact")
-            assert line[6] == f"{counts[0] / counts[1]:.4f} ({exact.low:.4f}–{exact.high:.4f})"
+            assert line[7] == f"{counts[0] / counts[1]:.4f} ({exact.low:.4f}–{exact.high:.4f})"
     assert len(lines) == 1 + len(found)
+
+
+def test_every_page_counts_the_same_points_against_a_report(page: str, out: Path) -> None:
+    audited = (out / "audit.md").read_text(encoding="utf-8")
+    for ledger in load_ledgers():
+        of_report = (out / "reports" / f"{ledger.report}.md").read_text(encoding="utf-8")
+        name = ledger.report.upper()
+        (count,) = re.findall(rf"^{name} has (.+?) to answer", audited, re.MULTILINE)
+        assert f"By the audit it has {count} to answer" in of_report
+        section = page.partition(f'<section class="report" aria-labelledby="{ledger.report}">')[2]
+        assert f"By the audit it has {count} to answer" in section.partition("</section>")[0]
+        assert f"{name} has {count} to answer" in page
 
 
 def test_ids_are_unique_and_every_link_leads_somewhere(tree: Element, out: Path) -> None:
     ids = Counter(attributes(tree, "id"))
     assert max(ids.values()) == 1
-    links = [link for link in attributes(tree, "href", "src") if link != "data:,"]
+    links = [link for link in attributes(tree, "href", "src") if link != "data:," and link[:3] != "?q="]
     assert len(links) > 200
     for link in links:
         assert link[1:] in ids if link.startswith("#") else (out / link).is_file(), link

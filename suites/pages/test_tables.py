@@ -34,7 +34,7 @@ CLASSIFY, SEG_A, SEG_B = "r4-classify", "r4-seg-a", "r4-seg-b"
 PAGES = {
     *(f"reports/r{n}.md" for n in range(1, 6)),
     "reports/mnist1d.md",
-    *("claims.md", "audit.md", "index.html", "LEADERBOARD.md", "findings.md", "others.md"),
+    *("claims.md", "audit.md", "index.html", "LEADERBOARD.md", "findings.md", "others.md", "first-steps.md"),
 }
 PICTURES = {f"figures/others/{task}.png" for task in ("classification50", "landcover", "officehome")}
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bench.cli import options as options_module
@@ -77,16 +80,20 @@ def execute(
         )
 
 
+def tag(curve: str) -> str:
+    return tensorboard_events.readable(curve, ())
+
+
 def agrees(run: Run, record: Record, out: Path) -> None:
     """Every curve of the record, each epoch once, and the rate of each epoch's last step."""
     found = scalars(out / "tensorboard" / run.printed.slug / run.run_id)
-    assert set(found) == {*record.curves, "learning_rate"}
-    for name, curve in record.curves.items():
+    assert set(found) == {*map(tag, record.curves), "training/learning rate"}
+    for name, curve in ((tag(name), curve) for name, curve in record.curves.items()):
         assert [step for step, _ in found[name]] == [1, 2, 3, 4, 5], name
         assert [value for _, value in found[name]] == pytest.approx(curve, rel=1e-6), name
     first, second = PHASES
     rates = [schedules.learning_rate(first, epoch + 0.5) for epoch in range(3)] + [second.lr] * 2
-    assert [value for _, value in found["learning_rate"]] == pytest.approx(rates, rel=1e-6)
+    assert [value for _, value in found["training/learning rate"]] == pytest.approx(rates, rel=1e-6)
 
 
 def test_events_hold_what_the_record_holds(recipe: Recipe, tmp_path: Path) -> None:
@@ -101,7 +108,7 @@ def test_a_resumed_run_goes_on_without_duplicates(recipe: Recipe, tmp_path: Path
     with pytest.raises(KeyboardInterrupt):
         execute(run, tmp_path, stop_at=3)
     folder = tmp_path / "tensorboard" / run.printed.slug / run.run_id
-    assert [step for step, _ in scalars(folder)["train_loss"]] == [1, 2, 3]
+    assert [step for step, _ in scalars(folder)["loss/train"]] == [1, 2, 3]
     if lost:
         for file in run.folder(tmp_path).glob("checkpoint*"):
             file.unlink()
@@ -109,6 +116,36 @@ def test_a_resumed_run_goes_on_without_duplicates(recipe: Recipe, tmp_path: Path
     assert len(list(folder.iterdir())) == 2
     assert record.segments[-1]["first_epoch"] == (0 if lost else 3)
     agrees(run, record, tmp_path)
+
+
+def test_masks_are_shown_at_each_epoch_that_keeps_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(synthetic.COUNTS, "landcover", (2, 2))
+    settings = {"width": 2, "image_size": 32, "batch_size": 2, "init": "scratch", "selection": "final"}
+    run = planned(replace(RECIPES["r4-seg-b"], phases=PHASES, mask_epochs=(1, 3), **settings), tmp_path)
+    assert execute(run, tmp_path).status == "ok"
+    folder = tmp_path / "tensorboard" / run.printed.slug / run.run_id
+    assert "mean IoU/val" in scalars(folder)
+    found = EventAccumulator(str(folder))
+    found.Reload()
+    assert found.Tags()["images"] == [f"masks/{name}" for name in run.dataset.val.ids]
+    palette, ids = run.dataset.palette, run.dataset.val.ids
+    assert palette is not None
+    for index, name in enumerate(ids):
+        events = found.Images(f"masks/{name}")
+        assert [event.step for event in events] == [1, 3, 5]
+        for event in events:
+            strip = np.asarray(Image.open(io.BytesIO(event.encoded_image_string)))
+            kept = np.load(run.folder(tmp_path) / "masks" / f"epoch-{event.step}.npy")[index]
+            assert (strip[:, :32] == run.dataset.val.images[index]).all()
+            assert (strip[:, 32:64] == palette.encode(run.dataset.val.targets[index])).all()
+            assert (strip[:, 64:] == palette.encode(kept)).all()
+
+
+def test_no_two_curves_share_a_tag() -> None:
+    curves = ("train_loss", "val_loss", "val_top1", "val_iou_1", "probe_knn", "pca_silhouette", "silhouette")
+    assert len({tensorboard_events.readable(curve, ("urban", "forest")) for curve in curves}) == len(curves)
 
 
 def test_a_run_made_anew_replaces_the_old_events(recipe: Recipe, tmp_path: Path) -> None:

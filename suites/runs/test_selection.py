@@ -129,6 +129,7 @@ def test_the_masks_shown_include_the_selected_epoch(
     assert epoch > 2, "the test tells the selected epoch from those of the report"
     assert drawn == [[1, 2, epoch]]
     assert record.epochs_drawn("masks") == [1, 2, epoch]
+    assert "errors" in {figure["kind"] for figure in record.figures}
     (again,) = records.read_all(tmp_path)
     assert again.epochs_drawn("masks") == [1, 2, epoch]
     before = replace(record, figures=[{k: v for k, v in f.items() if k != "epochs"} for f in record.figures])

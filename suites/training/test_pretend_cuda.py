@@ -100,7 +100,8 @@ def run(recipe: Recipe, folder: Path, *, dtype: str = "bfloat16") -> tuple[Traff
         assert len(set(waits)) <= 1, "the host waits between two batches of an evaluation"
         if recipe.task == "byol" or recipe.embed_epochs:
             assert not classify.embed(network, training.val_batches, recipe).is_cuda
-        watch.keep_masks(network, dataset, recipe, 1, folder, training.device, is_best=True)
+        shown = (network, dataset, recipe, 1, folder, training.device)
+        watch.keep_masks(*shown, evaluation=evaluation, is_best=True)
     assert evaluation.primary in evaluation.metrics
     assert (folder / "masks" / "epoch-1.npy").exists() == (recipe.task == "segment")
     assert len(after) == STEPS

@@ -21,6 +21,7 @@ from reference.data.dataset import Dataset
 from reference.recipes import RECIPES
 from reference.recipes.recipe import Phase, Recipe
 from reference.training import watch
+from reference.training.evaluation import Evaluation, MetricValue
 from reference.training.loop import train
 from reference.training.numerics import Numerics
 from reference.training.state import State
@@ -70,12 +71,12 @@ def test_smoothed_labels_raise_it() -> None:
 # ---------------------------------------------------------------- when a run is stopped
 
 
-def after(losses_of_epochs: list[float], epochs: int, **changes: Any) -> None:
+def after(losses_of_epochs: list[float], epochs: int, best: Evaluation | None = None, **changes: Any) -> None:
     """Judge a run of 100 steps an epoch, on two balanced classes (ln 2 = 0.693), after these epochs."""
     recipe = replace(CNN, phases=(Phase(optimizer="sgd", lr=0.1, epochs=epochs),), **changes)
     split = replace(DATA.train, targets=np.array([0, 1] * 4))
     data = replace(DATA, train=split, classes=("a", "b"))
-    state = State(epoch=len(losses_of_epochs), curves={"train_loss": losses_of_epochs})
+    state = State(epoch=len(losses_of_epochs), curves={"train_loss": losses_of_epochs}, best=best)
     refuse_constant(state, recipe, data, nn.Linear(1, 1), loss_of(recipe), lambda epoch: 100 * epoch)
 
 
@@ -108,6 +109,29 @@ def test_one_epoch_below_is_enough() -> None:
     after([*[STUCK] * 19, 0.68], 200)
     with pytest.raises(DidNotLearnError):
         after([*[STUCK] * 19, 0.69], 200)
+
+
+def scored(correct: int, images: int | None) -> Evaluation:
+    metric = MetricValue(correct / (images or 100), correct if images else None, images)
+    empty = np.empty(0)
+    return Evaluation({"score": metric}, "score", 0.7, empty, empty, majority=0.5)
+
+
+@pytest.mark.parametrize(
+    ("best", "stops"),
+    [
+        (scored(59, 100), True),  # four standard deviations of chance are .2
+        (scored(71, 100), False),
+        (scored(52, None), True),
+        (scored(53, None), False),
+    ],
+)
+def test_a_run_whose_validation_beats_the_majority_goes_on(best: Evaluation, stops: bool) -> None:
+    if stops:
+        with pytest.raises(DidNotLearnError):
+            after([STUCK] * 20, 200, best)
+    else:
+        after([STUCK] * 20, 200, best)
 
 
 def test_the_last_epoch_and_a_task_without_labels_stop_nothing() -> None:

@@ -300,6 +300,7 @@ def test_points_are_drawn_the_same_way_every_time(tmp_path: Path) -> None:
         "labels": np.arange(40) % 5,
         "classes": [f"class {i}" for i in range(5)],
         "method": "tsne",
+        "layer": "output of the convolutions",
         "curves": {"knn_purity": [0.1, *[math.nan] * 3, 0.5], "silhouette": [-0.1, *[math.nan] * 3, 0.2]},
         "title": "a network, smoke tier, synthetic data",
     }
@@ -310,6 +311,9 @@ def test_points_are_drawn_the_same_way_every_time(tmp_path: Path) -> None:
     assert written[0] == written[1]
     # every point of both epochs, each panel next to its legend's five
     assert written[0].count(b"<use ") >= 80
+    title = " ".join(words_of(tmp_path / "a.svg"))
+    assert "t-SNE of the output of the convolutions" in title
+    assert "penultimate" not in title
     visualize.embeddings({1: points[1]}, path=tmp_path / "c.svg", **settings)
     assert (tmp_path / "c.svg").read_bytes() != written[0]
 

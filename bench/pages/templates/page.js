@@ -13,7 +13,9 @@
   const claims = [...document.querySelectorAll("details.claim")].map((claim) => ({
     id: claim.id,
     value: claim.dataset.value,
-    text: claim.dataset.text.toLowerCase(),
+    text: [".quote", ".became"]
+      .reduce((text, part) => `${text} ${claim.querySelector(part)?.textContent ?? ""}`, claim.dataset.text)
+      .toLowerCase(),
     card: claim.querySelector(".card"),
   }));
   const ALSO = 12; // further hits that are named
@@ -259,11 +261,13 @@
     slider.type = "range";
     slider.min = 0;
     slider.max = strips.epochs.length - 1;
-    slider.value = slider.max;
+    const selected = strips.epochs.indexOf(strips.selected);
+    slider.value = selected < 0 ? slider.max : selected;
     const said = document.createElement("output");
     label.append("Epoch", slider, said);
     const move = () => {
-      const epoch = `epoch ${strips.epochs[slider.value]}`;
+      const number = strips.epochs[slider.value];
+      const epoch = `epoch ${number}${number === strips.selected ? ", selected" : ""}`;
       const [x] = tile(2 + Number(slider.value), 0);
       for (const image of predicted) image.style.left = `${(-100 * x) / strips.side}%`;
       heads[2].textContent = said.textContent = epoch;
