@@ -82,14 +82,18 @@ WHY = {"smoke": "smoke tier: minutes on two cores", "gpu": "gpu tier: a shorter 
 """The reason of a tier's own deviations."""
 
 
+def _evaluated_only(recipe: Recipe) -> bool:
+    return not recipe.phases and recipe.task != "automask"
+
+
 def default(recipe: Recipe) -> str:
     """Return the default tier of a recipe: smoke, or full if that needs no data and little time."""
-    return "full" if recipe.data in DRAWN or not recipe.phases else "smoke"
+    return "full" if recipe.data in DRAWN or _evaluated_only(recipe) else "smoke"
 
 
 def default_seeds(recipe: Recipe) -> int:
     """Return the default number of seeds: one, or enough for a verdict if a run takes seconds."""
-    return SEEDS_FOR_A_VERDICT if recipe.data in DRAWN or not recipe.phases else 1
+    return SEEDS_FOR_A_VERDICT if recipe.data in DRAWN or _evaluated_only(recipe) else 1
 
 
 def apply(recipe: Recipe, tier: str) -> tuple[Recipe, tuple[Deviation, ...]]:
