@@ -10,15 +10,19 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
 
 from bench.audit import STRENGTHS, Finding
 from bench.audit.finding import listed
-from bench.claims.claim import DECIDED_BY_RUNS, METRICS, Claim
+from bench.claims.claim import DECIDED_BY_RUNS, METRICS, Claim, Ledger
 from bench.grading import spread, verdict
 from bench.grading.grader import GradedClaim
 from bench.grading.measured import figure_of
 from bench.grading.others import IN_LINE, PlaceAmongOthers
 from bench.grading.others_survey import Others
+from bench.grading.reported import grade_reported
+from bench.grading.reproductions import BY_OTHERS, kept_verdicts
 from bench.pages import plots, summary, wording
 from bench.plan import hours
 from bench.runs import tiers
@@ -115,6 +119,7 @@ class Cards:
         findings: the audit's.
         others: what other reports print.
         basis: the machine that hours are estimated for.
+        elsewhere: what the user's own code or other people's runs gave, by claim; never ours.
     """
 
     def __init__(
@@ -123,11 +128,13 @@ class Cards:
         findings: Sequence[Finding],
         others: Others,
         basis: hours.Basis,
+        elsewhere: Mapping[str, Sequence[Remark]] = MappingProxyType({}),
     ) -> None:
         self.rows = {row.claim.id: row for row in rows}
         self.claims = {row.claim.id: row.claim for row in rows}
         self.others = others
         self.basis = basis
+        self.elsewhere = elsewhere
         self.findings: dict[str, list[Finding]] = {}
         for finding in findings:
             for claim in finding.claims:
@@ -164,6 +171,7 @@ class Cards:
                 term="on official data" if claim.kind in DECIDED_BY_RUNS else "compared",
                 points=(_decided(row),),
             ),
+            Line(term="run elsewhere", points=tuple(self.elsewhere.get(claim.id, ()))),
             Line(term="what others got", points=tuple(self._others(claim))),
             Line(term="arithmetic", points=tuple(self._arithmetic(claim))),
             Line(term="can it be repeated?", points=tuple(repeatable(row))),
@@ -256,6 +264,17 @@ class Cards:
         wanted = {slug for claim in self.claims.values() for slug in hours.needs(claim, self.claims)}
         chain = {name for slug in wanted for name in hours.with_starts((slug,), RECIPES)}
         return {slug: hours.seed_hours(RECIPES[slug], self.basis) for slug in chain}
+
+
+def measured_elsewhere(ledgers: Iterable[Ledger], folder: Path) -> dict[str, list[Remark]]:
+    """Return by claim what was imported into a folder: figures of the user's code, and verdicts of others."""
+    remarks: dict[str, list[Remark]] = {}
+    for grade in grade_reported(ledgers, folder):
+        told = Remark(word=grade.label, text=grade.verdict.sentence)
+        remarks.setdefault(grade.claim.id, []).append(told)
+    for theirs in kept_verdicts(folder):
+        remarks.setdefault(theirs.claim, []).append(Remark(word=BY_OTHERS, text=theirs.line))
+    return remarks
 
 
 def _is_about(finding: Finding, claim: Claim) -> bool:

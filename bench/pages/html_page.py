@@ -30,7 +30,7 @@ from bench.grading.groups import SOURCES, TIER_RANK, Group, Runs
 from bench.grading.measured import figure_of, is_recipes_own, measure
 from bench.grading.others_survey import Others
 from bench.pages import claim_rows, curve_panels, leaderboard, summary, throughput_page, wording
-from bench.pages.answer_card import Cards
+from bench.pages.answer_card import Cards, measured_elsewhere
 from bench.pages.claim_rows import Row
 from bench.pages.highlights import highlights
 from bench.pages.layouts import FORMATS, Filled, Printout
@@ -83,7 +83,7 @@ def build_html(
         hours.Basis.of(hours.of_a_gpu(results_module.read_sessions(folder)), "bfloat16", runs.latest),
         counted=hours.counted_before(),
     )
-    cards = Cards(rows, findings, others, basis)
+    cards = Cards(rows, findings, others, basis, measured_elsewhere(ledgers, folder))
     rehearsals = [ranking for board in boards for ranking in board.rehearsals]
     entries = [entry for ranking in rehearsals for _, entry in ranking.entries]
     claims = [claim for ledger in ledgers for claim in ledger.claims]

@@ -114,6 +114,7 @@ def test_a_table_of_a_readme_ends_as_a_page_with_verdicts(folder: Path) -> None:
     page = (folder / "runs" / "reports" / "digits.md").read_text(encoding="utf-8")
     for claim, verdict in told.items():
         assert re.search(rf"`{claim}`.*{verdict} \({BY_THE_USER}\)", page)
+    assert BY_THE_USER in (folder / "runs" / "index.html").read_text(encoding="utf-8")
     code = re.search(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     assert code is not None
     assert len(code[1].splitlines()) <= 40

@@ -14,6 +14,7 @@ from bench.cli.list_rows import grades
 from bench.cli.options import app
 from bench.grading import reproductions
 from bench.grading.grader import grade_all
+from bench.pages.answer_card import measured_elsewhere
 from bench.pages.reproductions_page import reproductions_markdown
 from bench.runs import records
 from reference.errors import InputError
@@ -78,6 +79,13 @@ def test_theirs_is_shown_as_theirs_and_counts_for_nothing(summary: Path, tmp_pat
     assert (
         "| `mnist1d-cnn` | 94 | reproduced | 93.90 % | official | 0, 1, 2 | a processor | not tested" in page
     )
+
+
+def test_the_card_tells_it_without_a_colour(summary: Path, tmp_path: Path) -> None:
+    reproductions.keep(summary, tmp_path)
+    (remark,) = measured_elsewhere(LEDGERS, tmp_path)["mnist1d-cnn"]
+    assert (remark.word, remark.standing) == (reproductions.BY_OTHERS, "")
+    assert "seeds 0, 1, 2, a processor" in remark.text
 
 
 def test_the_same_file_twice_is_kept_once(summary: Path, tmp_path: Path) -> None:
