@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,18 @@ def test_two_binomials() -> None:
     (group,) = Runs(runs(FINETUNE, [203 / 406])).groups[FINETUNE]
     assert split_variance("top1", group, lambda _: None) == pytest.approx(2 * 0.25 / 406)
     assert binomial(406, 406) > 0
+
+
+def test_a_mean_iou_has_twice_the_variance_of_a_draw_of_images(tmp_path: Path) -> None:
+    """Against draws of our own: the standard deviation of the mean IoU over resampled images."""
+    counts = confusions(np.random.default_rng(0), 257)
+    images = PerImage(ids=tuple(map(str, range(257))), results=counts, targets=np.arange(0))
+    (group,) = Runs(runs(SEGMENT, [miou(counts)])).groups[SEGMENT]
+    generator = np.random.default_rng(1)
+    drawn = [miou(counts[generator.integers(0, 257, 257)]) for _ in range(400)]
+    variance = split_variance("miou", group, lambda _: images)
+    assert variance is not None
+    assert math.sqrt(variance / 2) == pytest.approx(np.std(drawn), rel=0.12)
 
 
 def test_drawn_classes_scatter_by_class() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import made_up
@@ -684,6 +685,16 @@ def test_a_claim_may_compare_data_sets_if_it_says_so() -> None:
     other = replace(claim, order_recipes=("mnist1d-cnn", "mnist1d-shuffled-mlp"))
     rival = runs("mnist1d-shuffled-mlp", [0.6] * 3)  # the printed recipes differ in more than the data
     assert graded([*found[:3], *rival], other)["x-claim"].grade == "as claimed"
+
+
+def test_a_setting_that_differs_beyond_the_printed_ones_is_told() -> None:
+    first, second = a_run(SEG_B, 0.7), a_run(SEG_A, 0.6)
+    changed = replace(second, recipe={**second.recipe, "tau": 0.5})
+    groups: list[Any] = [SimpleNamespace(slug=r.slug, runs=[r]) for r in (first, second, changed)]
+    assert relevance.other_comparison(groups[:2]) is None
+    obstacle = relevance.other_comparison([groups[0], groups[2]])
+    assert obstacle is not None
+    assert "tau differs too" in str(obstacle)
 
 
 def test_the_same_data_on_both_sides_are_no_comparison_of_data() -> None:
