@@ -48,10 +48,9 @@ MARGIN = {"classify": 0.10, "segment": 0.05}
 # Two halves of about the same time: on a CPU they run side by side, each on half of the cores.
 QUICK_HALVES = (("r3-byol", "r3-finetune-c"), ("r4-classify", "r4-seg-a", "r4-seg-b", "r3-seg-b"))
 QUICK = tuple(slug for half in QUICK_HALVES for slug in half)
-# A run of all suites trains one of them whole. Of the others only a falling loss and spread embeddings are
-# asked: fewer epochs show both. tox -e soak runs all recipes whole.
+# A run of all suites trains this one, whole. tox -e quick runs all of them for a few epochs, which show that
+# losses fall and embeddings spread; tox -e soak runs them whole, as it runs all recipes.
 WHOLE = "r4-seg-b"
-FEW_EPOCHS = 3
 # MNIST-1D: bounds of the mean over three seeds, far outside what seeds scatter: a broken network or protocol.
 # In this order two workers end at about the same time, and the first verdict comes soon.
 MNIST1D = {
@@ -88,6 +87,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     option = metafunc.config.getoption
     of_mnist1d = {*MNIST1D, *MNIST1D_SHUFFLED}
     slugs = [s for s in (RECIPES if option("--recipes") == "all" else QUICK) if s not in of_mnist1d]
+    if _of_all_suites(metafunc.config):
+        slugs = [WHOLE]
     if _only_mnist1d(metafunc.config):
         slugs = []
     elif option("--gpu-hours") is not None:
@@ -95,6 +96,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     elif option("--tier") == "auto":
         pytest.exit("--tier auto: say how long with --gpu-hours, or name a tier", returncode=2)
     metafunc.parametrize("slug", slugs)
+
+
+def _of_all_suites(config: pytest.Config) -> bool:
+    """Whether this is part of a run of all suites; tox -e quick gives ``--out`` and runs more."""
+    option = config.getoption
+    rehearsed = (
+        option("--recipes") == "quick" and option("--tier") == "smoke" and option("--gpu-hours") is None
+    )
+    return rehearsed and option("--out") is None and "fullrun" not in config.option.markexpr
 
 
 def _only_mnist1d(config: pytest.Config) -> bool:
@@ -147,11 +157,10 @@ def out(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 def test_mnist1d_is_graded(out: Path, request: pytest.FixtureRequest) -> None:
     """Figures of the published table, three seeds each, decided from the official data.
 
-    A run of all suites leaves the CNN and the MLP, which take longest, to tox -e quick: that gives ``--out``.
+    A run of all suites leaves the CNN and the MLP, which take longest, to tox -e quick.
     """
-    short = request.config.getoption("--out") is None
-    of_all_suites = {"mnist1d-logistic": MNIST1D["mnist1d-logistic"]}
-    _graded(out, of_all_suites if short else MNIST1D)
+    logistic = {"mnist1d-logistic": MNIST1D["mnist1d-logistic"]}
+    _graded(out, logistic if _of_all_suites(request.config) else MNIST1D)
 
 
 @pytest.mark.fullrun
@@ -338,10 +347,11 @@ def _run(slug: str, out: Path, request: pytest.FixtureRequest) -> list[Record]:
         words += ["--seeds", str(option("--seeds")), "--device", option("--device"), "--out", str(out)]
         words += ["--init", option("--init")] if option("--init") else []
         words += ["--weights", str(option("--weights"))] if option("--weights") else []
+        epochs = [] if option("--epochs") is None else ["--epochs", str(option("--epochs"))]
         parts = _side_by_side(slugs, option("--device"))
         with ThreadPoolExecutor(max_workers=len(parts)) as pool:
             ends = pool.map(
-                lambda part: _bench("run", *part, *words, *_epochs(part, request), shared_by=len(parts)),
+                lambda part: _bench("run", *part, *words, *epochs, shared_by=len(parts)),
                 parts,
             )
             for part, end in zip(parts, ends, strict=True):
@@ -361,16 +371,6 @@ def _run(slug: str, out: Path, request: pytest.FixtureRequest) -> list[Record]:
 def _is_a_worker() -> bool:
     """Whether another worker of pytest-xdist has the other core: it may have the other recipes too."""
     return "PYTEST_XDIST_WORKER" in os.environ
-
-
-def _epochs(slugs: list[str], request: pytest.FixtureRequest) -> list[str]:
-    """The option ``--epochs`` of a command that runs these recipes."""
-    option = request.config.getoption
-    epochs = option("--epochs")
-    rehearsed = option("--recipes") == "quick" and _tier(request) == "smoke" and option("--gpu-hours") is None
-    if epochs is None and rehearsed and WHOLE not in slugs:
-        epochs = FEW_EPOCHS
-    return [] if epochs is None else ["--epochs", str(epochs)]
 
 
 def _is_of_a_recipe(item: pytest.Item) -> bool:

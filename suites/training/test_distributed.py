@@ -242,6 +242,7 @@ def bench_run(
     )
 
 
+@pytest.mark.slow
 def test_a_killed_rank_ends_the_job_and_either_number_of_ranks_goes_on(tmp_path: Path) -> None:
     job = bench_run(tmp_path / "a", ranks=2, program=tmp_path / "short.py")
     deadline = time.monotonic() + 300
