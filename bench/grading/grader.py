@@ -1,4 +1,4 @@
-"""From records to a verdict on every claim: may the runs decide it, and which rule of this room judges them.
+"""Grade every claim from the records: may the runs decide it, and which rule judges them?
 
 Relevance comes first (``bench.grading.relevance``). Runs that may not decide a claim are rehearsals: they
 show that the machinery works, in one line without a verdict. Runs are in groups that are never mixed: a mean
@@ -260,7 +260,7 @@ class Grader:
         )
 
     def _deciding(self, claim: Claim, groups: Sequence[Group]) -> tuple[Group | None, Obstacle]:
-        """The group with most seeds that may decide a number, or what stands in the way of the nearest."""
+        """Return the group with most seeds that may decide a number, or say what stops the nearest."""
         obstacles: list[Obstacle] = []
         deciding = []
         for group in groups:
@@ -677,7 +677,7 @@ class Grader:
         return ""
 
     def _no_run(self, claim: Claim, slugs: Sequence[str]) -> Obstacle:
-        """What is said where no group comes near: which recipes have runs at all, and of what."""
+        """Say why no group comes near: which recipes have runs at all, and on what data."""
         told = []
         for slug in dict.fromkeys(slugs):
             if not self.runs.groups[slug]:
@@ -693,7 +693,7 @@ class Grader:
         return Obstacle("data", f"it needs {claim.source} data; {'; '.join(told) or 'no run'}")
 
     def _lost(self, claim: Claim, slugs: Iterable[str]) -> list[Record]:
-        """The runs of groups that would decide the claim, had not every seed of theirs broken."""
+        """Return the runs of groups that would decide the claim if not all of their seeds had broken."""
         wanted = set(slugs)
         return [
             record

@@ -40,9 +40,9 @@ REPRODUCED_LEVEL = 0.98
 than one of twenty."""
 
 ALPHA = 0.01
-"""Level of *contradicted* and *exceeded* at each look, for the p that Holm's method has adjusted over the
-report: so the 99 % of the interval hold for the report as a whole. At .05 eight looks would accuse an honest
-report of fifteen numbers in 9 of 100 cases if seeds scatter by 1.5 σ₀; now they do in 2."""
+"""Level of *contradicted* and *exceeded* at each look. It is for the p that Holm's method has adjusted over
+the report, so the 99 % interval covers the whole report. Take an honest report of fifteen numbers whose seeds
+scatter by 1.5 σ₀. At level .05 eight looks would accuse it in 9 of 100 cases; at this level they do in 2."""
 
 LOOKS = range(MIN_SEEDS, MAX_SEEDS + 1)
 
@@ -407,7 +407,7 @@ def _told(
 
 
 def from_seeds(spread: Spread, *, sides: int = 1, delta: float, margin: float) -> int | None:
-    """Seeds from which on a mean that equals the printed value would be *reproduced*; None if at no look.
+    """Return the least seeds at which a mean equal to the printed value is *reproduced*; None if at no look.
 
     Args:
         spread: the expected one.

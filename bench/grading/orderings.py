@@ -143,8 +143,8 @@ def grade_chain(
     """Grade "a > b > c …" (or "a ≈ b ≈ c …" by ``grade_tie``).
 
     ``as claimed`` only where every neighbouring pair is: all have to hold at once, which needs no adjustment
-    (an intersection-union test; p is the largest). ``opposite`` where any pair, neighbours or not, is so with
-    its p times the number of pairs: any one suffices. Else undecided.
+    (an intersection-union test; p is the largest). ``opposite`` if any pair, neighbours or
+    not, is opposite with its p times the number of pairs. Otherwise undecided.
 
     Raises:
         InputError: fewer than two sides.

@@ -1,9 +1,9 @@
 """May these records decide this claim? Asked before any statistics.
 
-A figure of a network that did not learn, a comparison whose two sides have lost the setting that they are
-compared in, a class that is not in the data, a statement that can come out one way only: none of them says
-anything of the report, however significant it is. Each check answers with the reason (a key of
-``NOT_TESTED_REASONS``) and the details, or with None.
+Some runs say nothing about a report, however significant their figures are. The network did not learn. Both
+sides of a comparison lost the setting that is compared. The data lack the class. The statement can come out
+one way only. Each check answers with the reason (a key of ``NOT_TESTED_REASONS``) and the details, or with
+None.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def other_comparison(groups: Sequence[Group], factor: str | None = None) -> Obst
 
 
 def lacks_class(claim: Claim, group: Group) -> Obstacle | None:
-    """A claim about a class needs the class of that name: the third of other data is another thing.
+    """A claim about a class needs a class of that name: the same index in other data may be another class.
 
     Drawn images carry the palette's names over textures, so that they have no class of the report.
     """
