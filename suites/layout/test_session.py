@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from sessions import run_pytest
 
 from bench.grading import alignment
 
@@ -31,23 +29,8 @@ def checkout(tmp_path: Path) -> Path:
 
 def session(checkout: Path, *words: str) -> int:
     """The exit code of pytest there."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "xdist.plugin",
-        f"--rootdir={checkout}",
-        *words,
-    ]
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
-    # No plugin but the workers' own: pytest starts three times as fast.
-    alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
-    environment = outside | alone
-    return subprocess.run(command, cwd=checkout, env=environment, capture_output=True, check=False).returncode
+    done = run_pytest(checkout, *words, plugin="xdist.plugin", cwd=checkout, CUDA_VISIBLE_DEVICES="")
+    return done.returncode
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2", "--dist", "worksteal")], ids=["one process", "workers"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sessions import environment
 
 from bench.claims.ledger import load_ledgers
 from bench.plan import hours as hours_module
@@ -140,9 +140,8 @@ def test_the_nightly_command_ends_in_one_line_where_nothing_can_run(tmp_path: Pa
         (["--tier", "smoke", "--gpu-hours", "1e-9"], "nothing to run in 1e-09 h"),
         (["--tier", "auto", "--data", str(tmp_path)], "say how long with --gpu-hours"),
     ):
-        environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         done = subprocess.run(
-            [*words, *more], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+            [*words, *more], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
         )
         assert done.returncode == 2, done.stdout + done.stderr
         assert said in done.stdout + done.stderr

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import mannwhitneyu
+from sessions import run_pytest
 
 from bench.claims.ledger import load_ledgers
 from bench.grading import statistics
@@ -404,40 +405,10 @@ def session(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         head = "from bench.throughput import timing\n"
         head += "timing._SIDE['cpu'], timing._COPY_BYTES['cpu'] = 64, 2**16\n"
         (suite / "test_invented.py").write_text(head + tests)
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "pytest_benchmark.plugin",
-            "--rootdir",
-            str(tmp_path),
-        ]
-        command += [
-            "-c",
-            str(tmp_path / "pyproject.toml"),
-            str(suite),
-            "--out",
-            str(tmp_path / "out"),
-            *words,
-        ]
-        return subprocess.run(
-            command, capture_output=True, text=True, check=False, cwd=ROOT, env={**_environment()}
-        )
+        settings = ("-c", str(tmp_path / "pyproject.toml"), str(suite), "--out", str(tmp_path / "out"))
+        return run_pytest(tmp_path, *settings, *words, plugin="pytest_benchmark.plugin")
 
     return run
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    # pytest-benchmark times nothing in a worker of xdist, which this process may be
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
-    # no plugin but that one: pytest starts faster
-    return {**outside, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 GOOD = """
