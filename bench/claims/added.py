@@ -359,7 +359,7 @@ def _check_output(recipe: Recipe, network: nn.Module) -> None:
     """Logits (B, C) of a classifier, (B, C, H, W) of a segmentation network, and a loss that is a number."""
     import torch
 
-    from reference import losses
+    from reference.training.step import build_loss
 
     size, classes = recipe.image_size, recipe.num_classes
     expected = (2, classes) if recipe.task == "classify" else (2, classes, size, size)
@@ -379,7 +379,7 @@ def _check_output(recipe: Recipe, network: nn.Module) -> None:
     logits = output.clone().requires_grad_()
     target = torch.zeros((2, *output.shape[2:]), dtype=torch.int64)
     try:
-        value = losses.named(recipe.task, recipe.loss)(logits, target, **dict(recipe.loss_args))
+        value = build_loss(recipe)(logits, target)
     except Exception as error:
         raise InputError(
             f"{recipe.slug}: loss {recipe.loss!r} fails on logits {expected}: {outside.message_of(error)}"

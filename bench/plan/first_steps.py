@@ -16,7 +16,7 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
@@ -110,9 +110,9 @@ class FirstSteps:
 # ---------------------------------------------------------------- the file
 
 
-def known(recipe: Recipe) -> FirstSteps | None:
-    """Return what the file says of a recipe; None if it has not been tried with these settings."""
-    entry = _entries().get(recipe.slug)
+def known(recipe: Recipe, entries: Mapping[str, FirstSteps] | None = None) -> FirstSteps | None:
+    """Return a recipe's entry, of the file by default; None if it was not tried with these settings."""
+    entry = (_entries() if entries is None else entries).get(recipe.slug)
     return entry if entry is not None and entry.settings == settings_hash(recipe.slug) else None
 
 
@@ -159,7 +159,6 @@ def try_recipe(run: Run, *, seconds: float, most_steps: int | None = None) -> Fi
     from reference.training import TASKS, loop
     from reference.training.numerics import backend
     from reference.training.state import State
-    from reference.training.step import build_optimizer
     from reference.training.watch import constant_loss
 
     recipe = run.recipe
@@ -181,12 +180,7 @@ def try_recipe(run: Run, *, seconds: float, most_steps: int | None = None) -> Fi
         training, state = replace(prepared, loss=_noting(prepared.loss, noted)), State()
         try:
             while state.epoch < recipe.epochs:
-                phase, start = loop.phase_at(recipe, state.epoch)
-                if state.optimizer is None or state.epoch == start:
-                    state.optimizer = build_optimizer(phase, model, recipe.aux_lr_factor)
-                model.train()
-                loop._train_epoch(training, state, state.optimizer, phase, start)
-                state.epoch += 1
+                loop._train_next_epoch(training, state)
         except _EnoughError:
             pass
         images = max(LEAST_EVALUATED, int(EVALUATED_SHARE * len(losses) * recipe.batch_size))
@@ -237,7 +231,7 @@ def _spread(batches: Batches, most: int) -> Batches:
 
 
 def _beats(recipe: Recipe, evaluation: Evaluation, model: Module) -> bool:
-    """Whether an evaluation is better than guessing, by the lower bound of what is counted in images."""
+    """Return whether an evaluation beats guessing. An accuracy must do so with its lower 95 % bound."""
     metric = evaluation.metrics[evaluation.primary]
     if recipe.task == "byol":
         from reference.training.byol import COLLAPSED_SHARE
@@ -277,7 +271,7 @@ def main(words: Sequence[str] | None = None) -> None:
     options = options_of(words)
     entries = read(FILE)
     for recipe in by_cost([RECIPES[slug] for slug in options.slugs or RECIPES]):
-        if recipe.slug in entries and entries[recipe.slug].settings == settings_hash(recipe.slug):
+        if known(recipe, entries) is not None:
             continue
         run, why_not = planned(recipe, options.data, options.cache)
         if run is None:

@@ -8,7 +8,7 @@ the number of kernels and the bytes that they move.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +26,7 @@ from reference.augment import normalise, to_float
 from reference.models.byol import BYOL
 from reference.recipes.recipe import Recipe
 from reference.training.numerics import Numerics
-from reference.training.step import build_optimizer, train_step
+from reference.training.step import build_loss, build_optimizer, train_step
 
 aten = torch.ops.aten
 NO_KERNEL = {
@@ -186,7 +186,7 @@ def training_step(
         optimizer,
         inputs,
         targets,
-        _loss(recipe),
+        build_loss(recipe),
         recipe,
         Numerics(dtype=dtype),
         forward=forward,  # type: ignore[arg-type]
@@ -231,10 +231,6 @@ def _on_features(recipe: Recipe, network: nn.Module) -> bool:
     return getattr(network, "frozen", False) and not recipe.augment and not recipe.mixup
 
 
-def _loss(recipe: Recipe) -> Callable[..., Tensor]:
-    return partial(losses.LOSSES[recipe.task][recipe.loss], **dict(recipe.loss_args))
-
-
 def _evaluate(recipe: Recipe, network: nn.Module) -> None:
     """The forward pass of an evaluated batch, its loss and its predictions."""
     network.eval()
@@ -250,7 +246,7 @@ def _evaluate(recipe: Recipe, network: nn.Module) -> None:
             return
         logits = network(images).float()
         targets = torch.zeros((count, *logits.shape[2:]), dtype=torch.int64)
-        loss = losses.cross_entropy if recipe.loss == "soft_cross_entropy" else _loss(recipe)
+        loss = losses.cross_entropy if recipe.loss == "soft_cross_entropy" else build_loss(recipe)
         loss(logits, targets)
         logits.argmax(dim=1)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from reference import losses, models, schedules
+from reference import models, schedules
 from reference.data.dataset import Dataset
 from reference.models.weights import load_pretrained
 from reference.outside import is_import_path
@@ -28,6 +28,7 @@ from reference.training.randomness import generator, key, seed_device
 from reference.training.state import Outcome, Progress, State
 from reference.training.step import (
     DeviceMemoryError,
+    build_loss,
     build_optimizer,
     gradient_norm,
     interruptible_backward,
@@ -210,7 +211,7 @@ def _prepared(
         numerics=numerics,
         folder=folder,
         device=device,
-        loss=partial(losses.named(recipe.task, recipe.loss), **dict(recipe.loss_args)),
+        loss=build_loss(recipe),
         model=model,
         forward=Compiled(forward, note) if numerics.compiled else forward,
         train_batches=train_batches,
@@ -222,15 +223,7 @@ def _prepared(
 def _epoch(training: _Training, state: State) -> None:
     """Train and evaluate one epoch, and note its figures in ``state``."""
     recipe, dataset, model = training.recipe, training.dataset, training.model
-    phase, phase_start = phase_at(recipe, state.epoch)
-    if state.optimizer is None or state.epoch == phase_start:
-        state.optimizer = build_optimizer(phase, model, recipe.aux_lr_factor)
-        if state.saved_optimizer is not None and state.epoch != phase_start:
-            restore_optimizer(state.optimizer, state.saved_optimizer)
-        state.saved_optimizer = None
-    model.train()
-    trained = _train_epoch(training, state, state.optimizer, phase, phase_start)
-    state.epoch += 1
+    trained = _train_next_epoch(training, state)
     evaluate = TASKS[recipe.task].evaluate
     evaluation = evaluate(model, training.val_batches, dataset, recipe, training.loss)
     if recipe.score_train:
@@ -242,6 +235,21 @@ def _epoch(training: _Training, state: State) -> None:
     refuse_collapse(state, recipe, model)
     refuse_constant(state, recipe, dataset, model, training.loss, training.steps_before)
     keep_masks(*shown, evaluation=evaluation, is_best=state.best_epoch == state.epoch)
+
+
+def _train_next_epoch(training: _Training, state: State) -> dict[str, float]:
+    """Train the epoch that is next, with a fresh optimiser where a phase begins; return its figures."""
+    recipe, model = training.recipe, training.model
+    phase, phase_start = phase_at(recipe, state.epoch)
+    if state.optimizer is None or state.epoch == phase_start:
+        state.optimizer = build_optimizer(phase, model, recipe.aux_lr_factor)
+        if state.saved_optimizer is not None and state.epoch != phase_start:
+            restore_optimizer(state.optimizer, state.saved_optimizer)
+        state.saved_optimizer = None
+    model.train()
+    trained = _train_epoch(training, state, state.optimizer, phase, phase_start)
+    state.epoch += 1
+    return trained
 
 
 def _train_epoch(

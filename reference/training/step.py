@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from reference import outside
+from reference import losses, outside
 from reference.errors import InputError
 from reference.models.byol import BYOL
 from reference.recipes.recipe import Phase, Recipe
@@ -28,6 +29,11 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 class DeviceMemoryError(Exception):
     """A training step does not fit the device's memory. The message says the epoch and what fits."""
+
+
+def build_loss(recipe: Recipe) -> losses.Loss:
+    """Return a recipe's loss with its ``loss_args``; errors as of ``reference.losses.named``."""
+    return partial(losses.named(recipe.task, recipe.loss), **dict(recipe.loss_args))
 
 
 def build_optimizer(phase: Phase, model: nn.Module, aux_lr_factor: float) -> torch.optim.Optimizer:
