@@ -232,6 +232,11 @@ class Claim:
         """The metric as runs record it: ``iou_3`` for the IoU of class 3."""
         return self.metric if self.class_index is None else f"{self.metric}_{self.class_index}"
 
+    @property
+    def may_rest_on_public_originals(self) -> bool:
+        """Whether runs on public originals may decide it: of numbers alone the split's error is known."""
+        return self.kind == "number" and self.source == "official"
+
     def our_epoch(self, epoch: int) -> int:
         """An epoch of the report in our counting, whose first is 1."""
         return epoch + 1 - self.epochs_from

@@ -102,8 +102,8 @@ class Group:
         return "," not in self.numerics
 
     def is_about(self, claim: Claim) -> bool:
-        """Whether the data are the claim's: its own, or the public originals of official ones."""
-        return self.source == claim.source or (self.source == PUBLIC and claim.source == "official")
+        """Whether the data are the claim's: its own, or public originals where the claim may rest on them."""
+        return self.source == claim.source or (self.source == PUBLIC and claim.may_rest_on_public_originals)
 
     def counts_for(self, claim: Claim) -> bool:
         """Whether a number of ``claim`` may rest on these runs: its data, every setting as printed."""

@@ -50,11 +50,8 @@ class Obstacle(NamedTuple):
 
 
 def wrong_data(claim: Claim, group: Group) -> Obstacle | None:
-    """The data set and the tier: drawn, other or scaled-down runs are rehearsals.
-
-    Public originals decide numbers alone: only for them is the error of another split known.
-    """
-    if group.source != claim.source and not (claim.kind == "number" and group.is_about(claim)):
+    """The data set and the tier: drawn, other or scaled-down runs are rehearsals."""
+    if not group.is_about(claim):
         return Obstacle("data", f"it needs {claim.source} data; there are runs on {group.where}")
     if group.tier not in DECIDING_TIERS:
         return Obstacle("tier", f"there are runs at {group.tier} tier")

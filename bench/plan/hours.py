@@ -383,10 +383,10 @@ def seeds_to_settle(claim: Claim) -> int | None:
 
 
 def decided_on_public_originals(claim: Claim) -> bool:
-    """Return whether runs on data rebuilt from public originals may decide a claim: numbers alone."""
+    """Return whether a claim may rest on public originals and ``bench data prepare`` makes its data."""
     from reference.data.originals import ORIGINALS
 
-    return claim.kind == "number" and claim.source == "official" and claim.data in ORIGINALS
+    return claim.may_rest_on_public_originals and claim.data in ORIGINALS
 
 
 def plan_rows(
