@@ -123,7 +123,7 @@ def find_any(path: str, field: str) -> Any:
 
 @cache
 def source_hash(path: str, field: str = "model") -> str:
-    """Hash the source of what an import path names (sha256) without importing it.
+    """Return the sha256 of the source behind an import path; nothing is imported.
 
     The hash covers a single file, or all files of a package, because each may hold parts of it.
 

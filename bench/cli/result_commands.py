@@ -273,8 +273,9 @@ def import_(
     if results.suffix.lower() == ".json":
         from bench.grading import reproductions
 
-        print(reproductions.keep(results, out))
-        for verdict in reproductions.read_summary(results):
+        kept, verdicts = reproductions.keep(results, out)
+        print(kept)
+        for verdict in verdicts:
             print(f"{verdict.claim}: {reproductions.BY_OTHERS}: {verdict.line}")
         return
     add_reports(claims_files)

@@ -1,8 +1,8 @@
 """Reproductions by others: the verdicts of a full run in one file that a user can send back.
 
-``bench report --summary`` writes the file: every claim that runs of its own data decide, with the seeds and
-the hashes of the records behind it. It names the processor or GPU, never the host. ``bench import FILE.json``
-keeps it in ``reproductions/``. Pages show it as theirs; no verdict, count or prior of ours takes it up.
+``bench report --summary`` writes the file. It holds each claim that runs decide, with their seeds and the
+hashes of their records. It names the processor or GPU, never the host. ``bench import FILE.json`` keeps it in
+``reproductions/``. Pages show it as theirs; no verdict, count or prior of ours contains it.
 """
 
 from __future__ import annotations
@@ -145,14 +145,18 @@ def read_summary(path: Path) -> list[TheirVerdict]:
     return [TheirVerdict(**one) for one in verdicts]
 
 
-def keep(path: Path, folder: Path) -> Path:
-    """Copy a summary that can be read into ``reproductions/`` of a folder, under the name of its content."""
-    read_summary(path)
+def keep(path: Path, folder: Path) -> tuple[Path, list[TheirVerdict]]:
+    """Copy a summary into ``reproductions/`` of a folder; return the copy's path and the verdicts.
+
+    Raises:
+        InputError: as ``read_summary``. Nothing is copied then.
+    """
+    verdicts = read_summary(path)
     content = path.read_bytes()
     kept = folder / FOLDER / f"{json.loads(content)['content_hash'][:16]}.json"
     kept.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(kept, content)
-    return kept
+    return kept, verdicts
 
 
 def kept_verdicts(folder: Path) -> list[TheirVerdict]:

@@ -1,4 +1,4 @@
-"""The predicted time of a training step on two GPUs, beside what runs there have measured."""
+"""The predicted time of a training step on two GPUs, and what runs there have measured."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from bench.plan.hours import STATED_CEILINGS, image_counts
 from bench.runs.records import hash_of
+from reference.files import write_atomically
 from reference.recipes.recipe import Recipe
 
 FILE = Path(__file__).with_name("predictions.json")
@@ -117,7 +118,7 @@ def fitting_parts(recipe: Recipe, prediction: PredictedStep, memory: float) -> i
 
 
 def _data_on_device(recipe: Recipe, prediction: PredictedStep, memory: float) -> float:
-    """Bytes of the splits that the training loop keeps on the device: those below half of what is free.
+    """Return the bytes of the splits that the loop keeps on the device: a split below half of what is free.
 
     An evaluation also keeps predicted and true masks, a byte a pixel each.
     """
@@ -253,7 +254,7 @@ def write() -> None:
             print(slug, file=sys.stderr, flush=True)
             by_settings[key] = {"settings": key} | {dtype: counted(recipe, dtype) for dtype in DTYPES}
         entries[slug] = by_settings[key]
-    FILE.write_text(json.dumps(entries, indent=1) + "\n")
+    write_atomically(FILE, (json.dumps(entries, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

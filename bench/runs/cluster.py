@@ -38,7 +38,7 @@ RETRIES = 3
 POLL_SECONDS = 1.0
 ANSWER_SECONDS = 10.0
 CHECKPOINT_SECONDS = 30.0
-"""Least time between two checkpoints of a run, a lost node costs at most this, in addition to an epoch."""
+"""Least time between two checkpoints of a run. A lost node costs at most this and an epoch."""
 CPUS_BESIDE_A_GPU = 4
 """Cores that a run on a GPU has for drawing, decoding and copying."""
 

@@ -66,7 +66,7 @@ def test_it_is_the_same_whatever_the_order_of_the_runs(runs: Path, summary: Path
 def test_theirs_is_shown_as_theirs_and_counts_for_nothing(summary: Path, tmp_path: Path) -> None:
     ours = tmp_path / "ours"
     before = {row["claim"]: row for row in grades(ours, [], ["mnist1d-cnn"])}["mnist1d-cnn"]
-    kept = reproductions.keep(summary, ours)
+    kept, _ = reproductions.keep(summary, ours)
     assert kept.parent.name == reproductions.FOLDER
     after = {row["claim"]: row for row in grades(ours, [], ["mnist1d-cnn"])}["mnist1d-cnn"]
     (line,) = after.pop(reproductions.BY_OTHERS)  # type: ignore[misc]
